@@ -1,0 +1,83 @@
+"""One family of exceptions, and how every message is phrased.
+
+A message says what is wrong, what came, what is accepted and what to do. Commands print it
+without a traceback; from Python it is an ordinary exception. Anything that is not a
+`StriateError` is a fault of the program, never of the person who uses it.
+"""
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+__all__ = [
+    "CheckpointError",
+    "ConfigError",
+    "DataError",
+    "DivergenceError",
+    "DownloadError",
+    "LedgerError",
+    "RunError",
+    "SealedTestError",
+    "ShapeError",
+    "StriateError",
+    "nearest",
+    "unknown_name",
+]
+
+
+class StriateError(Exception):
+    """Base of all errors that a person can mend."""
+
+
+class ConfigError(StriateError):
+    """A choice that does not exist or does not fit; all of them are reported together."""
+
+    def __init__(self, problems: str | Sequence[str]) -> None:
+        self.problems = [problems] if isinstance(problems, str) else list(problems)
+        super().__init__("\n".join(self.problems))
+
+
+class DataError(StriateError):
+    """Data that cannot be used as they are."""
+
+
+class DownloadError(DataError):
+    """A named set that could not be fetched whole."""
+
+
+class SealedTestError(StriateError):
+    """An attempt to read the test split without opening it through the ledger."""
+
+
+class LedgerError(StriateError):
+    """A ledger of test openings that was altered or cannot be written."""
+
+
+class RunError(StriateError):
+    """A run folder that is missing, taken or unusable."""
+
+
+class CheckpointError(RunError):
+    """A checkpoint that cannot be written or read."""
+
+
+class DivergenceError(StriateError):
+    """A training that left the finite numbers and could not be brought back."""
+
+
+class ShapeError(StriateError, ValueError):
+    """A tensor or an input size that a layer or a network cannot take."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name most like `name`, or None when nothing is close."""
+    folded = {known_name.lower().replace("-", "_"): known_name for known_name in known}
+    matches = difflib.get_close_matches(name.lower().replace("-", "_"), folded, n=1, cutoff=0.6)
+    return folded[matches[0]] if matches else None
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
+    """The sentence for a name that is not in a table: what came, the nearest, what is accepted."""
+    names = sorted(known)
+    suggestion = nearest(name, names)
+    hint = f" Did you mean {suggestion!r}?" if suggestion else ""
+    return f"There is no {kind} named {name!r}.{hint} Known: {', '.join(names) or 'none'}."

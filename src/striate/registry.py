@@ -1,0 +1,174 @@
+"""Explicit tables from a name to a constructor, and names with arguments (`Pick`) bound to them.
+
+The constructor's signature is the single source of truth: a `Pick` is checked against it
+before any data or device is touched, and every problem is reported, not only the first.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Generic, TypeVar
+
+from striate.errors import ConfigError, nearest, unknown_name
+
+__all__ = ["Pick", "Registry"]
+
+T = TypeVar("T")
+
+
+class Pick:
+    """A name from a registry with keyword arguments: `Pick("resnet", depth=20)`.
+
+    Immutable and comparable by value; `to_json` gives `{"name": "resnet", "depth": 20}`.
+    """
+
+    __slots__ = ("arguments", "name")
+    name: str
+    arguments: dict[str, Any]
+
+    def __init__(self, name: str, /, **arguments: Any) -> None:
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "arguments", arguments)
+
+    def __setattr__(self, attribute: str, value: object) -> None:
+        raise AttributeError(f"a Pick is immutable; write Pick({self.name!r}, {attribute}=...)")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Pick) and self.to_json() == other.to_json()
+
+    def __hash__(self) -> int:
+        return hash((self.name, repr(sorted(self.arguments.items()))))
+
+    def __repr__(self) -> str:
+        arguments = "".join(f", {key}={value!r}" for key, value in self.arguments.items())
+        return f"Pick({self.name!r}{arguments})"
+
+    def __str__(self) -> str:
+        arguments = ", ".join(f"{key}={value}" for key, value in self.arguments.items())
+        return f"{self.name}({arguments})" if arguments else self.name
+
+    def replace(self, **arguments: Any) -> "Pick":
+        """The same name with some arguments changed."""
+        return Pick(self.name, **{**self.arguments, **arguments})
+
+    def to_json(self) -> dict[str, Any]:
+        return {"name": self.name, **self.arguments}
+
+    @classmethod
+    def from_json(cls, value: "str | Mapping[str, Any] | Pick") -> "Pick":
+        """A Pick from its JSON form, or from a bare name."""
+        if isinstance(value, Pick):
+            return value
+        if isinstance(value, str):
+            return cls(value)
+        arguments = dict(value)
+        name = arguments.pop("name", None)
+        if not isinstance(name, str):
+            raise ConfigError(f'A choice needs a "name"; what came is {dict(value)!r}.')
+        return cls(name, **arguments)
+
+
+class Registry(Generic[T]):
+    """A table of constructors (or functions) of one kind, in a fixed order.
+
+    Args:
+        kind: the singular noun used in messages ("network").
+        entries: name -> constructor. Each constructor's docstring begins with what it makes.
+    """
+
+    def __init__(self, kind: str, entries: Mapping[str, Callable[..., T]]) -> None:
+        self.kind = kind
+        self._entries: dict[str, Callable[..., T]] = dict(entries)
+
+    def register(self, name: str, constructor: Callable[..., T]) -> None:
+        """Add one's own constructor; a name that is taken is refused."""
+        if name in self._entries:
+            raise ConfigError(f"A {self.kind} named {name!r} is registered already.")
+        self._entries[name] = constructor
+
+    def __getitem__(self, name: str) -> Callable[..., T]:
+        if name not in self._entries:
+            raise ConfigError(unknown_name(self.kind, name, self._entries))
+        return self._entries[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def describe(self, name: str) -> str:
+        """The first line of the constructor's docstring."""
+        lines = (inspect.getdoc(self[name]) or "").splitlines()
+        return lines[0].strip() if lines else ""
+
+    def parameters(self, name: str) -> dict[str, inspect.Parameter]:
+        """The parameters of the constructor that a Pick may set by keyword."""
+        signature = inspect.signature(self[name])
+        kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+        return {key: p for key, p in signature.parameters.items() if p.kind in kinds}
+
+    def problems(self, pick: Pick, offered: tuple[str, ...] = ()) -> list[str]:
+        """What is wrong with a Pick, as sentences; empty when it can be built.
+
+        Args:
+            pick: the choice to check.
+            offered: names of the arguments that the caller of `build` supplies itself.
+        """
+        if pick.name not in self._entries:
+            return [unknown_name(self.kind, pick.name, self._entries)]
+        accepted = self.parameters(pick.name)
+        free = [name for name in accepted if name not in offered]
+        found = []
+        for name in pick.arguments:
+            if name in offered:
+                found.append(
+                    f"{self.kind} {pick.name!r}: {name!r} follows from the data; leave it out."
+                )
+            elif name not in accepted:
+                suggestion = nearest(name, free)
+                hint = f" Did you mean {suggestion!r}?" if suggestion else ""
+                found.append(
+                    f"{self.kind} {pick.name!r} has no argument {name!r}.{hint} "
+                    f"Accepted: {', '.join(free) or 'none'}."
+                )
+        for name, parameter in accepted.items():
+            required = parameter.default is inspect.Parameter.empty
+            if required and name not in offered and name not in pick.arguments:
+                found.append(f"{self.kind} {pick.name!r} needs the argument {name!r}.")
+        return found
+
+    def build(self, pick: Pick, *positional: Any, **offered: Any) -> T:
+        """Call the constructor with the Pick's arguments.
+
+        Args:
+            pick: the choice.
+            positional: passed first, as they are (parameters for an optimiser, say).
+            offered: values from the context; the constructor takes those that it names.
+
+        Raises:
+            ConfigError: all problems of the Pick together.
+        """
+        constructor = self[pick.name]
+        accepted = self.parameters(pick.name)
+        filled = tuple(accepted)[: len(positional)]
+        problems = self.problems(pick, (*filled, *offered))
+        if problems:
+            raise ConfigError(problems)
+        taken = {name: value for name, value in offered.items() if name in accepted}
+        return constructor(*positional, **taken, **pick.arguments)
+
+    def bind(self, pick: Pick, offered: tuple[str, ...]) -> Callable[..., T]:
+        """The function with the Pick's arguments filled in; the caller passes `offered` later.
+
+        Raises:
+            ConfigError: all problems of the Pick together.
+        """
+        function = self[pick.name]
+        problems = self.problems(pick, offered)
+        if problems:
+            raise ConfigError(problems)
+        return functools.partial(function, **pick.arguments)
