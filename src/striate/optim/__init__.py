@@ -1,0 +1,71 @@
+"""Optimisation: how the loss is brought down, and pictures of how that goes.
+
+Optimisers take tensors or parameter groups and are `torch.optim.Optimizer`s; schedules are
+functions of progress; weights may be averaged. A step is the loop's business.
+"""
+
+from torch.optim import Optimizer
+
+from striate.optim.average import Average
+from striate.optim.descent import (
+    adadelta,
+    adagrad,
+    adam,
+    adamw,
+    asgd,
+    gradient_descent,
+    momentum,
+    nadam,
+    rmsprop,
+    sgd,
+)
+from striate.optim.group import parameter_groups
+from striate.optim.schedule import (
+    constant,
+    cosine,
+    cosine_restarts,
+    exponential,
+    inverse_sqrt,
+    linear,
+    one_cycle,
+    polynomial,
+    step,
+    warmup_stable_decay,
+)
+from striate.registry import Registry
+
+__all__ = ["OPTIMISERS", "SCHEDULES", "Average", "parameter_groups"]
+
+OPTIMISERS: Registry[Optimizer] = Registry(
+    "optimiser",
+    {
+        "gradient_descent": gradient_descent,
+        "momentum": momentum,
+        "sgd": sgd,
+        "asgd": asgd,
+        "adagrad": adagrad,
+        "adadelta": adadelta,
+        "rmsprop": rmsprop,
+        "adam": adam,
+        "adamw": adamw,
+        "nadam": nadam,
+    },
+)
+"""Optimisers by name: `OPTIMISERS.build(Pick("sgd", lr=0.1), parameter_groups(network))`."""
+
+SCHEDULES: Registry[float] = Registry(
+    "schedule",
+    {
+        "constant": constant,
+        "linear": linear,
+        "polynomial": polynomial,
+        "cosine": cosine,
+        "cosine_restarts": cosine_restarts,
+        "step": step,
+        "exponential": exponential,
+        "inverse_sqrt": inverse_sqrt,
+        "one_cycle": one_cycle,
+        "warmup_stable_decay": warmup_stable_decay,
+    },
+)
+"""Schedules by name: `SCHEDULES.bind(Pick("cosine", warmup=0.05), ("progress",))(0.3)`."""

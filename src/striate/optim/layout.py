@@ -1,0 +1,57 @@
+"""Gradients and states laid out in memory as their parameters are.
+
+torch's fused kernels on the CPU walk through parameter, gradient and state by address and take
+for granted that all three have the same strides. They do not check it: a channels-last kernel
+with a contiguous gradient, or with a state that was read back from a file (files hold
+contiguous arrays), is updated with another element's numbers, silently. Two hooks make the
+strides equal; where they are equal already, which is nearly always, they only compare.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+__all__ = ["can_fuse", "fused_safely"]
+
+
+def can_fuse(groups: Iterable[dict[str, Any]]) -> bool:
+    """Whether torch's fused kernels take all these parameters (floating, on CPU or CUDA)."""
+    return all(
+        parameter.is_floating_point() and parameter.device.type in ("cpu", "cuda")
+        for group in groups
+        for parameter in group["params"]
+    )
+
+
+def fused_safely(optimiser: Optimizer) -> Optimizer:
+    """The same optimiser, with hooks that keep the layouts equal before a fused kernel runs."""
+    optimiser.register_step_pre_hook(_match_gradients)
+    optimiser.register_load_state_dict_post_hook(_match_states)
+    return optimiser
+
+
+def _match_gradients(optimiser: Optimizer, *_: Any) -> None:
+    for group in optimiser.param_groups:
+        for parameter in group["params"]:
+            gradient = parameter.grad
+            if gradient is not None and gradient.stride() != parameter.stride():
+                parameter.grad = _laid_out_as(parameter, gradient)
+
+
+def _match_states(optimiser: Optimizer) -> None:
+    for parameter, state in optimiser.state.items():
+        for name, value in state.items():
+            if (
+                isinstance(value, Tensor)
+                and value.shape == parameter.shape
+                and value.stride() != parameter.stride()
+            ):
+                state[name] = _laid_out_as(parameter, value)
+
+
+@torch.no_grad()
+def _laid_out_as(parameter: Tensor, value: Tensor) -> Tensor:
+    return torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
