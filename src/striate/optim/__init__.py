@@ -20,6 +20,7 @@ from striate.optim.descent import (
     sgd,
 )
 from striate.optim.group import parameter_groups
+from striate.optim.muon import Muon
 from striate.optim.schedule import (
     constant,
     cosine,
@@ -32,9 +33,10 @@ from striate.optim.schedule import (
     step,
     warmup_stable_decay,
 )
+from striate.optim.schedule_free import evaluation_weights, schedule_free_adamw, schedule_free_sgd
 from striate.registry import Registry
 
-__all__ = ["OPTIMISERS", "SCHEDULES", "Average", "parameter_groups"]
+__all__ = ["OPTIMISERS", "SCHEDULES", "Average", "evaluation_weights", "parameter_groups"]
 
 OPTIMISERS: Registry[Optimizer] = Registry(
     "optimiser",
@@ -49,6 +51,9 @@ OPTIMISERS: Registry[Optimizer] = Registry(
         "adam": adam,
         "adamw": adamw,
         "nadam": nadam,
+        "muon": Muon,
+        "schedule_free_sgd": schedule_free_sgd,
+        "schedule_free_adamw": schedule_free_adamw,
     },
 )
 """Optimisers by name: `OPTIMISERS.build(Pick("sgd", lr=0.1), parameter_groups(network))`."""

@@ -10,7 +10,7 @@ __all__ = ["parameter_groups"]
 
 
 def parameter_groups(network: nn.Module, weight_decay: float | None = None) -> list[dict[str, Any]]:
-    """The trainable parameters in two groups: matrices and kernels that decay, the rest that do not.
+    """The trainable parameters in two groups: matrices and kernels decay, the rest does not.
 
     Biases and the scales and shifts of normalisations (every parameter of at most one axis) get
     weight decay 0: shrinking them does not make the function simpler, and R(W) leaves them out.

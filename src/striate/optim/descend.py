@@ -1,0 +1,103 @@
+"""Batch, mini-batch and one-sample gradient descent with its stop rule, written out."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from torch.optim import Optimizer
+
+from striate.errors import ConfigError
+from striate.optim.descent import gradient_descent
+from striate.randomness import generator
+
+__all__ = ["Descent", "descend"]
+
+
+@dataclass(frozen=True)
+class Descent:
+    """How a descent went."""
+
+    losses: tuple[float, ...]
+    """Loss over all items: before the first step, and after each epoch."""
+    gradient_norm: float
+    """‖∇‖ of the loss over all items, at the end."""
+    num_steps: int
+    num_epochs: int
+    stopped: str
+    """"gradient" (‖∇‖ < ε) or "steps" (t = t_max)."""
+
+
+def descend(
+    parameters: Sequence[Tensor],
+    loss: Callable[[Int[Tensor, "B"]], Tensor],
+    num_items: int,
+    *,
+    batch_size: int | None = None,
+    optimiser: Callable[[Sequence[Tensor]], Optimizer] = gradient_descent,
+    tolerance: float = 1e-6,
+    max_steps: int = 1000,
+    seed: int = 0,
+) -> Descent:
+    """Minimise a mean over items in place; how it went comes out.
+
+    The stop rule is that of the textbook: ‖∇‖ < ε, or t = t_max. ∇ is the gradient over all
+    items: known before each step of batch descent, measured after each epoch otherwise, since
+    the gradient of one batch is never zero for long. The order is drawn anew each epoch.
+
+    Args:
+        parameters: leaf tensors that require a gradient; they hold the answer afterwards.
+        loss: of the indices of a batch: the mean loss over those items.
+        num_items: N.
+        batch_size: items per step; None for all (batch descent), 1 for one sample at a time.
+        optimiser: of the parameters; plain gradient descent unless given.
+        tolerance: ε.
+        max_steps: t_max.
+        seed: names the orders drawn.
+
+    Raises:
+        ConfigError: a number out of its range.
+
+    Example:
+        >>> items = torch.tensor([1.0, 2.0, 6.0], dtype=torch.float64)
+        >>> mean = torch.zeros((), dtype=torch.float64, requires_grad=True)
+        >>> went = descend([mean], lambda batch: (items[batch] - mean).square().mean(), 3)
+        >>> round(mean.item(), 3), went.stopped
+        (3.0, 'gradient')
+    """
+    size = num_items if batch_size is None else batch_size
+    if not 1 <= size <= num_items or max_steps < 0 or not tolerance >= 0:
+        raise ConfigError(
+            f"batch_size={batch_size} must lie in 1 … {num_items}, max_steps={max_steps} and "
+            f"tolerance={tolerance} must be 0 or more."
+        )
+    stepper = optimiser(list(parameters))
+    everything = torch.arange(num_items)
+
+    def whole_gradient() -> tuple[float, float]:
+        value = _differentiate(stepper, loss(everything))
+        gradients = [p.grad.norm() for p in parameters if p.grad is not None]
+        return value, float(torch.stack(gradients).norm()) if gradients else 0.0
+
+    value, norm = whole_gradient()
+    losses, num_steps, num_epochs = [value], 0, 0
+    while num_steps < max_steps and not norm < tolerance:
+        chance = generator(seed, "descent", num_epochs)
+        order = torch.randperm(num_items, generator=chance)
+        for batch in torch.split(order, size)[: max_steps - num_steps]:
+            if size < num_items:
+                _differentiate(stepper, loss(batch))
+            stepper.step()
+            num_steps += 1
+        num_epochs += 1
+        value, norm = whole_gradient()
+        losses.append(value)
+    stopped = "gradient" if norm < tolerance else "steps"
+    return Descent(tuple(losses), norm, num_steps, num_epochs, stopped)
+
+
+def _differentiate(optimiser: Optimizer, value: Tensor) -> float:
+    optimiser.zero_grad()
+    value.backward()  # type: ignore[no-untyped-call]
+    return float(value.detach())

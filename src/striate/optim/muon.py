@@ -1,0 +1,164 @@
+"""Muon: momentum whose matrix is made orthogonal before the step; AdamW for what is no matrix."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.optim import Optimizer
+
+from striate.optim.descent import Parameters, as_groups, check_numbers
+
+__all__ = ["Muon", "orthogonalise"]
+
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+"""(a, b, c) of p(σ) = aσ + bσ³ + cσ⁵: steepest at 0 among those that keep [0.7, 1.2] in reach."""
+
+RMS_OF_ADAMW = 0.2
+"""Root mean square of a usual AdamW step divided by its rate (Liu et al., 2025, section 2.2)."""
+
+
+class Muon(Optimizer):
+    """Muon for kernels and hidden matrices, AdamW for the output layer, biases and norms.
+
+    A kernel is the matrix (C_out, C_in · ∏kernel). Its step O is scaled by 0.2 √max(rows,
+    columns), which gives it the size of an AdamW step: one rate and one weight decay serve both
+    parts, and those tuned for AdamW carry over. torch.optim.Muon takes matrices only and always
+    computes in bfloat16; here the products are bfloat16 on CUDA and the parameter's own type
+    elsewhere (a CPU gains nothing from bfloat16).
+
+    The output layer is taken to be the last parameter of two axes or more, in the order given.
+
+    Args:
+        params: tensors or parameter groups.
+        lr: learning rate η of both parts.
+        momentum: μ in [0, 1).
+        nesterov: step along (1 − μ) g + μ m rather than along m.
+        num_iterations: Newton–Schulz iterations.
+        orthogonalise_last: treat the output layer as a hidden matrix.
+        betas: decays of AdamW's two means.
+        eps: added to AdamW's root.
+        weight_decay: λ, decoupled, of both parts.
+
+    Raises:
+        ConfigError: a number out of its range.
+
+    Source: Jordan et al., "Muon: An Optimizer for Hidden Layers in Neural Networks", 2024; the
+    scale: Liu et al., "Muon is Scalable for LLM Training", 2025, equation 4.
+    """
+
+    def __init__(
+        self,
+        params: Parameters,
+        lr: float = 0.002,
+        *,
+        momentum: float = 0.95,
+        nesterov: bool = True,
+        num_iterations: int = 5,
+        orthogonalise_last: bool = False,
+        betas: tuple[float, float] = (0.9, 0.95),
+        eps: float = 1e-8,
+        weight_decay: float = 0.01,
+    ) -> None:
+        shares = {"momentum": momentum, "betas[0]": betas[0], "betas[1]": betas[1]}
+        check_numbers(lr, weight_decay, **shares)
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "nesterov": nesterov,
+            "num_iterations": num_iterations,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+        }
+        super().__init__(_split(as_groups(params), orthogonalise_last), defaults)
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """One step; the loss is returned when a closure computes it."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            rule = _muon_step if group["orthogonalised"] else _adamw_step
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    parameter.mul_(1 - group["lr"] * group["weight_decay"])
+                    rule(parameter, parameter.grad, self.state[parameter], group)
+        return loss
+
+
+def orthogonalise(
+    matrix: Float[Tensor, "rows columns"], num_iterations: int = 5
+) -> Float[Tensor, "rows columns"]:
+    """About U Vᵀ of the matrix U S Vᵀ: each singular value is brought to between 0.7 and 1.2.
+
+    Args:
+        matrix: any matrix; a zero matrix stays zero.
+        num_iterations: Newton–Schulz iterations; 5 serve unless the matrix is very ill
+            conditioned.
+
+    Source: Jordan et al., "Muon", 2024 (quintic Newton–Schulz iteration).
+
+    Example:
+        >>> values = torch.linalg.svdvals(orthogonalise(torch.diag(torch.tensor([9.0, 1.0]))))
+        >>> bool((values > 0.6).all() and (values < 1.3).all())
+        True
+    """
+    a, b, c = COEFFICIENTS
+    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    x = wide.bfloat16() if wide.is_cuda else wide
+    x = x / x.norm().clamp(min=1e-7)  # the Frobenius norm bounds the largest singular value
+    for _ in range(num_iterations):
+        gram = x @ x.T
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    result: Tensor = x.to(matrix.dtype)
+    return result if matrix.shape[0] <= matrix.shape[1] else result.T
+
+
+def _split(groups: list[dict[str, Any]], with_last: bool) -> list[dict[str, Any]]:
+    """Each group in two: what is orthogonalised, and the rest."""
+    matrices = [p for group in groups for p in group["params"] if p.ndim >= 2]
+    hidden = {id(p) for p in (matrices if with_last else matrices[:-1])}
+    split = [
+        {
+            **group,
+            "params": [p for p in group["params"] if (id(p) in hidden) == orthogonalised],
+            "orthogonalised": orthogonalised,
+        }
+        for group in groups
+        for orthogonalised in (True, False)
+    ]
+    return [group for group in split if group["params"]]
+
+
+def _muon_step(
+    parameter: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]
+) -> None:
+    if not state:
+        state["momentum"] = torch.zeros_like(parameter)
+    mean, mu = state["momentum"], group["momentum"]
+    mean.lerp_(gradient, 1 - mu)
+    direction = gradient.lerp(mean, mu) if group["nesterov"] else mean
+    step = orthogonalise(direction.flatten(1), group["num_iterations"])
+    scale = RMS_OF_ADAMW * math.sqrt(max(step.shape))
+    parameter.add_(step.reshape(parameter.shape), alpha=-group["lr"] * scale)
+
+
+def _adamw_step(
+    parameter: Tensor, gradient: Tensor, state: dict[str, Any], group: dict[str, Any]
+) -> None:
+    if not state:
+        state["step"] = torch.tensor(0.0)
+        state["mean"] = torch.zeros_like(parameter)
+        state["square"] = torch.zeros_like(parameter)
+    beta1, beta2 = group["betas"]
+    state["step"] += 1
+    step = state["step"].item()
+    state["mean"].lerp_(gradient, 1 - beta1)
+    state["square"].mul_(beta2).addcmul_(gradient, gradient, value=1 - beta2)
+    root = (state["square"] / (1 - beta2**step)).sqrt_().add_(group["eps"])
+    parameter.addcdiv_(state["mean"], root, value=-group["lr"] / (1 - beta1**step))

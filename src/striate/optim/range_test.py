@@ -1,0 +1,197 @@
+"""The learning-rate range test: one short training with a rising rate, and the rate to take."""
+
+import copy
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from striate.durable import write_bytes
+from striate.errors import ConfigError, DataError
+from striate.optim.descent import sgd
+from striate.optim.group import parameter_groups
+
+__all__ = ["RangeTest", "draw_range_test", "range_test"]
+
+
+@dataclass(frozen=True)
+class RangeTest:
+    """How the loss followed a rising learning rate."""
+
+    rates: tuple[float, ...]
+    """The rate of each step, in equal ratios."""
+    losses: tuple[float, ...]
+    """The loss of each step's batch, before the step."""
+    smoothed: tuple[float, ...]
+    """Running mean of the losses, corrected for its start."""
+    suggested: float
+    """Where the smoothed loss falls most steeply per decade: the rate to train with."""
+    highest: float
+    """Where the smoothed loss is lowest: beyond it training comes apart."""
+
+
+def range_test(
+    network: nn.Module,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    batches: Iterable[tuple[Tensor, Tensor]],
+    *,
+    optimiser: Callable[..., Optimizer] = sgd,
+    lowest: float = 1e-5,
+    highest: float = 10.0,
+    num_steps: int = 100,
+    smoothing: float = 0.9,
+) -> RangeTest:
+    """Losses of a short training whose rate rises from `lowest` to `highest`.
+
+    It ends early where the smoothed loss is no finite number or four times its lowest. The
+    network's weights, buffers, gradients and mode are exactly as they were afterwards.
+
+    Args:
+        network: trained for a while, then put back.
+        loss: of (scores, targets).
+        batches: (inputs, targets); begun anew when they run out, so give a list, not a
+            generator, unless it is long enough.
+        optimiser: of (parameter groups, lr=…).
+        lowest: the first rate.
+        highest: the last.
+        num_steps: between the two.
+        smoothing: decay of the running mean, in [0, 1).
+
+    Raises:
+        ConfigError: rates or counts out of range.
+        DataError: there is no batch.
+
+    Source: Smith, "Cyclical Learning Rates for Training Neural Networks", 2017, section 3.3.
+
+    Example:
+        >>> import torch
+        >>> network = nn.Linear(2, 1)
+        >>> x = torch.tensor([[1.0, 2.0], [2.0, -1.0]])
+        >>> test = range_test(network, nn.functional.mse_loss, [(x, x[:, :1])])
+        >>> 1e-3 < test.suggested < test.highest
+        True
+    """
+    if not 0 < lowest < highest < math.inf or num_steps < 10 or not 0 <= smoothing < 1:
+        raise ConfigError(
+            f"A range test needs 0 < lowest < highest (came {lowest}, {highest}), 10 steps or "
+            f"more (came {num_steps}) and smoothing in [0, 1) (came {smoothing})."
+        )
+    rates = [lowest * (highest / lowest) ** (i / (num_steps - 1)) for i in range(num_steps)]
+    state = copy.deepcopy(network.state_dict())
+    gradients = [(parameter, parameter.grad) for parameter in network.parameters()]
+    was_training = network.training
+    losses: list[float] = []
+    smoothed: list[float] = []
+    try:
+        network.train()
+        stepper = optimiser(parameter_groups(network), lr=lowest)
+        stream = _again_and_again(batches)
+        for rate in rates:
+            value = _train_step(network, loss, next(stream), stepper, rate)
+            if not math.isfinite(value):
+                break
+            losses.append(value)
+            smoothed.append(_running_mean(losses, smoothing))
+            if smoothed[-1] > 4 * min(smoothed) + 1e-12 and len(losses) > 1:
+                break
+    finally:
+        network.load_state_dict(state)
+        network.train(was_training)
+        for parameter, gradient in gradients:
+            parameter.grad = gradient
+    return _read(rates[: len(losses)], losses, smoothed)
+
+
+def draw_range_test(test: RangeTest, path: Path) -> None:
+    """A PNG of the losses over the rates, with the suggested rate marked."""
+    import io
+
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.2), dpi=150, layout="constrained")
+    axes = figure.add_subplot()
+    axes.plot(test.rates, test.losses, color="#9db4c8", linewidth=1, label="each batch")
+    axes.plot(test.rates, test.smoothed, color="#1f4e79", linewidth=2, label="smoothed")
+    axes.axvline(
+        test.suggested, color="#c2410c", linestyle="--", label=f"suggested {test.suggested:.2g}"
+    )
+    axes.axvline(
+        test.highest, color="#777777", linestyle=":", label=f"lowest loss {test.highest:.2g}"
+    )
+    low, high = min(test.smoothed), max(test.smoothed[0], min(test.smoothed))
+    margin = 0.6 * (high - low) + 1e-9
+    axes.set_ylim(low - margin / 2, high + margin)
+    axes.set_xscale("log")
+    axes.set_xlabel("learning rate")
+    axes.set_ylabel("loss")
+    axes.set_title("Learning-rate range test", loc="left")
+    axes.grid(alpha=0.25)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    axes.legend(frameon=False)
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png")
+    write_bytes(path, stream.getvalue())
+
+
+def _again_and_again(
+    batches: Iterable[tuple[Tensor, Tensor]],
+) -> Iterator[tuple[Tensor, Tensor]]:
+    while True:
+        empty = True
+        for batch in batches:
+            empty = False
+            yield batch
+        if empty:
+            raise DataError(
+                "The batches ran out before the range test ended: give a list of at least one "
+                "batch, or a longer generator."
+            )
+
+
+def _train_step(
+    network: nn.Module,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    batch: tuple[Tensor, Tensor],
+    stepper: Optimizer,
+    rate: float,
+) -> float:
+    for group in stepper.param_groups:
+        group["lr"] = rate
+    inputs, targets = batch
+    stepper.zero_grad()
+    scores: Any = network(inputs)
+    if isinstance(scores, tuple):  # auxiliary heads
+        main, *auxiliary = scores
+        share = float(getattr(network, "auxiliary_weight", 1.0))
+        value = loss(main, targets) + share * sum(loss(head, targets) for head in auxiliary)
+    else:
+        value = loss(scores, targets)
+    value.backward()  # type: ignore[no-untyped-call]
+    if bool(value.isfinite()):
+        stepper.step()
+    return float(value.detach())
+
+
+def _running_mean(losses: list[float], decay: float) -> float:
+    """Σ d^{t−i} L_i / Σ d^{t−i}."""
+    weights = [decay ** (len(losses) - 1 - i) for i in range(len(losses))]
+    return sum(w * loss for w, loss in zip(weights, losses, strict=True)) / sum(weights)
+
+
+def _read(rates: list[float], losses: list[float], smoothed: list[float]) -> RangeTest:
+    if len(losses) < 3:
+        raise ConfigError(
+            f"The loss left the finite numbers within {len(losses) + 1} steps at learning rate "
+            f"{rates[-1] if rates else 'zero'}: begin lower, and check the data and the loss."
+        )
+    bottom = min(range(len(smoothed)), key=smoothed.__getitem__)
+    # Rates are in equal ratios, so a difference of neighbours is a slope per decade.
+    slopes = [smoothed[i + 1] - smoothed[i - 1] for i in range(1, len(smoothed) - 1)]
+    until = max(1, min(bottom, len(slopes)))
+    steepest = 1 + min(range(until), key=slopes.__getitem__)
+    return RangeTest(tuple(rates), tuple(losses), tuple(smoothed), rates[steepest], rates[bottom])

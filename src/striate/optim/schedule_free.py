@@ -1,0 +1,110 @@
+"""Schedule-free optimisers (by the schedulefree library), and how a loop treats them.
+
+They hold three sequences: z takes the steps, x is the average of z and the answer, and
+gradients are taken at y = (1 − β) z + β x. While training, the network holds y; to measure or
+ship, it must hold x. The library marks the two with `optimiser.train()` and `.eval()`.
+
+What a loop does, for any optimiser whatever its kind:
+
+- `with evaluation_weights(optimiser): validate(...)`: inside, the network holds the answer;
+  afterwards it holds exactly the bits that it held before. For an optimiser without the pair of
+  methods `train` and `eval` nothing happens.
+- checkpoints are written and read outside the block.
+- The schedule stays constant (after a warm-up, if any).
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch.optim import Optimizer
+
+from striate.optim.descent import Parameters, as_groups, check_numbers
+
+__all__ = ["evaluation_weights", "schedule_free_adamw", "schedule_free_sgd"]
+
+
+def schedule_free_sgd(
+    params: Parameters, lr: float = 1.0, *, momentum: float = 0.9, weight_decay: float = 0.0
+) -> Optimizer:
+    """Schedule-free gradient descent: no falling rate is needed; the average is the answer.
+
+    Args:
+        params: tensors or parameter groups.
+        lr: learning rate η; about ten times that of sgd.
+        momentum: β in (0, 1), the place of y between z and x.
+        weight_decay: λ; λy is added to the gradient.
+
+    Raises:
+        ConfigError: a number out of its range.
+
+    Source: Defazio et al., "The Road Less Scheduled", 2024, equations 3 to 5.
+    """
+    from schedulefree import SGDScheduleFree
+
+    check_numbers(lr, weight_decay, momentum=momentum)
+    groups = as_groups(params)
+    return _training(SGDScheduleFree(groups, lr=lr, momentum=momentum, weight_decay=weight_decay))
+
+
+def schedule_free_adamw(
+    params: Parameters,
+    lr: float = 0.0025,
+    *,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.01,
+) -> Optimizer:
+    """Schedule-free AdamW: no falling rate is needed; the average is the answer.
+
+    Args:
+        params: tensors or parameter groups.
+        lr: learning rate η.
+        betas: place of y between z and x, and decay of the running square.
+        eps: added to the root.
+        weight_decay: λ, taken at y.
+
+    Raises:
+        ConfigError: a number out of its range.
+
+    Source: Defazio et al., "The Road Less Scheduled", 2024, algorithm 1.
+    """
+    from schedulefree import AdamWScheduleFree
+
+    check_numbers(lr, weight_decay, **{"betas[0]": betas[0], "betas[1]": betas[1]})
+    groups = as_groups(params)
+    return _training(
+        AdamWScheduleFree(groups, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay)
+    )
+
+
+@contextmanager
+def evaluation_weights(optimiser: Optimizer) -> Iterator[None]:
+    """Let the network hold the optimiser's answer inside the block, and its own bits after it.
+
+    Going from y to x and back by arithmetic loses the last bits, so the weights are copied.
+
+    Args:
+        optimiser: any optimiser; one with methods `train` and `eval` is switched.
+    """
+    to_evaluate = getattr(optimiser, "eval", None)
+    to_train = getattr(optimiser, "train", None)
+    if to_evaluate is None or to_train is None:
+        yield
+        return
+    parameters = [p for group in optimiser.param_groups for p in group["params"]]
+    own = [p.detach().clone() for p in parameters]
+    to_evaluate()
+    try:
+        yield
+    finally:
+        to_train()
+        with torch.no_grad():
+            for parameter, values in zip(parameters, own, strict=True):
+                parameter.copy_(values)
+
+
+def _training(optimiser: Optimizer) -> Optimizer:
+    """Put into training mode, so that the first step needs no preparation."""
+    optimiser.train()  # type: ignore[attr-defined]
+    return optimiser

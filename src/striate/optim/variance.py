@@ -1,0 +1,139 @@
+"""Forward and backward variances, layer by layer: what an initialisation does to a network."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from striate.randomness import generator
+
+__all__ = ["VarianceRow", "variance_table", "variance_text"]
+
+
+@dataclass(frozen=True)
+class VarianceRow:
+    """One call of one layer."""
+
+    name: str
+    """Dotted name in the network."""
+    kind: str
+    """The layer's class."""
+    shape: tuple[int, ...]
+    """Shape of the output."""
+    weight_deviation: float | None
+    """Standard deviation of the layer's weights; None where it has none."""
+    forward: float
+    """Variance of the outputs."""
+    backward: float | None
+    """Variance of ∂L/∂output; None where no gradient arrives."""
+
+
+def variance_table(
+    network: nn.Module, batch: Float[Tensor, "B *rest"], *, seed: int = 0
+) -> list[VarianceRow]:
+    """Variances of outputs and of gradients for each layer, in the order of the forward pass.
+
+    L is ⟨scores, noise⟩ with noise of variance 1, so that ∂L/∂scores has variance 1 and what is
+    seen is the network's doing, not a loss's. A layer that is used twice has two rows. Weights,
+    buffers, gradients and mode of the network are as they were afterwards.
+
+    Args:
+        network: measured in training mode.
+        batch: inputs as the network will see them, normalised.
+        seed: names the noise, and what dropout draws.
+
+    Source: Glorot and Bengio, 2010, section 4.2 (the two variances that should stay level).
+
+    Example:
+        >>> chance = torch.Generator().manual_seed(0)
+        >>> network = nn.Sequential(nn.Linear(90, 80, bias=False), nn.ReLU())
+        >>> _ = network[0].weight.data.normal_(0, 0.2, generator=chance)
+        >>> rows = variance_table(network, torch.randn(500, 90, generator=chance))
+        >>> [(row.kind, round(row.forward, 0)) for row in rows]
+        [('Linear', 4.0), ('ReLU', 1.0)]
+    """
+    outputs: list[tuple[str, nn.Module, tuple[int, ...], float]] = []
+    gradients: dict[int, float] = {}
+
+    def note(name: str, layer: nn.Module, output: Any) -> None:
+        if not isinstance(output, Tensor) or not output.is_floating_point():
+            return
+        place = len(outputs)
+        outputs.append((name, layer, tuple(output.shape), _variance(output)))
+        if output.requires_grad:
+
+            def measure(gradient: Tensor) -> None:
+                gradients[place] = _variance(gradient)
+
+            output.register_hook(measure)
+
+    handles = [
+        layer.register_forward_hook(lambda layer, _, output, name=name: note(name, layer, output))
+        for name, layer in network.named_modules()
+        if not list(layer.children())
+    ]
+    was_training = network.training
+    buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
+    try:
+        network.train()
+        _backward_of_noise(network, batch, seed)
+    finally:
+        for handle in handles:
+            handle.remove()
+        network.train(was_training)
+        with torch.no_grad():
+            for name, buffer in network.named_buffers():
+                buffer.copy_(buffers[name])
+    return [
+        VarianceRow(
+            name, type(layer).__name__, shape, _spread(layer), forward, gradients.get(place)
+        )
+        for place, (name, layer, shape, forward) in enumerate(outputs)
+    ]
+
+
+def variance_text(rows: Sequence[VarianceRow]) -> str:
+    """The table as aligned text."""
+    head = ("layer", "kind", "output", "σ(W)", "forward var", "backward var")
+    cells = [head] + [
+        (
+            row.name or "(network)",
+            row.kind,
+            "×".join(str(size) for size in row.shape[1:]),
+            "" if row.weight_deviation is None else f"{row.weight_deviation:.4f}",
+            f"{row.forward:.3g}",
+            "" if row.backward is None else f"{row.backward:.3g}",
+        )
+        for row in rows
+    ]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if column < 3 else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in cells
+    )
+
+
+def _backward_of_noise(network: nn.Module, batch: Tensor, seed: int) -> None:
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        torch.manual_seed(seed)
+        scores = network(batch)
+        scores = scores[0] if isinstance(scores, tuple) else scores
+        noise = torch.randn(scores.shape, generator=generator(seed, "variance")).to(scores)
+        parameters = [p for p in network.parameters() if p.requires_grad]
+        # The hooks run on the way to the parameters; .grad is never written.
+        torch.autograd.grad((scores * noise).sum(), parameters, allow_unused=True)
+
+
+def _variance(tensor: Tensor) -> float:
+    return float(tensor.detach().double().var())
+
+
+def _spread(layer: nn.Module) -> float | None:
+    weight = getattr(layer, "weight", None)
+    return float(weight.detach().std()) if isinstance(weight, Tensor) and weight.ndim > 1 else None
