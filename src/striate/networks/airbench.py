@@ -59,7 +59,7 @@ class Whitening(nn.Module):
         self.ndim = ndim
         num_inputs = in_channels * 2**ndim
         self.conv = conv(ndim)(in_channels, 2 * num_inputs, 2)
-        nn.init.zeros_(self.conv.bias)
+        self.conv.bias = nn.Parameter(torch.zeros(2 * num_inputs))
         self._set(nn.init.orthogonal_(torch.empty(num_inputs, num_inputs)))
         self.conv.weight.requires_grad_(False)
 
