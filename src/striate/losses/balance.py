@@ -1,0 +1,186 @@
+"""Cross-entropy for classes of very different frequency: median-frequency balancing and focus."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from striate.errors import ConfigError, ShapeError
+from striate.losses.cross_entropy import softmax_cross_entropy_loss
+from striate.losses.reduction import (
+    IGNORE_INDEX,
+    Reduction,
+    check_class_weights,
+    reduce_loss,
+    valid_mask,
+)
+
+__all__ = [
+    "binary_focal_loss",
+    "focal_loss",
+    "median_frequency_cross_entropy_loss",
+    "median_frequency_weights",
+]
+
+
+def median_frequency_weights(
+    class_counts: Float[Tensor, "K"] | Int[Tensor, "K"],
+    present_counts: Float[Tensor, "K"] | Int[Tensor, "K"] | None = None,
+) -> Float[Tensor, "K"]:
+    """Class weights median(f)/f_k, the median over the classes that occur; 0 for one that does not.
+
+    Args:
+        class_counts: number of targets (pixels) of each class.
+        present_counts: number of targets in all the images in which the class occurs; None: the
+            same for all classes, so that f is the plain frequency.
+
+    Source: Eigen and Fergus, Predicting Depth, Surface Normals and Semantic Labels (2015),
+    section 6.3.2; Badrinarayanan et al., SegNet (2017).
+
+    Example:
+        >>> median_frequency_weights(torch.tensor([10, 40, 20]))
+        tensor([2.0000, 0.5000, 1.0000])
+    """
+    counts = class_counts.to(torch.get_default_dtype())
+    totals = counts.sum() if present_counts is None else present_counts.to(counts.dtype)
+    occurs = counts > 0
+    frequency = counts / torch.where(occurs, totals, 1)
+    if not bool(occurs.any()):
+        return torch.zeros_like(counts)
+    median = frequency[occurs].quantile(0.5)
+    return torch.where(occurs, median / torch.where(occurs, frequency, 1), 0)
+
+
+def median_frequency_cross_entropy_loss(
+    scores: Float[Tensor, "B K *S"],
+    target: Int[Tensor, "..."],
+    *,
+    reduction: Reduction = "mean",
+    class_counts: Float[Tensor, "..."] | Int[Tensor, "..."] | Sequence[float] | None = None,
+    ignore_index: int = IGNORE_INDEX,
+) -> Float[Tensor, "..."]:
+    """Softmax cross-entropy with class weights median(f)/f_k.
+
+    Args:
+        scores: (B, K, *S).
+        target: class numbers (B, *S).
+        reduction: "none" gives (B, *S); "mean" divides by the sum of the weights.
+        class_counts: targets of each class in the training set; None: those of this batch.
+        ignore_index: the class number that counts for nothing.
+
+    Raises:
+        ShapeError: shapes that do not fit.
+        DataError: a class number out of range.
+
+    Source: Eigen and Fergus (2015), section 6.3.2.
+
+    Example:
+        >>> scores = torch.tensor([[2.0, 0.0], [0.0, 0.0], [1.0, 0.0]])
+        >>> median_frequency_cross_entropy_loss(scores, torch.tensor([0, 1, 0]))
+        tensor(0.4566)
+    """
+    if class_counts is None:
+        valid = valid_mask(scores, target, ignore_index)
+        counts = torch.bincount(target[valid].long(), minlength=scores.shape[1])
+    else:
+        counts = torch.as_tensor(class_counts, device=scores.device)
+        check_class_weights(scores, counts)
+    weights = median_frequency_weights(counts).to(scores.dtype)
+    return softmax_cross_entropy_loss(
+        scores, target, reduction=reduction, class_weights=weights, ignore_index=ignore_index
+    )
+
+
+def focal_loss(
+    scores: Float[Tensor, "B K *S"],
+    target: Int[Tensor, "..."],
+    *,
+    reduction: Reduction = "mean",
+    focus: float = 2.0,
+    class_weights: Float[Tensor, "..."] | None = None,
+    ignore_index: int = IGNORE_INDEX,
+) -> Float[Tensor, "..."]:
+    """Focal loss −w_y (1 − p_y)^γ log p_y with p = softmax(scores): easy targets count less.
+
+    Args:
+        scores: (B, K, *S).
+        target: class numbers (B, *S).
+        reduction: "none" gives (B, *S); "mean" divides by the number of valid targets.
+        focus: γ ≥ 0; 0 gives cross-entropy.
+        class_weights: (K,), the paper's α of each class.
+        ignore_index: the class number that counts for nothing.
+
+    Raises:
+        ConfigError: a negative focus.
+        ShapeError: shapes that do not fit.
+        DataError: a class number out of range.
+
+    Source: Lin et al., Focal Loss for Dense Object Detection (2017), eq. 5.
+
+    Example:
+        >>> focal_loss(torch.tensor([[2.0, 0.0]]), torch.tensor([0]))
+        tensor(0.0018)
+    """
+    check_focus(focus)
+    check_class_weights(scores, class_weights)
+    valid = valid_mask(scores, target, ignore_index)
+    index = target.long().where(valid, 0).unsqueeze(1)
+    log_p = F.log_softmax(scores, 1).gather(1, index).squeeze(1)
+    losses = -_focused(log_p, focus) * valid
+    if class_weights is not None:
+        losses = losses * class_weights[index.squeeze(1)]
+    return reduce_loss(losses, reduction, valid)
+
+
+def binary_focal_loss(
+    scores: Float[Tensor, "*any"],
+    target: Float[Tensor, "..."],
+    *,
+    reduction: Reduction = "mean",
+    focus: float = 2.0,
+    positive_weight: float = 0.25,
+) -> Float[Tensor, "..."]:
+    """Focal loss of independent yes-or-no scores, as a one-stage detector uses it.
+
+    Args:
+        scores: logits of any shape.
+        target: 0 or 1, the same shape.
+        reduction: the paper divides "sum" by the number of positive anchors.
+        focus: γ ≥ 0.
+        positive_weight: α of the positives; the negatives have 1 − α.
+
+    Raises:
+        ShapeError: shapes that differ.
+
+    Source: Lin et al. (2017), eq. 5.
+
+    Example:
+        >>> binary_focal_loss(torch.tensor([0.0, -3.0]), torch.tensor([1.0, 0.0]))
+        tensor(0.0217)
+    """
+    check_focus(focus)
+    if scores.shape != target.shape:
+        raise ShapeError(
+            f"Scores of shape {tuple(scores.shape)} and targets of shape {tuple(target.shape)} "
+            "differ; accepted: one target, 0 or 1, for each score."
+        )
+    log_p = torch.where(target > 0, F.logsigmoid(scores), F.logsigmoid(-scores))
+    weights = torch.where(target > 0, positive_weight, 1 - positive_weight)
+    return reduce_loss(-_focused(log_p, focus) * weights, reduction)
+
+
+def check_focus(focus: float) -> None:
+    """Raise ConfigError for a negative focus."""
+    if focus < 0:
+        raise ConfigError(f"focus={focus} must be 0 or more; 2 is the paper's choice.")
+
+
+def _focused(log_p: Tensor, focus: float) -> Tensor:
+    """(1 − p)^γ log p; 1 − p by expm1, which keeps its digits when p is near 1."""
+    if focus == 0:
+        return log_p
+    # A power below 1 has no finite slope at 0, which p = 1 in floating point would reach.
+    rest = (-torch.expm1(log_p)).clamp(min=torch.finfo(log_p.dtype).tiny)
+    return rest.pow(focus) * log_p

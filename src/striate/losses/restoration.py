@@ -1,0 +1,71 @@
+"""Losses between a restored image and the true one: L1, L2 and Charbonnier."""
+
+from jaxtyping import Float
+from torch import Tensor
+
+from striate.errors import ConfigError, ShapeError
+from striate.losses.reduction import Reduction, reduce_loss
+
+__all__ = ["charbonnier_loss", "l1_loss", "l2_loss"]
+
+
+def l1_loss(
+    image: Float[Tensor, "*any"], target: Float[Tensor, "..."], *, reduction: Reduction = "mean"
+) -> Float[Tensor, "..."]:
+    """|d| of each value; its minimum is the median.
+
+    Example:
+        >>> import torch
+        >>> l1_loss(torch.tensor([1.0, 3.0]), torch.tensor([0.0, 5.0]))
+        tensor(1.5000)
+    """
+    return reduce_loss(_difference(image, target).abs(), reduction)
+
+
+def l2_loss(
+    image: Float[Tensor, "*any"], target: Float[Tensor, "..."], *, reduction: Reduction = "mean"
+) -> Float[Tensor, "..."]:
+    """d² of each value; its minimum is the mean.
+
+    Example:
+        >>> import torch
+        >>> l2_loss(torch.tensor([1.0, 3.0]), torch.tensor([0.0, 5.0]))
+        tensor(2.5000)
+    """
+    return reduce_loss(_difference(image, target).square(), reduction)
+
+
+def charbonnier_loss(
+    image: Float[Tensor, "*any"],
+    target: Float[Tensor, "..."],
+    *,
+    reduction: Reduction = "mean",
+    epsilon: float = 1e-3,
+) -> Float[Tensor, "..."]:
+    """√(d² + ε²) of each value: L1 with a round bottom.
+
+    Args:
+        image: the restored one, of any shape.
+        target: the true one, the same shape.
+        reduction: "none" keeps the shape.
+        epsilon: ε, the width of the bottom in the unit of the values; 10⁻³ is the source's.
+
+    Source: Lai et al., Deep Laplacian Pyramid Networks (2017), eq. 3, after Charbonnier (1994).
+
+    Example:
+        >>> import torch
+        >>> charbonnier_loss(torch.tensor([3.0]), torch.tensor([0.0]), epsilon=4.0)
+        tensor(5.)
+    """
+    if epsilon <= 0:
+        raise ConfigError(f"epsilon={epsilon} must be above 0; l1_loss is the limit at 0.")
+    return reduce_loss((_difference(image, target).square() + epsilon**2).sqrt(), reduction)
+
+
+def _difference(image: Tensor, target: Tensor) -> Tensor:
+    if image.shape != target.shape:
+        raise ShapeError(
+            f"An image of shape {tuple(image.shape)} and a target of shape {tuple(target.shape)} "
+            "differ; accepted: the same shape."
+        )
+    return image - target
