@@ -1,0 +1,57 @@
+"""Evaluation: measures with intervals, the sealed test split's ledger, and the report.
+
+`measure` turns probabilities and truths into numbers that say how far they can be trusted;
+`open_test` is the only way to the test split, and writes each opening down first; `report.write`
+puts everything on one page.
+"""
+
+from striate.evaluation.calibration import ReliabilityBin, expected_calibration_error, reliability
+from striate.evaluation.interval import Estimate, Proportion, bootstrap, clopper_pearson, wilson
+from striate.evaluation.ledger import (
+    OpeningRecord,
+    Receipt,
+    Verification,
+    ledger_path,
+    open_test,
+    openings,
+    receipts_of,
+    record_result,
+    verify,
+)
+from striate.evaluation.measure import ClassMeasures, Measures, measure, truth_rank
+from striate.evaluation.mistake import Mistake, confident_mistakes, mistakes
+from striate.evaluation.picture import data_uri
+from striate.evaluation.report import write
+from striate.evaluation.text import most_confused, percent, summary_lines
+
+__all__ = [
+    "ClassMeasures",
+    "Estimate",
+    "Measures",
+    "Mistake",
+    "OpeningRecord",
+    "Proportion",
+    "Receipt",
+    "ReliabilityBin",
+    "Verification",
+    "bootstrap",
+    "clopper_pearson",
+    "confident_mistakes",
+    "data_uri",
+    "expected_calibration_error",
+    "ledger_path",
+    "measure",
+    "mistakes",
+    "most_confused",
+    "open_test",
+    "openings",
+    "percent",
+    "receipts_of",
+    "record_result",
+    "reliability",
+    "summary_lines",
+    "truth_rank",
+    "verify",
+    "wilson",
+    "write",
+]

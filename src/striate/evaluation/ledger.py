@@ -1,0 +1,305 @@
+"""The ledger of test openings: each look at a test split is written down before it happens.
+
+A test split that was looked at k times is no longer untouched: the best of k results is
+optimistic. So every opening is an entry in a hash-chained file, one per test split, kept by the
+content of the split, outside all runs. Each run folder keeps a receipt of the entries it made.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version as installed_version
+from pathlib import Path
+from typing import Any
+
+from striate import durable, places
+from striate.data.seal import Opening, SealedSplit
+from striate.errors import LedgerError
+from striate.evaluation.chain import Chain, Entry
+
+__all__ = [
+    "RECEIPTS",
+    "OpeningRecord",
+    "Receipt",
+    "Verification",
+    "ledger_path",
+    "open_test",
+    "openings",
+    "receipts_of",
+    "record_result",
+    "verify",
+]
+
+RECEIPTS = "openings.jsonl"
+"""Name of the file of receipts in a run folder."""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """A run folder's own proof of an opening that it made."""
+
+    test: str
+    number: int
+    hash: str
+    folder: str
+
+
+@dataclass(frozen=True)
+class OpeningRecord:
+    """One opening as the ledger tells it."""
+
+    number: int
+    time: str
+    """UTC, ISO 8601."""
+    run: str
+    """Hash of the run's configuration."""
+    folder: str
+    version: str
+    result: dict[str, Any] | None
+    """What came out; None when the evaluation did not end."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The opening as JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Whether a ledger can be believed."""
+
+    findings: tuple[str, ...]
+    """What shows that it was altered, now or at an earlier opening; empty when it is sound."""
+    notices: tuple[str, ...] = ()
+    """What is worth saying and no sign of tampering, such as a line torn by a crash."""
+
+    @property
+    def sound(self) -> bool:
+        return not self.findings
+
+
+def ledger_path(test_digest: str) -> Path:
+    """The ledger file of a test split, whether it exists or not."""
+    if not test_digest.isalnum():
+        raise LedgerError(f"{test_digest!r} is no digest of a test split: letters and digits only.")
+    return places.home_dir() / "ledgers" / f"{test_digest}.jsonl"
+
+
+def open_test(
+    split: SealedSplit,
+    *,
+    run_hash: str,
+    run_folder: Path,
+    version: str | None = None,
+) -> Opening:
+    """The permission to read a test split, once its line in the ledger is on the disk.
+
+    A ledger that was altered does not stop the opening: the alteration is written into it as
+    an entry of its own, and `verify` tells it from then on.
+
+    Args:
+        split: the sealed split.
+        run_hash: hash of the configuration of the run that is evaluated.
+        run_folder: folder of that run; it gets the receipt and must exist.
+        version: of Striate; None: the installed one.
+
+    Raises:
+        LedgerError: the ledger or the receipt cannot be written; the split stays closed.
+    """
+    folder = Path(run_folder).resolve()
+    digest = split.digest
+    with _locked(digest):
+        chain = _read(digest)
+        receipts = receipts_of(folder)
+        for finding in _unrecorded(chain, _findings(chain, digest, receipts)):
+            chain = chain.append({"kind": "altered", "time": _now(), "finding": finding})
+        mine = [receipt.number for receipt in receipts if receipt.test == digest]
+        number = max([chain.number, *mine]) + 1
+        chain = chain.append(
+            {
+                "kind": "opening",
+                "number": number,
+                "time": _now(),
+                "run": run_hash,
+                "folder": str(folder),
+                "version": version or installed_version("striate"),
+            }
+        )
+        opening = Opening(test_digest=digest, number=number, entry_hash=chain.last_hash)
+        _give_receipt(folder, opening)
+    return opening
+
+
+def record_result(opening: Opening, result: Mapping[str, Any]) -> None:
+    """Write what came out of an opening into the ledger.
+
+    Args:
+        opening: from `open_test`.
+        result: JSON values, short: the headline numbers.
+
+    Raises:
+        LedgerError: the ledger cannot be written.
+    """
+    with _locked(opening.test_digest):
+        _read(opening.test_digest).append(
+            {
+                "kind": "result",
+                "number": opening.number,
+                "time": _now(),
+                "opening": opening.entry_hash,
+                "result": dict(result),
+            }
+        )
+
+
+def openings(test_digest: str) -> list[OpeningRecord]:
+    """All openings of a test split that its ledger tells, the first one first.
+
+    Raises:
+        LedgerError: the ledger cannot be read.
+    """
+    entries = _read(test_digest).entries
+    results = {
+        entry.get("opening"): entry.get("result")
+        for entry in entries
+        if entry.get("kind") == "result"
+    }
+    return [
+        OpeningRecord(
+            number=entry["number"],
+            time=str(entry.get("time")),
+            run=str(entry.get("run")),
+            folder=str(entry.get("folder")),
+            version=str(entry.get("version")),
+            result=results.get(entry.get("hash")),
+        )
+        for entry in entries
+        if entry.get("kind") == "opening" and isinstance(entry.get("number"), int)
+    ]
+
+
+def verify(test_digest: str, receipts: Iterable[Receipt] = ()) -> Verification:
+    """Whether the ledger of a test split was altered, as far as it and its witnesses can tell.
+
+    The witnesses are the chain itself, the head record beside it, the receipts given, and those
+    in the run folders that the ledger names.
+
+    Args:
+        test_digest: of the split.
+        receipts: from `receipts_of`, for any run folders; those of other splits are passed over.
+
+    Raises:
+        LedgerError: the ledger cannot be read.
+    """
+    chain = _read(test_digest)
+    now = _findings(chain, test_digest, receipts)
+    recorded = [
+        f"{entry.get('finding')} (recorded {entry.get('time')})"
+        for entry in chain.entries
+        if entry.get("kind") == "altered"
+    ]
+    notices: tuple[str, ...] = ()
+    if chain.was_torn:
+        notices = (
+            "The last line was cut short by a crash while it was written; it never counted.",
+        )
+    return Verification((*recorded, *_unrecorded(chain, now)), notices)
+
+
+def receipts_of(run_folder: Path) -> list[Receipt]:
+    """The receipts of openings that a run folder keeps; unreadable lines are passed over."""
+    path = Path(run_folder) / RECEIPTS
+    if not path.exists():
+        return []
+    receipts = []
+    for line in path.read_bytes().splitlines():
+        try:
+            value = json.loads(line)
+            receipts.append(
+                Receipt(
+                    test=str(value["test"]),
+                    number=int(value["number"]),
+                    hash=str(value["hash"]),
+                    folder=str(run_folder),
+                )
+            )
+        except (ValueError, KeyError, TypeError):
+            continue
+    return receipts
+
+
+def _read(test_digest: str) -> Chain:
+    origin = hashlib.sha256(f"striate test openings {test_digest}".encode()).hexdigest()
+    return Chain.read(ledger_path(test_digest), origin)
+
+
+@contextmanager
+def _locked(test_digest: str) -> Iterator[None]:
+    path = ledger_path(test_digest).with_suffix(".lock")
+    with ExitStack() as held:
+        try:
+            taken = "Another process is writing this ledger."
+            held.enter_context(durable.lock(path, wait=True, taken=taken))
+        except OSError as error:
+            raise LedgerError(
+                f"The ledger cannot be locked: {path}: {error.strerror}. The test split stays "
+                "closed; allow writing there, or set $STRIATE_HOME."
+            ) from error
+        yield
+
+
+def _findings(chain: Chain, digest: str, receipts: Iterable[Receipt]) -> list[str]:
+    """Everything that is wrong now, in plain words."""
+    named = {
+        str(e["folder"]) for e in chain.entries if e.get("kind") == "opening" and "folder" in e
+    }
+    witnesses = {
+        (receipt.number, receipt.hash): receipt
+        for receipt in (
+            *(receipt for folder in sorted(named) for receipt in receipts_of(Path(folder))),
+            *receipts,
+        )
+        if receipt.test == digest
+    }
+    hashes = {entry.get("number"): entry.get("hash") for entry in _openings(chain)}
+    found = chain.problems()
+    for receipt in witnesses.values():
+        if receipt.number not in hashes:
+            found.append(
+                f"The run {receipt.folder} holds a receipt of opening {receipt.number}, which the "
+                "ledger does not have (removed, or it happened on another machine)."
+            )
+        elif hashes[receipt.number] != receipt.hash:
+            found.append(
+                f"Opening {receipt.number} in the ledger is not the one that the run "
+                f"{receipt.folder} holds a receipt of."
+            )
+    return found
+
+
+def _openings(chain: Chain) -> list[Entry]:
+    return [entry for entry in chain.entries if entry.get("kind") == "opening"]
+
+
+def _unrecorded(chain: Chain, findings: list[str]) -> list[str]:
+    known = {entry.get("finding") for entry in chain.entries if entry.get("kind") == "altered"}
+    return [finding for finding in findings if finding not in known]
+
+
+def _give_receipt(folder: Path, opening: Opening) -> None:
+    receipt = {"test": opening.test_digest, "number": opening.number, "hash": opening.entry_hash}
+    path = folder / RECEIPTS
+    try:
+        torn = path.exists() and not path.read_bytes().endswith(b"\n")
+        durable.append_line(path, "\n" * torn + json.dumps(receipt))
+    except OSError as error:
+        raise LedgerError(
+            f"The receipt of opening {opening.number} cannot be written into {folder}: "
+            f"{error.strerror}. The opening is in the ledger; the test split stays closed."
+        ) from error
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

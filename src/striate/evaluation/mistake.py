@@ -1,0 +1,90 @@
+"""Which items a network got wrong, the most telling ones first."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from striate.evaluation.measure import checked
+
+__all__ = ["Mistake", "confident_mistakes", "mistakes"]
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """One wrongly answered item."""
+
+    index: int
+    """Position in the arrays that were measured."""
+    truth: int
+    answer: int
+    confidence: float
+    """Probability of the answer."""
+    truth_probability: float
+    """Probability of the true class."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The mistake as JSON values."""
+        return asdict(self)
+
+
+def mistakes(probabilities: Array, target: Array, *, limit: int = 24) -> list[Mistake]:
+    """The worst mistakes: those where the true class got the lowest probability.
+
+    Args:
+        probabilities: (N, K), rows that sum to 1.
+        target: (N,) index of the true class.
+        limit: how many at most. Equal ones come in the order of the items.
+
+    Raises:
+        ShapeError, DataError: as for `measure`.
+
+    Example:
+        >>> p = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8]])
+        >>> [item.index for item in mistakes(p, np.array([1, 1, 1]))]
+        [0, 1]
+    """
+    return _selected(probabilities, target, limit, by_confidence=False)
+
+
+def confident_mistakes(probabilities: Array, target: Array, *, limit: int = 24) -> list[Mistake]:
+    """The mistakes that the network was surest of: the highest probability of a wrong answer.
+
+    Args:
+        probabilities: (N, K), rows that sum to 1.
+        target: (N,) index of the true class.
+        limit: how many at most. Equal ones come in the order of the items.
+
+    Raises:
+        ShapeError, DataError: as for `measure`.
+
+    Example:
+        >>> p = np.array([[0.5, 0.1, 0.4], [0.8, 0.2, 0.0], [0.3, 0.3, 0.4]])
+        >>> [item.index for item in confident_mistakes(p, np.array([1, 1, 1]), limit=2)]
+        [1, 0]
+    """
+    return _selected(probabilities, target, limit, by_confidence=True)
+
+
+def _selected(
+    probabilities: Array, target: Array, limit: int, *, by_confidence: bool
+) -> list[Mistake]:
+    probabilities, target = checked(probabilities, target)
+    answer = probabilities.argmax(axis=1)
+    wrong = np.flatnonzero(answer != target)
+    confidence = probabilities[wrong, answer[wrong]]
+    truth = probabilities[wrong, target[wrong]]
+    order = np.argsort(-confidence if by_confidence else truth, kind="stable")[:limit]
+    return [
+        Mistake(
+            index=int(wrong[i]),
+            truth=int(target[wrong[i]]),
+            answer=int(answer[wrong[i]]),
+            confidence=float(confidence[i]),
+            truth_probability=float(truth[i]),
+        )
+        for i in order
+    ]

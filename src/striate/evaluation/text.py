@@ -1,0 +1,82 @@
+"""Measures as plain lines for a terminal."""
+
+from collections.abc import Callable
+
+from striate.evaluation.interval import Estimate, Proportion
+from striate.evaluation.measure import Measures
+
+__all__ = ["most_confused", "percent", "summary_lines"]
+
+
+def percent(value: float) -> str:
+    """A share in percent with the digits that a person reads: 0.31, 1.94, 12.3.
+
+    Example:
+        >>> percent(0.0194), percent(0.1234), percent(1.0)
+        ('1.94', '12.3', '100')
+    """
+    hundred = 100 * value
+    if hundred in (0.0, 100.0):
+        return f"{hundred:.0f}"
+    return f"{hundred:.2f}" if hundred < 9.995 else f"{hundred:.1f}"
+
+
+def most_confused(measures: Measures, limit: int = 15) -> list[tuple[str, str, int, int]]:
+    """The commonest confusions as (truth, answer, count, items of the true class)."""
+    names = measures.class_names
+    pairs = [
+        (count, row, column)
+        for row, counts in enumerate(measures.confusion)
+        for column, count in enumerate(counts)
+        if count and row != column
+    ]
+    pairs.sort(key=lambda pair: (-pair[0], pair[1], pair[2]))
+    return [
+        (names[row], names[column], count, measures.classes[row].support)
+        for count, row, column in pairs[:limit]
+    ]
+
+
+def summary_lines(measures: Measures) -> list[str]:
+    """The headline measures as an aligned plain text table, then the worst confusions."""
+    rows = [("error", _share(measures.error), f"{measures.error.count} of {measures.n}")]
+    rows += [
+        (f"top-{k} error", _share(share), f"{share.count} of {measures.n}")
+        for k, share in measures.top_k_error.items()
+    ]
+    bins = len(measures.reliability)
+    rows += [
+        ("balanced accuracy", _estimate(measures.balanced_accuracy, percent, " %"), ""),
+        ("negative log-likelihood", _estimate(measures.negative_log_likelihood, _number), ""),
+        ("Brier score", _estimate(measures.brier_score, _number), ""),
+        (
+            "calibration error",
+            _estimate(measures.calibration_error, percent, " %"),
+            f"{bins} bins",
+        ),
+    ]
+    left = max(len(name) for name, _, _ in rows)
+    middle = max(len(value) for _, value, _ in rows)
+    coverage = f"{100 * measures.confidence:g}"
+    lines = [f"{name:<{left}}  {value:<{middle}}  {note}".rstrip() for name, value, note in rows]
+    lines.append(f"n = {measures.n}; in brackets: {coverage} % intervals")
+    confused = most_confused(measures, limit=3)
+    if confused:
+        said = ", ".join(f"{truth} taken for {answer} ({n})" for truth, answer, n, _ in confused)
+        lines.append(f"most confused: {said}")
+    return lines
+
+
+def _share(share: Proportion) -> str:
+    return f"{percent(share.value)} % [{percent(share.low)}, {percent(share.high)}]"
+
+
+def _number(value: float) -> str:
+    return f"{value:.4f}"
+
+
+def _estimate(estimate: Estimate, spell: Callable[[float], str], unit: str = "") -> str:
+    text = f"{spell(estimate.value)}{unit}"
+    if estimate.low is None or estimate.high is None:
+        return text
+    return f"{text} [{spell(estimate.low)}, {spell(estimate.high)}]"

@@ -1,0 +1,229 @@
+import json
+import re
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from striate.errors import LedgerError
+from striate.evaluation import (
+    ledger_path,
+    open_test,
+    openings,
+    receipts_of,
+    record_result,
+    verify,
+)
+from striate.evaluation.chain import entry_hash
+
+
+def opened(split, run: Path, times: int = 1):
+    for _ in range(times):
+        opening = open_test(split, run_hash="f00d", run_folder=run, version="0.1")
+        record_result(opening, {"error": 0.25, "n": 8})
+    return opening
+
+
+def lines_of(split) -> list[str]:
+    return ledger_path(split.digest).read_text().splitlines()
+
+
+def rewrite(split, lines: list[str]) -> None:
+    ledger_path(split.digest).write_text("".join(line + "\n" for line in lines))
+
+
+def test_openings_are_numbered_and_carry_their_results(split, run):
+    first = opened(split, run)
+    second = open_test(split, run_hash="beef", run_folder=run)
+    assert (first.number, second.number) == (1, 2)
+    told = openings(split.digest)
+    assert [record.result for record in told] == [{"error": 0.25, "n": 8}, None]
+    assert (told[0].run, told[0].version, told[0].folder) == ("f00d", "0.1", str(run))
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", told[0].time)
+    assert verify(split.digest, receipts_of(run)).sound
+
+
+def test_the_line_is_on_the_disk_before_the_opening_exists(split, run):
+    opening = open_test(split, run_hash="f00d", run_folder=run)
+    line = json.loads(lines_of(split)[-1])
+    assert (line["kind"], line["hash"]) == ("opening", opening.entry_hash)
+    assert line["hash"] == entry_hash(line)
+
+
+def test_each_run_keeps_a_receipt(split, run):
+    opening = opened(split, run)
+    (receipt,) = receipts_of(run)
+    assert (receipt.test, receipt.number, receipt.hash) == (
+        split.digest,
+        opening.number,
+        opening.entry_hash,
+    )
+
+
+def test_a_split_that_was_never_opened_has_an_empty_sound_ledger(split, run):
+    assert openings(split.digest) == []
+    assert verify(split.digest).sound
+    assert receipts_of(run) == []
+
+
+def test_two_at_once_get_different_numbers(split, tmp_path):
+    runs = [tmp_path / f"run {i}" for i in range(8)]
+    for folder in runs:
+        folder.mkdir()
+    with ThreadPoolExecutor(8) as pool:
+        numbers = list(pool.map(lambda folder: opened(split, folder, 2).number, runs))
+    assert len(set(numbers)) == 8
+    assert [record.number for record in openings(split.digest)] == list(range(1, 17))
+    assert verify(split.digest).sound
+
+
+def test_an_edited_line_is_found(split, run):
+    opened(split, run, 2)
+    lines = lines_of(split)
+    lines[1] = lines[1].replace("0.25", "0.05")
+    rewrite(split, lines)
+    assert verify(split.digest).findings == (
+        "Line 2 was edited: its content does not match its hash.",
+    )
+
+
+def test_an_edited_line_with_a_new_hash_is_found_by_the_next_and_by_the_receipt(split, run):
+    opened(split, run, 2)
+    lines = lines_of(split)
+    entry = json.loads(lines[0]) | {"run": "other"}
+    lines[0] = json.dumps(entry | {"hash": entry_hash(entry)})
+    rewrite(split, lines)
+    findings = " ".join(verify(split.digest).findings)
+    assert "Before line 2 an entry was removed, inserted or replaced" in findings
+    assert "Opening 1 in the ledger is not the one" in findings
+
+
+@pytest.mark.parametrize("removed", [0, 1, 2])
+def test_a_removed_line_is_found(split, run, removed):
+    opened(split, run, 2)
+    lines = lines_of(split)
+    del lines[removed]
+    rewrite(split, lines)
+    assert "an entry was removed" in " ".join(verify(split.digest).findings)
+
+
+def test_a_truncated_tail_is_found_by_the_head_record_and_by_receipts(split, run):
+    opened(split, run, 2)
+    rewrite(split, lines_of(split)[:2])
+    findings = " ".join(verify(split.digest).findings)
+    assert "The end of the ledger is missing: 4 lines were written, 2 remain" in findings
+    assert "receipt of opening 2, which the ledger does not have" in findings
+    ledger_path(split.digest).with_suffix(".head.json").unlink()
+    assert "receipt of opening 2" in " ".join(verify(split.digest, receipts_of(run)).findings)
+
+
+def test_a_missing_ledger_is_found_and_the_count_goes_on(split, run):
+    opened(split, run, 3)
+    ledger_path(split.digest).unlink()
+    findings = " ".join(verify(split.digest, receipts_of(run)).findings)
+    assert "The whole ledger is missing; its head record knows of 6 lines" in findings
+    assert "receipt of opening 3" in findings
+    ledger_path(split.digest).with_suffix(".head.json").unlink()
+    assert opened(split, run).number == 4
+    assert "receipt of opening 1" in " ".join(verify(split.digest).findings)
+
+
+def test_all_but_the_first_line_gone_with_the_head_is_still_seen_by_receipts(split, run):
+    opened(split, run, 2)
+    rewrite(split, lines_of(split)[:1])
+    ledger_path(split.digest).with_suffix(".head.json").unlink()
+    assert not verify(split.digest, receipts_of(run)).sound
+
+
+def test_an_alteration_is_recorded_once_and_told_ever_after(split, run):
+    opened(split, run, 3)
+    rewrite(split, lines_of(split)[:4])
+    assert opened(split, run).number == 4
+    kinds = [json.loads(line)["kind"] for line in lines_of(split)]
+    assert kinds[4:] == ["altered", "altered", "opening", "result"]
+    assert opened(split, run).number == 5
+    assert len(lines_of(split)) == 10
+    findings = verify(split.digest, receipts_of(run)).findings
+    assert len(findings) == 2
+    assert all("(recorded 20" in finding for finding in findings)
+
+
+def test_a_torn_last_line_is_no_tampering_and_is_mended(split, run):
+    opened(split, run)
+    path = ledger_path(split.digest)
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"kind": "opening", "numb')
+    verification = verify(split.digest, receipts_of(run))
+    assert verification.sound
+    assert "cut short by a crash" in verification.notices[0]
+    assert opened(split, run).number == 2
+    assert path.read_bytes().startswith(whole + b'{"kind": "opening", "number": 2')
+    assert verify(split.digest).notices == ()
+
+
+def test_a_line_that_lost_only_its_end_is_whole(split, run):
+    opened(split, run)
+    path = ledger_path(split.digest)
+    path.write_bytes(path.read_bytes()[:-1])
+    assert verify(split.digest).sound
+    assert opened(split, run).number == 2
+    assert verify(split.digest).sound
+
+
+def test_a_confirmed_line_cut_in_the_middle_is_tampering(split, run):
+    opened(split, run)
+    path = ledger_path(split.digest)
+    path.write_bytes(path.read_bytes()[:-40])
+    verification = verify(split.digest)
+    assert "The end of the ledger is missing" in verification.findings[0]
+    assert verification.notices == ()
+
+
+def test_a_crash_between_the_line_and_the_head_record_is_no_tampering(split, run):
+    opened(split, run)
+    head = ledger_path(split.digest).with_suffix(".head.json")
+    before = head.read_bytes()
+    open_test(split, run_hash="f00d", run_folder=run)
+    head.write_bytes(before)
+    assert verify(split.digest, receipts_of(run)).sound
+
+
+def test_rubbish_in_the_middle_is_found_and_the_count_goes_on(split, run):
+    opened(split, run, 2)
+    lines = lines_of(split)
+    lines[1] = "\x00 rubbish"
+    rewrite(split, lines)
+    assert verify(split.digest).findings == ("Line 2 cannot be read as an entry.",)
+    assert opened(split, run).number == 3
+
+
+def test_a_ledger_of_another_split_does_not_pass(split, run, home):
+    opened(split, run, 2)
+    other = "ffff00"
+    ledger_path(other).write_bytes(ledger_path(split.digest).read_bytes())
+    assert "Before the first line" in verify(other).findings[0]
+
+
+def test_receipts_of_other_splits_and_torn_ones_are_passed_over(split, run):
+    opened(split, run)
+    with open(run / "openings.jsonl", "ab") as stream:
+        stream.write(b'{"test": "ffff00", "number": 9, "hash": "aa"}\n{"test": "a1b2c3", "num')
+    assert verify(split.digest, receipts_of(run)).sound
+    assert opened(split, run).number == 2
+
+
+def test_a_ledger_that_cannot_be_written_keeps_the_split_closed(split, run, home):
+    home.mkdir()
+    (home / "ledgers").write_text("in the way")
+    with pytest.raises(LedgerError, match="stays closed"):
+        open_test(split, run_hash="f00d", run_folder=run)
+
+
+def test_a_missing_run_folder_keeps_the_split_closed(split, tmp_path):
+    with pytest.raises(LedgerError, match="the test split stays closed"):
+        open_test(split, run_hash="f00d", run_folder=tmp_path / "nowhere")
+
+
+def test_a_digest_that_is_a_path_is_refused():
+    with pytest.raises(LedgerError, match="letters and digits only"):
+        openings("../../etc/passwd")
