@@ -20,6 +20,7 @@ from striate.optim.descent import (
     sgd,
 )
 from striate.optim.group import parameter_groups
+from striate.optim.initialise import glorot, kaiming, lsuv, orthogonal, whiten
 from striate.optim.muon import Muon
 from striate.optim.schedule import (
     constant,
@@ -36,7 +37,14 @@ from striate.optim.schedule import (
 from striate.optim.schedule_free import evaluation_weights, schedule_free_adamw, schedule_free_sgd
 from striate.registry import Registry
 
-__all__ = ["OPTIMISERS", "SCHEDULES", "Average", "evaluation_weights", "parameter_groups"]
+__all__ = [
+    "INITIALISATIONS",
+    "OPTIMISERS",
+    "SCHEDULES",
+    "Average",
+    "evaluation_weights",
+    "parameter_groups",
+]
 
 OPTIMISERS: Registry[Optimizer] = Registry(
     "optimiser",
@@ -74,3 +82,15 @@ SCHEDULES: Registry[float] = Registry(
     },
 )
 """Schedules by name: `SCHEDULES.bind(Pick("cosine", warmup=0.05), ("progress",))(0.3)`."""
+
+INITIALISATIONS: Registry[None] = Registry(
+    "initialisation",
+    {
+        "glorot": glorot,
+        "kaiming": kaiming,
+        "orthogonal": orthogonal,
+        "lsuv": lsuv,
+        "whiten": whiten,
+    },
+)
+"""First weights by name: `INITIALISATIONS.build(Pick("lsuv"), network, batch=images)`."""

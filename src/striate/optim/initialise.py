@@ -182,7 +182,8 @@ def whitening_filters(
     covariance = torch.cov(rows.double().T).reshape(rows.shape[1], rows.shape[1])
     eigenvalues, vectors = torch.linalg.eigh(covariance)
     scaled = vectors / (eigenvalues.clamp(min=0) + epsilon).sqrt()
-    return scaled.T.flip(0).reshape(-1, images.shape[1], *kernel_size).to(images.dtype)
+    filters: Tensor = scaled.T.flip(0).reshape(-1, images.shape[1], *kernel_size)
+    return filters.to(images.dtype)
 
 
 def fans(layer: nn.Module) -> tuple[int, int]:

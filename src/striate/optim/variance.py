@@ -68,7 +68,7 @@ def variance_table(
             def measure(gradient: Tensor) -> None:
                 gradients[place] = _variance(gradient)
 
-            output.register_hook(measure)
+            output.register_hook(measure)  # type: ignore[no-untyped-call]
 
     handles = [
         layer.register_forward_hook(lambda layer, _, output, name=name: note(name, layer, output))
