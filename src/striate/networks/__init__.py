@@ -1,28 +1,64 @@
 """Networks: one paper, one file.
 
-Each takes `(num_classes, in_channels, *, ndim, ...)`, B×C×*S images, and gives B×K scores.
-The last layer is called `head`.
+Each takes `(num_classes, in_channels, *, ndim, ...)` and B×C×*S images, and gives B×K scores;
+SegNet and U-Net (`per_pixel`) give B×K×*S. The last layer is called `head`. A network with
+auxiliary heads gives a tuple while training and has an `auxiliary_weight`; one whose first
+layer is set from data has `initialise_from(images)`.
 """
 
 from torch import nn
 
 from striate.networks.airbench import Airbench
+from striate.networks.alexnet import AlexNet
+from striate.networks.alexnet_owt import AlexNetOWT
+from striate.networks.densenet import DenseNet
+from striate.networks.googlenet import GoogLeNet
 from striate.networks.lenet5 import LeNet5
 from striate.networks.linear import Linear
 from striate.networks.perceptron import Perceptron
 from striate.networks.resnet import ResNet
+from striate.networks.segnet import SegNet
+from striate.networks.simplenet import SimpleNet
+from striate.networks.squeezenet import SqueezeNet
+from striate.networks.unet import UNet
+from striate.networks.vgg import VGG
 from striate.registry import Registry
 
-__all__ = ["NETWORKS", "Airbench", "LeNet5", "Linear", "Perceptron", "ResNet"]
+__all__ = [
+    "NETWORKS",
+    "VGG",
+    "Airbench",
+    "AlexNet",
+    "AlexNetOWT",
+    "DenseNet",
+    "GoogLeNet",
+    "LeNet5",
+    "Linear",
+    "Perceptron",
+    "ResNet",
+    "SegNet",
+    "SimpleNet",
+    "SqueezeNet",
+    "UNet",
+]
 
 NETWORKS: Registry[nn.Module] = Registry(
     "network",
     {
         "linear": Linear,
         "mlp": Perceptron,
+        "simplenet": SimpleNet,
         "lenet5": LeNet5,
+        "alexnet": AlexNet,
+        "alexnet_owt": AlexNetOWT,
+        "googlenet": GoogLeNet,
+        "vgg": VGG,
         "resnet": ResNet,
+        "densenet": DenseNet,
+        "squeezenet": SqueezeNet,
         "airbench": Airbench,
+        "segnet": SegNet,
+        "unet": UNet,
     },
 )
 """Network names and their constructors."""
