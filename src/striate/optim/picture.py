@@ -1,0 +1,187 @@
+"""Pictures of a race: trajectories over contours as PNG, the same moving as GIF."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from striate.durable import write_bytes
+from striate.errors import ConfigError
+from striate.optim.race import Race, Track
+
+__all__ = ["COLOURS", "draw_gif", "draw_png"]
+
+COLOURS = (
+    "#d62728", "#1f77b4", "#2ca02c", "#ff7f0e", "#9467bd", "#17becf", "#e377c2",
+    "#8c564b", "#111111", "#bcbd22", "#0047ab", "#b5179e", "#006d5b", "#a16207",
+)  # fmt: skip
+"""One per optimiser, in the order of the names; told apart on a pale ground."""
+
+
+def draw_png(races: Sequence[Race], path: Path) -> None:
+    """A PNG: for one race a panel per optimiser and the values over the steps; for several a row
+    each, all the tracks on one map beside their values.
+
+    Args:
+        races: from `run_race`; the optimisers may differ between them.
+        path: of the file.
+
+    Raises:
+        ConfigError: no race.
+    """
+    if not races:
+        raise ConfigError("There is no race to draw.")
+    figure = _panels(races[0]) if len(races) == 1 else _rows(races)
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png", dpi=130)
+    write_bytes(path, stream.getvalue())
+
+
+def draw_gif(race: Race, path: Path, *, num_frames: int = 60, per_second: int = 12) -> None:
+    """A GIF of one race: all the tracks growing over the map, and their values beside it.
+
+    Args:
+        race: from `run_race`.
+        path: of the file.
+        num_frames: at most; steps are spread evenly over them.
+        per_second: frames per second. The last frame stays for two seconds.
+    """
+    from PIL import Image
+
+    colours = _colours([race])
+    count = min(num_frames, race.num_steps)
+    frames = []
+    for step in np.unique(np.linspace(0, race.num_steps, count + 1).astype(int)):
+        figure = _figure(10.5, 5)
+        chart, curve = figure.subplots(1, 2, width_ratios=(1.15, 1))
+        _map(chart, race)
+        for track in race.tracks:
+            _trace(chart, track, colours[track.optimiser], int(step))
+        _curves(curve, race, colours, int(step))
+        chart.set_title(f"{race.surface.name}, step {step}", loc="left")
+        _legend(figure, colours)
+        figure.canvas.draw()
+        pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3]
+        frames.append(Image.fromarray(pixels).quantize(64))
+    stream = io.BytesIO()
+    durations = [1000 // per_second] * (len(frames) - 1) + [2000]
+    frames[0].save(
+        stream, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0
+    )
+    write_bytes(path, stream.getvalue())
+
+
+def _panels(race: Race) -> Any:
+    """One panel per optimiser, best first, and one with all the values."""
+    colours = _colours([race])
+    columns = min(4, len(race.tracks) + 1)
+    rows = -(-(len(race.tracks) + 1) // columns)
+    figure = _figure(3.4 * columns, 3.0 * rows + 0.5)
+    grid = figure.subplots(rows, columns, squeeze=False).ravel()
+    for axes, track in zip(grid, race.tracks, strict=False):
+        _map(axes, race)
+        _trace(axes, track, colours[track.optimiser])
+        axes.set_title(f"{track.optimiser}   η = {track.rate:.2g}", loc="left", fontsize=10)
+        arrived = track.steps_to(race.goal)
+        note = f"{track.values[-1]:.2g}" + ("" if arrived is None else f", there at {arrived}")
+        axes.text(
+            0.03, 0.03, note, transform=axes.transAxes, fontsize=8,
+            bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 2},
+        )  # fmt: skip
+        axes.set_xticks([])
+        axes.set_yticks([])
+    _curves(grid[len(race.tracks)], race, colours)
+    for axes in grid[len(race.tracks) + 1 :]:
+        axes.set_visible(False)
+    figure.suptitle(
+        f"{race.surface.name}: {race.num_steps} steps, each optimiser at its best rate. "
+        f"{race.surface.difficulty}",
+        x=0.01, ha="left", fontsize=11,
+    )  # fmt: skip
+    return figure
+
+
+def _rows(races: Sequence[Race]) -> Any:
+    """One row per surface: the map with all the tracks, and the values."""
+    colours = _colours(races)
+    figure = _figure(11, 3.9 * len(races) + 0.8)
+    grid = figure.subplots(len(races), 2, squeeze=False, width_ratios=(1.15, 1))
+    for (chart, curve), race in zip(grid, races, strict=True):
+        _map(chart, race)
+        for track in race.tracks:
+            _trace(chart, track, colours[track.optimiser])
+        chart.set_title(race.surface.name, loc="left", fontweight="bold")
+        _curves(curve, race, colours)
+        curve.set_title(race.surface.difficulty, loc="left", fontsize=8.5, color="#444444")
+    _legend(figure, colours)
+    return figure
+
+
+def _figure(width: float, height: float) -> Any:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _colours(races: Sequence[Race]) -> dict[str, str]:
+    names = sorted({track.optimiser for race in races for track in race.tracks})
+    return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
+
+
+def _map(axes: Any, race: Race) -> None:
+    """Contours at even steps of log (value − minimum), pale, so that the tracks stand out."""
+    left, right, bottom, top = race.surface.bounds
+    values = race.surface.grid().numpy()
+    base = min(race.lowest, float(values.min()))
+    spread = float(values.max()) - base
+    heights = np.log10(values - base + 1e-3 * spread)
+    x = np.linspace(left, right, values.shape[1])
+    y = np.linspace(bottom, top, values.shape[0])
+    axes.contourf(x, y, heights, levels=18, cmap="Greys", alpha=0.32)
+    axes.contour(x, y, heights, levels=18, colors="#8896a5", linewidths=0.4)
+    for minimum in race.surface.minima:
+        axes.plot(*minimum, marker="*", color="#f5b301", markeredgecolor="#5f4700", markersize=11)
+    axes.set_xlim(left, right)
+    axes.set_ylim(bottom, top)
+    axes.tick_params(labelsize=8)
+
+
+def _trace(axes: Any, track: Track, colour: str, until: int | None = None) -> None:
+    x, y = np.array(track.points[: None if until is None else until + 1]).T
+    axes.plot(x, y, color=colour, linewidth=1.4, alpha=0.9)
+    axes.plot(x, y, ".", color=colour, markersize=2.5, alpha=0.7)
+    axes.plot(x[0], y[0], "o", color="white", markeredgecolor="black", markersize=5)
+    axes.plot(x[-1], y[-1], "o", color=colour, markeredgecolor="black", markersize=6)
+
+
+def _curves(axes: Any, race: Race, colours: dict[str, str], until: int | None = None) -> None:
+    height = race.tracks[0].values[0] - race.lowest
+    for track in race.tracks:
+        gaps = (np.array(track.values) - race.lowest) / height
+        shown = gaps[: None if until is None else until + 1].clip(min=1e-6)
+        axes.plot(shown, color=colours[track.optimiser], linewidth=1.4)
+    axes.set_yscale("log")
+    axes.set_ylim(7e-7, 10)
+    axes.set_xlim(0, race.num_steps)
+    axes.axhline(0.01, color="#777777", linewidth=0.8, linestyle=":")
+    axes.set_xlabel("step", fontsize=8)
+    axes.set_ylabel("height left (share)", fontsize=8)
+    axes.tick_params(labelsize=8)
+    axes.grid(alpha=0.25)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+
+
+def _legend(figure: Any, colours: dict[str, str]) -> None:
+    from matplotlib.lines import Line2D
+
+    handles = [Line2D([], [], color=colour, linewidth=3) for colour in colours.values()]
+    figure.legend(
+        handles, list(colours), loc="outside lower center", ncols=min(5, len(colours)),
+        frameon=False, fontsize=9,
+    )  # fmt: skip
