@@ -57,7 +57,7 @@ class DataConfig:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How long and how: exactly one of `epochs`, `steps` and `minutes` is given."""
+    """How long and how. At least one of `epochs`, `steps` and `minutes`; the shortest holds."""
 
     batch_size: int
     epochs: float | None = None
@@ -70,6 +70,8 @@ class TrainingConfig:
     """Half-life of the average of weights, as a share of the training; None: no average."""
     validations: int = 10
     """How many times the validation error is measured, at even distances."""
+    checkpoints: int = 20
+    """How many checkpoints are written, at even distances."""
     tensorboard: bool = False
     """Write TensorBoard event files beside events.jsonl."""
 
@@ -294,10 +296,13 @@ def _range_problems(config: RunConfig) -> list[str]:
     }
     given = [name for name, value in lengths.items() if value is not None]
     checks = [
-        (len(given) == 1, f"Give exactly one of epochs, steps and minutes; what came: {given}."),
+        (bool(given), "Give at least one of training.epochs, training.steps, training.minutes."),
         (all((lengths[name] or 0) > 0 for name in given), f"{given} must be above zero."),
         (training.batch_size >= 1, f"training.batch_size={training.batch_size} must be 1 or more."),
-        (training.validations >= 1, "training.validations must be 1 or more."),
+        (
+            training.validations >= 1 and training.checkpoints >= 1,
+            "training.validations and training.checkpoints must be 1 or more.",
+        ),
         (training.seed >= 0, f"training.seed={training.seed} must be 0 or more."),
         (
             training.clip_norm is None or training.clip_norm > 0,

@@ -1,0 +1,44 @@
+# Two commands for a fresh machine:  make demo   and   make test
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
+
+.PHONY: demo test lint types layers unit slow docs serve-docs bench clean
+
+demo: $(INSTALLED)  ## Train on scikit-learn's digits and say how good it is.
+	$(BIN)/striate train digits
+
+test: lint types layers unit docs  ## All checks.
+
+$(INSTALLED): requirements.txt pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	touch $@
+
+lint: $(INSTALLED)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(INSTALLED)
+	$(BIN)/mypy
+
+layers: $(INSTALLED)
+	$(BIN)/lint-imports
+
+unit: $(INSTALLED)
+	$(PYTEST) $(PYTEST_ARGS)
+
+slow: $(INSTALLED)  ## Minutes of training, crashes by the dozen.
+	$(PYTEST) -m slow $(PYTEST_ARGS)
+
+docs: $(INSTALLED)
+	$(BIN)/mkdocs build --strict --quiet
+
+serve-docs: $(INSTALLED)
+	$(BIN)/mkdocs serve
+
+clean:
+	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,60 @@
+"""Names that a person can use, with what each is and what it accepts."""
+
+import inspect
+from typing import Any, NamedTuple
+
+from striate.data import AUGMENTATIONS, NAMED_SETS
+from striate.errors import ConfigError, unknown_name
+from striate.layers import LAYERS
+from striate.losses import LOSSES
+from striate.networks import NETWORKS
+from striate.optim import OPTIMISERS, SCHEDULES
+from striate.recipes import RECIPES
+from striate.registry import Registry
+
+__all__ = ["Row", "listing"]
+
+_FROM_CONTEXT = frozenset(
+    {"num_classes", "in_channels", "input_size", "scores", "target", "params", "progress"}
+    | {"images", "generator"}
+)
+
+
+class Row(NamedTuple):
+    """A name, the first line of its documentation, its arguments with their defaults."""
+
+    name: str
+    text: str
+    arguments: str
+
+
+def listing(kind: str) -> list[Row]:
+    """The names of one kind: networks, losses, optimisers, schedules, augmentations, ...
+
+    Raises:
+        ConfigError: no such kind.
+    """
+    tables: dict[str, Registry[Any]] = {
+        "networks": NETWORKS,
+        "losses": LOSSES,
+        "optimisers": OPTIMISERS,
+        "schedules": SCHEDULES,
+        "augmentations": AUGMENTATIONS,
+        "layers": LAYERS,
+        "data": NAMED_SETS,
+        "recipes": RECIPES,
+    }
+    if kind not in tables:
+        raise ConfigError(unknown_name("kind of names", kind, tables))
+    table = tables[kind]
+    return [Row(name, table.describe(name), _arguments(table, name)) for name in table]
+
+
+def _arguments(table: Registry[Any], name: str) -> str:
+    words = []
+    for key, parameter in table.parameters(name).items():
+        if key in _FROM_CONTEXT:
+            continue
+        default = parameter.default
+        words.append(key if default is inspect.Parameter.empty else f"{key}={default!r}")
+    return ", ".join(words)

@@ -1,0 +1,242 @@
+"""Train a network on images, and go on with a training that was stopped."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from striate.api.report import write_report
+from striate.api.run import Run
+from striate.config import RunConfig, Settings, merge, parse_assignments, unknown_settings
+from striate.data import Dataset, Source, open_source, prepare, survey
+from striate.errors import ConfigError, RunError
+from striate.recipes import RECIPES
+from striate.registry import Pick
+from striate.terminal import Reporter
+from striate.training.assemble import Parts, assemble, check_config
+from striate.training.budget import Budget, Clock, measure_step
+from striate.training.checkpoint import CheckpointStore
+from striate.training.events import EventLog, read_events
+from striate.training.execution import keep_pages
+from striate.training.folder import RunFolder
+from striate.training.interrupt import interruptible
+from striate.training.loop import Training, averaged
+from striate.training.plan import Plan
+from striate.training.planner import Choice, advise
+
+__all__ = ["resume", "train"]
+
+
+def train(
+    data: str | Path,
+    *,
+    network: str | None = None,
+    epochs: float | None = None,
+    steps: int | None = None,
+    minutes: float | None = None,
+    seed: int | None = None,
+    out: str | Path | None = None,
+    strict: bool = False,
+    settings: Mapping[str, Any] | None = None,
+    assignments: tuple[str, ...] = (),
+    reporter: Reporter | None = None,
+    started: float | None = None,
+) -> Run:
+    """Train a network on a folder, an archive or a named set, and return the run.
+
+    Args:
+        data: path or name.
+        network: a name of `NETWORKS`; None: the planner's choice.
+        epochs, steps, minutes: the length; the shortest holds. None: the planner's choice.
+        seed: of the training; the splits have their own.
+        out: the run's folder, which must be free; None: a new one under runs/.
+        strict: refuse data with broken files instead of going on without them.
+        settings: any other setting, nested: {"optimiser": {"lr": 0.1}}.
+        assignments: the same as words: ("optimiser.lr=0.1",).
+        reporter: is told what happens; None: nobody.
+        started: `time.monotonic()` when the clock of `minutes` began; None: now.
+
+    Returns:
+        The run; `is_finished` is False when a signal stopped it.
+
+    Raises:
+        ConfigError, DataError, RunError, CheckpointError, DivergenceError.
+    """
+    clock = Clock(started=time.monotonic() if started is None else started)
+    reporter = reporter or Reporter()
+    given = {"epochs": epochs, "steps": steps, "minutes": minutes, "seed": seed}
+    training = {key: value for key, value in given.items() if value is not None}
+    asked: Settings = merge(dict(settings or {}), parse_assignments(assignments))
+    asked = merge(asked, {"training": training} if training else {})
+    if network is not None:
+        asked = merge({"network": {"name": network}}, asked)
+    if strict:
+        asked = merge(asked, {"data": {"strict": True}})
+    config, choices, source = _resolve(data, asked)
+    check_config(config)
+    folder = RunFolder.free(Path(out) if out is not None else None, source.title, config)
+    reporter.choices(choices)
+    keep_pages()
+    try:
+        dataset = prepare(config.data, source=source, progress=reporter.progress)
+        for note in dataset.notes:
+            reporter.say(note)
+        parts = assemble(config, dataset)
+        folder.create(_record(config, choices, dataset, parts))
+        with folder.locked():
+            return _run(folder, config, dataset, parts, clock, reporter, fresh=True)
+    finally:
+        reporter.close()
+
+
+def resume(
+    run: str | Path, *, reporter: Reporter | None = None, started: float | None = None
+) -> Run:
+    """Go on with a run that was stopped or killed, to the end it would have had.
+
+    Args:
+        run: the run's folder.
+        reporter: is told what happens; None: nobody.
+        started: `time.monotonic()` when the clock of `minutes` began; None: now.
+
+    Raises:
+        RunError: no run, or its data have changed.
+    """
+    reporter = reporter or Reporter()
+    folder = RunFolder.existing(Path(run))
+    record = folder.record()
+    if folder.weights.is_file() and folder.answers.is_file() and folder.report.is_file():
+        reporter.say(f"{folder.path} has finished already.")
+        return Run(folder.path)
+    config = RunConfig.from_json(record["config"])
+    keep_pages()
+    try:
+        with folder.locked():
+            dataset = prepare(config.data, progress=reporter.progress)
+            if dataset.digest != record["data"]["digest"]:
+                raise RunError(
+                    f"The images of {config.data.source} have changed since {folder.path} began; "
+                    "a resumed training would not be the same. Restore them, or train anew."
+                )
+            parts = assemble(config, dataset)
+            clock = Clock(started=time.monotonic() if started is None else started)
+            return _run(folder, config, dataset, parts, clock, reporter, fresh=False)
+    finally:
+        reporter.close()
+
+
+def _resolve(data: str | Path, asked: Settings) -> tuple[RunConfig, list[Choice], Source]:
+    """The configuration, from a recipe where the data are one's name, else by looking at them."""
+    name = str(data)
+    if name in RECIPES and not Path(name).exists():
+        recipe = RECIPES.build(Pick(name))
+        problems = unknown_settings(asked)
+        if problems:
+            raise ConfigError(problems)
+        config = RunConfig.from_json(merge(recipe.to_json(), asked))
+        source = open_source(config.data.source)
+        return config, [Choice("recipe", name, RECIPES.describe(name))], source
+    source = open_source(name)
+    config, choices = advise(_place(data), survey(source), asked)
+    return config, choices, source
+
+
+def _place(data: str | Path) -> str:
+    """A path made absolute, so that a run can be resumed from elsewhere; a name as it is."""
+    path = Path(data).expanduser()
+    return str(path.resolve()) if path.exists() else str(data)
+
+
+def _record(
+    config: RunConfig, choices: list[Choice], data: Dataset, parts: Parts
+) -> dict[str, Any]:
+    num_parameters = sum(p.numel() for p in parts.network.parameters())
+    return {
+        "hash": config.hash,
+        "config": config.to_json(),
+        "choices": [{"what": c.what, "value": c.value, "why": c.why} for c in choices],
+        "data": {"title": data.title, **data.describe()},
+        "class_names": list(data.class_names),
+        "normalisation": {"mean": parts.normalise.mean, "std": parts.normalise.std},
+        "num_parameters": num_parameters,
+        "hardware": parts.execution.describe(),
+    }
+
+
+def _run(
+    folder: RunFolder,
+    config: RunConfig,
+    data: Dataset,
+    parts: Parts,
+    clock: Clock,
+    reporter: Reporter,
+    *,
+    fresh: bool,
+) -> Run:
+    listeners = [reporter.event]
+    if config.training.tensorboard:
+        from striate.training.tensorboard import TensorBoard
+
+        listeners.append(TensorBoard(folder.path / "tensorboard").event)
+    store = CheckpointStore(folder.checkpoints)
+    with EventLog(folder.events, tuple(listeners)) as log, interruptible() as interrupt:
+        training = Training(config, data, parts, Plan.of(1), store, log, clock)
+        if fresh or not store:
+            if not fresh:
+                log.rewind(0, "resumed")
+            training.plan = _first_plan(config, parts, clock)
+            log.write("start", step=0, hash=config.hash, steps=training.plan.total)
+        else:
+            _go_on(training, folder)
+        minutes = config.training.minutes
+        if minutes is not None:
+            training.budget = Budget(60 * minutes, clock, _closing_seconds(data, 60 * minutes))
+        probabilities = training.run(interrupt)
+    if probabilities is None:
+        reporter.say(
+            f"Stopped by {interrupt.name} at step {training.step:,}; everything is saved. "
+            f"Go on with: striate resume {folder.path}"
+        )
+        return Run(folder.path, stopped_by=interrupt.signal_number)
+    with averaged(parts):
+        folder.write_tensors(folder.weights, parts.network.state_dict())
+    answers = {
+        "probabilities": torch.from_numpy(probabilities),
+        "labels": torch.from_numpy(data.validation.labels.copy()),
+    }
+    folder.write_tensors(folder.answers, answers)
+    write_report(folder, data)
+    return Run(folder.path)
+
+
+def _first_plan(config: RunConfig, parts: Parts, clock: Clock) -> Plan:
+    """The number of steps of the shortest length that was given."""
+    training = config.training
+    totals = []
+    if training.steps is not None:
+        totals.append(training.steps)
+    if training.epochs is not None:
+        totals.append(round(training.epochs * parts.loader.steps_per_epoch))
+    if training.minutes is not None:
+        each = measure_step(parts)
+        left = 0.9 * (60 * training.minutes - clock.seconds())  # the rest: pauses and the end
+        totals.append(int(left / each))
+    return Plan.of(max(1, min(totals)))
+
+
+def _go_on(training: Training, folder: RunFolder) -> None:
+    """Go to the newest checkpoint, and take note of re-plans that were logged after it."""
+    lost = read_events(folder.events)
+    state = training.restore()
+    training.clock.used = state["seconds"]
+    later = [event for event in lost if event.get("step", 0) >= training.step]
+    training.recorded = {e["step"]: e["steps"] for e in later if e["event"] == "plan"}
+    training.recorded_until = max((e.get("step", 0) for e in later), default=0)
+    training.log.rewind(state["log_offset"], "resumed", step=training.step)
+
+
+def _closing_seconds(data: Dataset, budget: float) -> float:
+    """Seconds kept for the last validation, the report and the process's end."""
+    return min(0.1 * budget, 1.5 + len(data.validation) / 2_000)

@@ -1,0 +1,58 @@
+"""The command line: words become a call of the api, its answer becomes text. No logic here."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from striate import __version__
+from striate.cli import answer, cache, gradients, listing, optimisation, training
+from striate.errors import StriateError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="striate",
+    help="Deep learning for images that people can see through.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for function in (
+    training.train,
+    training.resume,
+    answer.evaluate,
+    answer.predict,
+    listing.list_,
+):
+    app.command(name=function.__name__.rstrip("_"))(function)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"striate {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version.")
+    ] = False,
+) -> None:
+    """Deep learning for images that people can see through."""
+
+
+def main() -> None:
+    """The command `striate`: errors that a person can mend are told without a traceback."""
+    try:
+        app()
+    except StriateError as error:
+        from striate.terminal import print_error
+
+        print_error(error)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(141)

@@ -1,0 +1,41 @@
+"""striate list."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+__all__ = ["Kind", "list_"]
+
+
+class Kind(StrEnum):
+    """What can be listed."""
+
+    networks = "networks"
+    losses = "losses"
+    optimisers = "optimisers"
+    schedules = "schedules"
+    augmentations = "augmentations"
+    layers = "layers"
+    data = "data"
+    recipes = "recipes"
+
+
+def list_(
+    kind: Annotated[Kind, typer.Argument(help="Which names.")],
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+) -> None:
+    """List the names that can be used, with what each is."""
+    from striate.api.listing import listing
+
+    rows = listing(kind.value)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps([row._asdict() for row in rows], ensure_ascii=False, indent=2))
+        return
+    width = max(len(row.name) for row in rows)
+    for row in rows:
+        typer.echo(f"{row.name:<{width}}  {row.text}")
+        if row.arguments:
+            typer.echo(f"{'':<{width}}  {row.arguments}")

@@ -1,0 +1,87 @@
+"""striate train, striate resume."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from striate.api import Run
+
+__all__ = ["resume", "train"]
+
+
+def train(
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="A folder or archive of images in class folders, a list, or a name: "
+            "digits, mnist, fashion-mnist, cifar10, cifar100."
+        ),
+    ],
+    network: Annotated[
+        str | None, typer.Option("--network", "-n", help="Its name; see: striate list networks.")
+    ] = None,
+    epochs: Annotated[
+        float | None, typer.Option(help="Stop after so many passes over the images.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Stop after so many batches.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option("--minutes", "-m", help="End, all included, in this time.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything that is left to chance.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder of the run; it must be free.")
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse data with broken files.")
+    ] = False,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any setting: optimiser.lr=0.1 ..."),
+    ] = None,
+) -> None:
+    """Train a network on images and say how good it is."""
+    started = time.monotonic() - time.thread_time()
+    from striate import api
+    from striate.terminal import Terminal
+
+    run = api.train(
+        data,
+        network=network,
+        epochs=epochs,
+        steps=steps,
+        minutes=minutes,
+        seed=seed,
+        out=out,
+        strict=strict,
+        assignments=tuple(set_ or ()),
+        reporter=Terminal(),
+        started=started,
+    )
+    _conclude(run)
+
+
+def resume(run: Annotated[Path, typer.Argument(help="Folder of the run.")]) -> None:
+    """Go on with a training that was stopped or killed."""
+    started = time.monotonic() - time.thread_time()
+    from striate import api
+    from striate.terminal import Terminal
+
+    _conclude(api.resume(run, reporter=Terminal(), started=started))
+
+
+def _conclude(run: "Run") -> None:
+    """The headline of a finished run; the exit code of the signal for a stopped one."""
+    if run.stopped_by is not None:
+        raise typer.Exit(128 + run.stopped_by)
+    from striate.evaluation import percent
+
+    error = run.validation.error
+    typer.echo(
+        f"Validation error {percent(error.value)} % "
+        f"[{percent(error.low)}, {percent(error.high)}] (95 % interval, n = {run.validation.n:,})"
+    )
+    typer.echo(f"Report: {run.report_path}")
+    typer.echo(f"Test split still sealed; open it with: striate evaluate {run.path}")

@@ -1,0 +1,190 @@
+"""Batches for training, each a pure function of its step.
+
+The training items form one endless stream: epoch after epoch, each in its own order drawn from
+the seed and the epoch's number. Step t takes items t·B to (t+1)·B of the stream. So the position
+in the data is the step, a resumed run meets the same batches, and a batch can be made ahead of
+time on a thread without changing it.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from striate.errors import DataError
+from striate.randomness import generator
+
+if TYPE_CHECKING:
+    from striate.data.dataset import ImageSet
+
+__all__ = ["Batch", "BatchLoader", "Normalisation", "to_float"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One step's images (B, C, H, W), normalised, and targets: (B,) or (B, K)."""
+
+    images: Tensor
+    target: Tensor
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """Mean and deviation of each channel of the training split, in units of [0, 1]."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def measure(cls, images: "np.ndarray", chunk: int = 512) -> "Normalisation":
+        """Mean and deviation over all pixels of (N, H, W, C) uint8 images, in float64.
+
+        Source: the training split only, as SPEC S1 asks.
+        """
+        channels = images.shape[-1]
+        total, squares, count = np.zeros(channels), np.zeros(channels), 0
+        for start in range(0, len(images), chunk):
+            values = images[start : start + chunk].reshape(-1, channels)
+            histogram = [np.bincount(values[:, c], minlength=256) for c in range(channels)]
+            level = np.arange(256) / 255
+            total += [float(h @ level) for h in histogram]
+            squares += [float(h @ level**2) for h in histogram]
+            count += len(values)
+        mean = total / count
+        variance = np.maximum(squares / count - mean**2, 0)
+        # A constant channel has no scale of its own: leave it as it is.
+        std = np.where(variance > 1e-8, np.sqrt(variance), 1.0)
+        return cls(tuple(map(float, mean)), tuple(map(float, std)))
+
+    def __call__(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        """Images with the mean subtracted and divided by the deviation."""
+        mean = torch.tensor(self.mean, dtype=images.dtype, device=images.device)
+        std = torch.tensor(self.std, dtype=images.dtype, device=images.device)
+        return (images - mean.view(1, -1, 1, 1)) / std.view(1, -1, 1, 1)
+
+
+def to_float(pixels: UInt8[Tensor, "B H W C"]) -> Float[Tensor, "B C H W"]:
+    """Values in [0, 1] with the channel axis second; memory stays channels-last."""
+    return pixels.permute(0, 3, 1, 2).to(torch.float32).div_(255)
+
+
+class BatchLoader:
+    """Augmented, normalised batches by step.
+
+    Args:
+        images: the training split.
+        batch_size: B; a smaller set gives smaller batches.
+        seed: of the training.
+        normalisation: of the training split.
+        augment: function (images, target, step); None leaves them as they are.
+        device: where batches are made and used.
+        channels_last: memory layout of the batches.
+        prefetch: make the next batch on a thread while this one is used; pays where the
+            arithmetic runs elsewhere than on the CPU.
+    """
+
+    def __init__(
+        self,
+        images: "ImageSet",
+        batch_size: int,
+        seed: int,
+        normalisation: Normalisation,
+        augment: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]] | None = None,
+        device: torch.device | str = "cpu",
+        channels_last: bool = True,
+        prefetch: bool | None = None,
+    ) -> None:
+        if len(images) == 0:
+            raise DataError("There are no training images; nothing can be learned.")
+        self._images = images
+        self.batch_size = min(batch_size, len(images))
+        self._seed = seed
+        self._normalise = normalisation
+        self._augment = augment
+        self._device = torch.device(device)
+        self._format = torch.channels_last if channels_last else torch.contiguous_format
+        self._orders: dict[int, np.ndarray] = {}
+        wanted = self._device.type != "cpu" if prefetch is None else prefetch
+        self._pool = ThreadPoolExecutor(1, "striate-loader") if wanted else None
+        self._ahead: tuple[int, Future[Batch]] | None = None
+        self._position = 0
+
+    @property
+    def num_items(self) -> int:
+        """Items in one epoch."""
+        return len(self._images)
+
+    @property
+    def steps_per_epoch(self) -> float:
+        """Steps that show each item once, on average."""
+        return self.num_items / self.batch_size
+
+    def state_dict(self) -> dict[str, int]:
+        """The position in the data: the step of the next batch, and the seed of all orders."""
+        return {"position": self._position, "seed": self._seed}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go to a position; the seed must be the loader's own."""
+        if state["seed"] != self._seed:
+            raise DataError(
+                f"The saved position belongs to seed {state['seed']}, this loader has seed "
+                f"{self._seed}; the batches would differ. Use the run's own seed."
+            )
+        self._position = state["position"]
+
+    def __next__(self) -> Batch:
+        """The batch at the position, which moves on by one."""
+        step = self._position
+        self._position += 1
+        if self._pool is None:
+            return self.batch(step)
+        if self._ahead is None or self._ahead[0] != step:
+            self._ahead = (step, self._pool.submit(self.batch, step))
+        batch = self._ahead[1].result()
+        self._ahead = (step + 1, self._pool.submit(self.batch, step + 1))
+        return batch
+
+    def __iter__(self) -> "BatchLoader":
+        return self
+
+    def items(self, step: int) -> "np.ndarray":
+        """Indices of the items of a step's batch (B,)."""
+        stream = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
+        epochs, places = np.divmod(stream, self.num_items)
+        index = np.empty(self.batch_size, dtype=np.int64)
+        for epoch in np.unique(epochs):
+            mine = epochs == epoch
+            index[mine] = self._order(int(epoch))[places[mine]]
+        return index
+
+    def batch(self, step: int) -> Batch:
+        """The batch of any step."""
+        index = self.items(step)
+        # A memory map is read fastest in rising order; the order within a batch is no matter.
+        index.sort()
+        pixels = torch.from_numpy(self._images.images[index]).to(self._device)
+        target = torch.from_numpy(self._images.labels[index]).to(self._device)
+        images = to_float(pixels)
+        if self._augment is not None:
+            images, target = self._augment(images, target, step)
+        images = self._normalise(images).contiguous(memory_format=self._format)
+        return Batch(images, target)
+
+    def _order(self, epoch: int) -> "np.ndarray":
+        if epoch not in self._orders:
+            draw = generator(self._seed, "order", epoch)
+            order = torch.randperm(self.num_items, generator=draw).numpy()
+            # Two epochs at most are in use: a batch may lie across their border.
+            self._orders = {e: o for e, o in self._orders.items() if e >= epoch - 1}
+            self._orders[epoch] = order
+        return self._orders[epoch]
+
+    def close(self) -> None:
+        """Stop the thread."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,142 @@
+"""What a person sees while a command runs: a bar on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from striate.errors import StriateError
+from striate.training.events import Event
+from striate.training.planner import Choice
+
+__all__ = ["Quiet", "Reporter", "Terminal", "print_error"]
+
+_LINE_EVERY = 5.0  # seconds between plain lines
+
+
+class Reporter:
+    """What an api function tells while it works; this one says nothing."""
+
+    def say(self, text: str) -> None:
+        """A sentence for the person."""
+
+    def choices(self, rows: Sequence[Choice]) -> None:
+        """What was decided, and why."""
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        """So much of a stage is done."""
+
+    def event(self, event: Event) -> None:
+        """An event of the training."""
+
+    def close(self) -> None:
+        """Nothing more will come."""
+
+
+Quiet = Reporter
+
+
+class Terminal(Reporter):
+    """Tells a person on a console."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(highlight=False)
+        self._bar: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._last_line = 0.0
+        self._error = ""
+
+    def say(self, text: str) -> None:
+        self.console.print(text, markup=False, soft_wrap=True)
+
+    def choices(self, rows: Sequence[Choice]) -> None:
+        table = Table(box=None, pad_edge=False)
+        for heading in ("", "chosen", "because"):
+            table.add_column(heading, overflow="fold")
+        for row in rows:
+            table.add_row(row.what, row.value, row.why)
+        self.console.print(table)
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        self._show(stage, done, total, f"{done:,} of {total:,}")
+        if done >= total and self._bar is not None:
+            self._drop(stage)
+
+    def event(self, event: Event) -> None:
+        kind = event["event"]
+        if kind == "validation":
+            self._error = f"validation error {event['error']:.2%}"
+            if not self.console.is_terminal:
+                self.say(f"step {event['step']:,}: {self._error} (n = {event['num_items']:,})")
+        elif kind == "step":
+            detail = f"loss {event['loss']:.3f}  {event['images_per_second']:,.0f} images/s"
+            if self.console.is_terminal:
+                detail += f"  {self._error}"
+            self._show("training", event["step"], event["of"], detail, event)
+        elif kind == "plan":
+            self._show("training", event["step"], event["steps"], "steps fitted to the time")
+        elif "text" in event:
+            self.say(event["text"])
+        if kind in ("finished", "stopped"):
+            self._drop("training")
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+            self._tasks.clear()
+
+    def _show(
+        self, stage: str, done: int, total: int, detail: str, event: Event | None = None
+    ) -> None:
+        if not self.console.is_terminal:
+            now = time.monotonic()
+            if now - self._last_line >= _LINE_EVERY:
+                self._last_line = now
+                left = ""
+                if event and event["images_per_second"] and event.get("seconds") and done:
+                    left = f"  {_duration(event['seconds'] * (total - done) / done)} left"
+                self.say(f"{stage}: {done:,} of {total:,}  {detail}{left}")
+            return
+        if self._bar is None:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.percentage:>3.0f}%"),
+                TimeRemainingColumn(compact=True),
+                TextColumn("{task.fields[detail]}"),
+                console=self.console,
+            )
+            self._bar.start()
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bar.add_task(stage, total=total, detail=detail)
+        self._bar.update(self._tasks[stage], completed=done, total=total, detail=detail)
+
+    def _drop(self, stage: str) -> None:
+        task = self._tasks.pop(stage, None)
+        if self._bar is not None and task is not None:
+            self._bar.remove_task(task)
+            if not self._tasks:
+                self.close()
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+def print_error(error: StriateError | Any) -> None:
+    """An error without its traceback, on standard error."""
+    Console(stderr=True, highlight=False).print(
+        f"[bold red]Error[/] {_escape(str(error))}", soft_wrap=True
+    )
+
+
+def _escape(text: str) -> str:
+    return text.replace("[", r"\[")

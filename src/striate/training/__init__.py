@@ -1,0 +1,1 @@
+"""From a resolved configuration to trained weights: the plan, the loop, checkpoints, events."""

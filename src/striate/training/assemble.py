@@ -1,0 +1,118 @@
+"""From names to parts: everything that a configuration picks, checked together, then built."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from striate.config import RunConfig
+from striate.data.augment import AUGMENTATIONS, augmenter
+from striate.data.augment import OFFERED as AUGMENTATION_OFFERED
+from striate.data.dataset import Dataset
+from striate.data.loader import BatchLoader, Normalisation
+from striate.errors import ConfigError
+from striate.losses import LOSSES
+from striate.networks import NETWORKS
+from striate.optim import OPTIMISERS, SCHEDULES, Average, parameter_groups
+from striate.randomness import layer_randomness
+from striate.tasks import TASKS, Classification
+from striate.training.execution import Execution
+
+__all__ = ["Parts", "assemble", "build_network", "build_task", "check_config"]
+
+_NETWORK_OFFERED = ("num_classes", "in_channels", "input_size")
+
+
+@dataclass
+class Parts:
+    """What the loop works with; all but the schedule and the task carry state."""
+
+    network: nn.Module
+    task: Classification
+    optimiser: torch.optim.Optimizer
+    schedule: Callable[[float], float]
+    loader: BatchLoader
+    normalise: Normalisation
+    average: Average | None
+    execution: Execution
+    num_classes: int
+
+
+def check_config(config: RunConfig) -> None:
+    """Bind every choice to its constructor, before data or a device are touched.
+
+    Raises:
+        ConfigError: all problems together.
+    """
+    problems = [
+        *NETWORKS.problems(config.network, _NETWORK_OFFERED),
+        *LOSSES.problems(config.loss, ("scores", "target")),
+        *OPTIMISERS.problems(config.optimiser, ("params",)),
+        *SCHEDULES.problems(config.schedule, ("progress",)),
+        *TASKS.problems(config.task, ("loss",)),
+    ]
+    for pick in config.augmentation:
+        problems += AUGMENTATIONS.problems(pick, AUGMENTATION_OFFERED)
+    if problems:
+        raise ConfigError(problems)
+
+
+def build_network(config: RunConfig, num_classes: int) -> nn.Module:
+    """The network of a configuration with its weights drawn from the run's seed."""
+    with layer_randomness(config.training.seed, "initialise"):
+        return NETWORKS.build(
+            config.network,
+            num_classes=num_classes,
+            in_channels=config.data.channels,
+            input_size=config.data.input_size,
+        )
+
+
+def build_task(config: RunConfig) -> Classification:
+    """The task of a configuration, with its loss."""
+    loss: Callable[..., Tensor] = LOSSES.bind(config.loss, ("scores", "target"))
+    return TASKS.build(config.task, loss=loss)
+
+
+def assemble(config: RunConfig, data: Dataset) -> Parts:
+    """All parts of a training, fresh.
+
+    Raises:
+        ConfigError: choices that do not fit.
+    """
+    check_config(config)
+    num_classes = len(data.class_names)
+    execution = Execution.of(config.execution)
+    normalise = Normalisation.measure(data.train.images)
+    seed = config.training.seed
+    loader = BatchLoader(
+        data.train,
+        config.training.batch_size,
+        seed,
+        normalise,
+        augmenter(config.augmentation, num_classes, seed),
+        execution.device,
+        execution.channels_last,
+    )
+    network = execution.place(build_network(config, num_classes))
+    if hasattr(network, "initialise_from"):
+        network.initialise_from(_first_images(loader))
+    optimiser = OPTIMISERS.build(config.optimiser, parameter_groups(network))
+    return Parts(
+        network=network,
+        task=build_task(config),
+        optimiser=optimiser,
+        schedule=SCHEDULES.bind(config.schedule, ("progress",)),
+        loader=loader,
+        normalise=normalise,
+        average=Average(network) if config.training.ema_half_life is not None else None,
+        execution=execution,
+        num_classes=num_classes,
+    )
+
+
+def _first_images(loader: BatchLoader, enough: int = 5_000) -> Tensor:
+    """About `enough` training images, as the first steps will show them."""
+    steps = range(max(1, min(enough, loader.num_items) // loader.batch_size))
+    return torch.cat([loader.batch(step).images for step in steps])

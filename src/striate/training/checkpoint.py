@@ -1,0 +1,149 @@
+"""Checkpoints: one safetensors file each, with the JSON state in its header.
+
+A checkpoint is written under a temporary name, flushed and renamed, so that it is whole or
+absent; the previous one is kept until the new one is safe on the disk. A digest over all
+tensors tells a damaged file; reading never runs code.
+"""
+
+import errno
+import hashlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from striate.durable import sync_folder, write_bytes
+from striate.errors import CheckpointError
+
+__all__ = ["CheckpointStore", "flatten", "read_checkpoint", "unflatten", "write_checkpoint"]
+
+Tensors = dict[str, Tensor]
+State = dict[str, Any]
+
+
+def flatten(prefix: str, value: Any, tensors: Tensors) -> Any:
+    """Nested state with its tensors moved to `tensors`; what stays in place is JSON.
+
+    A tensor becomes {"tensor": its key}, a dictionary {"items": [[key, value], ...]}, so that
+    whole-number keys, as in an optimiser's state, survive JSON.
+    """
+    if isinstance(value, Tensor):
+        tensors[prefix] = value.detach().to("cpu", copy=True).contiguous()
+        return {"tensor": prefix}
+    if isinstance(value, dict):
+        pairs = [[key, flatten(f"{prefix}.{key}", item, tensors)] for key, item in value.items()]
+        return {"items": pairs}
+    if isinstance(value, (list, tuple)):
+        return [flatten(f"{prefix}.{i}", item, tensors) for i, item in enumerate(value)]
+    return value
+
+
+def unflatten(value: Any, tensors: Tensors) -> Any:
+    """The nested state that `flatten` took apart."""
+    if isinstance(value, dict) and "tensor" in value:
+        return tensors[value["tensor"]]
+    if isinstance(value, dict):
+        return {key: unflatten(item, tensors) for key, item in value["items"]}
+    if isinstance(value, list):
+        return [unflatten(item, tensors) for item in value]
+    return value
+
+
+def _digest(tensors: Tensors) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
+    return digest.hexdigest()
+
+
+def write_checkpoint(path: Path, tensors: Tensors, state: State) -> None:
+    """Write tensors and JSON state to one file, whole or not at all.
+
+    Raises:
+        CheckpointError: the disk is full or refuses; what was there before is untouched.
+    """
+    header = {"state": json.dumps({**state, "digest": _digest(tensors)}, allow_nan=False)}
+    try:
+        write_bytes(path, save(tensors, metadata=header))
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        reason = "the disk is full" if full else str(error)
+        raise CheckpointError(
+            f"The checkpoint {path} could not be written: {reason}. The previous checkpoint is "
+            "untouched. Make room, then go on with: striate resume " + str(path.parent.parent)
+        ) from error
+
+
+def read_checkpoint(path: Path) -> tuple[Tensors, State]:
+    """Tensors and state of a checkpoint.
+
+    Raises:
+        CheckpointError: the file is missing, not a checkpoint, cut or damaged.
+    """
+    try:
+        with safe_open(path, framework="pt") as reader:
+            tensors = {name: reader.get_tensor(name) for name in reader.keys()}  # noqa: SIM118
+            metadata = reader.metadata() or {}
+        state = json.loads(metadata["state"])
+        digest = state.pop("digest")
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise CheckpointError(f"{path} is not a whole checkpoint: {error}.") from error
+    if digest != _digest(tensors):
+        raise CheckpointError(f"{path} is damaged: its tensors do not match their digest.")
+    return tensors, state
+
+
+class CheckpointStore:
+    """The checkpoints of one run: the newest two on schedule, and the one of a stop.
+
+    Checkpoints on schedule are written at fixed steps; going back after a divergence uses these
+    alone, so that it does not depend on when a person stopped the run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def _found(self, kind: str) -> list[tuple[int, Path]]:
+        """Steps and paths of one kind ("step" or "stop"), rising."""
+        pattern = re.compile(rf"{kind}-(\d+)\.safetensors")
+        paths = self._folder.iterdir() if self._folder.is_dir() else []
+        return sorted((int(m[1]), p) for p in paths if (m := pattern.fullmatch(p.name)))
+
+    def write(self, step: int, tensors: Tensors, state: State, *, stopping: bool = False) -> Path:
+        """Write a checkpoint; once it is safe, older ones that are no longer needed go."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for leftover in self._folder.glob(".*.partial"):
+            leftover.unlink(missing_ok=True)
+        kind = "stop" if stopping else "step"
+        path = self._folder / f"{kind}-{step:09d}.safetensors"
+        write_checkpoint(path, tensors, state)
+        stale = self._found("stop")[: -1 if stopping else None]
+        for _, old in [*self._found("step")[:-2], *stale]:
+            old.unlink(missing_ok=True)
+        sync_folder(self._folder)
+        return path
+
+    def read_newest(self, *, scheduled_only: bool = False) -> tuple[Tensors, State, list[str]]:
+        """The newest whole checkpoint, and a sentence for each damaged one passed over.
+
+        Raises:
+            CheckpointError: none is whole.
+        """
+        found = self._found("step") + ([] if scheduled_only else self._found("stop"))
+        notes: list[str] = []
+        for _, path in sorted(found, reverse=True):
+            try:
+                tensors, state = read_checkpoint(path)
+            except CheckpointError as error:
+                notes.append(f"{error} The one before it is used.")
+                continue
+            return tensors, state, notes
+        raise CheckpointError(
+            "\n".join([*notes, f"There is no whole checkpoint in {self._folder}."])
+        )

@@ -1,0 +1,103 @@
+"""The log of a run: one JSON object a line, append only, the single source of all curves.
+
+A run that was killed goes on from its last checkpoint, which may lie before the log's last
+line. It then writes a `rewind` line with the log's length at that checkpoint; a reader drops
+what was written after it. So nothing is ever erased, and the log that a reader sees is the one
+of an uninterrupted run.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any
+
+__all__ = ["TIMING", "Event", "EventLog", "read_events"]
+
+Event = dict[str, Any]
+
+TIMING = frozenset({"seconds", "images_per_second", "time", "seconds_per_step"})
+"""Fields that tell of the clock: the only ones that two runs of one seed may differ in."""
+
+
+class EventLog:
+    """Appends events to a file and hands them to listeners.
+
+    Args:
+        path: of events.jsonl.
+        listeners: functions called with each event after it is written.
+    """
+
+    def __init__(self, path: Path, listeners: tuple[Callable[[Event], None], ...] = ()) -> None:
+        self._path = path
+        self._listeners = listeners
+        self._stream: IO[bytes] | None = None
+
+    def __enter__(self) -> "EventLog":
+        torn = self._path.exists() and self._path.read_bytes()[-1:] not in (b"", b"\n")
+        self._stream = open(self._path, "ab")
+        if torn:  # the last line was cut by a crash: end it, readers skip it
+            self._stream.write(b"\n")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+    def offset(self) -> int:
+        """Length of the log in bytes, everything up to it safe on the disk."""
+        if self._stream is None:
+            return self._path.stat().st_size if self._path.exists() else 0
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+        return self._stream.seek(0, os.SEEK_END)
+
+    def rewind(self, offset: int, reason: str, **fields: Any) -> None:
+        """Take back everything after a length of the log.
+
+        Args:
+            offset: length in bytes at the checkpoint that is gone back to.
+            reason: "resumed" vanishes for readers; any other stays visible.
+            fields: of the event.
+        """
+        self.write("rewind", offset=offset, reason=reason, **fields)
+
+    def write(self, kind: str, **fields: Any) -> None:
+        """Append one event and flush it to the system (it survives the death of the process)."""
+        event = {"event": kind, **fields}
+        if self._stream is not None:
+            line = json.dumps(event, ensure_ascii=False, allow_nan=False)
+            self._stream.write(line.encode() + b"\n")
+            self._stream.flush()
+        for listener in self._listeners:
+            listener(event)
+
+
+def read_events(path: Path, *, all_lines: bool = False) -> list[Event]:
+    """The events of a run, without those that a rewind took back.
+
+    Args:
+        path: of events.jsonl.
+        all_lines: also what was taken back, and the rewinds.
+    """
+    kept: list[tuple[int, Event]] = []
+    start = 0
+    for line in path.read_bytes().splitlines(keepends=True) if path.exists() else []:
+        place, start = start, start + len(line)
+        try:
+            event = json.loads(line)
+        except ValueError:  # cut by a crash
+            continue
+        if event["event"] == "rewind" and not all_lines:
+            kept = [(where, e) for where, e in kept if where < event["offset"]]
+            if event["reason"] == "resumed":
+                continue
+        kept.append((place, event))
+    return [event for _, event in kept]

@@ -1,0 +1,142 @@
+"""A run is a folder: where its parts lie, and the record that says what it is.
+
+run.json                the resolved configuration, its hash, the data, the preprocessing, versions
+events.jsonl            the log (append only)
+checkpoints/            the newest two, and the one of a stop
+network.safetensors     the weights that answer, once the training has finished
+validation.safetensors  the probabilities on the validation split
+report.html, .json      what a person reads
+openings.jsonl          receipts of test openings
+"""
+
+import json
+import platform
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from striate import durable
+from striate.config import RunConfig
+from striate.errors import RunError
+
+__all__ = ["RunFolder"]
+
+_FORMAT = 1
+
+
+class RunFolder:
+    """The files of one run.
+
+    Args:
+        path: of the folder; it need not exist yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.events = path / "events.jsonl"
+        self.checkpoints = path / "checkpoints"
+        self.weights = path / "network.safetensors"
+        self.answers = path / "validation.safetensors"
+        self.report = path / "report.html"
+
+    @classmethod
+    def free(cls, wanted: Path | None, title: str, config: RunConfig) -> "RunFolder":
+        """A folder for a new run: the one that is wanted, or the next free name under runs/.
+
+        Raises:
+            RunError: the wanted folder holds something already.
+        """
+        if wanted is not None:
+            if wanted.exists() and (not wanted.is_dir() or any(wanted.iterdir())):
+                raise RunError(
+                    f"{wanted} is taken. Choose another --out, or go on with what is there: "
+                    f"striate resume {wanted}"
+                )
+            return cls(wanted)
+        words = re.sub(r"[^\w.-]+", "-", f"{title}-{config.network.name}").strip("-").lower()
+        base = Path("runs") / f"{words}-{config.hash}"
+        for number in range(1, 10_000):
+            path = base if number == 1 else base.with_name(f"{base.name}-{number}")
+            if not path.exists():
+                return cls(path)
+        raise RunError(f"{base} and all its numbered names are taken; choose a folder with --out.")
+
+    @classmethod
+    def existing(cls, path: Path) -> "RunFolder":
+        """A folder that holds a run.
+
+        Raises:
+            RunError: it does not.
+        """
+        if not (path / "run.json").is_file():
+            known = sorted(p.parent for p in Path("runs").glob("*/run.json"))
+            hint = f" Runs here: {', '.join(map(str, known[-5:]))}." if known else ""
+            reason = "holds no run.json" if path.exists() else "does not exist"
+            raise RunError(f"{path} is not a run: it {reason}.{hint}")
+        return cls(path)
+
+    def create(self, record: dict[str, Any]) -> None:
+        """Make the folder and write its record."""
+        stamp = datetime.now(UTC).isoformat(timespec="seconds")
+        durable.write_json(
+            self.path / "run.json",
+            {
+                "format": _FORMAT,
+                "created": stamp,
+                "versions": {"python": platform.python_version(), "torch": torch.__version__},
+                **record,
+            },
+        )
+
+    def record(self) -> dict[str, Any]:
+        """What run.json says.
+
+        Raises:
+            RunError: it is damaged or of a later format.
+        """
+        path = self.path / "run.json"
+        try:
+            value: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            known = value["format"] <= _FORMAT
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{path} cannot be read: {error}.") from error
+        if not known:
+            raise RunError(f"{path} was written by a later version of Striate; update to read it.")
+        return value
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes from training in this folder at the same time."""
+        taken = f"{self.path} is being trained by another process. Wait for it, or stop it first."
+        with durable.lock(self.path / ".lock", wait=False, taken=taken):
+            yield
+
+    def write_tensors(self, path: Path, tensors: dict[str, Tensor]) -> None:
+        """Write a safetensors file, whole or not at all."""
+        whole = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
+        durable.write_bytes(path, save(whole))
+
+    def read_tensors(self, path: Path) -> dict[str, Tensor]:
+        """Tensors of a safetensors file.
+
+        Raises:
+            RunError: it is missing or damaged.
+        """
+        if not path.is_file():
+            raise RunError(
+                f"{self.path} has no {path.name}: its training has not ended. "
+                f"Go on with: striate resume {self.path}"
+            )
+        try:
+            with safe_open(path, framework="pt") as reader:
+                return {name: reader.get_tensor(name) for name in reader.keys()}  # noqa: SIM118
+        except (SafetensorError, OSError) as error:
+            raise RunError(f"{path} cannot be read: {error}.") from error

@@ -1,0 +1,307 @@
+"""The training loop: batch, loss, gradient, step; with validation, checkpoints and a way back.
+
+Everything with state is written to a checkpoint and read back bit for bit: weights, optimiser,
+average of weights, plan, rate, position in the data (from which all chance follows), the sums of
+the log, the time used.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from striate.config import RunConfig
+from striate.data.dataset import Dataset
+from striate.errors import DivergenceError
+from striate.evaluation import wilson
+from striate.losses import chance_warning, expected_loss_at_chance
+from striate.randomness import layer_randomness
+from striate.training.assemble import Parts
+from striate.training.budget import Budget, Clock
+from striate.training.checkpoint import CheckpointStore, flatten, unflatten
+from striate.training.events import EventLog
+from striate.training.inference import infer
+from striate.training.interrupt import Interrupt
+from striate.training.plan import Plan
+
+__all__ = ["Training", "averaged"]
+
+_LOG_PARTS = 400  # step events in a run: fine enough for a curve, small enough to read
+_QUICK_VALIDATION = 2_000  # images of a validation on the way; the last one takes all
+_RATE_AFTER_DIVERGENCE = 0.1
+
+
+@dataclass
+class Training:
+    """One training, from wherever it stands to its end."""
+
+    config: RunConfig
+    data: Dataset
+    parts: Parts
+    plan: Plan
+    store: CheckpointStore
+    log: EventLog
+    clock: Clock
+    budget: Budget | None = None
+    step: int = 0
+    rate: float = 1.0
+    recorded: dict[int, int] = field(default_factory=dict)
+    """Totals by step of re-plans that an earlier session wrote after its last checkpoint."""
+    recorded_until: int = 0
+    loss_sum: float = 0.0
+    loss_count: int = 0
+    last_log: tuple[float, int] | None = None
+
+    def run(self, interrupt: Interrupt) -> np.ndarray | None:
+        """Train to the end of the plan and return the validation probabilities (N, K).
+
+        Returns None when asked to stop before; the state is saved in either case.
+
+        Raises:
+            DivergenceError: the loss left the finite numbers twice.
+            CheckpointError: the disk is full.
+        """
+        self.parts.network.train()
+        if self.step == 0:
+            self._save()
+        if self.budget is not None:
+            self.budget.begin(self.step)
+        while self.step < self.plan.total:
+            if interrupt.signal_number is not None:
+                self._save(stopping=True)
+                self.log.write("stopped", step=self.step, signal=interrupt.name)
+                return None
+            loss, norm = self._learn()
+            if loss is None:
+                self._go_back(norm)
+                continue
+            self.step += 1
+            self._record(loss, norm)
+            if self.step < self.plan.total:
+                self._pause()
+        return self._finish()
+
+    def _learn(self) -> tuple[float | None, float]:
+        """One step of the optimiser: the loss and the gradient's norm.
+
+        The weights are left alone, and the loss is None, when either is not finite.
+        """
+        parts, training = self.parts, self.config.training
+        batch = next(parts.loader)
+        for group in parts.optimiser.param_groups:
+            base = group.setdefault("base_lr", group["lr"])
+            group["lr"] = base * self.rate * parts.schedule(self.plan.progress(self.step))
+        with layer_randomness(training.seed, "layers", self.step), parts.execution.autocast():
+            losses = parts.task.losses(parts.network, batch.images, batch.target)
+        loss = float(losses["loss"].detach())
+        if self.step == 0:
+            self._warn_if_unlikely(float(losses.get("main", losses["loss"]).detach()))
+        if not math.isfinite(loss):
+            return None, loss
+        losses["loss"].backward()
+        norm = self._clip(training.clip_norm)
+        if math.isfinite(norm):
+            parts.optimiser.step()
+            if parts.average is not None and training.ema_half_life is not None:
+                half_life = max(1.0, training.ema_half_life * self.plan.total)
+                parts.average.update(parts.network, 0.5 ** (1 / half_life))
+        parts.optimiser.zero_grad(set_to_none=True)
+        return (loss if math.isfinite(norm) else None), norm
+
+    def _clip(self, largest: float | None) -> float:
+        """The norm of the whole gradient, which is shortened to `largest` if it is longer."""
+        weights = [p for p in self.parts.network.parameters() if p.grad is not None]
+        norm = nn.utils.get_total_norm([p.grad for p in weights if p.grad is not None])
+        if largest is not None:
+            nn.utils.clip_grads_with_norm_(weights, largest, norm)
+        return float(norm)
+
+    def _record(self, loss: float, norm: float) -> None:
+        self.loss_sum, self.loss_count = self.loss_sum + loss, self.loss_count + 1
+        if not self.plan.crossed(self.step, _LOG_PARTS):
+            return
+        now = self.clock.seconds()
+        since, step = self.last_log or (now, self.step)
+        speed = (self.step - step) * self.parts.loader.batch_size / max(now - since, 1e-9)
+        self.log.write(
+            "step",
+            step=self.step,
+            of=self.plan.total,
+            loss=self.loss_sum / self.loss_count,
+            lr=self.parts.optimiser.param_groups[0]["lr"],
+            gradient_norm=norm,
+            images_per_second=round(speed, 1),
+            seconds=round(now, 3),
+        )
+        self.loss_sum, self.loss_count, self.last_log = 0.0, 0, (now, self.step)
+
+    def _pause(self) -> None:
+        """What is due between two steps: validation, checkpoint, a look at the clock."""
+        training = self.config.training
+        began = self.clock.seconds()
+        if self.plan.crossed(self.step, training.validations):
+            self.validate(quick=True)
+        if self.plan.crossed(self.step, training.checkpoints):
+            self._save()
+            if self.budget is not None:
+                self.budget.paused(self.clock.seconds() - began)
+        if self.budget is not None and self.plan.crossed(self.step, 2 * training.checkpoints):
+            self._replan(self.budget)
+        if self.clock.seconds() - began > 0.05 and self.last_log is not None:
+            # A pause is not training: leave it out of the images per second.
+            pause = self.clock.seconds() - began
+            self.last_log = (self.last_log[0] + pause, self.last_log[1])
+
+    def _replan(self, budget: Budget) -> None:
+        """Change the number of steps if the clock asks for it; each change is an event."""
+        if self.step <= self.recorded_until:
+            total = self.recorded.get(self.step, self.plan.total)
+        else:
+            pauses = (1 - self.plan.progress(self.step)) * self.config.training.checkpoints
+            total = self.step + max(1, budget.steps_left(self.step, pauses))
+            if abs(total - self.plan.total) < 0.005 * (self.plan.total - self.step):
+                total = self.plan.total
+        budget.begin(self.step)
+        if total != self.plan.total:
+            self.plan = self.plan.changed(self.step, total)
+            self.log.write(
+                "plan", step=self.step, steps=self.plan.total, seconds=round(self.clock.seconds())
+            )
+
+    def validate(self, *, quick: bool) -> np.ndarray:
+        """Probabilities (N, K) on the validation split (or a part of it), and an event."""
+        images, labels = self.data.validation.images, self.data.validation.labels
+        if quick and len(labels) > _QUICK_VALIDATION:
+            index = np.linspace(0, len(labels) - 1, _QUICK_VALIDATION).astype(np.int64)
+            images, labels = images[index], labels[index]
+        with averaged(self.parts):
+            probabilities = infer(
+                self.parts.network,
+                self.parts.task,
+                images,
+                self.parts.normalise,
+                self.parts.execution,
+            )
+        truth = probabilities[np.arange(len(labels)), labels]
+        error = wilson(int((probabilities.argmax(axis=1) != labels).sum()), len(labels))
+        self.log.write(
+            "validation",
+            step=self.step,
+            error=error.value,
+            low=error.low,
+            high=error.high,
+            loss=float(-np.log(np.maximum(truth, 1e-12)).mean()),
+            num_items=len(labels),
+            seconds=round(self.clock.seconds(), 3),
+        )
+        return probabilities
+
+    def _finish(self) -> np.ndarray:
+        self._save()
+        probabilities = self.validate(quick=False)
+        self.log.write("finished", step=self.step, seconds=round(self.clock.seconds(), 3))
+        return probabilities
+
+    def _save(self, *, stopping: bool = False) -> None:
+        tensors: dict[str, Tensor] = {}
+        state = {
+            "step": self.step,
+            "rate": self.rate,
+            "plan": self.plan.to_json(),
+            "seconds": self.clock.seconds(),
+            "loss_sum": self.loss_sum,
+            "loss_count": self.loss_count,
+            "log_offset": self.log.offset(),
+            "loader": self.parts.loader.state_dict() | {"position": self.step},
+        }
+        stateful: dict[str, Any] = {
+            "network": self.parts.network.state_dict(),
+            "optimiser": self.parts.optimiser.state_dict(),
+        }
+        if self.parts.average is not None:
+            stateful["average"] = self.parts.average.state_dict()
+        state["parts"] = flatten("", stateful, tensors)
+        self.store.write(self.step, tensors, state, stopping=stopping)
+
+    def restore(self, *, scheduled_only: bool = False) -> dict[str, Any]:
+        """Go to the newest checkpoint; its state comes back for the log's rewind.
+
+        Raises:
+            CheckpointError: there is none.
+        """
+        tensors, state, notes = self.store.read_newest(scheduled_only=scheduled_only)
+        for note in notes:
+            self.log.write("warning", step=state["step"], text=note)
+        stateful = unflatten(state["parts"], tensors)
+        self.parts.network.load_state_dict(stateful["network"])
+        self.parts.optimiser.load_state_dict(stateful["optimiser"])
+        _match_layout(self.parts.optimiser)
+        if self.parts.average is not None:
+            self.parts.average.load_state_dict(stateful["average"])
+        self.parts.loader.load_state_dict(state["loader"])
+        self.plan = Plan.from_json(state["plan"])
+        self.step, self.rate = state["step"], state["rate"]
+        self.loss_sum, self.loss_count = state["loss_sum"], state["loss_count"]
+        self.last_log = None
+        return state
+
+    def _go_back(self, value: float) -> None:
+        """After a value that is not finite: once more from the last checkpoint, slower."""
+        step, lr = self.step, self.parts.optimiser.param_groups[0]["lr"]
+        diagnosis = f"At step {step} loss or gradient became {value} (learning rate {lr:.3g})"
+        if self.rate < 1:
+            raise DivergenceError(
+                f"{diagnosis}, a second time, at a tenth of the rate. The weights of the last "
+                "good checkpoint are kept. Usual reasons: a learning rate that is too high (try "
+                "--set optimiser.lr at a tenth), no normalisation in a deep network, a loss that "
+                "takes the logarithm of 0, images that hold no finite values."
+            )
+        state = self.restore(scheduled_only=True)
+        self.rate = _RATE_AFTER_DIVERGENCE
+        self.log.rewind(
+            state["log_offset"],
+            "diverged",
+            step=step,
+            to_step=self.step,
+            text=f"{diagnosis}. Going on from step {self.step} at a tenth of the rate.",
+        )
+        self._save()
+
+    def _warn_if_unlikely(self, loss: float) -> None:
+        expected = expected_loss_at_chance(self.config.loss.name, self.parts.num_classes)
+        warning = chance_warning(loss, expected) if expected is not None else None
+        if warning is not None:
+            self.log.write("warning", step=0, text=warning)
+
+
+@contextmanager
+def averaged(parts: Parts) -> Iterator[None]:
+    """The network with the weights that it answers with: the averaged ones, where they are kept.
+
+    An optimiser that trains at other weights than it answers with (schedule-free) is told too.
+    """
+    optimiser: Any = parts.optimiser
+    switch = hasattr(optimiser, "eval") and hasattr(optimiser, "train")
+    if switch:
+        optimiser.eval()
+    use_average = parts.average is not None and not parts.average.is_empty
+    inside = parts.average.inside(parts.network) if use_average and parts.average else nullcontext()
+    try:
+        with inside:
+            yield
+    finally:
+        if switch:
+            optimiser.train()
+
+
+def _match_layout(optimiser: torch.optim.Optimizer) -> None:
+    """Give restored moments the memory layout of their weights, as they had it when made."""
+    for weight, moments in optimiser.state.items():
+        for name, value in moments.items():
+            if isinstance(value, Tensor) and value.shape == weight.shape:
+                moments[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)

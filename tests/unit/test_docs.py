@@ -1,0 +1,28 @@
+"""Every Python block of the documentation runs, and prints what the page says it prints."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*(ROOT / "docs").glob("**/*.md"), ROOT / "README.md"])
+BLOCK = re.compile(r"^```(python|text)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_blocks_run_and_print_what_they_say(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    namespace: dict = {"__name__": "docs"}
+    printed = ""
+    for kind, body in BLOCK.findall(page.read_text("utf-8")):
+        if kind == "python":
+            stream = io.StringIO()
+            with contextlib.redirect_stdout(stream):
+                exec(compile(body, str(page), "exec"), namespace)
+            printed = stream.getvalue()
+        elif printed:
+            assert printed.strip() == body.strip()
+            printed = ""
