@@ -51,6 +51,7 @@ def draw_gif(race: Race, path: Path, *, num_frames: int = 60, per_second: int = 
     from PIL import Image
 
     colours = _colours([race])
+    palette = _palette()
     count = min(num_frames, race.num_steps)
     frames = []
     for step in np.unique(np.linspace(0, race.num_steps, count + 1).astype(int)):
@@ -64,13 +65,32 @@ def draw_gif(race: Race, path: Path, *, num_frames: int = 60, per_second: int = 
         _legend(figure, colours)
         figure.canvas.draw()
         pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3]
-        frames.append(Image.fromarray(pixels).quantize(64))
+        image = Image.fromarray(pixels)
+        frames.append(image.quantize(palette=palette, dither=Image.Dither.NONE))
     stream = io.BytesIO()
     durations = [1000 // per_second] * (len(frames) - 1) + [2000]
     frames[0].save(
         stream, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0
     )
     write_bytes(path, stream.getvalue())
+
+
+def _palette() -> Any:
+    """All greys that the map needs, and each track's colour as it fades into white.
+
+    A palette taken from the frames themselves is nearly all grey: tracks are few pixels.
+    """
+    from PIL import Image
+
+    greys = [(level, level, level) for level in range(0, 256, 3)]
+    faded = [
+        tuple(round(255 - share * (255 - int(colour[i : i + 2], 16))) for i in (1, 3, 5))
+        for colour in (*COLOURS, "#f5b301")
+        for share in (0.15, 0.3, 0.45, 0.6, 0.75, 0.88, 1.0)
+    ]
+    image = Image.new("P", (1, 1))
+    image.putpalette([level for entry in (*greys, *faded) for level in entry])
+    return image
 
 
 def _panels(race: Race) -> Any:

@@ -1,0 +1,215 @@
+"""Races of optimisers, the learning-rate range test, and variances by initialisation."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from striate.config import Settings, merge, parse_assignments
+from striate.data import open_source, prepare, survey
+from striate.errors import ConfigError
+from striate.networks import NETWORKS
+from striate.optim import INITIALISATIONS, OPTIMISERS, SURFACES
+from striate.optim.page import draw_html
+from striate.optim.picture import draw_gif, draw_png
+from striate.optim.race import Maker, Race, run_race
+from striate.optim.range_test import RangeTest, draw_range_test
+from striate.optim.range_test import range_test as run_range_test
+from striate.optim.surface import Surface
+from striate.optim.variance import VarianceRow, variance_table
+from striate.randomness import generator, layer_randomness
+from striate.registry import Pick
+from striate.terminal import Reporter
+from striate.training.assemble import assemble, check_config
+from striate.training.planner import advise
+
+__all__ = ["race", "range_test", "variance"]
+
+
+def race(
+    surfaces: Sequence[str | Surface] = (),
+    optimisers: Sequence[str] | Mapping[str, Maker] = (),
+    *,
+    num_steps: int = 150,
+    png: Path | None = None,
+    html: Path | None = None,
+    gif: Path | None = None,
+    reporter: Reporter | None = None,
+) -> list[Race]:
+    """Races of optimisers on surfaces, one per surface, drawn where a file is named.
+
+    Named optimisers run with their defaults, but without weight decay, which would change the
+    surface. Muon runs only where it is named: for a point in the plane, which is no matrix, it is
+    AdamW.
+
+    Args:
+        surfaces: names of `SURFACES`, or surfaces of one's own; none: all the named ones.
+        optimisers: names of `OPTIMISERS`, or constructors by name; none: all but Muon.
+        num_steps: steps of each run.
+        png: picture of all the races.
+        html: page of all the races; it works offline.
+        gif: moving picture; of the first race.
+        reporter: is told how far it is; None: nobody.
+
+    Raises:
+        ConfigError: names that do not exist, all together, or an optimiser that diverges at
+            every rate.
+    """
+    reporter = reporter or Reporter()
+    named = [name for name in (surfaces or list(SURFACES)) if isinstance(name, str)]
+    problems = [p for name in named for p in SURFACES.problems(Pick(name))]
+    if not isinstance(optimisers, Mapping):
+        names = optimisers or [name for name in OPTIMISERS if name != "muon"]
+        problems += [p for n in names for p in OPTIMISERS.problems(Pick(n), ("params",))]
+    if problems:
+        raise ConfigError(problems)
+    makers = (
+        optimisers
+        if isinstance(optimisers, Mapping)
+        else {name: _without_decay(name) for name in names}
+    )
+    races = []
+    chosen = list(surfaces) or list(SURFACES)
+    for i, surface in enumerate(chosen):
+        built = SURFACES.build(Pick(surface)) if isinstance(surface, str) else surface
+        reporter.progress("races", i, len(chosen))
+        races.append(run_race(built, makers, num_steps=num_steps))
+    reporter.progress("races", len(chosen), len(chosen))
+    if png is not None:
+        draw_png(races, png)
+    if html is not None:
+        draw_html(races, html)
+    if gif is not None:
+        draw_gif(races[0], gif)
+    return races
+
+
+def range_test(
+    data: str | Path,
+    *,
+    network: str | None = None,
+    num_steps: int = 100,
+    lowest: float = 1e-5,
+    highest: float = 10.0,
+    assignments: tuple[str, ...] = (),
+    png: Path | None = None,
+    reporter: Reporter | None = None,
+) -> RangeTest:
+    """The learning-rate range test of a training that `train` would begin with the same words.
+
+    Only the training split is looked at.
+
+    Args:
+        data: path or name.
+        network: a name of `NETWORKS`; None: the planner's choice.
+        num_steps: steps of the test.
+        lowest: the first rate.
+        highest: the last.
+        assignments: other settings as words: ("optimiser=adamw", "network.depth=20").
+        png: picture of the losses over the rates.
+        reporter: is told what happens; None: nobody.
+
+    Raises:
+        ConfigError, DataError.
+    """
+    reporter = reporter or Reporter()
+    asked = _asked(network, assignments)
+    source = open_source(str(data))
+    place = str(Path(data).resolve()) if Path(data).exists() else str(data)
+    config, _ = advise(place, survey(source), asked)
+    check_config(config)
+    dataset = prepare(config.data, source=source, progress=reporter.progress)
+    parts = assemble(config, dataset)
+
+    def optimiser(params: Any, lr: float) -> torch.optim.Optimizer:
+        return OPTIMISERS.build(config.optimiser.replace(lr=lr), params)
+
+    def batches() -> Any:
+        for step in range(num_steps):
+            batch = parts.loader.batch(step)
+            reporter.progress("range test", step, num_steps)
+            yield batch.images, batch.target
+
+    try:
+        test = run_range_test(
+            parts.network,
+            parts.task.loss,
+            batches(),
+            optimiser=optimiser,
+            lowest=lowest,
+            highest=highest,
+            num_steps=num_steps,
+        )
+    finally:
+        parts.loader.close()
+        reporter.progress("range test", num_steps, num_steps)
+    if png is not None:
+        draw_range_test(test, png)
+    return test
+
+
+def variance(
+    network: str,
+    *,
+    initialisations: Sequence[str] = (),
+    assignments: tuple[str, ...] = (),
+    input_size: int = 32,
+    channels: int = 3,
+    num_classes: int = 10,
+    batch_size: int = 32,
+    seed: int = 0,
+) -> dict[str, list[VarianceRow]]:
+    """Variances layer by layer for each initialisation, "own" being the network's own.
+
+    The inputs are noise of mean 0 and variance 1, as normalised images are.
+
+    Args:
+        network: a name of `NETWORKS`.
+        initialisations: names of `INITIALISATIONS`; none: all of them.
+        assignments: arguments of the network as words: ("network.depth=20",).
+        input_size: height and width.
+        channels: of the input.
+        num_classes: K.
+        batch_size: B.
+        seed: names weights and noise.
+
+    Raises:
+        ConfigError: names that do not exist, all together.
+    """
+    names = initialisations or list(INITIALISATIONS)
+    pick = Pick.from_json(_asked(network, assignments)["network"])
+    offered = {
+        "num_classes": num_classes,
+        "in_channels": channels,
+        "input_size": (input_size, input_size),
+    }
+    problems = NETWORKS.problems(pick, tuple(offered))
+    for name in names:
+        problems += INITIALISATIONS.problems(Pick(name), ("network", "batch"))
+    if problems:
+        raise ConfigError(problems)
+    shape = (batch_size, channels, input_size, input_size)
+    batch = torch.randn(shape, generator=generator(seed, "variance", "inputs"))
+    tables = {}
+    for name in ("own", *names):
+        with layer_randomness(seed, "initialise"):
+            built = NETWORKS.build(pick, **offered)
+        if name != "own":
+            INITIALISATIONS.build(Pick(name, seed=seed), built, batch=batch)
+        elif hasattr(built, "initialise_from"):
+            built.initialise_from(batch)
+        tables[name] = variance_table(built, batch, seed=seed)
+    return tables
+
+
+def _asked(network: str | None, assignments: tuple[str, ...]) -> Settings:
+    asked = parse_assignments(assignments)
+    return asked if network is None else merge({"network": {"name": network}}, asked)
+
+
+def _without_decay(name: str) -> Maker:
+    def make(params: Any, lr: float) -> torch.optim.Optimizer:
+        return OPTIMISERS.build(Pick(name, lr=lr, weight_decay=0.0), params)
+
+    return make
