@@ -9,6 +9,7 @@ import torch
 from striate.config import Settings, merge, parse_assignments
 from striate.data import open_source, prepare, survey
 from striate.errors import ConfigError
+from striate.losses import LOSSES
 from striate.networks import NETWORKS
 from striate.optim import INITIALISATIONS, OPTIMISERS, SURFACES
 from striate.optim.page import draw_html
@@ -134,7 +135,7 @@ def range_test(
     try:
         test = run_range_test(
             parts.network,
-            parts.task.loss,
+            LOSSES.bind(config.loss, ("scores", "target")),
             batches(),
             optimiser=optimiser,
             lowest=lowest,
@@ -198,7 +199,7 @@ def variance(
         if name != "own":
             INITIALISATIONS.build(Pick(name, seed=seed), built, batch=batch)
         elif hasattr(built, "initialise_from"):
-            built.initialise_from(batch)
+            built.initialise_from(batch)  # type: ignore[operator]
         tables[name] = variance_table(built, batch, seed=seed)
     return tables
 

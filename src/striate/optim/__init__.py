@@ -22,6 +22,7 @@ from striate.optim.descent import (
 from striate.optim.group import parameter_groups
 from striate.optim.initialise import glorot, kaiming, lsuv, orthogonal, whiten
 from striate.optim.muon import Muon
+from striate.optim.plane import network_surface
 from striate.optim.schedule import (
     constant,
     cosine,
@@ -35,12 +36,22 @@ from striate.optim.schedule import (
     warmup_stable_decay,
 )
 from striate.optim.schedule_free import evaluation_weights, schedule_free_adamw, schedule_free_sgd
+from striate.optim.surface import (
+    Surface,
+    beale,
+    himmelblau,
+    plateau,
+    ravine,
+    rosenbrock,
+    saddle,
+)
 from striate.registry import Registry
 
 __all__ = [
     "INITIALISATIONS",
     "OPTIMISERS",
     "SCHEDULES",
+    "SURFACES",
     "Average",
     "evaluation_weights",
     "parameter_groups",
@@ -94,3 +105,17 @@ INITIALISATIONS: Registry[None] = Registry(
     },
 )
 """First weights by name: `INITIALISATIONS.build(Pick("lsuv"), network, batch=images)`."""
+
+SURFACES: Registry[Surface] = Registry(
+    "surface",
+    {
+        "ravine": ravine,
+        "saddle": saddle,
+        "plateau": plateau,
+        "rosenbrock": rosenbrock,
+        "beale": beale,
+        "himmelblau": himmelblau,
+        "network": network_surface,
+    },
+)
+"""Surfaces to race on, by name: `SURFACES.build(Pick("ravine", condition=100.0))`."""

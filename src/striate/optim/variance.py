@@ -1,6 +1,6 @@
 """Forward and backward variances, layer by layer: what an initialisation does to a network."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from striate.randomness import generator
 
-__all__ = ["VarianceRow", "variance_table", "variance_text"]
+__all__ = ["VarianceRow", "compare_text", "variance_table", "variance_text"]
 
 
 @dataclass(frozen=True)
@@ -109,10 +109,32 @@ def variance_text(rows: Sequence[VarianceRow]) -> str:
         )
         for row in rows
     ]
-    widths = [max(len(line[column]) for line in cells) for column in range(len(head))]
+    return _aligned(cells, num_left=3)
+
+
+def compare_text(tables: Mapping[str, Sequence[VarianceRow]]) -> str:
+    """Forward and backward variance of each layer with weights, a column per initialisation.
+
+    Args:
+        tables: rows of the same network and batch, by the initialisation's name.
+    """
+    lines = []
+    for what in ("forward", "backward"):
+        cells = [(f"{what} variance", *tables)]
+        for rows in zip(*tables.values(), strict=True):
+            if rows[0].weight_deviation is not None:
+                values = [getattr(row, what) for row in rows]
+                spelt = ["" if value is None else f"{value:.3g}" for value in values]
+                cells.append((rows[0].name or "(network)", *spelt))
+        lines.append(_aligned(cells, num_left=1))
+    return "\n\n".join(lines)
+
+
+def _aligned(cells: Sequence[tuple[str, ...]], num_left: int) -> str:
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     return "\n".join(
         "  ".join(
-            cell.ljust(width) if column < 3 else cell.rjust(width)
+            cell.ljust(width) if column < num_left else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in cells
