@@ -1,0 +1,193 @@
+"""A .zip or .tar file of images, read in place.
+
+Members are read by their position and never written anywhere, so that no name in the archive
+can reach outside it. What a member or the whole archive unpacks to is limited, because a few
+kilobytes can be made to unpack to terabytes.
+"""
+
+import hashlib
+import os
+import tarfile
+import threading
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+from striate.data.layout import Entry, read_layout
+from striate.data.source import Content, Item, Listing, Source
+from striate.errors import DataError
+
+__all__ = ["ARCHIVES", "MEMBER_LIMIT", "ArchiveSource"]
+
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
+# The largest single image file that a camera or a scanner makes stays below half a gigabyte.
+MEMBER_LIMIT = 512 * 2**20
+# A real set of compressed images hardly shrinks; a thousandfold is what bombs are made of, and
+# bitmaps of one colour. Small archives are let through whatever their ratio.
+_RATIO_LIMIT = 200
+_SMALL = 2**30
+
+
+class ArchiveSource(Source):
+    """Class folders inside a .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz file."""
+
+    def __init__(self, path: str | os.PathLike[str], title: str | None = None) -> None:
+        self.path = Path(path)
+        self.title = title or _stem(self.path.name)
+        self.origin = str(self.path)
+        self._zipped = self.path.name.lower().endswith(".zip")
+        self._plain_tar = self.path.name.lower().endswith(".tar")
+        self._local = threading.local()
+
+    def fingerprint(self) -> str:
+        """A digest of the archive's path, size and time of change."""
+        status = self.path.stat()
+        text = f"{self.path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ino}"
+        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+    def _list(self) -> Listing:
+        files: list[Entry] = []
+        folders: list[tuple[str, ...]] = []
+        total = 0
+        try:
+            for name, is_folder, size, key in self._zip() if self._zipped else self._tar():
+                parts = tuple(part for part in name.split("/") if part not in ("", "."))
+                if not parts:
+                    continue
+                if is_folder:
+                    folders.append(parts)
+                    continue
+                files.append(Entry(parts, key))
+                total += size
+                self._refuse_bomb(total)
+        except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, OSError) as error:
+            raise DataError(
+                f"The archive {self.path} cannot be read: {error}. Copy or download it again."
+            ) from error
+        return read_layout(self.title, files, folders)
+
+    def _refuse_bomb(self, total: int) -> None:
+        if total > max(_SMALL, _RATIO_LIMIT * self.path.stat().st_size):
+            raise DataError(
+                f"The archive {self.path} unpacks to more than {_RATIO_LIMIT} times its size: it "
+                "looks like a decompression bomb and is refused. Unpack it yourself if you trust "
+                "it, and name the folder."
+            )
+
+    def _zip(self) -> Iterator[tuple[str, bool, int, object]]:
+        with zipfile.ZipFile(self.path) as archive:
+            for member in archive.infolist():
+                # Old Windows tools write backslashes.
+                name = member.filename.replace("\\", "/")
+                yield name, member.is_dir(), member.file_size, member
+
+    def _tar(self) -> Iterator[tuple[str, bool, int, object]]:
+        with tarfile.open(self.path, "r:*") as archive:
+            places: dict[str, tuple[int, int]] = {}
+            for member in archive:
+                if member.isfile():
+                    places[member.name] = (member.offset_data, member.size)
+                if member.isfile() or member.isdir() or member.linkname in places:
+                    key = places.get(member.linkname if member.islnk() else member.name)
+                    yield member.name, member.isdir(), member.size, key
+                # Keeps the list of members, which tarfile builds for itself, from growing.
+                archive.members = []  # type: ignore[attr-defined]
+
+    def read(self, item: Item, limit: int | None = None) -> bytes:
+        """The member's bytes, or the first `limit` of them."""
+        if self._zipped:
+            return self._read_zip(item, limit)
+        offset, size = item.key
+        _refuse_large(size)
+        count = size if limit is None else min(size, limit)
+        if self._plain_tar:
+            with open(self.path, "rb") as stream:
+                return _read_at(stream, offset, count)
+        _, content = next(self._stream_packed([item], limit))
+        if isinstance(content, bytes):
+            return content
+        raise OSError(str(content))
+
+    def stream(
+        self, items: Sequence[Item], limit: int | None = None
+    ) -> Iterator[tuple[Item, Content]]:
+        """The items in the archive's own order."""
+        if self._zipped:
+            yield from super().stream(sorted(items, key=lambda i: i.key.header_offset), limit)
+        else:
+            yield from self._stream_packed(sorted(items, key=lambda i: i.key[0]), limit)
+
+    def _stream_packed(
+        self, items: Sequence[Item], limit: int | None
+    ) -> Iterator[tuple[Item, Content]]:
+        with _open_tar(self.path) as stream:
+            for item in items:
+                offset, size = item.key
+                try:
+                    _refuse_large(size)
+                    yield (
+                        item,
+                        _read_at(stream, offset, size if limit is None else min(size, limit)),
+                    )
+                except (OSError, EOFError, zlib.error) as error:
+                    yield item, error if isinstance(error, OSError) else OSError(str(error))
+
+    def _read_zip(self, item: Item, limit: int | None) -> bytes:
+        member: zipfile.ZipInfo = item.key
+        _refuse_large(member.file_size)
+        # A ZipFile has one position; each thread opens its own.
+        archive = getattr(self._local, "archive", None)
+        if archive is None:
+            archive = self._local.archive = zipfile.ZipFile(self.path)
+        try:
+            with archive.open(member) as stream:
+                content: bytes = stream.read(MEMBER_LIMIT if limit is None else limit)
+                return content
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+            RuntimeError,
+            NotImplementedError,
+        ) as error:
+            # RuntimeError: encrypted; NotImplementedError: a rare compression.
+            raise OSError(str(error)) from error
+
+
+def _open_tar(path: Path) -> IO[bytes]:
+    """The tar's own bytes, unpacked on the way where it is compressed."""
+    import bz2
+    import gzip
+    import lzma
+
+    with open(path, "rb") as stream:
+        magic = stream.read(6)
+    if magic.startswith(b"\x1f\x8b"):
+        return gzip.open(path, "rb")  # type: ignore[return-value]
+    if magic.startswith(b"BZh"):
+        return bz2.open(path, "rb")
+    if magic.startswith(b"\xfd7zXZ"):
+        return lzma.open(path, "rb")
+    return open(path, "rb")
+
+
+def _read_at(stream: IO[bytes], offset: int, count: int) -> bytes:
+    stream.seek(offset)
+    content = stream.read(count)
+    if len(content) < count:
+        raise OSError("the archive ends before this file does")
+    return content
+
+
+def _refuse_large(size: int) -> None:
+    if size > MEMBER_LIMIT:
+        raise OSError(f"{size / 2**20:.0f} MiB, above the limit of {MEMBER_LIMIT // 2**20} MiB")
+
+
+def _stem(name: str) -> str:
+    for ending in sorted(ARCHIVES, key=len, reverse=True):
+        if name.lower().endswith(ending):
+            return name[: -len(ending)]
+    return name

@@ -1,0 +1,307 @@
+"""The one pass that decodes a source into the cache.
+
+Contents are read in the medium's own order, decoded on threads (Pillow lets other threads run
+meanwhile) and appended to a staging file; when all digests are known the splits follow, and the
+rows are copied in their final order. Memory holds a few chunks, whatever the size of the set.
+"""
+
+import errno
+import hashlib
+import os
+import shutil
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from striate import durable
+from striate.config import DataConfig
+from striate.data import cache
+from striate.data.decode import BrokenImage, ImageSpec, decode_with_digest
+from striate.data.source import Content, Item, Progress, Source
+from striate.data.split import Assignment, assign
+from striate.errors import DataError
+from striate.places import cache_dir
+
+__all__ = ["build"]
+
+# A chunk is what one task decodes: large enough that handing it over costs little beside
+# decoding thumbnails, small enough in bytes that photographs do not pile up in memory.
+_CHUNK_ITEMS = 64
+_CHUNK_BYTES = 4 * 2**20
+_COPY_BYTES = 8 * 2**20
+
+
+class _Decoded(NamedTuple):
+    item: Item
+    pixels: np.ndarray | None
+    digest: str
+    reason: str
+
+
+@dataclass
+class _Staged:
+    """The decoded items in the order of the staging file, and those that are broken."""
+
+    items: list[Item] = field(default_factory=list)
+    digests: list[str] = field(default_factory=list)
+    broken: list[dict[str, Any]] = field(default_factory=list)
+
+
+def build(
+    source: Source, config: DataConfig, folder: Path, progress: Progress | None = None
+) -> str:
+    """Decode the source into `folder`, move it to its place in the cache, and return its key.
+
+    Args:
+        source: what to decode.
+        config: form of the images and splits.
+        folder: where to build; what is left there from a build that was killed is removed.
+        progress: told how many images are done.
+
+    Raises:
+        DataError: nothing can be learned from the source, or the disk is full.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.mkdir(parents=True)
+        key = _build(source, config, folder, progress)
+        _move(folder, cache.images_dir() / key)
+        return key
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise DataError(
+            f"The disk is full: {cache_dir()} has no room for the decoded images of "
+            f"{source.title}. Make room (striate cache clear), or set STRIATE_CACHE to a folder "
+            "on a larger disk."
+        ) from error
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _build(source: Source, config: DataConfig, folder: Path, progress: Progress | None) -> str:
+    spec = ImageSpec(config.input_size, config.channels, config.fit)
+    staging = folder / "staging.u8"
+    staged = _stage(source, spec, staging, progress)
+    if not staged.items:
+        reasons = Counter(item["reason"] for item in staged.broken).most_common(3)
+        raise DataError(
+            f"None of the {len(source.items)} files of {source.title} is an image that can be "
+            f"read: {'; '.join(f'{reason} ({count} files)' for reason, count in reasons)}."
+        )
+    # By name, so that the order of the medium leaves no trace.
+    order = sorted(range(len(staged.items)), key=lambda i: staged.items[i].name)
+    items = [staged.items[i] for i in order]
+    digests = [staged.digests[i] for i in order]
+    assignment = assign(
+        digests,
+        [item.label for item in items],
+        [item.split for item in items],
+        source.class_names,
+        test_fraction=config.test_fraction,
+        validation_fraction=config.validation_fraction,
+        seed=config.split_seed,
+    )
+    rows = {"train": [], "validation": [], "test": []}  # type: dict[str, list[int]]
+    for i, split in enumerate(assignment.splits):
+        rows[split].append(i)
+    row_bytes = spec.input_size[0] * spec.input_size[1] * spec.channels
+    parts = {}
+    for part, chosen in (
+        ("development", rows["train"] + rows["validation"]),
+        ("test", rows["test"]),
+    ):
+        places = [order[i] for i in chosen]
+        parts[part] = _write_part(folder / part, staging, places, row_bytes) | _write_items(
+            folder / part, [items[i] for i in chosen], [digests[i] for i in chosen]
+        )
+    staging.unlink()
+    described = _describe(source, spec, config, items, digests, assignment, rows, staged) | parts
+    durable.write_json(folder / "set.json", described)
+    return str(described["key"])
+
+
+def _stage(source: Source, spec: ImageSpec, path: Path, progress: Progress | None) -> _Staged:
+    items = source.items
+    staged = _Staged()
+    done = 0
+    with open(path, "wb") as stream:
+        for chunk in _decode_all(source.stream(items), spec):
+            for item, pixels, digest, reason in chunk:
+                if pixels is None:
+                    staged.broken.append({"name": item.name, "reason": reason, "split": item.split})
+                    continue
+                stream.write(pixels.data)
+                staged.items.append(item)
+                staged.digests.append(digest)
+            done += len(chunk)
+            if progress:
+                progress("decoding images", done, len(items))
+    staged.broken.sort(key=lambda item: str(item["name"]))
+    return staged
+
+
+def _decode_all(
+    contents: Iterable[tuple[Item, Content]], spec: ImageSpec
+) -> Iterator[list[_Decoded]]:
+    """Decoded chunks in order, a bounded number of them under way."""
+    workers = os.cpu_count() or 1
+    with ThreadPoolExecutor(workers, "striate-decode") as pool:
+        pending: deque[Future[list[_Decoded]]] = deque()
+        try:
+            for chunk in _chunks(contents):
+                pending.append(pool.submit(_decode_chunk, chunk, spec))
+                if len(pending) > 2 * workers:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+        finally:
+            for future in pending:
+                future.cancel()
+
+
+def _chunks(contents: Iterable[tuple[Item, Content]]) -> Iterator[list[tuple[Item, Content]]]:
+    chunk: list[tuple[Item, Content]] = []
+    held = 0
+    for item, content in contents:
+        chunk.append((item, content))
+        held += 0 if isinstance(content, OSError) else _num_bytes(content)
+        if len(chunk) >= _CHUNK_ITEMS or held >= _CHUNK_BYTES:
+            yield chunk
+            chunk, held = [], 0
+    if chunk:
+        yield chunk
+
+
+def _num_bytes(content: bytes | np.ndarray) -> int:
+    return content.nbytes if isinstance(content, np.ndarray) else len(content)
+
+
+def _decode_chunk(chunk: list[tuple[Item, Content]], spec: ImageSpec) -> list[_Decoded]:
+    decoded = []
+    for item, content in chunk:
+        if isinstance(content, OSError):
+            decoded.append(_Decoded(item, None, "", _unreadable(content)))
+            continue
+        try:
+            pixels, digest = decode_with_digest(content, spec)
+        except BrokenImage as error:
+            decoded.append(_Decoded(item, None, "", str(error)))
+        else:
+            decoded.append(_Decoded(item, np.ascontiguousarray(pixels), digest, ""))
+    return decoded
+
+
+def _unreadable(error: OSError) -> str:
+    if isinstance(error, PermissionError):
+        return "no permission to read it"
+    if isinstance(error, FileNotFoundError):
+        return "the file does not exist (a link that leads nowhere?)"
+    return f"it cannot be read ({error.strerror or error})"
+
+
+def _write_part(
+    folder: Path, staging: Path, places: Sequence[int], row_bytes: int
+) -> dict[str, Any]:
+    """Copy rows of the staging file into a part's pixels.u8, in the order of `places`."""
+    folder.mkdir()
+    digest = hashlib.blake2b(digest_size=16)
+    at_once = max(1, _COPY_BYTES // row_bytes)
+    with open(staging, "rb") as source, open(folder / "pixels.u8", "wb") as stream:
+        descriptor = source.fileno()
+        for start in range(0, len(places), at_once):
+            block = b"".join(
+                os.pread(descriptor, run * row_bytes, place * row_bytes)
+                for place, run in _runs(places[start : start + at_once])
+            )
+            digest.update(block)
+            stream.write(block)
+        stream.flush()
+        os.fsync(stream.fileno())
+    return {"pixel_bytes": len(places) * row_bytes, "pixel_digest": digest.hexdigest()}
+
+
+def _runs(places: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Neighbouring places together, as (first, how many)."""
+    first, count = places[0], 0
+    for place in places:
+        if place != first + count:
+            yield first, count
+            first, count = place, 0
+        count += 1
+    yield first, count
+
+
+def _write_items(folder: Path, items: Sequence[Item], digests: Sequence[str]) -> dict[str, Any]:
+    value = {
+        "labels": [item.label for item in items],
+        "names": [item.name for item in items],
+        "digests": list(digests),
+    }
+    durable.write_json(folder / "items.json", value)
+    content = (folder / "items.json").read_bytes()
+    return {
+        "num_items": len(items),
+        "item_bytes": len(content),
+        "item_digest": hashlib.blake2b(content, digest_size=16).hexdigest(),
+    }
+
+
+def _describe(
+    source: Source,
+    spec: ImageSpec,
+    config: DataConfig,
+    items: Sequence[Item],
+    digests: Sequence[str],
+    assignment: Assignment,
+    rows: dict[str, list[int]],
+    staged: _Staged,
+) -> dict[str, Any]:
+    """What set.json says, but for the two parts."""
+    names = source.class_names
+    lines = [f"{names[item.label]}\0{digest}" for item, digest in zip(items, digests, strict=True)]
+    per_class = {}
+    for split, chosen in rows.items():
+        counted = Counter(items[i].label for i in chosen)
+        per_class[split] = [counted[label] for label in range(len(names))]
+    described = {
+        "format": cache.FORMAT,
+        "title": source.title,
+        "spec": spec.to_json(),
+        "class_names": list(names),
+        "counts": {split: len(chosen) for split, chosen in rows.items()},
+        "counts_per_class": per_class,
+        "digest": _digest_of_lines(lines),
+        "test_digest": _digest_of_lines([lines[i] for i in rows["test"]]),
+        "test_origin": assignment.test_origin,
+        "validation_origin": assignment.validation_origin,
+        "broken": staged.broken,
+        "notes": [*source.notes, *assignment.notes],
+    }
+    named = [
+        (item.name, item.label, split) for item, split in zip(items, assignment.splits, strict=True)
+    ]
+    key = cache.digest_of(
+        described, named, config.split_seed, config.test_fraction, config.validation_fraction
+    )
+    return described | {"key": key[:32]}
+
+
+def _digest_of_lines(lines: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+
+def _move(folder: Path, place: Path) -> None:
+    """Give a whole set its final name; one that is there already stays."""
+    for path in (folder / "development", folder / "test", folder):
+        durable.sync_folder(path)
+    with durable.lock(place.parent / f".{place.name}.lock", wait=True, taken=""):
+        if cache.read_set(place.name) is None:
+            shutil.rmtree(place, ignore_errors=True)
+            os.rename(folder, place)
+            durable.sync_folder(place.parent)

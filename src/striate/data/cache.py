@@ -1,0 +1,179 @@
+"""The cache of decoded images: folders that are whole or absent.
+
+cache_dir()/images/KEY/
+    set.json                 what it is; written last, so that a folder with it is whole
+    development/pixels.u8    training images, then validation images, (N, H, W, C) uint8
+    development/items.json   labels, names and digests of the same
+    test/pixels.u8, test/items.json   the sealed test split, in files that training never opens
+cache_dir()/memo/            which KEY a source with given sizes and times of change led to
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from striate import durable
+from striate.errors import DataError, RunError
+from striate.places import cache_dir
+
+__all__ = ["CacheEntry", "clear_cache", "list_cache"]
+
+# Part of each key: a change of the format, or of how pictures are decoded, starts a new cache.
+FORMAT = "striate images 1"
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """One thing in the cache that can be cleared."""
+
+    name: str
+    kind: Literal["images", "download", "leftover"]
+    path: Path
+    num_bytes: int
+    num_images: int | None
+    used: float
+    """When it was last used: seconds since 1970."""
+
+
+def images_dir() -> Path:
+    """Where decoded sets lie."""
+    return cache_dir() / "images"
+
+
+def memo_path(kind: str, *parts: Any) -> Path:
+    """The memo for a question that `parts` (JSON values) describe."""
+    return cache_dir() / "memo" / f"{kind}-{digest_of(FORMAT, *parts)[:32]}.json"
+
+
+def digest_of(*parts: Any) -> str:
+    """SHA-256 over the canonical JSON of `parts`."""
+    canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def read_json(path: Path) -> Any:
+    """The JSON value of a file, None where there is none or it is damaged."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def read_set(key: str) -> dict[str, Any] | None:
+    """What set.json of a whole decoded set says; None when the set is absent or cut short."""
+    folder = images_dir() / key
+    described = read_json(folder / "set.json")
+    if not isinstance(described, dict) or described.get("format") != FORMAT:
+        return None
+    try:
+        size = (folder / "development" / "pixels.u8").stat().st_size
+        items = (folder / "development" / "items.json").stat().st_size
+    except OSError:
+        return None
+    expected = described["development"]
+    whole = size == expected["pixel_bytes"] and items == expected["item_bytes"]
+    return described if whole else None
+
+
+def mark_used(key: str) -> None:
+    """Remember that a set was used now."""
+    with suppress(OSError):
+        os.utime(images_dir() / key / "set.json")
+
+
+def map_pixels(path: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """Pixels as a read-only array that stays on the disk."""
+    if 0 in shape:
+        return np.empty(shape, dtype=np.uint8)
+    return np.memmap(path, dtype=np.uint8, mode="r", shape=shape)
+
+
+def list_cache() -> list[CacheEntry]:
+    """What lies in the cache, the most recently used first."""
+    entries = []
+    for folder in _folders(images_dir()):
+        described = read_json(folder / "set.json")
+        kind: Literal["images", "leftover"] = "images" if described else "leftover"
+        name = _set_name(described) if described else folder.name
+        count = sum(described["counts"].values()) if described else None
+        marker = folder / "set.json" if described else folder
+        entries.append(CacheEntry(name, kind, folder, _size(folder), count, marker.stat().st_mtime))
+    for folder in _folders(cache_dir() / "downloads"):
+        used = folder.stat().st_mtime
+        entries.append(CacheEntry(folder.name, "download", folder, _size(folder), None, used))
+    return sorted(entries, key=lambda entry: -entry.used)
+
+
+def clear_cache(names: Sequence[str] = (), *, downloads: bool = True) -> list[CacheEntry]:
+    """Remove what is in the cache, and say what was removed.
+
+    A set that is being built by another process is left alone; a run that reads a set goes on.
+
+    Args:
+        names: only these sets (their names or folder names); all when none is given.
+        downloads: remove the downloaded files of named sets too.
+    """
+    removed = []
+    for entry in list_cache():
+        wanted = not names or entry.name in names or entry.path.name in names
+        if not wanted or (entry.kind == "download" and not downloads):
+            continue
+        if entry.kind == "leftover" and _being_built(entry.path):
+            continue
+        # set.json goes first: a folder without it is never used, however far this comes.
+        (entry.path / "set.json").unlink(missing_ok=True)
+        shutil.rmtree(entry.path, ignore_errors=True)
+        removed.append(entry)
+    if not names:
+        for memo in (cache_dir() / "memo").glob("*.json"):
+            memo.unlink(missing_ok=True)
+    return removed
+
+
+def build_paths(memo: Path) -> tuple[Path, Path]:
+    """The folder in which the set of a memo is built, and the lock that the builder holds."""
+    return images_dir() / f".build-{memo.stem}", memo.with_suffix(".lock")
+
+
+def _being_built(folder: Path) -> bool:
+    held = cache_dir() / "memo" / f"{folder.name.removeprefix('.build-')}.lock"
+    try:
+        with durable.lock(held, wait=False, taken="taken"):
+            return False
+    except RunError:
+        return True
+
+
+def _set_name(described: dict[str, Any]) -> str:
+    height, width = described["spec"]["input_size"]
+    colour = "grey" if described["spec"]["channels"] == 1 else "RGB"
+    return f"{described['title']} {height}×{width} {colour}"
+
+
+def _folders(path: Path) -> list[Path]:
+    return sorted(p for p in path.iterdir() if p.is_dir()) if path.is_dir() else []
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            total += path.stat().st_size if path.is_file() else 0
+    return total
+
+
+def require_whole(holds: bool, path: Path) -> None:
+    """Refuse cached data that are not what was written."""
+    if not holds:
+        raise DataError(
+            f"The cached images in {path} are missing or were altered. Clear them (striate cache "
+            "clear) and repeat; they are made again from the source."
+        )

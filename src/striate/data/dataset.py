@@ -1,0 +1,230 @@
+"""A set of images ready for training: two splits to look at, one that is sealed."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from striate import durable
+from striate.config import DataConfig
+from striate.data import cache
+from striate.data.build import build
+from striate.data.decode import ImageSpec
+from striate.data.locate import open_source
+from striate.data.seal import SealedSplit
+from striate.data.source import Progress, Source, Split
+from striate.errors import DataError
+
+__all__ = ["BrokenFile", "Dataset", "ImageSet", "prepare"]
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images of one split."""
+
+    images: np.ndarray
+    """uint8 (N, H, W, C), read from the disk as it is used."""
+    labels: np.ndarray
+    """int64 (N,)."""
+    names: tuple[str, ...]
+    """As a person knows the items."""
+    digests: tuple[str, ...]
+    """Of the pictures' content."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class BrokenFile:
+    """A file that gave no picture."""
+
+    name: str
+    reason: str
+    split: Split | None
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A decoded set: what training may see, and the sealed test split."""
+
+    title: str
+    source: str
+    class_names: tuple[str, ...]
+    spec: ImageSpec
+    train: ImageSet
+    validation: ImageSet
+    test: SealedSplit
+    broken: tuple[BrokenFile, ...]
+    notes: tuple[str, ...]
+    """What a person should know, in sentences."""
+    digest: str
+    """Names the contents (classes and pictures), whatever their path, order or input size."""
+    test_origin: str
+    """"official": the source names it; "held out": taken from all images."""
+    validation_origin: str
+    licence: str | None
+    counts_per_class: dict[str, tuple[int, ...]]
+    split_seed: int
+
+    def describe(self) -> dict[str, Any]:
+        """JSON values for the run: what was trained on, and how it was divided."""
+        return {
+            "title": self.title,
+            "source": self.source,
+            "licence": self.licence,
+            "class_names": list(self.class_names),
+            "spec": self.spec.to_json(),
+            "counts": {split: sum(counts) for split, counts in self.counts_per_class.items()},
+            "counts_per_class": {s: list(counts) for s, counts in self.counts_per_class.items()},
+            "digest": self.digest,
+            "test_digest": self.test.digest,
+            "test_origin": self.test_origin,
+            "validation_origin": self.validation_origin,
+            "split_seed": self.split_seed,
+            "broken": [vars(file) for file in self.broken],
+            "notes": list(self.notes),
+        }
+
+
+def prepare(
+    config: DataConfig, *, source: Source | None = None, progress: Progress | None = None
+) -> Dataset:
+    """The set that `config` names, decoded: from the cache, or into it.
+
+    Args:
+        config: source, form of the images, splits.
+        source: the opened source, if it is open already.
+        progress: told what is being done, how much is done and of how much.
+
+    Raises:
+        DataError: nothing can be learned from the source; files are broken and
+            `config.strict` is set; or the cache cannot be written.
+    """
+    source = open_source(config.source) if source is None else source
+    memo = cache.memo_path(
+        "images",
+        source.fingerprint(),
+        list(config.input_size),
+        config.channels,
+        config.fit,
+        [config.validation_fraction, config.test_fraction, config.split_seed],
+    )
+    described = _remembered(memo)
+    if described is None:
+        folder, held = cache.build_paths(memo)
+        with durable.lock(held, wait=True, taken=""):
+            # Another process may have built it while this one waited.
+            described = _remembered(memo)
+            if described is None:
+                described = _build(source, config, folder, memo, progress)
+    cache.mark_used(described["key"])
+    broken = tuple(BrokenFile(**file) for file in described["broken"])
+    if broken and config.strict:
+        raise DataError(_list_broken(source.title, broken))
+    return _open(described, source, config, broken)
+
+
+def _remembered(memo: Path) -> dict[str, Any] | None:
+    known = cache.read_json(memo)
+    return cache.read_set(known["key"]) if isinstance(known, dict) else None
+
+
+def _build(
+    source: Source, config: DataConfig, folder: Path, memo: Path, progress: Progress | None
+) -> dict[str, Any]:
+    source.fetch(progress)
+    key = build(source, config, folder, progress)
+    described = cache.read_set(key)
+    if described is None:
+        raise DataError(
+            f"The decoded images of {source.title} vanished from {cache.images_dir()} while they "
+            "were made. Was the cache cleared? Repeat."
+        )
+    durable.write_json(memo, {"key": key, "title": source.title})
+    return described
+
+
+def _open(
+    described: dict[str, Any],
+    source: Source,
+    config: DataConfig,
+    broken: tuple[BrokenFile, ...],
+) -> Dataset:
+    spec = ImageSpec(config.input_size, config.channels, config.fit)
+    folder = cache.images_dir() / described["key"]
+    development = _read_part(folder / "development", spec, described["development"])
+    num_train = described["counts"]["train"]
+
+    def load_test() -> ImageSet:
+        return _read_part(folder / "test", spec, described["test"], verify=True)
+
+    return Dataset(
+        title=source.title,
+        source=source.origin,
+        class_names=tuple(described["class_names"]),
+        spec=spec,
+        train=_part(development, slice(None, num_train)),
+        validation=_part(development, slice(num_train, None)),
+        test=SealedSplit(described["test_digest"], described["test"]["num_items"], load_test),
+        broken=broken,
+        notes=(*described["notes"], *_broken_notes(broken)),
+        digest=described["digest"],
+        test_origin=described["test_origin"],
+        validation_origin=described["validation_origin"],
+        licence=source.licence,
+        counts_per_class={s: tuple(n) for s, n in described["counts_per_class"].items()},
+        split_seed=config.split_seed,
+    )
+
+
+def _read_part(
+    folder: Path, spec: ImageSpec, expected: dict[str, Any], verify: bool = False
+) -> ImageSet:
+    """A part of the cache; `verify` compares its contents with what was written."""
+    try:
+        content = (folder / "items.json").read_bytes()
+        size = (folder / "pixels.u8").stat().st_size
+    except OSError:
+        content, size = b"", -1
+    cache.require_whole(size == expected["pixel_bytes"], folder)
+    same = hashlib.blake2b(content, digest_size=16).hexdigest() == expected["item_digest"]
+    cache.require_whole(same, folder)
+    if verify:
+        with open(folder / "pixels.u8", "rb") as stream:
+            digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16))
+        cache.require_whole(digest.hexdigest() == expected["pixel_digest"], folder)
+    items = cache.read_json(folder / "items.json")
+    shape = (expected["num_items"], *spec.input_size, spec.channels)
+    return ImageSet(
+        images=cache.map_pixels(folder / "pixels.u8", shape),
+        labels=np.array(items["labels"], dtype=np.int64),
+        names=tuple(items["names"]),
+        digests=tuple(items["digests"]),
+    )
+
+
+def _part(whole: ImageSet, rows: slice) -> ImageSet:
+    return ImageSet(whole.images[rows], whole.labels[rows], whole.names[rows], whole.digests[rows])
+
+
+def _broken_notes(broken: Sequence[BrokenFile]) -> list[str]:
+    if not broken:
+        return []
+    return [f"{len(broken)} file(s) gave no picture and were left out; they are listed by name."]
+
+
+def _list_broken(title: str, broken: Sequence[BrokenFile], most: int = 20) -> str:
+    lines = [f"  {file.name}: {file.reason}" for file in broken[:most]]
+    if len(broken) > most:
+        lines.append(f"  and {len(broken) - most} more")
+    return "\n".join(
+        [
+            f"{title} has {len(broken)} file(s) that give no picture:",
+            *lines,
+            "Mend or remove them, or allow them to be left out (leave out --strict).",
+        ]
+    )

@@ -1,0 +1,168 @@
+"""Sources that hold records of fixed size in a few large files: idx (MNIST) and CIFAR binaries."""
+
+import gzip
+import tarfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import numpy as np
+
+from striate.data.source import Content, Item, Listing, Progress, Source, Split
+from striate.errors import DataError
+
+__all__ = ["Record", "RecordSource", "cifar_names", "cifar_records", "idx_records", "open_unpacked"]
+
+
+class Record(NamedTuple):
+    """One labelled picture."""
+
+    split: Split | None
+    row: int
+    label: int
+    pixels: np.ndarray
+
+
+class RecordSource(Source):
+    """Pictures that come one after another from files known by heart."""
+
+    def __init__(
+        self,
+        title: str,
+        origin: str,
+        licence: str,
+        identity: str,
+        fetch: Callable[[Progress | None], object],
+        class_names: Callable[[], Sequence[str]],
+        records: Callable[[], Iterator[Record]],
+    ) -> None:
+        self.title = title
+        self.origin = origin
+        self.licence = licence
+        self._identity = identity
+        self._fetch = fetch
+        self._names = class_names
+        self._records = records
+
+    def fingerprint(self) -> str:
+        """The set's official checksums: its content can be no other."""
+        return self._identity
+
+    def fetch(self, progress: Progress | None = None) -> None:
+        """Find the official files, or download them."""
+        self._fetch(progress)
+
+    def _list(self) -> Listing:
+        self.fetch()
+        items = [
+            Item(
+                f"{record.split or 'all'}/{record.row:05d}",
+                record.label,
+                record.split,
+                (record.split, record.row),
+            )
+            for record in self._records()
+        ]
+        return Listing(tuple(self._names()), tuple(sorted(items, key=lambda item: item.name)))
+
+    def read(self, item: Item, limit: int | None = None) -> np.ndarray:
+        """The pixels of one item; reads all that lies before it, `stream` is the quick way."""
+        content = next(iter(self.stream([item])))[1]
+        if isinstance(content, np.ndarray):
+            return content
+        raise OSError(f"{item.name} is not in {self.title}")
+
+    def stream(
+        self, items: Sequence[Item], limit: int | None = None
+    ) -> Iterator[tuple[Item, Content]]:
+        """The items in the order of the files."""
+        wanted = {item.key: item for item in items}
+        for record in self._records():
+            item = wanted.get((record.split, record.row))
+            if item is not None:
+                yield item, record.pixels
+
+
+def idx_records(split: Split, images: Path, labels: Path) -> Iterator[Record]:
+    """Pictures of an idx3 file with the labels of an idx1 file, compressed or not.
+
+    Raises:
+        DataError: the files are not idx, or do not fit each other.
+    """
+    with open_unpacked(labels) as stream:
+        (count,) = _idx_shape(stream, labels, axes=1)
+        of_rows = stream.read(count)
+    with open_unpacked(images) as stream:
+        num_images, height, width = _idx_shape(stream, images, axes=3)
+        if num_images != count or len(of_rows) != count:
+            raise DataError(
+                f"{images} holds {num_images} pictures, {labels} {len(of_rows)} labels."
+            )
+        for row in range(count):
+            content = stream.read(height * width)
+            if len(content) < height * width:
+                raise DataError(f"{images} ends after {row} of {count} pictures.")
+            pixels = np.frombuffer(content, dtype=np.uint8).reshape(height, width)
+            yield Record(split, row, of_rows[row], pixels)
+
+
+def open_unpacked(path: Path) -> IO[bytes]:
+    """The bytes of a file, decompressed if its name ends in .gz."""
+    return gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb")  # type: ignore[return-value]
+
+
+def _idx_shape(stream: IO[bytes], path: Path, axes: int) -> tuple[int, ...]:
+    header = stream.read(4 + 4 * axes)
+    # Two zero bytes, 8 for uint8, the number of axes; then each length, big-endian.
+    if len(header) < 4 + 4 * axes or header[:4] != bytes([0, 0, 8, axes]):
+        raise DataError(f"{path} is not an idx file of uint8 with {axes} axes.")
+    return tuple(int(n) for n in np.frombuffer(header[4:], dtype=">u4"))
+
+
+def cifar_records(archive: Path, label_bytes: int, splits: dict[str, Split]) -> Iterator[Record]:
+    """Records of the binary version of CIFAR: labels (the last one counts), then R, G, B planes.
+
+    Args:
+        archive: the .tar.gz file.
+        label_bytes: 1 for CIFAR-10; 2 for CIFAR-100 (coarse, fine).
+        splits: the split of each member, by its file name; rows are numbered through a split in
+            the order of these names.
+    """
+    length = label_bytes + 3 * 32 * 32
+    first = _first_rows(splits)
+    with tarfile.open(archive, "r|*") as stream:
+        for member in stream:
+            name = member.name.rpartition("/")[2]
+            content = stream.extractfile(member) if name in splits else None
+            if content is None:
+                continue
+            for row in range(member.size // length):
+                record = content.read(length)
+                pixels = np.frombuffer(record, np.uint8, offset=label_bytes).reshape(3, 32, 32)
+                yield Record(
+                    splits[name],
+                    first[name] + row,
+                    record[label_bytes - 1],
+                    np.ascontiguousarray(pixels.transpose(1, 2, 0)),
+                )
+
+
+def _first_rows(splits: dict[str, Split]) -> dict[str, int]:
+    """Each CIFAR-10 batch holds 10,000; CIFAR-100 has one file for each split."""
+    first: dict[str, int] = {}
+    seen: dict[Split, int] = {}
+    for name, split in splits.items():
+        first[name] = seen.get(split, 0)
+        seen[split] = first[name] + 10_000
+    return first
+
+
+def cifar_names(archive: Path, member_name: str) -> list[str]:
+    """The class names that the archive itself lists, one a line."""
+    with tarfile.open(archive, "r|*") as stream:
+        for member in stream:
+            if member.name.rpartition("/")[2] == member_name:
+                content = stream.extractfile(member)
+                if content is not None:
+                    return content.read().decode().split()
+    raise DataError(f"{archive} holds no {member_name}; it is not the official file.")

@@ -1,0 +1,102 @@
+"""Where items come from: what each kind of source (folder, archive, list, named set) offers."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+__all__ = ["Content", "Item", "Listing", "Progress", "Source", "Split"]
+
+Split = Literal["train", "validation", "test"]
+Content = bytes | np.ndarray | OSError
+"""Encoded bytes, decoded pixels, or the reason why neither could be had."""
+Progress = Callable[[str, int, int], None]
+"""Told what is done (a sentence), how much is done and of how much."""
+
+
+class Item(NamedTuple):
+    """One image of a source."""
+
+    name: str
+    """The name as a person knows it, with forward slashes."""
+    label: int
+    split: Split | None
+    """The split that the source itself names, if it names one."""
+    key: Any = None
+    """How the source finds it again."""
+
+
+class Listing(NamedTuple):
+    """What a source holds, before anything is decoded."""
+
+    class_names: tuple[str, ...]
+    items: tuple[Item, ...]
+    notes: tuple[str, ...] = ()
+
+
+class Source(ABC):
+    """A set of labelled images that has not been decoded yet.
+
+    Listing is put off until it is needed, so that a set that lies decoded in the cache is
+    recognised by its `fingerprint` alone.
+    """
+
+    title: str
+    """Short name for people."""
+    origin: str
+    """Path, or name and address, that it came from."""
+    licence: str | None = None
+    """Terms, where the source states any."""
+
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """A digest that changes when the source may have changed: sizes and times, no content."""
+
+    @abstractmethod
+    def _list(self) -> Listing:
+        """Classes, items and notes; raises DataError when there is nothing to learn from."""
+
+    @abstractmethod
+    def read(self, item: Item, limit: int | None = None) -> bytes | np.ndarray:
+        """One item: its encoded bytes (the first `limit` of them) or its pixels (H, W[, C]).
+
+        Raises:
+            OSError: it cannot be read.
+        """
+
+    def fetch(self, progress: Progress | None = None) -> None:  # noqa: B027 - most have nothing to do
+        """Bring the data to this machine; nothing to do for those that are here."""
+
+    def stream(
+        self, items: Sequence[Item], limit: int | None = None
+    ) -> Iterator[tuple[Item, Content]]:
+        """The items with their contents, in the order that reads the medium fastest."""
+        for item in items:
+            try:
+                yield item, self.read(item, limit)
+            except OSError as error:
+                yield item, error
+
+    @cached_property
+    def _listing(self) -> Listing:
+        return self._list()
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes in the order of their labels."""
+        return self._listing.class_names
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """All items, ordered by name."""
+        return self._listing.items
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of how the source was understood, in sentences."""
+        return self._listing.notes
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.origin!r})"

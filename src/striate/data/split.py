@@ -1,0 +1,173 @@
+"""Which image is trained on, validated on, or sealed: decided by content.
+
+Images with the same digest are one group, and a group is never divided. Within a class the
+groups are ordered by a hash of seed and digest, and the first ones are held out; so the split
+follows from the pictures alone, wherever they lie and in whatever order they are found.
+"""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from striate.data.source import Split
+from striate.errors import DataError
+
+__all__ = ["Assignment", "assign"]
+
+
+class Assignment(NamedTuple):
+    """The split of each item, and what a person should know of it."""
+
+    splits: tuple[Split, ...]
+    test_origin: str
+    """"official" when the source names the test split, else "held out"."""
+    validation_origin: str
+    notes: tuple[str, ...]
+
+
+def assign(
+    digests: Sequence[str],
+    labels: Sequence[int],
+    declared: Sequence[Split | None],
+    class_names: Sequence[str],
+    *,
+    test_fraction: float,
+    validation_fraction: float,
+    seed: int,
+) -> Assignment:
+    """The split of each item, stratified by class, exact duplicates on one side.
+
+    Args:
+        digests: of the pictures.
+        labels: class indices.
+        declared: the split that the source names for each item, None where it names none.
+        class_names: of all classes.
+        test_fraction: share of all images that is sealed if no item is declared a test item.
+        validation_fraction: share of the rest for validation if none is declared.
+        seed: of the order in which groups are held out.
+
+    Raises:
+        DataError: a class without an image to train on, or nothing to validate or test on.
+    """
+    splits: list[Split] = [split or "train" for split in declared]
+    free = [i for i, split in enumerate(splits) if split == "train"]
+    notes = _conflict_notes(digests, labels, splits)
+    official = "test" in splits
+    if not official:
+        for i in _hold_out(free, digests, labels, test_fraction, seed, "test"):
+            splits[i] = "test"
+        free = [i for i in free if splits[i] == "train"]
+    named = "validation" in splits
+    if not named:
+        for i in _hold_out(free, digests, labels, validation_fraction, seed, "validation"):
+            splits[i] = "validation"
+    _check(splits, labels, class_names)
+    notes += _straddle_notes(digests, splits)
+    if not (official and named):
+        notes += _small_notes(splits, labels, class_names, official)
+    return Assignment(
+        tuple(splits),
+        "official" if official else "held out",
+        "official" if named else "held out",
+        tuple(notes),
+    )
+
+
+def _hold_out(
+    free: Sequence[int],
+    digests: Sequence[str],
+    labels: Sequence[int],
+    fraction: float,
+    seed: int,
+    name: str,
+) -> list[int]:
+    """Items of `free` to hold out; each class keeps at least one group."""
+    groups: dict[str, list[int]] = defaultdict(list)
+    for i in free:
+        groups[digests[i]].append(i)
+    of_class: dict[int, list[str]] = defaultdict(list)
+    for digest, members in groups.items():
+        # Copies with several labels count for the first class, so that the order does not matter.
+        of_class[min(labels[i] for i in members)].append(digest)
+    held: list[int] = []
+    for digests_of_class in of_class.values():
+        ordered = sorted(digests_of_class, key=lambda digest: _rank(seed, name, digest))
+        total = sum(len(groups[digest]) for digest in ordered)
+        # At least one is held out where two remain to choose from, however small the share.
+        wanted = max(round(fraction * total), 1)
+        taken = 0
+        for digest in ordered[:-1]:
+            if taken >= wanted:
+                break
+            held += groups[digest]
+            taken += len(groups[digest])
+    return held
+
+
+def _rank(seed: int, name: str, digest: str) -> bytes:
+    return hashlib.blake2b(f"{seed} {name} {digest}".encode(), digest_size=16).digest()
+
+
+def _check(splits: Sequence[Split], labels: Sequence[int], class_names: Sequence[str]) -> None:
+    trained = Counter(
+        label for label, split in zip(labels, splits, strict=True) if split == "train"
+    )
+    problems = [
+        f"The class {name!r} has no readable image to train on."
+        for label, name in enumerate(class_names)
+        if not trained[label]
+    ]
+    problems += [
+        f"No image is left for the {split} split: each class needs at least three different "
+        "images, one to train, one to validate and one to test on. Add images."
+        for split in ("validation", "test")
+        if split not in splits
+    ]
+    if problems:
+        raise DataError("\n".join(problems))
+
+
+def _conflict_notes(
+    digests: Sequence[str], labels: Sequence[int], splits: Sequence[Split]
+) -> list[str]:
+    """Copies of one picture under several classes, the sealed ones left out of the count."""
+    classes: dict[str, set[int]] = defaultdict(set)
+    for digest, label, split in zip(digests, labels, splits, strict=True):
+        if split != "test":
+            classes[digest].add(label)
+    conflicts = sum(len(found) > 1 for found in classes.values())
+    if not conflicts:
+        return []
+    return [f"{conflicts} picture(s) occur under more than one class: at least one label is wrong."]
+
+
+def _straddle_notes(digests: Sequence[str], splits: Sequence[Split]) -> list[str]:
+    """Pictures that the source itself put on both sides; they are left where they are."""
+    of_split: dict[Split, set[str]] = defaultdict(set)
+    for digest, split in zip(digests, splits, strict=True):
+        of_split[split].add(digest)
+    notes = []
+    seen: set[str] = set()
+    for split, known in (("validation", "training"), ("test", "training or validation")):
+        seen |= of_split["train" if split == "validation" else "validation"]
+        both = len(of_split["validation" if split == "validation" else "test"] & seen)
+        if both:
+            notes.append(
+                f"{both} picture(s) of the {split} split also occur, pixel for pixel, among the "
+                f"{known} images: the {split} error will look a little better than it is."
+            )
+    return notes
+
+
+def _small_notes(
+    splits: Sequence[Split], labels: Sequence[int], class_names: Sequence[str], official: bool
+) -> list[str]:
+    notes = []
+    for split in ("validation",) if official else ("validation", "test"):
+        present = {label for label, of in zip(labels, splits, strict=True) if of == split}
+        missing = [name for label, name in enumerate(class_names) if label not in present]
+        if missing:
+            few = ", ".join(missing[:8]) + (f" and {len(missing) - 8} more" * (len(missing) > 8))
+            notes.append(f"Too few images of {few} to have any in the {split} split.")
+    return notes
