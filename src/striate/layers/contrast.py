@@ -1,0 +1,129 @@
+"""Local contrast normalisation, and the local response normalisation of AlexNet."""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from striate.errors import ConfigError
+from striate.layers.l2_pool import root
+from striate.layers.lookup import by_ndim
+from striate.layers.window import PerAxis, check_axes, per_axis, windows
+
+__all__ = ["LocalContrastNorm", "LocalResponseNorm"]
+
+
+class LocalContrastNorm(nn.Module):
+    """(x − local mean) / max(local deviation, mean deviation of the image, ε).
+
+    The neighbourhood's weights are renormalised at the borders, where a part of it lies outside:
+    a constant image gives exactly zero everywhere. The floor at the image's mean deviation keeps
+    flat regions from turning into noise.
+
+    Cost: two blurs, as one 1-D convolution per axis each.
+
+    Args:
+        size: of the neighbourhood, odd, one number or one per axis.
+        window: "gaussian", its deviation a quarter of the size, or "box".
+        across: take means and deviations over all feature maps too, or over each map alone.
+        epsilon: smallest deviation that is divided by, in the unit of x.
+        ndim: 1, 2 or 3.
+
+    Source: Jarrett, Kavukcuoglu, Ranzato and Le Cun, What is the Best Multi-Stage Architecture
+    for Object Recognition? (2009), section 2; size 9 there.
+
+    Example:
+        >>> LocalContrastNorm(9)(torch.full((1, 3, 16, 20), 0.7)).abs().max()
+        tensor(0.)
+    """
+
+    def __init__(
+        self,
+        size: PerAxis = 9,
+        *,
+        window: Literal["gaussian", "box"] = "gaussian",
+        across: bool = True,
+        epsilon: float = 1e-4,
+        ndim: int = 2,
+    ) -> None:
+        super().__init__()
+        self.ndim, self.across, self.epsilon = ndim, across, epsilon
+        self.size = per_axis(size, ndim, "size")
+        if any(length < 1 or length % 2 == 0 for length in self.size):
+            raise ConfigError(f"size={size!r}: a neighbourhood has a centre, so the size is odd.")
+        if window not in ("gaussian", "box"):
+            raise ConfigError(f"window={window!r} is unknown; accepted: 'gaussian', 'box'.")
+        if epsilon <= 0:
+            raise ConfigError(f"epsilon={epsilon} must be above 0.")
+        # What an output sees, apart from the floor: deviations of means of neighbours.
+        reach = [length - 1 for length in self.size]
+        self.axes = windows(ndim, [2 * length + 1 for length in reach], padding=reach)
+        for axis, length in enumerate(self.size):
+            place = torch.arange(length, dtype=torch.float64) - length // 2
+            weight = torch.exp(-0.5 * (place / (length / 4)) ** 2)
+            if window == "box":
+                weight = torch.ones_like(place)
+            shape = [1, 1, *(length if axis == other else 1 for other in range(ndim))]
+            kernel = (weight / weight.sum()).view(shape).to(torch.get_default_dtype())
+            self.register_buffer(f"kernel{axis}", kernel, persistent=False)
+
+    def blur(self, maps: Float[Tensor, "B 1 *S"]) -> Float[Tensor, "B 1 *S"]:
+        """The weighted sum over each neighbourhood; outside of the image is zero."""
+        convolve = by_ndim(self.ndim, F.conv1d, F.conv2d, F.conv3d)
+        for axis, length in enumerate(self.size):
+            padding = [length // 2 if axis == other else 0 for other in range(self.ndim)]
+            kernel = self.get_buffer(f"kernel{axis}").to(maps.dtype)
+            maps = convolve(maps, kernel, padding=padding)
+        return maps
+
+    def forward(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
+        check_axes(x, self.ndim, "LocalContrastNorm")
+        batch, channels, *space = x.shape
+        maps = x if self.across else x.reshape(batch * channels, 1, *space)
+        # Any shift of an image leaves the result alone; this one makes a constant image exactly
+        # zero, where rounding would leave a noise that the division blows up.
+        maps = maps - maps.flatten(1)[:, 0].detach().view(-1, *(1,) * (self.ndim + 1))
+        weight = self.blur(torch.ones(1, 1, *space, dtype=x.dtype, device=x.device))
+        centred = maps - self.blur(maps.mean(1, keepdim=True)) / weight
+        deviation = root(self.blur(centred.square().mean(1, keepdim=True)) / weight)
+        floor = deviation.flatten(1).mean(1).clamp(min=self.epsilon)
+        y = centred / torch.maximum(deviation, floor.view(-1, *(1,) * (self.ndim + 1)))
+        return y.view_as(x)
+
+    def extra_repr(self) -> str:
+        return f"size={self.size}, across={self.across}"
+
+
+class LocalResponseNorm(nn.Module):
+    """AlexNet's x / (k + α Σ x²)^β, the sum over `size` neighbouring feature maps.
+
+    torch's own divides α by the size; the published constants are for the plain sum, so that
+    `nn.LocalResponseNorm(5, alpha=1e-4)` normalises five times less than the paper.
+
+    Args:
+        size: n, the number of neighbouring maps.
+        alpha, beta, k: the paper's, by default.
+
+    Source: Krizhevsky, Sutskever and Hinton, ImageNet Classification with Deep Convolutional
+    Neural Networks (2012), section 3.3.
+
+    Example:
+        >>> LocalResponseNorm(size=1, alpha=1.0, beta=1.0, k=2.0)(torch.full((1, 1, 3), 2.0))
+        tensor([[[0.3333, 0.3333, 0.3333]]])
+    """
+
+    def __init__(
+        self, size: int = 5, alpha: float = 1e-4, beta: float = 0.75, k: float = 2.0
+    ) -> None:
+        super().__init__()
+        if size < 1:
+            raise ConfigError(f"size={size} must be 1 or more.")
+        self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
+
+    def forward(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
+        return F.local_response_norm(x, self.size, self.alpha * self.size, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        return f"size={self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"

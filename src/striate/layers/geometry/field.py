@@ -1,0 +1,127 @@
+"""Receptive fields along one axis: which stretch of the input each unit of a layer sees.
+
+A field is kept twice. *Unbounded*, as if every axis went on for ever, padding included: this is
+the receptive field of the formulas, the same for every unit up to a shift. It repeats after a
+few units (`stride` input pixels per unit need not be whole after upsampling). And *inside* the
+image, unit by unit: this is what a gradient reaches.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from striate.layers.window import Window
+
+__all__ = ["AxisField", "AxisMap", "apply_map", "whole", "window_map"]
+
+Stretch = tuple[int, int] | None
+"""The first and the last input pixel seen, both included; None: no pixel at all."""
+
+
+@dataclass(frozen=True)
+class AxisField:
+    """The stretch of input that each unit along an axis sees."""
+
+    period: tuple[Stretch, ...]
+    """Unbounded stretches of the units 0 ... m−1; unit m sees what unit 0 sees, shifted."""
+    shift: int
+    """Input pixels by which unit m's stretch lies beyond unit 0's; 0: all see the same."""
+    inside: tuple[Stretch, ...]
+    """Stretches within the image, of every unit that exists."""
+
+    @property
+    def size(self) -> int:
+        """Input pixels from the first to the last that a unit sees, at most; 0: none."""
+        return max((s[1] - s[0] + 1 for s in self.period if s is not None), default=0)
+
+    @property
+    def stride(self) -> Fraction:
+        """Input pixels from one unit to the next."""
+        return Fraction(self.shift, len(self.period))
+
+    @property
+    def centre(self) -> float:
+        """The middle of what unit 0 sees, in input pixels (the first pixel's middle is 0)."""
+        known = [(i, s) for i, s in enumerate(self.period) if s is not None]
+        if not known:
+            return math.nan
+        unit, (first, last) = known[0]
+        return (first + last) / 2 - float(unit * self.stride)
+
+    def unit(self, index: int) -> Stretch:
+        """The unbounded stretch of any unit, those in the padding included."""
+        turns, place = divmod(index, len(self.period))
+        stretch = self.period[place]
+        if stretch is None:
+            return None
+        return stretch[0] + turns * self.shift, stretch[1] + turns * self.shift
+
+    @classmethod
+    def of_input(cls, size: int) -> "AxisField":
+        """Each pixel sees itself."""
+        return cls(((0, 0),), 1, tuple((i, i) for i in range(size)))
+
+    def united(self, other: "AxisField") -> "AxisField":
+        """What units see that read both; one side may see the same from every unit."""
+        count = math.lcm(len(self.period), len(other.period))
+        if self.shift == 0 or other.shift == 0:
+            count = max(len(self.period), len(other.period))
+        shift = max(field.shift * count // len(field.period) for field in (self, other))
+        length = max(len(self.inside), len(other.inside))
+        return AxisField(
+            tuple(hull((self.unit(i), other.unit(i))) for i in range(count)),
+            shift,
+            tuple(hull((_one_of(self, i), _one_of(other, i))) for i in range(length)),
+        )
+
+
+def _one_of(field: AxisField, index: int) -> Stretch:
+    return field.inside[index] if len(field.inside) > 1 else field.inside[0]
+
+
+@dataclass(frozen=True)
+class AxisMap:
+    """Which inputs each output of a layer takes along one axis.
+
+    `taps(o + period)` is `taps(o)` with `shift` added to each.
+    """
+
+    taps: Callable[[int], Sequence[int]]
+    num_outputs: int
+    period: int = 1
+    shift: int = 1
+
+
+def window_map(window: Window, num_outputs: int) -> AxisMap:
+    """The map of a sliding window."""
+    return AxisMap(window.taps, num_outputs, shift=window.stride)
+
+
+def apply_map(field: AxisField, along: AxisMap) -> AxisField:
+    """The field of a layer's outputs from the field of its inputs."""
+    turns = len(field.period) // math.gcd(along.shift, len(field.period))
+    num_inputs = len(field.inside)
+    return AxisField(
+        tuple(hull(field.unit(i) for i in along.taps(o)) for o in range(along.period * turns)),
+        field.shift * along.shift * turns // len(field.period),
+        tuple(
+            hull(field.inside[i] for i in along.taps(o) if 0 <= i < num_inputs)
+            for o in range(along.num_outputs)
+        ),
+    )
+
+
+def whole(field: AxisField) -> AxisField:
+    """The field of something that reads every unit along the axis."""
+    return AxisField(
+        (hull(field.unit(i) for i in range(len(field.inside))),), 0, (hull(field.inside),)
+    )
+
+
+def hull(stretches: Iterable[Stretch]) -> Stretch:
+    """The smallest stretch that holds all of them."""
+    known = [s for s in stretches if s is not None]
+    if not known:
+        return None
+    return min(first for first, _ in known), max(last for _, last in known)

@@ -1,0 +1,265 @@
+"""A network run once without arithmetic, watched operation by operation.
+
+The network is copied onto torch's "meta" device, where tensors have shapes and no values, and
+run in evaluation mode. Watching operations rather than rewriting the code follows branches,
+skips, reused modules and functional calls, and any control flow that asks for shapes.
+"""
+
+import copy
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from striate.errors import ShapeError, StriateError
+from striate.layers.geometry.field import AxisField, window_map
+from striate.layers.geometry.rule import (
+    RULES,
+    AxisTrack,
+    Call,
+    Track,
+    along_dims,
+    pointwise,
+    pool_windows,
+)
+from striate.layers.window import Window
+
+__all__ = ["Step", "Trace", "trace"]
+
+BATCH = 2
+"""Items in the watched batch; not 1, which `squeeze` would take for an axis to drop."""
+
+
+@dataclass
+class Step:
+    """One call of one layer."""
+
+    name: str
+    kind: str
+    output_shape: tuple[int, ...] = ()
+    parameters: int = 0
+    multiply_adds: int = 0
+    track: Track | None = None
+
+
+@dataclass
+class Trace:
+    """All calls of a network's layers in order, and what its outputs see."""
+
+    steps: list[Step] = field(default_factory=list)
+    output: Track | None = None
+    lost_at: str | None = None
+    """The first operation through which fields could not be followed."""
+
+
+def trace(network: nn.Module, input_shape: tuple[int, ...]) -> Trace:
+    """What happens when a network runs on one item of the given shape.
+
+    Args:
+        network: any module that takes one tensor (B, *input_shape); it is left as it was.
+        input_shape: (C, *S), without the batch.
+
+    Raises:
+        ShapeError: an input that the network cannot take.
+    """
+    try:
+        return _watched(_copy_to_meta(network), input_shape, torch.device("meta"))
+    except StriateError:
+        raise
+    except (RuntimeError, NotImplementedError):
+        # Something needs values: an operation without a meta form, a constant on another device.
+        device = next((p.device for p in network.parameters()), torch.device("cpu"))
+        try:
+            return _watched(copy.deepcopy(network), input_shape, device)
+        except RuntimeError as error:
+            raise ShapeError(
+                f"{type(network).__name__} cannot take an input of shape {input_shape} "
+                f"(channels first, without the batch): {error}"
+            ) from error
+
+
+def _copy_to_meta(network: nn.Module) -> nn.Module:
+    """A copy whose parameters and buffers have no values, so that no memory is taken."""
+    memo: dict[int, Any] = {}
+    for parameter in network.parameters():
+        empty = torch.empty_like(parameter, device="meta")
+        memo[id(parameter)] = nn.Parameter(empty, requires_grad=parameter.requires_grad)
+    for buffer in network.buffers():
+        memo[id(buffer)] = torch.empty_like(buffer, device="meta")
+    return copy.deepcopy(network, memo)
+
+
+def _watched(network: nn.Module, input_shape: tuple[int, ...], device: torch.device) -> Trace:
+    dtype = next(
+        (p.dtype for p in network.parameters() if p.is_floating_point()), torch.get_default_dtype()
+    )
+    x = torch.zeros((BATCH, *input_shape), dtype=dtype, device=device)
+    watcher = _Watcher()
+    watcher.know(
+        x,
+        tuple(
+            AxisTrack(2 + axis, AxisField.of_input(size))
+            for axis, size in enumerate(input_shape[1:])
+        ),
+    )
+    network.eval()
+    with torch.no_grad(), watcher.listening(network), watcher:
+        y = network(x)
+    result = watcher.trace
+    result.output = watcher.track(_first_tensor(y))
+    return result
+
+
+class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sees each operation with its tensors, and each module's beginning and end."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.trace = Trace()
+        self._known: dict[int, tuple[Tensor, Track]] = {}
+        self._pools: dict[int, tuple[Window, ...]] = {}
+        self._kept: list[Any] = []  # an identity is only good while its tensor lives
+        self._open: list[Step] = []
+        self._counted: set[int] = set()
+        self._quiet = 0
+
+    def know(self, tensor: Tensor, track: Track) -> None:
+        self._known[id(tensor)] = (tensor, track)
+
+    def track(self, tensor: object) -> Track | None:
+        found = self._known.get(id(tensor))
+        return found[1] if found else None
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        output = func(*args, **kwargs)
+        self._kept.append((args, output))
+        if not self._quiet:
+            self._follow(func, args, kwargs, output)
+        return output
+
+    def _follow(
+        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
+    ) -> None:
+        names = [argument.name for argument in func._schema.arguments]
+        given = {**dict(zip(names, args, strict=False)), **kwargs}
+        name = func._schema.name.removeprefix("aten::")
+        if name.endswith("_") and not name.startswith("_"):
+            name = name.removesuffix("_")
+        outputs = [t for t in _flat(output) if isinstance(t, Tensor)]
+        if not outputs:
+            return
+        if self._open:
+            self._open[-1].multiply_adds += _multiply_adds(name, given, outputs[0]) // BATCH
+        if name.startswith("max_pool") and len(outputs) > 1:
+            self._pools[id(outputs[1])] = pool_windows(given)
+        inputs = [t for t in _flat([*args, *kwargs.values()]) if self.track(t) is not None]
+        if not inputs:
+            return
+        rule = RULES.get(name, pointwise if torch.Tag.pointwise in func.tags else None)
+        track = None
+        if rule is not None:
+            given["__name__"] = name
+            track = rule(Call(given, outputs[0], self.track, self._pools))
+        if track is None:
+            self._known.pop(id(outputs[0]), None)
+            where = f"{name} in {self._open[-1].name or 'the network'}" if self._open else name
+            self.trace.lost_at = self.trace.lost_at or where
+            return
+        is_split = name in ("split", "split_with_sizes", "chunk", "unbind")
+        for tensor in outputs if is_split else outputs[:1]:
+            self.know(tensor, track)
+
+    @contextmanager
+    def listening(self, network: nn.Module) -> Iterator[None]:
+        """Hooks on every module, all of them taken off at the end."""
+        with ExitStack() as stack:
+            for name, module in network.named_modules():
+                before = module.register_forward_pre_hook(self._entering(name))
+                after = module.register_forward_hook(self._leaving())
+                stack.callback(before.remove)
+                stack.callback(after.remove)
+            yield
+
+    def _entering(self, name: str) -> Callable[[nn.Module, Any], None]:
+        def enter(module: nn.Module, inputs: Any) -> None:
+            self._open.append(Step(name, type(module).__name__))
+            if _has_own_geometry(module):
+                self._quiet += 1
+
+        return enter
+
+    def _leaving(self) -> Callable[[nn.Module, Any, Any], None]:
+        def leave(module: nn.Module, inputs: Any, output: Any) -> None:
+            step = self._open.pop()
+            tensor = _first_tensor(output)
+            if _has_own_geometry(module):
+                self._quiet -= 1
+                self._follow_module(module, _first_tensor(inputs), tensor, step)
+            is_leaf = not any(True for _ in module.children())
+            if id(module) not in self._counted:
+                self._counted.add(id(module))
+                own = module.parameters(recurse=False)
+                fresh = [p for p in own if id(p) not in self._counted]
+                self._counted.update(map(id, fresh))
+                step.parameters = sum(p.numel() for p in fresh)
+            if is_leaf or step.multiply_adds or step.parameters:
+                step.output_shape = tuple(tensor.shape[1:]) if tensor is not None else ()
+                step.track = self.track(tensor)
+                self.trace.steps.append(step)
+
+        return leave
+
+    def _follow_module(
+        self, module: nn.Module, x: Tensor | None, y: Tensor | None, step: Step
+    ) -> None:
+        """One of our layers: what it takes is known from its windows."""
+        track = self.track(x)
+        if track is not None and x is not None and y is not None:
+            axes: tuple[Window, ...] = module.axes  # type: ignore[assignment]
+            start = y.ndim - len(axes)
+            maps = {start + i: window_map(w, y.shape[start + i]) for i, w in enumerate(axes)}
+            self.know(y, along_dims(track, maps) or ())
+        count = getattr(module, "multiply_adds", None)
+        if count is not None:
+            step.multiply_adds = count()
+
+
+def _has_own_geometry(module: nn.Module) -> bool:
+    return isinstance(getattr(module, "axes", None), tuple)
+
+
+def _flat(value: Any) -> Iterator[Any]:
+    if isinstance(value, (list, tuple)):
+        for item in value:
+            yield from _flat(item)
+    else:
+        yield value
+
+
+def _first_tensor(value: Any) -> Tensor | None:
+    values = _flat(list(value.values()) if isinstance(value, dict) else value)
+    return next((item for item in values if isinstance(item, Tensor)), None)
+
+
+def _multiply_adds(name: str, given: dict[str, Any], output: Tensor) -> int:
+    """Multiply-adds of an operation on the whole batch; additions of a bias are not counted."""
+    if name in ("convolution", "_convolution"):
+        side = given["input"] if given["transposed"] else output
+        return int(given["weight"].numel() * side.shape[0] * side[0, 0].numel())
+    if name in ("mm", "bmm", "addmm", "baddbmm", "mv", "addmv", "dot"):
+        left = [value for value in given.values() if isinstance(value, Tensor)][-2]
+        return int(output.numel() * left.shape[-1])
+    if name == "linear":
+        return int(output.numel() * given["input"].shape[-1])
+    return 0
