@@ -7,6 +7,7 @@ a few elements. Where a projection fails, the tensor is halved again and again t
 so that a wrong element is named after log2(n) steps.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping
 
@@ -237,9 +238,9 @@ _RANK = {"agrees": 0, "kink": 1, "wrong": 2}
 
 
 def _rms(tensor: Tensor) -> float:
-    return float(tensor.norm()) / tensor.numel() ** 0.5
+    return float(tensor.norm()) / math.sqrt(tensor.numel())
 
 
 def _size(tensor: Tensor) -> float:
     """The length of a tensor, or of one with elements of 0.01 where it is (nearly) zero."""
-    return max(float(tensor.norm()), 0.01 * tensor.numel() ** 0.5)
+    return max(float(tensor.norm()), 0.01 * math.sqrt(tensor.numel()))

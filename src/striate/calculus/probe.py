@@ -84,7 +84,7 @@ def measure_noise(values: Float[Tensor, "N"]) -> float:
 
     Example:
         >>> round(measure_noise(torch.tensor([0.0, 1, 0, 0, 1, 1, 0], dtype=torch.float64)), 2)
-        0.57
+        0.4
     """
     order = 3
     differences = torch.diff(values.double(), n=order)

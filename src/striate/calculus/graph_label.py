@@ -1,0 +1,120 @@
+"""What an operation is called in a graph, and by which pattern it passes gradients on."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+
+from striate.calculus.graph_data import Pattern
+
+__all__ = ["label_of_function", "label_of_grad_fn", "number_text", "pattern_of"]
+
+_SIGNS = {
+    "add": "+",
+    "sub": "−",
+    "mul": "×",
+    "div": "÷",
+    "pow": "^",
+    "matmul": "@",
+    "neg": "× −1",
+    "rsub": "−",
+    "rdiv": "÷",
+    "rpow": "^",
+    "radd": "+",
+    "rmul": "×",
+    "sigmoid": "σ",
+    "reciprocal": "1 ÷",
+    "sqrt": "√",
+}
+_SYNONYMS = {
+    "subtract": "sub",
+    "multiply": "mul",
+    "divide": "div",
+    "true_divide": "div",
+    "truediv": "div",
+    "rtruediv": "rdiv",
+    "rmatmul": "matmul",
+    "negative": "neg",
+    "setitem": "assign",
+    "getitem": "index",
+    "select": "index",
+    "maximum": "max",
+    "minimum": "min",
+    "amax": "max",
+    "amin": "min",
+    "iadd": "add",
+    "isub": "sub",
+    "imul": "mul",
+    "itruediv": "div",
+}
+_PATTERNS: dict[str, Pattern] = {
+    **dict.fromkeys(("add", "sub", "radd", "rsub", "sum", "mean", "cat", "stack"), "add"),
+    **dict.fromkeys(("max", "min", "relu", "max_pool2d", "max_pool1d", "max_pool3d"), "max"),
+    **dict.fromkeys(
+        (
+            "mul",
+            "neg",
+            "rmul",
+            "div",
+            "rdiv",
+            "matmul",
+            "linear",
+            "conv1d",
+            "conv2d",
+            "conv3d",
+            "bmm",
+        ),
+        "multiply",
+    ),
+}
+
+
+def number_text(value: float) -> str:
+    """A number with four significant digits, a real minus sign and no needless zeros.
+
+    >>> number_text(-12.0), number_text(0.731058), number_text(3e-7)
+    ('−12', '0.7311', '3e−07')
+    """
+    return f"{value:.4g}".replace("-", "−")
+
+
+def pattern_of(name: str) -> Pattern:
+    """The pattern of an operation by its plain name."""
+    return _PATTERNS.get(name, "")
+
+
+def label_of_function(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[str, str]:
+    """The plain name of a torch function and its label in a graph, constants included.
+
+    >>> import torch
+    >>> label_of_function(torch.Tensor.mul, (torch.zeros(2), 3.0))
+    ('mul', '× 3')
+    """
+    plain = getattr(function, "__name__", type(function).__name__)
+    if plain == "__get__":  # an attribute such as x.T
+        plain = getattr(getattr(function, "__self__", None), "__name__", "attribute")
+    return _named(plain, args)
+
+
+def label_of_grad_fn(name: str) -> tuple[str, str]:
+    """The plain name and the label of an operation that is known by its gradient alone.
+
+    >>> label_of_grad_fn("AsStridedBackward0")
+    ('as_strided', 'as_strided')
+    """
+    plain = re.sub(r"(Backward)?\d*$", "", name.rpartition("::")[2])
+    return _named(re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", plain).lower(), ())
+
+
+def _named(plain: str, args: tuple[Any, ...]) -> tuple[str, str]:
+    name = plain.strip("_") or plain
+    name = _SYNONYMS.get(name, name)
+    sign = _SIGNS.get(name, name)
+    numbers = [a for a in args if isinstance(a, (int, float)) and not isinstance(a, bool)]
+    tensors = [a for a in args if isinstance(a, Tensor)]
+    if len(numbers) != 1 or len(tensors) != 1 or name not in _SIGNS:
+        return name, sign
+    number = number_text(float(numbers[0]))
+    turned = name.startswith("r") and name not in ("radd", "rmul", "reciprocal")
+    return name, f"{number} {sign}" if turned else f"{sign} {number}"
