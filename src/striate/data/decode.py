@@ -299,7 +299,8 @@ def _scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """`values` from low..high to 0..255, rounded to nearest."""
     span = high - low or 1.0
     scaled: np.ndarray = (values.astype(np.float64) - low) * (255 / span)
-    return np.rint(scaled, out=scaled).clip(0, 255).astype(np.uint8)
+    levels: np.ndarray = np.rint(scaled).clip(0, 255).astype(np.uint8)
+    return levels
 
 
 def _too_large() -> str:

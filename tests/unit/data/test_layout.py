@@ -1,0 +1,291 @@
+"""Folders and archives as people have them: each shape has one clear answer."""
+
+import os
+import sys
+import tarfile
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from striate.data import open_source, survey
+from striate.data.archive import ArchiveSource
+from striate.data.layout import Entry, read_layout
+from striate.errors import DataError
+
+WriteTree = Callable[..., Path]
+TWO = ("cat/1.png", "dog/1.png")
+
+
+def listing_of(names: Iterable[str], folders: Iterable[str] = ()):
+    entries = [Entry(tuple(name.split("/")), name) for name in names]
+    return read_layout("photos", entries, [tuple(name.split("/")) for name in folders])
+
+
+def under(*splits: str) -> list[str]:
+    return [f"{split}/{name}" for split in splits for name in TWO]
+
+
+def test_class_folders_with_nesting_spaces_unicode_and_litter() -> None:
+    found = listing_of(
+        ["class 2/a b.jpg", "class 10/deep/er/ü.jpg", "猫/x.png", "class 2/.hidden", ".git/config"]
+        + ["__MACOSX/class 2/._a b.jpg", "class 2/Thumbs.db", "README.txt"]
+    )
+    assert found.class_names == ("class 2", "class 10", "猫")
+    assert [(i.name, i.label, i.split) for i in found.items] == [
+        ("class 10/deep/er/ü.jpg", 1, None),
+        ("class 2/a b.jpg", 0, None),
+        ("猫/x.png", 2, None),
+    ]
+    assert found.notes == (
+        "1 file(s) beside the class folders of photos were left out: README.txt.",
+    )
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "Validation"])
+def test_split_folders_and_their_names(name: str) -> None:
+    found = listing_of(under("Train", name, "TEST"))
+    splits = {item.name: item.split for item in found.items}
+    assert splits == {
+        "Train/cat/1.png": "train",
+        "Train/dog/1.png": "train",
+        f"{name}/cat/1.png": "validation",
+        f"{name}/dog/1.png": "validation",
+        "TEST/cat/1.png": "test",
+        "TEST/dog/1.png": "test",
+    }
+
+
+def test_a_folder_around_everything_is_looked_through() -> None:
+    assert listing_of([f"set/v1/{n}" for n in under("train", "test")]).class_names == ("cat", "dog")
+    assert listing_of([f"set/{n}" for n in TWO]).items == tuple(
+        i._replace(key=f"set/{i.key}") for i in listing_of(TWO).items
+    )
+
+
+def test_case_and_composition_between_splits_are_one_class() -> None:
+    found = listing_of(["train/Café/1", "train/dog/1", "test/CAFE\u0301/2", "test/dog/2"])
+    assert found.class_names == ("Café", "dog")
+    assert [i.label for i in found.items if i.split == "test"] == [0, 1]
+    assert "joined: CAFÉ = Café" in found.notes[0].replace("E\u0301", "É")
+
+
+def test_imagenet_layout() -> None:
+    found = listing_of(
+        ["train/n01440764/n01440764_1.JPEG", "train/n01443537/n01443537_2.JPEG"]
+        + ["val/n01440764/ILSVRC2012_val_00000293.JPEG", "val/n01443537/v.JPEG"]
+    )
+    assert found.class_names == ("n01440764", "n01443537")
+    assert {i.split for i in found.items} == {"train", "validation"}
+
+
+def test_empty_class_is_dropped_with_a_note() -> None:
+    found = listing_of(TWO, ["cat", "dog", "emu"])
+    assert found.class_names == ("cat", "dog")
+    assert found.notes == ("Empty class folders of photos were dropped: emu.",)
+
+
+def test_a_class_that_test_lacks_is_noted() -> None:
+    found = listing_of([*under("train"), "test/cat/1.png"])
+    assert found.notes == ("photos/test has no images of dog; nothing is measured there.",)
+
+
+@pytest.mark.parametrize(
+    ("names", "folders", "match"),
+    [
+        ([], [], "holds no files"),
+        (["1.jpg", "2.jpg"], [], "2 files but no folders"),
+        (["cat/1.jpg", "cat/2.jpg"], [], "single class, 'cat'"),
+        ([*TWO, "Cat/2.png"], [], "differ only in letter case: Cat, cat|cat, Cat"),
+        ([*under("train"), "train/Cat/2.png"], [], "photos/train has folders whose names differ"),
+        (under("test"), [], "no train/ beside it"),
+        ([*TWO, *under("test")], [], "no train/ beside it"),
+        ([*under("train"), "test/1.png", "test/2.png"], [], "test/ holds 2 files but no class"),
+        (under("train"), ["test"], "photos/test/ is empty"),
+        ([*under("train"), "test/emu/1.png"], [], "classes without training images: emu"),
+        (under("train", "val", "valid"), [], "both mean the validation"),
+        (["train/1.png", "test/2.png"], [], "train/ holds 1 files but no class folders"),
+    ],
+)
+def test_what_cannot_be_learned_is_refused(names, folders, match) -> None:
+    with pytest.raises(DataError, match=match):
+        listing_of(names, folders)
+
+
+def test_all_problems_are_told_together() -> None:
+    with pytest.raises(DataError, match=r"(?s)emu.*empty|empty.*emu"):
+        listing_of([*under("train"), "test/emu/1.png"], ["val"])
+
+
+@pytest.mark.parametrize("ending", [".zip", ".tar", ".tar.gz", ".tar.bz2", ".tar.xz"])
+def test_archives_hold_what_the_folder_holds(photos: Path, pack, ending: str) -> None:
+    folder, archive = open_source(str(photos)), open_source(str(pack(photos, ending)))
+    assert archive.class_names == folder.class_names
+    assert [i[:3] for i in archive.items] == [i[:3] for i in folder.items]
+    contents = dict((i.name, c) for i, c in archive.stream(archive.items))
+    for item, other in zip(folder.items, archive.items, strict=True):
+        assert contents[item.name] == folder.read(item)
+        if other.label == 2:
+            assert archive.read(other) == folder.read(item)
+            assert archive.read(other, 10) == folder.read(item)[:10]
+    assert survey(archive).formats == {"PNG": 31}
+
+
+def test_links_in_a_tar_and_repeated_names(tmp_path: Path, photos: Path) -> None:
+    path = tmp_path / "links.tar"
+    with tarfile.open(path, "w") as archive:
+        for file in sorted(photos.rglob("*.png")):
+            archive.add(file, str(file.relative_to(photos)))
+        link = tarfile.TarInfo("ant/hard.png")
+        link.type, link.linkname = tarfile.LNKTYPE, "ant/0.png"
+        archive.addfile(link)
+        archive.add(photos / "bee" / "3.png", "ant/1.png")
+    source = open_source(str(path))
+    items = {item.name: item for item in source.items}
+    assert len(items) == 32
+    assert source.read(items["ant/hard.png"]) == (photos / "ant/0.png").read_bytes()
+    assert source.read(items["ant/1.png"]) == (photos / "bee/3.png").read_bytes()
+
+
+def test_names_that_point_outside_touch_nothing(tmp_path: Path, photos: Path) -> None:
+    path = tmp_path / "evil.tar"
+    with tarfile.open(path, "w") as archive:
+        for number, name in enumerate(("/abs/cat/1.png", "../../up/dog/1.png")):
+            archive.add(photos / "ant" / f"{number}.png", name, filter=lambda m: m)
+    before = sorted(tmp_path.rglob("*"))
+    source = ArchiveSource(path)
+    with pytest.raises(DataError, match="single class|no folders"):
+        _ = source.items
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_bombs_and_torn_archives_are_refused(tmp_path: Path, photos: Path, pack) -> None:
+    bomb = tmp_path / "bomb.tar.gz"
+    with tarfile.open(bomb, "w:gz", compresslevel=1) as archive:
+        import io
+
+        for name in ("cat/1.png", "dog/1.png"):
+            member = tarfile.TarInfo(name)
+            member.size = 2 * 2**20
+            archive.addfile(member, io.BytesIO(bytes(member.size)))
+    from striate.data import archive as module
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_SMALL", 2**20)
+        with pytest.raises(DataError, match="decompression bomb"):
+            _ = open_source(str(bomb)).items
+    for ending in (".zip", ".tar.gz"):
+        whole = pack(photos, ending)
+        whole.write_bytes(whole.read_bytes()[:1500])
+        with pytest.raises(DataError, match="cannot be read"):
+            _ = open_source(str(whole)).items
+
+
+def test_a_tar_that_ends_early_names_the_lost_file(tmp_path: Path, photos: Path) -> None:
+    path = tmp_path / "short.tar"
+    with tarfile.open(path, "w") as archive:
+        for file in sorted(photos.rglob("*.png")):
+            archive.add(file, str(file.relative_to(photos)))
+    source = ArchiveSource(path)
+    items = source.items
+    with open(path, "rb+") as stream:
+        stream.truncate(items[-1].key[0] + 5)
+    last = [content for item, content in source.stream(items) if item == items[-1]][0]
+    assert isinstance(last, OSError)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links")
+def test_links_are_followed_and_loops_are_not(tmp_path: Path, photos: Path) -> None:
+    (photos / "ant" / "loop").symlink_to(photos)
+    (photos / "ant" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    other = tmp_path / "elsewhere"
+    (photos / "cow").rename(other)
+    (photos / "cow").symlink_to(other)
+    source = open_source(str(photos))
+    assert len(source.items) == 32
+    assert any("leads back" in note for note in source.notes)
+    gone = [c for i, c in source.stream(source.items) if i.name == "ant/gone.png"]
+    assert isinstance(gone[0], FileNotFoundError)
+
+
+def test_folders_without_permission_are_all_named(photos: Path, monkeypatch) -> None:
+    scandir = os.scandir
+
+    def guarded(path):
+        if str(path).endswith(("bee", "cow")):
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", guarded)
+    with pytest.raises(DataError, match=r"cannot be read: .*(bee.*cow|cow.*bee)"):
+        open_source(str(photos)).fingerprint()
+
+
+def test_paths_and_names_that_do_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"no file or folder 'minst'.*Did you mean 'mnist'"):
+        open_source("minst")
+    with pytest.raises(DataError, match=r"Known: cifar10, cifar100, digits"):
+        open_source(str(tmp_path / "absent"))
+    (tmp_path / "one.jpg").write_bytes(b"x")
+    with pytest.raises(DataError, match="is no set of images"):
+        open_source(str(tmp_path / "one.jpg"))
+
+
+def test_survey_counts_and_measures(tmp_path: Path, write_tree: WriteTree) -> None:
+    root = write_tree(tmp_path / "mixed", [f"{c}/{n}.png" for c in "abc" for n in range(4)])
+    wide = np.zeros((50, 70), dtype=np.uint8)
+    Image.fromarray(wide).save(root / "a" / "grey.jpg")
+    Image.fromarray(np.repeat(wide[:, :, None], 3, 2)).save(root / "b" / "grey as colour.png")
+    (root / "c" / "notes.txt").write_text("no image")
+    found = survey(open_source(str(root)))
+    assert found.counts_per_class == {"unsplit": (5, 5, 5)}
+    assert (found.num_images, found.num_sampled, found.num_broken) == (15, 15, 1)
+    assert found.heights == (9, 9, 50)
+    assert found.widths == (11, 11, 70)
+    assert found.modes == {"RGB": 13, "L": 1}
+    assert found.grey_share == pytest.approx(2 / 14)
+    assert survey(open_source(str(root))) == found
+    (root / "a" / "grey.jpg").unlink()
+    assert survey(open_source(str(root))).num_images == 14
+
+
+def test_csv_and_json_lists(tmp_path: Path, photos: Path) -> None:
+    rows = [(str(p.relative_to(tmp_path)), p.parent.name) for p in sorted(photos.rglob("*.png"))]
+    comma = tmp_path / "list.csv"
+    comma.write_text("path,label\n" + "".join(f"{p},{c}\n" for p, c in rows))
+    semicolon = tmp_path / "split.csv"
+    semicolon.write_text(
+        "\ufefflabel;split;path\n"
+        + "".join(f"{c};{'test' if n % 3 else 'train'};{p}\n" for n, (p, c) in enumerate(rows))
+    )
+    import json
+
+    as_json = tmp_path / "list.json"
+    as_json.write_text(json.dumps([{"path": p, "label": c} for p, c in rows]))
+    for path in (comma, as_json):
+        source = open_source(str(path))
+        assert [(i.name, source.class_names[i.label], i.split) for i in source.items] == sorted(
+            (p, c, None) for p, c in rows
+        )
+        assert source.read(source.items[3]) == (tmp_path / source.items[3].name).read_bytes()
+    assert {i.split for i in open_source(str(semicolon)).items} == {"train", "test"}
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("file,label\na.png,x\n", "row 1 has no path"),
+        ("path,label,split\na,x,train\nb,y,exam\n", "row 2: the split 'exam'"),
+        ("path,label,split\na,x,train\nb,y,\n", "row 2: the split ''"),
+        ("path,label\na,x\nb,x\n", r"has 1 class\(es\)"),
+        ("path,label\na,Cat\nb,cat\n", "differ only in letter"),
+        ("path,label\na,\nb,y\n", "row 1 has no label"),
+    ],
+)
+def test_lists_with_faults_say_where(tmp_path: Path, text: str, match: str) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text(text)
+    with pytest.raises(DataError, match=match):
+        _ = open_source(str(path)).items
