@@ -7,12 +7,12 @@ functions of progress; weights may be averaged. A step is the loop's business.
 from torch.optim import Optimizer
 
 from striate.optim.average import Average
+from striate.optim.averaged_descent import AveragedDescent
 from striate.optim.descent import (
     adadelta,
     adagrad,
     adam,
     adamw,
-    asgd,
     gradient_descent,
     momentum,
     nadam,
@@ -63,7 +63,7 @@ OPTIMISERS: Registry[Optimizer] = Registry(
         "gradient_descent": gradient_descent,
         "momentum": momentum,
         "sgd": sgd,
-        "asgd": asgd,
+        "asgd": AveragedDescent,
         "adagrad": adagrad,
         "adadelta": adadelta,
         "rmsprop": rmsprop,

@@ -1,7 +1,7 @@
 """The optimisers that torch.optim has, under the field's names and with defaults for images.
 
 Nothing is written again here: each constructor checks the numbers, names the source and
-chooses the fastest kernel that is exact. Weight decay of SGD, momentum, ASGD, AdaGrad,
+chooses the fastest kernel that is exact. Weight decay of SGD, momentum, AdaGrad,
 Adadelta, RMSprop and Adam is added to the gradient (L2); that of AdamW and NAdam is decoupled.
 A group's own "lr" or "weight_decay" stands above the argument of the same name.
 """
@@ -24,7 +24,6 @@ __all__ = [
     "adam",
     "adamw",
     "as_groups",
-    "asgd",
     "check_numbers",
     "gradient_descent",
     "momentum",
@@ -104,44 +103,6 @@ def sgd(
         lr=lr,
         momentum=momentum,
         nesterov=nesterov and momentum > 0,
-        weight_decay=weight_decay,
-    )
-
-
-def asgd(
-    params: Parameters,
-    lr: float = 0.1,
-    *,
-    lambd: float = 1e-4,
-    alpha: float = 0.75,
-    t0: float = 1e6,
-    weight_decay: float = 0.0,
-) -> Optimizer:
-    """Averaged gradient descent: a falling rate, and the mean of the weights after step t0.
-
-    The weights themselves are not the mean; it is in `optimiser.state[parameter]["ax"]`.
-
-    Args:
-        params: tensors or parameter groups.
-        lr: learning rate η; step t uses η / (1 + λ' η t)^α.
-        lambd: λ', the decay term.
-        alpha: power of the falling rate.
-        t0: step at which averaging begins.
-        weight_decay: λ; λθ is added to the gradient.
-
-    Raises:
-        ConfigError: a number out of its range.
-
-    Source: Polyak and Juditsky, 1992; the form of Bottou, "Stochastic Gradient Descent", 2012.
-    """
-    check_numbers(lr, weight_decay)
-    return _build(
-        torch.optim.ASGD,
-        params,
-        lr=lr,
-        lambd=lambd,
-        alpha=alpha,
-        t0=t0,
         weight_decay=weight_decay,
     )
 

@@ -4,7 +4,7 @@ They hold three sequences: z takes the steps, x is the average of z and the answ
 gradients are taken at y = (1 − β) z + β x. While training, the network holds y; to measure or
 ship, it must hold x. The library marks the two with `optimiser.train()` and `.eval()`.
 
-What a loop does, for any optimiser whatever its kind:
+What a loop does, for any optimiser whatever its kind (averaged descent has the pair as well):
 
 - `with evaluation_weights(optimiser): validate(...)`: inside, the network holds the answer;
   afterwards it holds exactly the bits that it held before. For an optimiser without the pair of
