@@ -21,7 +21,7 @@ from striate.evaluation.ledger import (
 from striate.evaluation.measure import ClassMeasures, Measures, measure, truth_rank
 from striate.evaluation.mistake import Mistake, confident_mistakes, mistakes
 from striate.evaluation.picture import data_uri
-from striate.evaluation.report import write
+from striate.evaluation.report import render, write
 from striate.evaluation.text import most_confused, percent, summary_lines
 
 __all__ = [
@@ -49,6 +49,7 @@ __all__ = [
     "receipts_of",
     "record_result",
     "reliability",
+    "render",
     "summary_lines",
     "truth_rank",
     "verify",

@@ -88,6 +88,16 @@ class Measures:
     """Expected calibration error over `reliability`."""
     reliability: tuple[ReliabilityBin, ...]
 
+    def headline(self) -> dict[str, Any]:
+        """The numbers that the ledger keeps of an opening: the error with its interval."""
+        return {
+            "n": self.n,
+            "wrong": self.error.count,
+            "error": self.error.value,
+            "low": self.error.low,
+            "high": self.error.high,
+        }
+
     def to_json(self) -> dict[str, Any]:
         """The measures as JSON values."""
         return {

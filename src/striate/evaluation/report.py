@@ -1,16 +1,222 @@
-"""The report of a run: the same facts for a person and for a program."""
+"""The report of a run: one page for a person, and the same facts as JSON for a program."""
 
-from collections.abc import Mapping
+import json
+import math
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from striate import durable
+from striate.evaluation.chart import Series, line_chart, reliability_chart, thinned
+from striate.evaluation.measure import Measures
+from striate.evaluation.picture import data_uri
+from striate.evaluation.text import most_confused, number, percent
 
-__all__ = ["write"]
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+__all__ = ["render", "write"]
+
+Report = Mapping[str, Any]
+
+READABLE_CLASSES = 30
+"""A matrix of counts with more classes than this is a picture and a list of pairs instead."""
+
+TINY = 96
+"""Images smaller than this are enlarged with their pixels kept square."""
+
+OPTIONAL: dict[str, Any] = {
+    "run": {"choices": [], "versions": {}, "hardware": {}, "status": "finished", "config": {}},
+    "data": {"licence": None, "examples": [], "notes": [], "broken": [], "digest": None},
+    "network": {"text": None},
+    "curves": {"train": [], "validation": [], "lr": [], "unit": "step"},
+    "test": None,
+    "mistakes": [],
+    "confident_mistakes": [],
+}
+"""What a report may leave out, and what stands for it."""
 
 
-def write(folder: Path, report: Mapping[str, Any]) -> Path:
-    """Write report.json into a run folder, whole or not at all; its path comes back."""
-    path = Path(folder) / "report.json"
-    durable.write_json(path, dict(report))
-    return path
+def render(report: Report) -> str:
+    """The report as one HTML page that loads nothing from elsewhere.
+
+    Args:
+        report: JSON values: "title", "run", "data", "network", "curves", "validation"
+            (`Measures.to_json`), "test" (None, or "measures", "opening", "ledger" and
+            "findings"), "mistakes" and "confident_mistakes"; docs/evaluation.md lists them all.
+            Names and texts may hold anything: all of them are escaped.
+    """
+    told = _completed(report)
+    test = told["test"]
+    shown = Measures.from_json(test["measures"] if test else told["validation"])
+    height, width = told["data"]["input_size"]
+    page = _environment().get_template("report.html.j2")
+    return page.render(
+        **told,
+        validated=Measures.from_json(told["validation"]),
+        shown=shown,
+        shown_name="test" if test else "validation",
+        charts=_charts(told["curves"]),
+        reliability=reliability_chart(shown.reliability),
+        matrix=_matrix(shown) if len(shown.class_names) <= READABLE_CLASSES else None,
+        matrix_picture=_matrix_picture(shown),
+        confused=most_confused(shown, limit=12),
+        tiny=max(height, width) < TINY,
+    )
+
+
+def write(folder: Path, report: Report) -> Path:
+    """Write report.html and report.json into a folder; the path of the page comes back.
+
+    Each is written whole or not at all. report.json holds the same facts without the pictures.
+
+    Args:
+        folder: the run's folder.
+        report: as for `render`.
+    """
+    page = Path(folder) / "report.html"
+    durable.write_bytes(page, render(report).encode())
+    durable.write_json(Path(folder) / "report.json", _without_pictures(report))
+    return page
+
+
+def _completed(report: Report) -> dict[str, Any]:
+    told = dict(report)
+    for key, standing in OPTIONAL.items():
+        given = told.get(key)
+        if isinstance(standing, dict):
+            told[key] = {**standing, **(given or {})}
+        else:
+            told[key] = standing if given is None else given
+    return told
+
+
+PICTURES = ("image", "images")
+"""Keys whose values are data URIs."""
+
+
+def _without_pictures(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _without_pictures(item) for key, item in value.items() if key not in PICTURES}
+    if isinstance(value, (list, tuple)):
+        return [_without_pictures(item) for item in value]
+    return value
+
+
+def _environment() -> "Environment":
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("striate.evaluation", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": lambda value: percent(float(value)),
+        "number": lambda value: number(float(value)),
+        "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False),
+        "duration": lambda value: _duration(float(value)),
+        "thousands": lambda value: f"{value:,}",
+        "spell": _spell,
+    }
+    return environment
+
+
+def _charts(curves: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The curves as drawings with their captions; those without points are left out."""
+    unit = str(curves["unit"])
+    validation = _floats(curves["validation"])
+    train, rates = _floats(curves["train"]), _floats(curves["lr"])
+    loss = [
+        Series("training loss", "soft", thinned([(x, y) for x, y in train])),
+        Series("validation loss", "accent", [(x, y) for x, y, *_ in validation], dots=True),
+    ]
+    errors = Series(
+        "validation error",
+        "accent",
+        [(x, 100 * error) for x, _, error, _, _ in validation],
+        band=[(x, 100 * low, 100 * high) for x, _, _, low, high in validation],
+        dots=True,
+    )
+    rate = Series("learning rate", "second", thinned([(x, y) for x, y in rates]))
+    last = max(
+        (float(p[0]) for key in ("train", "validation", "lr") for p in curves[key]), default=1
+    )
+    draw = partial(line_chart, x_label=unit, x_range=(0.0, float(last)))
+    drawings = [
+        ("Loss", loss, draw(loss, y_label="loss")),
+        ("Validation error", [errors], draw([errors], y_label="error, %", zero=True, unit=" %")),
+        ("Learning rate", [rate], draw([rate], y_label="learning rate", zero=True)),
+    ]
+    return [
+        {"title": title, "series": [s for s in series if s.points], "svg": svg}
+        for title, series, svg in drawings
+        if svg
+    ]
+
+
+def _floats(rows: Sequence[Sequence[float]]) -> list[list[float]]:
+    """Rows of numbers without those that hold one that is not finite."""
+    plain = [[float(value) for value in row] for row in rows]
+    return [row for row in plain if all(math.isfinite(value) for value in row)]
+
+
+def _matrix(measures: Measures) -> list[list[dict[str, Any]]]:
+    """The confusion matrix as cells with their share of the row, for shading."""
+    names = measures.class_names
+    rows = []
+    for row, counts in enumerate(measures.confusion):
+        support = sum(counts)
+        cells = []
+        for column, count in enumerate(counts):
+            share = count / support if support else 0.0
+            right = row == column
+            told = f"{names[row]} answered as {names[column]}: {count} of {support}"
+            # Square root: a confusion of 1 % must still be seen.
+            depth = share if right else share**0.5
+            cells.append({"count": count, "depth": round(depth, 3), "right": right, "told": told})
+        rows.append(cells)
+    return rows
+
+
+def _matrix_picture(measures: Measures) -> str | None:
+    """The confusion matrix of many classes, one pixel a cell, as a data URI."""
+    if len(measures.class_names) <= READABLE_CLASSES:
+        return None
+    counts = np.array(measures.confusion, dtype=np.float64)
+    depth = np.sqrt(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
+    # Mid-tones of the page's two colours, whose transparency works on light and on dark.
+    picture = np.empty((*counts.shape, 4), dtype=np.uint8)
+    picture[..., :3] = (217, 95, 66)
+    picture[np.eye(len(counts), dtype=bool), :3] = (58, 145, 175)
+    picture[..., 3] = np.round(255 * depth)
+    return data_uri(picture)
+
+
+def _duration(seconds: float) -> str:
+    """A time span as a person says it.
+
+    Example:
+        >>> _duration(8.24), _duration(312.0), _duration(7390.0)
+        ('8.2 s', '5 min 12 s', '2 h 3 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def _spell(value: Any) -> str:
+    """A JSON value of a table: text as it is, lists and groups on one line."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Sequence):
+        return ", ".join(_spell(item) for item in value)
+    return json.dumps(value, ensure_ascii=False)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from striate.evaluation.interval import Estimate, Proportion
 from striate.evaluation.measure import Measures
 
-__all__ = ["most_confused", "percent", "summary_lines"]
+__all__ = ["most_confused", "number", "percent", "summary_lines"]
 
 
 def percent(value: float) -> str:
@@ -47,8 +47,8 @@ def summary_lines(measures: Measures) -> list[str]:
     bins = len(measures.reliability)
     rows += [
         ("balanced accuracy", _estimate(measures.balanced_accuracy, percent, " %"), ""),
-        ("negative log-likelihood", _estimate(measures.negative_log_likelihood, _number), ""),
-        ("Brier score", _estimate(measures.brier_score, _number), ""),
+        ("negative log-likelihood", _estimate(measures.negative_log_likelihood, number), ""),
+        ("Brier score", _estimate(measures.brier_score, number), ""),
         (
             "calibration error",
             _estimate(measures.calibration_error, percent, " %"),
@@ -71,7 +71,8 @@ def _share(share: Proportion) -> str:
     return f"{percent(share.value)} % [{percent(share.low)}, {percent(share.high)}]"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """A number with four decimals, as losses and scores are compared."""
     return f"{value:.4f}"
 
 

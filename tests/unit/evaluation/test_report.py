@@ -1,0 +1,222 @@
+import json
+import re
+from html.parser import HTMLParser
+
+import jinja2
+import numpy as np
+import pytest
+
+from striate.evaluation import data_uri, measure, mistakes, render, write
+
+VOID = {"meta", "img", "br", "link", "input"}
+EVIL = "<script>alert('x')</script>"
+
+
+class Page(HTMLParser):
+    """Tags with attributes in order, the visible text, and whether every tag is closed."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags, self.text, self.open = [], "", []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if not {"style", "script"} & set(self.open):
+            self.text += data
+
+    def words(self) -> str:
+        return re.sub(r"\s+", " ", self.text.replace("\xa0", " "))
+
+
+def report_of(num_classes: int = 3, *, opened: bool = True, seed: int = 0):
+    chance = np.random.default_rng(seed)
+    names = [EVIL, *(f"class {k}" for k in range(1, num_classes))]
+    target = chance.integers(num_classes, size=90)
+    p = chance.dirichlet(np.full(num_classes, 0.3), size=90)
+    p[np.arange(90), target] += 1
+    p /= p.sum(axis=1, keepdims=True)
+    p[:20] = np.roll(p[:20], 1, axis=1)
+    measures = measure(p, target, names, resamples=20).to_json()
+    uri = data_uri(chance.integers(256, size=(5, 4, 3), dtype=np.uint8))
+    found = [
+        {
+            "image": uri,
+            "name": f"{EVIL}/{item.index}.png",
+            "truth": names[item.truth],
+            "answer": names[item.answer],
+            "confidence": item.confidence,
+            "truth_probability": item.truth_probability,
+        }
+        for item in mistakes(p, target, limit=3)
+    ]
+    test = {
+        "measures": measures,
+        "opening": {"number": 3, "time": "2026-03-01T10:00:00+00:00"},
+        "ledger": [
+            {"number": 1, "time": "t1", "run": "f00d", "version": "0.1", "result": None},
+            {"number": 3, "time": "t3", "run": "beef", "version": "0.1", "result": {"error": 0.25}},
+        ],
+        "findings": [],
+    }
+    return {
+        "title": f"Title {EVIL}",
+        "run": {
+            "hash": "beef",
+            "folder": "runs/beef",
+            "created": "2026-03-01",
+            "seconds": 312.0,
+            "config": {"data": {"source": EVIL}},
+            "choices": [{"what": "network", "value": "resnet", "why": EVIL}],
+            "versions": {"torch": "2"},
+            "hardware": {"cores": 2},
+            "status": "finished",
+        },
+        "data": {
+            "title": EVIL,
+            "source": "photos/",
+            "class_names": names,
+            "counts": {
+                "train": [1200] * num_classes,
+                "validation": [3] * num_classes,
+                "test": 90,
+            },
+            "input_size": [5, 4],
+            "channels": 3,
+            "examples": [{"class": names[0], "images": [uri, uri]}],
+            "notes": [EVIL],
+            "broken": [{"name": EVIL, "reason": "is not an image"}],
+        },
+        "network": {"name": "resnet", "parameters": 272474, "text": EVIL},
+        "curves": {
+            "train": [[0, 2.3], [50, 0.4]],
+            "validation": [[25, 1.2, 0.4, 0.3, 0.5], [50, 0.6, 0.2, 0.1, 0.3]],
+            "lr": [[0, 0.1], [50, 0.0]],
+            "unit": "step",
+        },
+        "validation": measures,
+        "test": test if opened else None,
+        "mistakes": found,
+        "confident_mistakes": found,
+    }
+
+
+def test_the_page_is_whole_and_says_the_headline_in_words():
+    page = Page(render(report_of()))
+    assert page.open == []
+    words = page.words()
+    error = report_of()["test"]["measures"]["error"]
+    assert f"The test error is {100 * error['value']:.1f} %, with a 95 % interval from" in words
+    assert f"{error['count']} of 90 test images were answered wrongly" in words
+    assert "opening 3 of this test split" in words
+    assert "5 min 12 s" in words
+    assert "272,474 parameters" in words
+    assert "25.0 %" in words
+
+
+def test_nothing_is_loaded_from_elsewhere():
+    html = render(report_of())
+    for tag, attributes in Page(html).tags:
+        assert tag not in ("link", "iframe", "object", "embed", "base")
+        for key in ("src", "href", "srcset", "action", "data", "poster", "xlink:href"):
+            assert (attributes.get(key) or "data:").startswith("data:")
+    assert not re.search(r"@import|url\(|https?:|fetch\(|import\(", html)
+
+
+def test_every_name_is_escaped():
+    html = render(report_of())
+    assert EVIL not in html
+    page = Page(html)
+    assert [tag for tag, _ in page.tags].count("script") == 1
+    assert page.text.count(EVIL) >= 12
+
+
+def test_a_sealed_test_split_is_said_to_be_sealed():
+    page = Page(render(report_of(opened=False)))
+    assert "The validation error is" in page.words()
+    assert "The test split is sealed still" in page.words()
+    assert "Openings of the test split" not in page.words()
+
+
+def test_an_altered_ledger_is_said_at_the_top():
+    report = report_of()
+    assert "was altered" not in render(report)
+    report["test"]["findings"] = [f"Line 2 was edited {EVIL}."]
+    words = Page(render(report)).words()
+    assert words.index("ledger of test openings was altered") < words.index("What it learned")
+    assert "Line 2 was edited" in words
+
+
+def test_an_unfinished_training_is_said():
+    report = report_of()
+    report["run"]["status"] = "stopped at step 40 of 50"
+    assert "did not run to its end: stopped at step 40 of 50" in Page(render(report)).words()
+
+
+def test_a_matrix_of_few_classes_is_a_table_and_of_many_a_picture_with_pairs():
+    few, many = render(report_of(30)), render(report_of(31))
+    assert "Rows: the truth" in few
+    assert "One dot a pair of classes" not in few
+    assert "Rows: the truth" not in many
+    assert "Confusion matrix of 31 classes" in many
+
+
+def test_undefined_measures_show_as_a_dash():
+    report = report_of()
+    names = report["data"]["class_names"]
+    p = np.array([[0.8, 0.1, 0.1], [0.7, 0.2, 0.1]])
+    report["validation"] = measure(p, np.array([0, 0]), names, resamples=0).to_json()
+    report["test"] = None
+    assert Page(render(report)).text.count("–") == 6
+
+
+def test_optional_parts_may_be_left_out():
+    report = report_of(opened=False)
+    for key in ("curves", "test", "mistakes", "confident_mistakes"):
+        del report[key]
+    for key in ("examples", "notes", "broken"):
+        del report["data"][key]
+    for key in ("choices", "versions", "hardware", "status", "config"):
+        del report["run"][key]
+    del report["network"]["text"]
+    words = Page(render(report)).words()
+    assert "How it went" not in words
+    assert "worst mistakes" not in words
+
+
+def test_a_part_that_must_be_there_is_missed_at_once():
+    report = report_of()
+    del report["network"]["name"]
+    with pytest.raises(jinja2.UndefinedError, match="name"):
+        render(report)
+
+
+def test_tiny_images_keep_square_pixels_and_large_ones_do_not():
+    report = report_of()
+    assert '<body class="tiny">' in render(report)
+    report["data"]["input_size"] = [64, 160]
+    assert "<body>" in render(report)
+
+
+def test_files_are_written_whole_and_json_leaves_only_the_pictures_out(tmp_path):
+    report = report_of()
+    page = write(tmp_path, report)
+    assert page == tmp_path / "report.html"
+    assert page.read_text() == render(report)
+    told = json.loads((tmp_path / "report.json").read_text())
+    assert told["test"] == report["test"]
+    assert told["data"]["examples"] == [{"class": EVIL}]
+    assert "image" not in told["mistakes"][0]
+    assert "base64" not in (tmp_path / "report.json").read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json"]
+
+
+def test_the_same_report_gives_the_same_page():
+    assert render(report_of()) == render(report_of())
