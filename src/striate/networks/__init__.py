@@ -13,19 +13,23 @@ from striate.networks.alexnet import AlexNet
 from striate.networks.alexnet_owt import AlexNetOWT
 from striate.networks.densenet import DenseNet
 from striate.networks.googlenet import GoogLeNet
+from striate.networks.head import freeze_features, replace_head, unfreeze_features
 from striate.networks.lenet5 import LeNet5
 from striate.networks.linear import Linear
 from striate.networks.perceptron import Perceptron
+from striate.networks.pretrained import load_pretrained
 from striate.networks.resnet import ResNet
 from striate.networks.segnet import SegNet
 from striate.networks.simplenet import SimpleNet
 from striate.networks.squeezenet import SqueezeNet
 from striate.networks.unet import UNet
 from striate.networks.vgg import VGG
+from striate.networks.weight import PRETRAINED, Preparation, Weights
 from striate.registry import Registry
 
 __all__ = [
     "NETWORKS",
+    "PRETRAINED",
     "VGG",
     "Airbench",
     "AlexNet",
@@ -35,11 +39,17 @@ __all__ = [
     "LeNet5",
     "Linear",
     "Perceptron",
+    "Preparation",
     "ResNet",
     "SegNet",
     "SimpleNet",
     "SqueezeNet",
     "UNet",
+    "Weights",
+    "freeze_features",
+    "load_pretrained",
+    "replace_head",
+    "unfreeze_features",
 ]
 
 NETWORKS: Registry[nn.Module] = Registry(

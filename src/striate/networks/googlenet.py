@@ -25,7 +25,7 @@ response normalisation around conv2 and conv3, 5×5 kernels; 6,998,552 parameter
 multiply-adds. The paper's table 1 counts weights without biases in units of 1024 and adds up
 to 6,798 K and 1,502 M. It agrees with its own layers at conv2 to 3b and the head; it has 2.7 K
 for conv1 (7·7·3·64 are 9.2 K), 463 K for 4c (497 K), 1,072 K for 5a (1,018 K), and smaller
-slips elsewhere; the layers add up to 6,827 K.
+slips elsewhere; the layers add up to 6,826 K.
 
 While training, the answer is `(scores, auxiliary0, auxiliary1)`; the auxiliary losses weigh
 0.3. Departures: auxiliary heads average onto a 4 × 4 grid, equal to the paper's 5×5 /3 on

@@ -1,0 +1,200 @@
+"""The table of published weights: network, place, preparation of images, published error."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from PIL import Image
+from torch import Tensor
+
+from striate.registry import Pick
+
+__all__ = ["PRETRAINED", "Preparation", "Weights"]
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How an image becomes the network's input: RGB in 0..1, resized, cropped, normalised."""
+
+    input_size: tuple[int, int]
+    """Height and width of the centre crop, pixels."""
+    mean: tuple[float, float, float]
+    """Subtracted from red, green, blue."""
+    deviation: tuple[float, float, float]
+    """Divides what is left."""
+    resize: int | None = None
+    """Length of the shorter side before the crop, pixels; None leaves the image as it is."""
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+
+    def __call__(self, image: Image.Image) -> Float[Tensor, "3 H W"]:
+        """One prepared image.
+
+        Example:
+            >>> PRETRAINED["resnet18"].preparation(Image.new("RGB", (640, 480))).shape
+            torch.Size([3, 224, 224])
+        """
+        image = image.convert("RGB")
+        if self.resize is not None:
+            factor = self.resize / min(image.size)
+            size = (round(image.width * factor), round(image.height * factor))
+            image = image.resize(size, Image.Resampling[self.interpolation.upper()])
+        height, width = self.input_size
+        left, top = (image.width - width) // 2, (image.height - height) // 2
+        image = image.crop((left, top, left + width, top + height))
+        x = torch.from_numpy(np.array(image)).permute(2, 0, 1) / 255  # H×W×3 -> 3×H×W
+        mean, deviation = torch.tensor(self.mean), torch.tensor(self.deviation)
+        return (x - mean[:, None, None]) / deviation[:, None, None]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """One published file of weights."""
+
+    network: Pick
+    """The network that the weights belong to, without its number of classes."""
+    layout: str
+    """How its tensors are named: a name in `keymap.LAYOUTS`."""
+    file: str
+    """Its published file name."""
+    sha256: str
+    """The digest's first digits, as far as they are published."""
+    preparation: Preparation
+    num_classes: int
+    classes: str
+    """What the classes are, in order."""
+    licence: str
+    top1_error: float
+    """Published error in percent, single crop."""
+    top5_error: float | None
+    measured_on: str
+    """What the published error was measured on."""
+    url: str | None
+    """The official place; None when the file is published in another form only."""
+    unused: tuple[str, ...] = ()
+    """Prefixes of tensors that were never trained and may be left out."""
+
+
+_IMAGENET_MEAN, _IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_TORCHVISION = Preparation((224, 224), _IMAGENET_MEAN, _IMAGENET_DEVIATION, resize=256)
+_SYNSETS = "the 1,000 classes of ILSVRC-2012, in the order of their synset ids"
+_CIFAR10 = "airplane, automobile, bird, cat, deer, dog, frog, horse, ship, truck"
+_VALIDATION = "ImageNet ILSVRC-2012 validation, 50,000 images"
+
+
+def _torchvision(
+    pick: Pick, layout: str, file: str, top1: float, top5: float, **other: Any
+) -> Weights:
+    """An entry of torchvision's model zoo; accuracies in percent as its documentation has them."""
+    return Weights(
+        network=pick,
+        layout=f"torchvision/{layout}",
+        file=file,
+        sha256=file.removesuffix(".pth").rpartition("-")[2],
+        preparation=other.pop("preparation", _TORCHVISION),
+        num_classes=1000,
+        classes=_SYNSETS,
+        licence="BSD-3-Clause (torchvision); trained on ImageNet, whose terms are for research",
+        top1_error=round(100 - top1, 3),
+        top5_error=round(100 - top5, 3),
+        measured_on=_VALIDATION,
+        url=f"https://download.pytorch.org/models/{file}",
+        **other,
+    )
+
+
+def _cifar_resnet(depth: int, digest: str, error: float) -> Weights:
+    file = f"resnet{depth}-{digest}.th"
+    return Weights(
+        network=Pick("resnet", depth=depth),
+        layout="cifar/resnet",
+        file=file,
+        sha256=digest,
+        preparation=Preparation((32, 32), _IMAGENET_MEAN, _IMAGENET_DEVIATION),
+        num_classes=10,
+        classes=_CIFAR10,
+        licence="BSD-2-Clause (Yerlan Idelbayev)",
+        top1_error=error,
+        top5_error=None,
+        measured_on="CIFAR-10 test, 10,000 images without loss",
+        url=f"https://github.com/akamaster/pytorch_resnet_cifar10/raw/master/pretrained_models/{file}",
+    )
+
+
+def _vgg(depth: int, digest: str, top1: float, top5: float, *, bn: bool) -> Weights:
+    file = f"vgg{depth}{'_bn' if bn else ''}-{digest}.pth"
+    return _torchvision(Pick("vgg", depth=depth, batch_norm=bn), "vgg", file, top1, top5)
+
+
+def _resnet(depth: int, digest: str, top1: float, top5: float) -> Weights:
+    file = f"resnet{depth}-{digest}.pth"
+    return _torchvision(Pick("resnet", depth=depth), "resnet", file, top1, top5)
+
+
+def _densenet(depth: int, digest: str, top1: float, top5: float) -> Weights:
+    file = f"densenet{depth}-{digest}.pth"
+    return _torchvision(Pick("densenet", depth=depth), "densenet", file, top1, top5)
+
+
+PRETRAINED: dict[str, Weights] = {
+    "alexnet_owt": _torchvision(
+        Pick("alexnet_owt"), "alexnet", "alexnet-owt-7be5be79.pth", 56.522, 79.066
+    ),
+    "googlenet": _torchvision(
+        Pick("googlenet", auxiliary=False),
+        "googlenet",
+        "googlenet-1378be20.pth",
+        69.778,
+        89.530,
+        # ported from TensorFlow, which scales to -1..1
+        preparation=Preparation((224, 224), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), resize=256),
+        unused=("aux1.", "aux2."),
+    ),
+    "vgg11": _vgg(11, "8a719046", 69.020, 88.628, bn=False),
+    "vgg13": _vgg(13, "19584684", 69.928, 89.246, bn=False),
+    "vgg16": _vgg(16, "397923af", 71.592, 90.382, bn=False),
+    "vgg19": _vgg(19, "dcbb9e9d", 72.376, 90.876, bn=False),
+    "vgg11_bn": _vgg(11, "6002323d", 70.370, 89.810, bn=True),
+    "vgg13_bn": _vgg(13, "abd245e5", 71.586, 90.374, bn=True),
+    "vgg16_bn": _vgg(16, "6c64b313", 73.360, 91.516, bn=True),
+    "vgg19_bn": _vgg(19, "c79401a0", 74.218, 91.842, bn=True),
+    "resnet18": _resnet(18, "f37072fd", 69.758, 89.078),
+    "resnet34": _resnet(34, "b627a593", 73.314, 91.420),
+    "resnet50": _resnet(50, "0676ba61", 76.130, 92.862),
+    "resnet101": _resnet(101, "63fe2227", 77.374, 93.546),
+    "resnet152": _resnet(152, "394f9c45", 78.312, 94.046),
+    "resnet20": _cifar_resnet(20, "12fca82f", 8.27),
+    "resnet32": _cifar_resnet(32, "d509ac18", 7.37),
+    "resnet44": _cifar_resnet(44, "014dd654", 6.90),
+    "resnet56": _cifar_resnet(56, "4bfd9763", 6.61),
+    "resnet110": _cifar_resnet(110, "1d1ed7c2", 6.32),
+    "densenet121": _densenet(121, "a639ec97", 74.434, 91.972),
+    "densenet169": _densenet(169, "b2777c0a", 75.600, 92.806),
+    "densenet201": _densenet(201, "c1103571", 76.896, 93.370),
+    "squeezenet": _torchvision(
+        Pick("squeezenet"), "squeezenet", "squeezenet1_0-b66bff10.pth", 58.092, 80.420
+    ),
+    "squeezenet_caffe": Weights(
+        network=Pick("squeezenet"),
+        layout="caffe/squeezenet",
+        file="squeezenet1_0-imagenet-caffe.safetensors",
+        sha256="5b10bd5269dcf8708e29b6ac64fc921ef22a828f3b2f2ac739dcdd633708a606",
+        # BGR 0..255 minus (104, 117, 123), said in RGB 0..1; the first layer is turned to RGB
+        preparation=Preparation(
+            (227, 227),
+            (123 / 255, 117 / 255, 104 / 255),
+            (1 / 255, 1 / 255, 1 / 255),
+            resize=227,
+            interpolation="bicubic",
+        ),
+        num_classes=1000,
+        classes=_SYNSETS,
+        licence="BSD (DeepScale); trained on ImageNet, whose terms are for research",
+        top1_error=42.5,
+        top5_error=19.7,
+        measured_on=_VALIDATION,
+        url=None,  # published as the codes of Deep Compression, not as plain tensors
+    ),
+}
+"""Name -> published weights."""
