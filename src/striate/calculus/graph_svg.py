@@ -13,7 +13,18 @@ from striate.calculus.graph_label import number_text
 from striate.calculus.graph_layout import Layout, Size, lay_out
 from striate.calculus.graph_text import PATTERNS, tensor_text
 
-__all__ = ["Direction", "graph_svg"]
+__all__ = [
+    "MARGIN",
+    "NUMBER",
+    "STYLE",
+    "Direction",
+    "arrow",
+    "box",
+    "curve",
+    "graph_svg",
+    "short",
+    "text_at",
+]
 
 Direction = Literal["right", "down"]
 
@@ -91,7 +102,7 @@ def graph_svg(
     shift = (width - 2 * MARGIN - wide) / 2 if wide < width - 2 * MARGIN else 0.0
     height = high + 2 * MARGIN + 24 + 20 * len(legend)
     body = [
-        f'<g transform="translate({_n(MARGIN + shift)} {_n(MARGIN)})">',
+        f'<g transform="translate({short(MARGIN + shift)} {short(MARGIN)})">',
         *_edges(graph, layout, chosen),
         *_nodes(graph, layout, chosen),
         "</g>",
@@ -100,10 +111,11 @@ def graph_svg(
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" class="sg" role="img" '
-            f'viewBox="0 0 {_n(width)} {_n(height)}" width="{_n(width)}" height="{_n(height)}">',
+            f'viewBox="0 0 {short(width)} {short(height)}" width="{short(width)}" '
+            f'height="{short(height)}">',
             f"<title>{escape(title)}</title>",
             f"<style>{STYLE}</style>",
-            f'<rect class="ground" width="{_n(width)}" height="{_n(height)}"/>',
+            f'<rect class="ground" width="{short(width)}" height="{short(height)}"/>',
             *body,
             "</svg>",
             "",
@@ -114,16 +126,16 @@ def graph_svg(
 def _edges(graph: Graph, layout: Layout, direction: Direction) -> list[str]:
     drawn, numbers = [], []
     for edge, path, spot in zip(graph.edges, layout.paths, layout.labels, strict=True):
-        drawn.append(f'<path class="edge" d="{_curve(path, direction)}"/>')
-        drawn.append(_arrow(path[-1], direction))
+        drawn.append(f'<path class="edge" d="{curve(path, direction)}"/>')
+        drawn.append(arrow(path[-1], direction))
         x, y = _turn(spot, direction)
         value, gradient = escape(tensor_text(edge.value)), escape(tensor_text(edge.gradient))
         if direction == "right":
-            numbers.append(_text("number value", x, y - 7, value))
-            numbers.append(_text("number gradient", x, y + 16, gradient))
+            numbers.append(text_at("number value", x, y - 7, value))
+            numbers.append(text_at("number gradient", x, y + 16, gradient))
         else:
-            numbers.append(_text("number value left", x - 9, y + 4, value))
-            numbers.append(_text("number gradient right", x + 9, y + 4, gradient))
+            numbers.append(text_at("number value left", x - 9, y + 4, value))
+            numbers.append(text_at("number gradient right", x + 9, y + 4, gradient))
     return drawn + numbers
 
 
@@ -131,22 +143,22 @@ def _nodes(graph: Graph, layout: Layout, direction: Direction) -> list[str]:
     drawn = []
     for node, spot in zip(graph.nodes, layout.nodes, strict=True):
         x, y = _turn(spot, direction)
-        width, height = _box(node)
+        width, height = box(node)
         kind = node.pattern or node.kind
         corner = 9.0 if node.kind in ("module", "parameter", "constant") else height / 2
         drawn.append(
-            f'<rect class="node {kind}" x="{_n(x - width / 2)}" y="{_n(y - height / 2)}" '
-            f'width="{_n(width)}" height="{_n(height)}" rx="{_n(corner)}"/>'
+            f'<rect class="node {kind}" x="{short(x - width / 2)}" y="{short(y - height / 2)}" '
+            f'width="{short(width)}" height="{short(height)}" rx="{short(corner)}"/>'
         )
         more = _more(node)
         on_output = " on-output" if node.kind == "output" else ""
-        drawn.append(_text(f"name{on_output}", x, y - (8 if more else 0), escape(node.label)))
+        drawn.append(text_at(f"name{on_output}", x, y - (8 if more else 0), escape(node.label)))
         if more:
-            drawn.append(_text("more", x, y + 10, escape(more)))
+            drawn.append(text_at("more", x, y + 10, escape(more)))
     return drawn
 
 
-def _box(node: Node) -> tuple[float, float]:
+def box(node: Node) -> tuple[float, float]:
     """Width and height of a node's box."""
     more = _more(node)
     width = max(NAME * len(node.label) + 22, 6.2 * len(more) + 22 if more else 0.0, 38.0)
@@ -162,7 +174,7 @@ def _more(node: Node) -> str:
 
 
 def _node_size(node: Node, direction: Direction) -> Size:
-    width, height = _box(node)
+    width, height = box(node)
     return Size(width, height) if direction == "right" else Size(height, width)
 
 
@@ -177,7 +189,7 @@ def _turn(point: tuple[float, float], direction: Direction) -> tuple[float, floa
     return point if direction == "right" else (point[1], point[0])
 
 
-def _curve(path: tuple[tuple[float, float], ...], direction: Direction) -> str:
+def curve(path: tuple[tuple[float, float], ...], direction: Direction) -> str:
     parts = ["M" + _pair(path[0], direction)]
     for (a, b), (c, d) in itertools.pairwise(path):
         if b == d:
@@ -189,7 +201,7 @@ def _curve(path: tuple[tuple[float, float], ...], direction: Direction) -> str:
     return "".join(parts)
 
 
-def _arrow(tip: tuple[float, float], direction: Direction) -> str:
+def arrow(tip: tuple[float, float], direction: Direction) -> str:
     along, across = tip
     corners = [(along, across), (along - 8, across - 4), (along - 8, across + 4)]
     points = " ".join(_pair(corner, direction) for corner in corners)
@@ -215,24 +227,24 @@ def _legend(lines: list[tuple[str, str]], top: float) -> list[str]:
     for number, (kind, text) in enumerate(lines):
         y = top + 20 * number
         if kind in ("value", "gradient"):
-            drawn.append(_text(f"number {kind}", MARGIN + 8, y + 4, "1.2"))
+            drawn.append(text_at(f"number {kind}", MARGIN + 8, y + 4, "1.2"))
         elif kind:
             drawn.append(
-                f'<rect class="node {kind}" x="{_n(MARGIN)}" y="{_n(y - 6)}" width="16" '
+                f'<rect class="node {kind}" x="{short(MARGIN)}" y="{short(y - 6)}" width="16" '
                 'height="12" rx="6"/>'
             )
-        drawn.append(_text("legend", MARGIN + 28, y + 4, escape(text)))
+        drawn.append(text_at("legend", MARGIN + 28, y + 4, escape(text)))
     return drawn
 
 
-def _text(kind: str, x: float, y: float, text: str) -> str:
-    return f'<text class="{kind}" x="{_n(x)}" y="{_n(y)}">{text}</text>'
+def text_at(kind: str, x: float, y: float, text: str) -> str:
+    return f'<text class="{kind}" x="{short(x)}" y="{short(y)}">{text}</text>'
 
 
 def _pair(point: tuple[float, float], direction: Direction) -> str:
     x, y = _turn(point, direction)
-    return f"{_n(x)} {_n(y)}"
+    return f"{short(x)} {short(y)}"
 
 
-def _n(value: float) -> str:
+def short(value: float) -> str:
     return f"{value:.1f}".rstrip("0").rstrip(".")

@@ -1,0 +1,166 @@
+"""Jacobians of vec f by vec x, written out, and backward layers: the pair f and f^BP.
+
+A layer y = f(x) has a backward layer f^BP(p; x) = Jᵀp, which makes the gradient by x out of a
+gradient p by y. Backpropagation never forms J; for small f it may be looked at.
+"""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from striate.calculus.graph_label import number_text
+from striate.calculus.graph_svg import short
+from striate.errors import ConfigError
+
+__all__ = ["BackwardLayer", "backward_layer", "jacobian", "jacobian_svg"]
+
+Layer = Callable[[Tensor], Tensor]
+BackwardLayer = Callable[[Tensor, Tensor], Tensor]
+"""f^BP: takes p (the shape of f(x)) and x, gives Jᵀp (the shape of x)."""
+
+LARGEST = 4_000_000
+"""Elements of a Jacobian in memory: 32 MB in float64."""
+
+
+def jacobian(function: Layer, x: Float[Tensor, "..."]) -> Float[Tensor, "M N"]:
+    """The matrix ∂ vec f / ∂ vec x; vec is row-major, so element (i, j) is ∂f_i / ∂x_j.
+
+    Each row is one backward pass.
+
+    Args:
+        function: takes x, gives one tensor; a module in evaluation mode, say.
+        x: where, any shape with N elements.
+
+    Raises:
+        ConfigError: a Jacobian of more than 4 million elements.
+
+    Example:
+        >>> jacobian(lambda x: x**2, torch.tensor([1.0, 3.0]))
+        tensor([[2., 0.],
+                [0., 6.]])
+    """
+    place = x.detach().clone().requires_grad_()
+    with torch.enable_grad():
+        result = function(place.clone())
+    size = result.numel() * place.numel()
+    if size > LARGEST:
+        raise ConfigError(
+            f"The Jacobian has {result.numel()} × {place.numel()} elements; at most {LARGEST:,} "
+            "are written out. Take a smaller input, or backward_layer, which never forms it."
+        )
+    matrix = torch.zeros(result.numel(), place.numel(), dtype=x.dtype, device=x.device)
+    if not result.requires_grad:
+        return matrix
+    flat = result.reshape(-1)
+    for row in range(flat.numel()):
+        (gradient,) = torch.autograd.grad(flat[row], place, retain_graph=True, allow_unused=True)
+        if gradient is not None:
+            matrix[row] = gradient.reshape(-1)
+    return matrix
+
+
+def backward_layer(function: Layer) -> BackwardLayer:
+    """The backward layer f^BP of a layer f: p, x ↦ Jᵀp.
+
+    Example:
+        >>> square_bp = backward_layer(lambda x: x**2)
+        >>> square_bp(torch.tensor([1.0, 10.0]), torch.tensor([1.0, 3.0]))
+        tensor([ 2., 60.])
+    """
+
+    def f_bp(p: Tensor, x: Tensor) -> Tensor:
+        place = x.detach().clone().requires_grad_()
+        with torch.enable_grad():
+            result = function(place.clone())
+        if p.shape != result.shape:
+            raise ConfigError(
+                f"p has shape {tuple(p.shape)}; it must have that of f(x), {tuple(result.shape)}."
+            )
+        if not result.requires_grad:
+            return torch.zeros_like(x)
+        (gradient,) = torch.autograd.grad(result, place, p, allow_unused=True)
+        return torch.zeros_like(x) if gradient is None else gradient
+
+    return f_bp
+
+
+def jacobian_svg(matrix: Float[Tensor, "M N"], *, title: str = "Jacobian") -> str:
+    """A matrix as the text of an SVG file: a field for each element, its number in it.
+
+    Blue is negative, orange positive, and what is exactly zero stays blank: the pattern of
+    zeros is what tells layers apart. Numbers are written up to 24 columns.
+
+    Args:
+        matrix: up to 200 × 200.
+        title: stands above the matrix.
+
+    Raises:
+        ConfigError: a larger matrix.
+
+    Example:
+        >>> jacobian_svg(torch.tensor([[2.0, 0.0], [0.0, 6.0]])).count("<rect")
+        3
+    """
+    rows, columns = matrix.shape
+    if max(rows, columns) > 200:
+        raise ConfigError(f"The matrix is {rows} × {columns}; at most 200 × 200 can be drawn.")
+    numbered = columns <= 24 and rows <= 60
+    wide, high = (58.0, 30.0) if numbered else (max(4.0, 640.0 / columns),) * 2
+    left, top = 52.0, 64.0
+    largest = float(matrix.abs().max()) or 1.0
+    fields = []
+    for i, row in enumerate(matrix.tolist()):
+        for j, value in enumerate(row):
+            if value == 0:
+                continue
+            x, y, share = left + j * wide, top + i * high, abs(value) / largest
+            sign = "plus" if value > 0 else "minus"
+            fields.append(
+                f'<rect class="{sign}" x="{short(x)}" y="{short(y)}" width="{short(wide)}" '
+                f'height="{short(high)}" fill-opacity="{0.12 + 0.78 * share:.2f}"/>'
+            )
+            if numbered:
+                middle = f'x="{short(x + wide / 2)}" y="{short(y + high / 2 + 4)}"'
+                strong = " strong" if share > 0.6 else ""
+                fields.append(f'<text class="n{strong}" {middle}>{number_text(value)}</text>')
+    width, height = left + columns * wide + 28, top + rows * high + 40
+    frame = f"M{short(left + 8)} {short(top)}h-8v{short(rows * high)}h8"
+    right = left + columns * wide
+    frame += f"M{short(right - 8)} {short(top)}h8v{short(rows * high)}h-8"
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="sj" role="img" width="{short(width)}" '
+            f'height="{short(height)}" viewBox="0 0 {short(width)} {short(height)}">',
+            f"<title>{_escape(title)}</title><style>{_STYLE}</style>",
+            f'<rect class="ground" width="{short(width)}" height="{short(height)}"/>',
+            f'<text class="title" x="{short(left)}" y="26">{_escape(title)}</text>',
+            f'<text class="axis" x="{short(left)}" y="50">vec x: {columns} →</text>',
+            f'<text class="axis" transform="translate(34 {short(top)}) rotate(90)">'
+            f"vec f: {rows} →</text>",
+            *fields,
+            f'<path class="frame" d="{frame}"/>',
+            f'<text class="axis" x="{short(left)}" y="{short(height - 14)}">blank: exactly zero'
+            "</text>",
+            "</svg>",
+            "",
+        ]
+    )
+
+
+def _escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;")
+
+
+_STYLE = """
+.sj{--ground:#fdfdfc;--ink:#1c2530;--faint:#6b7683;--plus:#d9731a;--minus:#2f6fb5;--strong:#fff}
+@media (prefers-color-scheme:dark){.sj{--ground:#12161c;--ink:#e8ebef;--faint:#98a3b0;
+--plus:#f0a05a;--minus:#6aa5e6;--strong:#10141a}}
+.sj text{font:12px ui-monospace,Menlo,Consolas,"DejaVu Sans Mono",monospace;fill:var(--ink)}
+.sj .n{text-anchor:middle}.sj .n.strong{fill:var(--strong)}
+.sj .title{font:600 15px system-ui,"Segoe UI","DejaVu Sans",sans-serif}
+.sj .axis{fill:var(--faint)}.sj .ground{fill:var(--ground)}
+.sj .plus{fill:var(--plus)}.sj .minus{fill:var(--minus)}
+.sj .frame{fill:none;stroke:var(--ink);stroke-width:1.5}
+"""
