@@ -1,5 +1,6 @@
 """Every way of storing a picture gives the picture that a person sees."""
 
+import contextlib
 import io
 from collections.abc import Callable
 
@@ -138,9 +139,13 @@ def test_fit_crops_squashes_or_pads() -> None:
     crop = decode_image(wide, ImageSpec((12, 12), 1, "crop"))
     assert (crop == 200).all()
     squash = decode_image(wide, ImageSpec((12, 12), 1, "squash"))[:, :, 0]
-    assert squash[:, 0].max() == 0 and (squash[:, 5:7] == 200).all() and squash[:, -1].max() == 0
+    assert squash[:, 0].max() == 0
+    assert (squash[:, 5:7] == 200).all()
+    assert squash[:, -1].max() == 0
     pad = decode_image(wide + 5, ImageSpec((12, 12), 1, "pad"))[:, :, 0]
-    assert (pad[:4] == 0).all() and (pad[8:] == 0).all() and pad[5, 0] == 5
+    assert (pad[:4] == 0).all()
+    assert (pad[8:] == 0).all()
+    assert pad[5, 0] == 5
 
 
 def test_downscaling_is_antialiased() -> None:
@@ -210,10 +215,8 @@ def test_damaged_bytes_never_escape_as_other_errors(picture: Picture, encoded: E
             damaged = bytearray(whole)
             for place in draw.integers(0, len(whole), 6):
                 damaged[place] = draw.integers(0, 256)
-            try:
+            with contextlib.suppress(BrokenImage):
                 assert decode_image(bytes(damaged), SPEC).shape == (9, 11, 3)
-            except BrokenImage as error:
-                assert str(error)
 
 
 @pytest.mark.parametrize(

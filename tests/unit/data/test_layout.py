@@ -30,8 +30,16 @@ def under(*splits: str) -> list[str]:
 
 def test_class_folders_with_nesting_spaces_unicode_and_litter() -> None:
     found = listing_of(
-        ["class 2/a b.jpg", "class 10/deep/er/ü.jpg", "猫/x.png", "class 2/.hidden", ".git/config"]
-        + ["__MACOSX/class 2/._a b.jpg", "class 2/Thumbs.db", "README.txt"]
+        [
+            "class 2/a b.jpg",
+            "class 10/deep/er/ü.jpg",
+            "猫/x.png",
+            "class 2/.hidden",
+            ".git/config",
+            "__MACOSX/class 2/._a b.jpg",
+            "class 2/Thumbs.db",
+            "README.txt",
+        ]
     )
     assert found.class_names == ("class 2", "class 10", "猫")
     assert [(i.name, i.label, i.split) for i in found.items] == [
@@ -74,8 +82,12 @@ def test_case_and_composition_between_splits_are_one_class() -> None:
 
 def test_imagenet_layout() -> None:
     found = listing_of(
-        ["train/n01440764/n01440764_1.JPEG", "train/n01443537/n01443537_2.JPEG"]
-        + ["val/n01440764/ILSVRC2012_val_00000293.JPEG", "val/n01443537/v.JPEG"]
+        [
+            "train/n01440764/n01440764_1.JPEG",
+            "train/n01443537/n01443537_2.JPEG",
+            "val/n01440764/ILSVRC2012_val_00000293.JPEG",
+            "val/n01443537/v.JPEG",
+        ]
     )
     assert found.class_names == ("n01440764", "n01443537")
     assert {i.split for i in found.items} == {"train", "validation"}
@@ -124,7 +136,7 @@ def test_archives_hold_what_the_folder_holds(photos: Path, pack, ending: str) ->
     folder, archive = open_source(str(photos)), open_source(str(pack(photos, ending)))
     assert archive.class_names == folder.class_names
     assert [i[:3] for i in archive.items] == [i[:3] for i in folder.items]
-    contents = dict((i.name, c) for i, c in archive.stream(archive.items))
+    contents = {i.name: c for i, c in archive.stream(archive.items)}
     for item, other in zip(folder.items, archive.items, strict=True):
         assert contents[item.name] == folder.read(item)
         if other.label == 2:
@@ -156,7 +168,7 @@ def test_names_that_point_outside_touch_nothing(tmp_path: Path, photos: Path) ->
             archive.add(photos / "ant" / f"{number}.png", name, filter=lambda m: m)
     before = sorted(tmp_path.rglob("*"))
     source = ArchiveSource(path)
-    with pytest.raises(DataError, match="single class|no folders"):
+    with pytest.raises(DataError, match=r"single class|no folders"):
         _ = source.items
     assert sorted(tmp_path.rglob("*")) == before
 
@@ -192,7 +204,7 @@ def test_a_tar_that_ends_early_names_the_lost_file(tmp_path: Path, photos: Path)
     items = source.items
     with open(path, "rb+") as stream:
         stream.truncate(items[-1].key[0] + 5)
-    last = [content for item, content in source.stream(items) if item == items[-1]][0]
+    last = next(content for item, content in source.stream(items) if item == items[-1])
     assert isinstance(last, OSError)
 
 
