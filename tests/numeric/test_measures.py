@@ -60,7 +60,7 @@ def test_wilson_covers_95_percent_on_average_over_errors(n):
     errors = np.linspace(0.01, 0.5, 197)
     coverage = np.array([exact_coverage(wilson, p, n) for p in errors])
     assert 0.94 < coverage.mean() < 0.965
-    assert coverage.min() > 0.87
+    assert coverage.min() > 0.91
 
 
 def test_clopper_pearson_covers_at_least_95_percent_always():
@@ -71,7 +71,7 @@ def test_clopper_pearson_covers_at_least_95_percent_always():
 @pytest.mark.parametrize("n", [100, 360, 2000])
 def test_simulated_test_sets_are_covered_in_93_to_97_of_100(n):
     # Each simulated network has an error of its own: for a single one the whole counts let the
-    # coverage swing (97.2 % for an error of 2 % on 500 images).
+    # coverage swing (96.4 % for an error of 2 % on 500 images).
     chance = np.random.default_rng(11)
     errors = chance.uniform(0.01, 0.5, size=4000)
     shares = [wilson(int(count), n) for count in chance.binomial(n, errors)]

@@ -121,6 +121,7 @@ def _environment() -> "Environment":
         "number": lambda value: number(float(value)),
         "pretty": lambda value: json.dumps(value, indent=2, ensure_ascii=False),
         "duration": lambda value: _duration(float(value)),
+        "moment": lambda value: str(value)[:16].replace("T", " "),
         "thousands": lambda value: f"{value:,}",
         "spell": _spell,
     }
