@@ -51,7 +51,6 @@ def _encode(race: Race) -> dict[str, Any]:
     spread = float(values.max()) - base
     heights = np.log10(values - base + 1e-3 * spread)
     heights = (heights - heights.min()) / (heights.max() - heights.min())
-    height = race.tracks[0].values[0] - race.lowest
     return {
         "name": race.surface.name,
         "difficulty": race.surface.difficulty,
@@ -65,7 +64,9 @@ def _encode(race: Race) -> dict[str, Any]:
                 "name": track.optimiser,
                 "rate": f"{track.rate:.2g}",
                 "points": [[round(x, 4), round(y, 4)] for x, y in track.points],
-                "gaps": [float(f"{(value - race.lowest) / height:.3g}") for value in track.values],
+                "gaps": [
+                    float(f"{(value - race.lowest) / race.height:.3g}") for value in track.values
+                ],
                 "values": [f"{value:.4g}" for value in track.values],
                 "arrived": track.steps_to(race.goal),
             }

@@ -180,9 +180,8 @@ def _trace(axes: Any, track: Track, colour: str, until: int | None = None) -> No
 
 
 def _curves(axes: Any, race: Race, colours: dict[str, str], until: int | None = None) -> None:
-    height = race.tracks[0].values[0] - race.lowest
     for track in race.tracks:
-        gaps = (np.array(track.values) - race.lowest) / height
+        gaps = (np.array(track.values) - race.lowest) / race.height
         shown = gaps[: None if until is None else until + 1].clip(min=1e-6)
         axes.plot(shown, color=colours[track.optimiser], linewidth=1.4)
     axes.set_yscale("log")

@@ -54,7 +54,12 @@ class Race:
     @property
     def goal(self) -> float:
         """The value that counts as arrived: 1 % of the height between start and minimum left."""
-        return self.lowest + 0.01 * (self.tracks[0].values[0] - self.lowest)
+        return self.lowest + 0.01 * self.height
+
+    @property
+    def height(self) -> float:
+        """How far above the lowest value the start lies; 1 where nothing is lower than it."""
+        return (self.tracks[0].values[0] - self.lowest) or 1.0
 
     def rows(self) -> list[dict[str, float | int | str | None]]:
         """One line per optimiser: rate, values on the way, and the step at which it arrived."""
@@ -173,7 +178,7 @@ class _Runner:
         return all(left <= x <= right and bottom <= y <= top for x, y in self.points)
 
     def cost(self, lowest: float) -> float:
-        floor = 1e-6 * (self.values[0] - lowest)
+        floor = 1e-6 * (self.values[0] - lowest) or 1e-12
         return sum(math.log10(max(value - lowest, floor)) for value in self.values)
 
     def track(self) -> Track:
