@@ -113,10 +113,10 @@ def lenet_parameters(num_classes: int, generator: np.random.Generator) -> Parame
 
 
 def train_lenet(
-    images: Float[Array, "N 1 32 32"],
+    images: Float[Array, "N C H W"],
     labels: Int[Labels, "N"],
     generator: np.random.Generator,
-    epochs: int = 5,
+    epochs: int = 8,
     batch_size: int = 32,
     learning_rate: float = 0.02,
     momentum: float = 0.9,
@@ -124,7 +124,7 @@ def train_lenet(
     """LeNet's parameters after stochastic gradient descent on the softmax cross-entropy.
 
     Args:
-        images: grey images, best with mean 0 and deviation 1.
+        images: grey images of 32 × 32 (C = 1), best with mean 0 and deviation 1.
         labels: true classes 0 … K−1.
         generator: draws the first weights and the order of the examples.
         epochs: passes over all images.
