@@ -27,7 +27,8 @@ class LocallyConnected(nn.Module):
         input_size: the spatial size, which the number of weights follows from.
         ndim: 1, 2 or 3.
         stride, padding, dilation: one number, or one per axis.
-        bias: one per output value, (M, *O).
+        bias: one per output value, (M, ∏O): flat, because torch refuses to lay out parameters of
+            four axes for 3-D images.
 
     Source: Le Cun, Generalization and network design strategies (1989); Taigman et al., DeepFace
     (2014).
@@ -65,7 +66,9 @@ class LocallyConnected(nn.Module):
         self.weight = nn.Parameter(
             torch.empty(*self.output_size, out_channels, in_channels, *kernel)
         )
-        self.bias = nn.Parameter(torch.empty(out_channels, *self.output_size)) if bias else None
+        self.bias = (
+            nn.Parameter(torch.empty(out_channels, math.prod(self.output_size))) if bias else None
+        )
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -81,7 +84,7 @@ class LocallyConnected(nn.Module):
         self.weight.copy_(conv.weight.expand_as(self.weight))
         if self.bias is not None:
             shared = torch.zeros(self.out_channels) if conv.bias is None else conv.bias
-            self.bias.copy_(shared.view(-1, *(1,) * self.ndim).expand_as(self.bias))
+            self.bias.copy_(shared.unsqueeze(1).expand_as(self.bias))
 
     def forward(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B M *O"]:
         check_axes(x, self.ndim, "LocallyConnected", self.in_channels)
@@ -97,12 +100,12 @@ class LocallyConnected(nn.Module):
         columns = view.permute(*space, 0, *range(2 + self.ndim, view.ndim), 1 + self.ndim)
         places = math.prod(self.output_size)
         product = torch.bmm(
-            self.weight.reshape(places, self.out_channels, -1),
-            columns.reshape(places, -1, x.shape[0]),
+            self.weight.flatten(self.ndim + 1).reshape(places, self.out_channels, -1),
+            columns.reshape(places, self.weight[(0,) * (self.ndim + 1)].numel(), x.shape[0]),
         )
-        y = product.view(*self.output_size, self.out_channels, -1)
+        y = product.view(*self.output_size, self.out_channels, x.shape[0])
         y = y.permute(self.ndim + 1, self.ndim, *range(self.ndim)).contiguous()
-        return y if self.bias is None else y + self.bias
+        return y if self.bias is None else y + self.bias.view(y.shape[1:])
 
     def multiply_adds(self) -> int:
         """Multiply-adds for one item."""

@@ -18,19 +18,23 @@ __all__ = ["LAYERS"]
 Constructor = Callable[..., nn.Module]
 
 
+def _with_ndim(constructor: Constructor, ndim: int) -> Constructor:
+    return lookup.by_ndim(ndim, *(functools.partial(constructor, ndim=d) for d in (1, 2, 3)))
+
+
 def locally_connected(ndim: int) -> Constructor:
     """`LocallyConnected`: a convolution without weight sharing."""
-    return functools.partial(LocallyConnected, ndim=ndim)
+    return _with_ndim(LocallyConnected, ndim)
 
 
 def l2_pool(ndim: int) -> Constructor:
     """`L2Pool`: the length of the values in each window."""
-    return functools.partial(L2Pool, ndim=ndim)
+    return _with_ndim(L2Pool, ndim)
 
 
 def local_contrast_norm(ndim: int) -> Constructor:
     """`LocalContrastNorm`: local mean removed, local deviation divided out."""
-    return functools.partial(LocalContrastNorm, ndim=ndim)
+    return _with_ndim(LocalContrastNorm, ndim)
 
 
 def _for_any(constructor: Constructor, says: str) -> Callable[[int], Constructor]:

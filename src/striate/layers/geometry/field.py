@@ -33,7 +33,9 @@ class AxisField:
     @property
     def size(self) -> int:
         """Input pixels from the first to the last that a unit sees, at most; 0: none."""
-        return max((s[1] - s[0] + 1 for s in self.period if s is not None), default=0)
+        # Branches whose strides disagree drift apart, so that units far in may see the most.
+        seen = (*self.period, *self.inside)
+        return max((s[1] - s[0] + 1 for s in seen if s is not None), default=0)
 
     @property
     def stride(self) -> Fraction:
@@ -91,6 +93,8 @@ class AxisMap:
     num_outputs: int
     period: int = 1
     shift: int = 1
+    border_taps: Callable[[int], Sequence[int]] | None = None
+    """What is really taken where that differs from the rule: mirrored borders."""
 
 
 def window_map(window: Window, num_outputs: int) -> AxisMap:
@@ -102,11 +106,12 @@ def apply_map(field: AxisField, along: AxisMap) -> AxisField:
     """The field of a layer's outputs from the field of its inputs."""
     turns = len(field.period) // math.gcd(along.shift, len(field.period))
     num_inputs = len(field.inside)
+    taken = along.border_taps or along.taps
     return AxisField(
         tuple(hull(field.unit(i) for i in along.taps(o)) for o in range(along.period * turns)),
         field.shift * along.shift * turns // len(field.period),
         tuple(
-            hull(field.inside[i] for i in along.taps(o) if 0 <= i < num_inputs)
+            hull(field.inside[i] for i in taken(o) if 0 <= i < num_inputs)
             for o in range(along.num_outputs)
         ),
     )

@@ -138,6 +138,6 @@ def _cells(row: LayerRow) -> tuple[str, ...]:
     )
 
 
-def _times(values: tuple[float, ...] | None) -> str:
+def _times(values: tuple[int | float, ...] | None) -> str:
     """7×9, or a dash when unknown."""
     return "–" if values is None else "×".join(f"{value:g}" for value in values)

@@ -408,22 +408,22 @@ def _pad(call: Call) -> Track | None:
     x, track = call.first()
     given = call.arguments
     amounts: list[int] = given["pad"] if "pad" in given else given["padding"]
-    mirrored = given["__name__"] != "constant_pad_nd"
+    mirrored, copied = (given["__name__"].startswith(k) for k in ("reflection", "replication"))
     maps = {}
     for pair in range(len(amounts) // 2):
         dim, before = x.ndim - 1 - pair, amounts[2 * pair]
-        n, m = x.shape[dim], call.output.shape[dim]
+        last = x.shape[dim] - 1
 
-        def taps(o: int, before: int = before, n: int = n) -> list[int]:
+        def taps(o: int, before: int = before) -> list[int]:
+            return [o - before]
+
+        def border_taps(o: int, before: int = before, last: int = last) -> list[int]:
             source = o - before
-            if mirrored and not 0 <= source < n:
-                copied = given["__name__"].startswith("replication")
-                last = n - 1
-                return [min(max(source, 0), last) if copied else last - abs(last - abs(source))]
-            return [source]
+            if copied:
+                return [min(max(source, 0), last)]
+            return [last - abs(last - abs(source)) if mirrored else source]
 
-        # A mirror repeats nothing, so that units must not be told apart by a period: n of them.
-        maps[dim] = AxisMap(taps, m)
+        maps[dim] = AxisMap(taps, call.output.shape[dim], border_taps=border_taps)
     return along_dims(track, maps)
 
 
