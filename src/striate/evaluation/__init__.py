@@ -9,18 +9,18 @@ from striate.evaluation.calibration import ReliabilityBin, expected_calibration_
 from striate.evaluation.interval import Estimate, Proportion, bootstrap, clopper_pearson, wilson
 from striate.evaluation.ledger import (
     OpeningRecord,
-    Receipt,
     Verification,
     ledger_path,
     open_test,
     openings,
-    receipts_of,
     record_result,
     verify,
 )
-from striate.evaluation.measure import ClassMeasures, Measures, measure, truth_rank
+from striate.evaluation.measure import ClassMeasures, Measures, measure
 from striate.evaluation.mistake import Mistake, confident_mistakes, mistakes
 from striate.evaluation.picture import data_uri
+from striate.evaluation.prediction import truth_rank
+from striate.evaluation.receipt import Receipt, receipts_of
 from striate.evaluation.report import render, write
 from striate.evaluation.text import most_confused, percent, summary_lines
 

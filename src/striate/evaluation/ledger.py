@@ -6,7 +6,6 @@ content of the split, outside all runs. Each run folder keeps a receipt of the e
 """
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
@@ -19,32 +18,17 @@ from striate import durable, places
 from striate.data.seal import Opening, SealedSplit
 from striate.errors import LedgerError
 from striate.evaluation.chain import Chain, Entry
+from striate.evaluation.receipt import Receipt, give_receipt, receipts_of
 
 __all__ = [
-    "RECEIPTS",
     "OpeningRecord",
-    "Receipt",
     "Verification",
     "ledger_path",
     "open_test",
     "openings",
-    "receipts_of",
     "record_result",
     "verify",
 ]
-
-RECEIPTS = "openings.jsonl"
-"""Name of the file of receipts in a run folder."""
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """A run folder's own proof of an opening that it made."""
-
-    test: str
-    number: int
-    hash: str
-    folder: str
 
 
 @dataclass(frozen=True)
@@ -128,7 +112,7 @@ def open_test(
             }
         )
         opening = Opening(test_digest=digest, number=number, entry_hash=chain.last_hash)
-        _give_receipt(folder, opening)
+        give_receipt(folder, opening)
     return opening
 
 
@@ -208,28 +192,6 @@ def verify(test_digest: str, receipts: Iterable[Receipt] = ()) -> Verification:
     return Verification((*recorded, *_unrecorded(chain, now)), notices)
 
 
-def receipts_of(run_folder: Path) -> list[Receipt]:
-    """The receipts of openings that a run folder keeps; unreadable lines are passed over."""
-    path = Path(run_folder) / RECEIPTS
-    if not path.exists():
-        return []
-    receipts = []
-    for line in path.read_bytes().splitlines():
-        try:
-            value = json.loads(line)
-            receipts.append(
-                Receipt(
-                    test=str(value["test"]),
-                    number=int(value["number"]),
-                    hash=str(value["hash"]),
-                    folder=str(run_folder),
-                )
-            )
-        except (ValueError, KeyError, TypeError):
-            continue
-    return receipts
-
-
 def _read(test_digest: str) -> Chain:
     origin = hashlib.sha256(f"striate test openings {test_digest}".encode()).hexdigest()
     return Chain.read(ledger_path(test_digest), origin)
@@ -286,19 +248,6 @@ def _openings(chain: Chain) -> list[Entry]:
 def _unrecorded(chain: Chain, findings: list[str]) -> list[str]:
     known = {entry.get("finding") for entry in chain.entries if entry.get("kind") == "altered"}
     return [finding for finding in findings if finding not in known]
-
-
-def _give_receipt(folder: Path, opening: Opening) -> None:
-    receipt = {"test": opening.test_digest, "number": opening.number, "hash": opening.entry_hash}
-    path = folder / RECEIPTS
-    try:
-        torn = path.exists() and not path.read_bytes().endswith(b"\n")
-        durable.append_line(path, "\n" * torn + json.dumps(receipt))
-    except OSError as error:
-        raise LedgerError(
-            f"The receipt of opening {opening.number} cannot be written into {folder}: "
-            f"{error.strerror}. The opening is in the ledger; the test split stays closed."
-        ) from error
 
 
 def _now() -> str:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from striate.evaluation.measure import checked
+from striate.evaluation.prediction import checked
 
 __all__ = ["Mistake", "confident_mistakes", "mistakes"]
 

@@ -227,3 +227,24 @@ def test_a_missing_run_folder_keeps_the_split_closed(split, tmp_path):
 def test_a_digest_that_is_a_path_is_refused():
     with pytest.raises(LedgerError, match="letters and digits only"):
         openings("../../etc/passwd")
+
+
+@pytest.mark.slow
+def test_two_processes_at_once_get_different_numbers(split, run, home):
+    import subprocess
+    import sys
+
+    program = """
+import sys
+from pathlib import Path
+from striate.data.seal import SealedSplit
+from striate.evaluation import open_test
+for _ in range(20):
+    split = SealedSplit(sys.argv[1], 8, lambda: None)
+    print(open_test(split, run_hash="f00d", run_folder=Path(sys.argv[2])).number)
+"""
+    command = [sys.executable, "-c", program, split.digest, str(run)]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    numbers = [int(word) for process in both for word in process.communicate()[0].split()]
+    assert sorted(numbers) == list(range(1, 41))
+    assert verify(split.digest, receipts_of(run)).sound

@@ -1,0 +1,73 @@
+"""Receipts: what a run folder keeps of the test openings that it made.
+
+They witness for the ledger: an opening cannot vanish from it while its receipt lies in a run.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from striate import durable
+from striate.data.seal import Opening
+from striate.errors import LedgerError
+
+__all__ = ["RECEIPTS", "Receipt", "give_receipt", "receipts_of"]
+
+RECEIPTS = "openings.jsonl"
+"""Name of the file of receipts in a run folder."""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """A run folder's own proof of an opening that it made."""
+
+    test: str
+    number: int
+    hash: str
+    folder: str
+
+
+def give_receipt(folder: Path, opening: Opening) -> None:
+    """Write the receipt of an opening into the folder of the run that made it.
+
+    Args:
+        folder: the run's folder, which exists.
+        opening: whose line is in the ledger already.
+
+    Raises:
+        LedgerError: the receipt cannot be written; the test split stays closed.
+    """
+    receipt = {"test": opening.test_digest, "number": opening.number, "hash": opening.entry_hash}
+    path = folder / RECEIPTS
+    try:
+        torn = path.exists() and not path.read_bytes().endswith(b"\n")
+        durable.append_line(path, "\n" * torn + json.dumps(receipt))
+    except OSError as error:
+        raise LedgerError(
+            f"The receipt of opening {opening.number} cannot be written into {folder}: "
+            f"{error.strerror}. The opening is in the ledger; the test split stays closed."
+        ) from error
+
+
+def receipts_of(run_folder: Path) -> list[Receipt]:
+    """The receipts of openings that a run folder keeps; unreadable lines are passed over."""
+    try:
+        lines = (Path(run_folder) / RECEIPTS).read_bytes().splitlines()
+    except OSError:
+        # A folder that is gone or closed witnesses nothing; it does not stop an evaluation.
+        return []
+    receipts = []
+    for line in lines:
+        try:
+            value = json.loads(line)
+            receipts.append(
+                Receipt(
+                    test=str(value["test"]),
+                    number=int(value["number"]),
+                    hash=str(value["hash"]),
+                    folder=str(run_folder),
+                )
+            )
+        except (ValueError, KeyError, TypeError):
+            continue
+    return receipts
