@@ -126,7 +126,8 @@ class RunConfig:
     @property
     def hash(self) -> str:
         """The first 12 hexadecimal digits of SHA-256 over the canonical JSON."""
-        canonical = json.dumps(self.to_json(), sort_keys=True, separators=(",", ":"))
+        typed = RunConfig.from_json(self.to_json())  # 40 epochs are 40.0 epochs
+        canonical = json.dumps(typed.to_json(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:12]
 
 

@@ -19,7 +19,7 @@ from striate.training.assemble import Parts, assemble, check_config
 from striate.training.budget import Budget, Clock, measure_step
 from striate.training.checkpoint import CheckpointStore
 from striate.training.events import EventLog, read_events
-from striate.training.execution import keep_pages
+from striate.training.execution import keep_pages, threads
 from striate.training.folder import RunFolder
 from striate.training.interrupt import interruptible
 from striate.training.loop import Training, averaged
@@ -161,7 +161,7 @@ def _record(
         "class_names": list(data.class_names),
         "normalisation": {"mean": parts.normalise.mean, "std": parts.normalise.std},
         "num_parameters": num_parameters,
-        "hardware": parts.execution.describe(),
+        "hardware": {**parts.execution.describe(), "threads": parts.num_threads},
     }
 
 
@@ -181,7 +181,11 @@ def _run(
 
         listeners.append(TensorBoard(folder.path / "tensorboard").event)
     store = CheckpointStore(folder.checkpoints)
-    with EventLog(folder.events, tuple(listeners)) as log, interruptible() as interrupt:
+    with (
+        EventLog(folder.events, tuple(listeners)) as log,
+        interruptible() as interrupt,
+        threads(parts.num_threads),
+    ):
         training = Training(config, data, parts, Plan.of(1), store, log, clock)
         if fresh or not store:
             if not fresh:

@@ -15,6 +15,7 @@ from striate.calculus.graph_text import PATTERNS, tensor_text
 
 __all__ = [
     "MARGIN",
+    "NAME",
     "NUMBER",
     "STYLE",
     "Direction",

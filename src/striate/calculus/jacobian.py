@@ -107,7 +107,7 @@ def jacobian_svg(matrix: Float[Tensor, "M N"], *, title: str = "Jacobian") -> st
     if max(rows, columns) > 200:
         raise ConfigError(f"The matrix is {rows} × {columns}; at most 200 × 200 can be drawn.")
     numbered = columns <= 24 and rows <= 60
-    wide, high = (58.0, 30.0) if numbered else (max(4.0, 640.0 / columns),) * 2
+    wide, high = (66.0, 30.0) if numbered else (max(4.0, 640.0 / columns),) * 2
     left, top = 52.0, 64.0
     largest = float(matrix.abs().max()) or 1.0
     fields = []
@@ -124,7 +124,9 @@ def jacobian_svg(matrix: Float[Tensor, "M N"], *, title: str = "Jacobian") -> st
             if numbered:
                 middle = f'x="{short(x + wide / 2)}" y="{short(y + high / 2 + 4)}"'
                 strong = " strong" if share > 0.6 else ""
-                fields.append(f'<text class="n{strong}" {middle}>{number_text(value)}</text>')
+                fields.append(
+                    f'<text class="n{strong}" {middle}>{number_text(float(f"{value:.3g}"))}</text>'
+                )
     width, height = left + columns * wide + 28, top + rows * high + 40
     frame = f"M{short(left + 8)} {short(top)}h-8v{short(rows * high)}h8"
     right = left + columns * wide

@@ -12,7 +12,16 @@ from torch import Tensor, nn
 from striate.calculus.graph import graph
 from striate.calculus.graph_data import Graph, Node
 from striate.calculus.graph_layout import Size, lay_out
-from striate.calculus.graph_svg import MARGIN, NUMBER, STYLE, arrow, box, curve, short, text_at
+from striate.calculus.graph_svg import (
+    MARGIN,
+    NAME,
+    NUMBER,
+    STYLE,
+    arrow,
+    curve,
+    short,
+    text_at,
+)
 
 __all__ = ["mirror_svg"]
 
@@ -96,7 +105,7 @@ def _half(node: Node, x: float, y: float, label: str, side: str) -> list[str]:
 
 def _box(node: Node) -> tuple[float, float]:
     """Room for the backward name too, which is a little longer."""
-    return box(node)[0] + 26.0, 38.0
+    return NAME * len(node.label) + 46.0, 38.0
 
 
 def _backward_name(node: Node, found: Graph) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from striate import __version__
-from striate.cli import answer, cache, gradients, listing, optimisation, training
+from striate.cli import answer, listing, optimisation, training
 from striate.errors import StriateError
 
 __all__ = ["app", "main"]

@@ -45,6 +45,10 @@ def draw_html(races: Sequence[Race], path: Path) -> None:
     write_bytes(path, page.replace(PLACE, text).encode())
 
 
+def _short(number: float) -> float:
+    return float(f"{number:.3g}")
+
+
 def _encode(race: Race) -> dict[str, Any]:
     values = race.surface.grid(RESOLUTION).numpy()
     base = min(race.lowest, float(values.min()))
@@ -64,9 +68,7 @@ def _encode(race: Race) -> dict[str, Any]:
                 "name": track.optimiser,
                 "rate": f"{track.rate:.2g}",
                 "points": [[round(x, 4), round(y, 4)] for x, y in track.points],
-                "gaps": [
-                    float(f"{(value - race.lowest) / race.height:.3g}") for value in track.values
-                ],
+                "gaps": [_short((value - race.lowest) / race.height) for value in track.values],
                 "values": [f"{value:.4g}" for value in track.values],
                 "arrived": track.steps_to(race.goal),
             }

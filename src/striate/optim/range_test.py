@@ -27,9 +27,10 @@ class RangeTest:
     losses: tuple[float, ...]
     """The loss of each step's batch, before the step."""
     smoothed: tuple[float, ...]
-    """Running mean of the losses, corrected for its start."""
+    """Mean of the losses around each step, weighted by a bell curve."""
     suggested: float
-    """Where the smoothed loss falls most steeply per decade: the rate to train with."""
+    """Where the smoothed loss falls most steeply per decade, but at least three times below
+    `highest`: the rate to train with."""
     highest: float
     """Where the smoothed loss is lowest: beyond it training comes apart."""
 
@@ -43,12 +44,12 @@ def range_test(
     lowest: float = 1e-5,
     highest: float = 10.0,
     num_steps: int = 100,
-    smoothing: float = 0.9,
+    smoothing: float = 3.0,
 ) -> RangeTest:
     """Losses of a short training whose rate rises from `lowest` to `highest`.
 
-    It ends early where the smoothed loss is no finite number or four times its lowest. The
-    network's weights, buffers, gradients and mode are exactly as they were afterwards.
+    It ends early where the loss is no finite number, or the mean of five is four times the
+    lowest such mean. The network's weights, buffers, gradients and mode are exactly as they were afterwards.
 
     Args:
         network: trained for a while, then put back.
@@ -59,7 +60,8 @@ def range_test(
         lowest: the first rate.
         highest: the last.
         num_steps: between the two.
-        smoothing: decay of the running mean, in [0, 1).
+        smoothing: standard deviation of the bell curve, in steps; 0 for none. A running mean
+            would lag behind, and the suggested rate with it, by as many steps as it is long.
 
     Raises:
         ConfigError: rates or counts out of range.
@@ -75,17 +77,16 @@ def range_test(
         >>> 1e-3 < test.suggested < test.highest
         True
     """
-    if not 0 < lowest < highest < math.inf or num_steps < 10 or not 0 <= smoothing < 1:
+    if not 0 < lowest < highest < math.inf or num_steps < 10 or not 0 <= smoothing < math.inf:
         raise ConfigError(
             f"A range test needs 0 < lowest < highest (came {lowest}, {highest}), 10 steps or "
-            f"more (came {num_steps}) and smoothing in [0, 1) (came {smoothing})."
+            f"more (came {num_steps}) and smoothing of 0 or more (came {smoothing})."
         )
     rates = [lowest * (highest / lowest) ** (i / (num_steps - 1)) for i in range(num_steps)]
     state = copy.deepcopy(network.state_dict())
     gradients = [(parameter, parameter.grad) for parameter in network.parameters()]
     was_training = network.training
     losses: list[float] = []
-    smoothed: list[float] = []
     try:
         network.train()
         stepper = optimiser(parameter_groups(network), lr=lowest)
@@ -95,15 +96,14 @@ def range_test(
             if not math.isfinite(value):
                 break
             losses.append(value)
-            smoothed.append(_running_mean(losses, smoothing))
-            if smoothed[-1] > 4 * min(smoothed) + 1e-12 and len(losses) > 1:
+            if _came_apart(losses):
                 break
     finally:
         network.load_state_dict(state)
         network.train(was_training)
         for parameter, gradient in gradients:
             parameter.grad = gradient
-    return _read(rates[: len(losses)], losses, smoothed)
+    return _read(rates[: len(losses)], losses, smoothing)
 
 
 def draw_range_test(test: RangeTest, path: Path) -> None:
@@ -177,21 +177,33 @@ def _train_step(
     return float(value.detach())
 
 
-def _running_mean(losses: list[float], decay: float) -> float:
-    """Σ d^{t−i} L_i / Σ d^{t−i}."""
-    weights = [decay ** (len(losses) - 1 - i) for i in range(len(losses))]
-    return sum(w * loss for w, loss in zip(weights, losses, strict=True)) / sum(weights)
+def _came_apart(losses: list[float]) -> bool:
+    means = [sum(losses[i - 5 : i]) / 5 for i in range(5, len(losses) + 1)]
+    return bool(means) and means[-1] > 4 * min(means) + 1e-12
 
 
-def _read(rates: list[float], losses: list[float], smoothed: list[float]) -> RangeTest:
+def _smooth(losses: list[float], deviation: float) -> list[float]:
+    if deviation == 0:
+        return list(losses)
+    smoothed = []
+    for i in range(len(losses)):
+        weights = [math.exp(-(((i - j) / deviation) ** 2) / 2) for j in range(len(losses))]
+        total = sum(weight * loss for weight, loss in zip(weights, losses, strict=True))
+        smoothed.append(total / sum(weights))
+    return smoothed
+
+
+def _read(rates: list[float], losses: list[float], smoothing: float) -> RangeTest:
     if len(losses) < 3:
         raise ConfigError(
             f"The loss left the finite numbers within {len(losses) + 1} steps at learning rate "
             f"{rates[-1] if rates else 'zero'}: begin lower, and check the data and the loss."
         )
+    smoothed = _smooth(losses, smoothing)
     bottom = min(range(len(smoothed)), key=smoothed.__getitem__)
     # Rates are in equal ratios, so a difference of neighbours is a slope per decade.
     slopes = [smoothed[i + 1] - smoothed[i - 1] for i in range(1, len(smoothed) - 1)]
     until = max(1, min(bottom, len(slopes)))
     steepest = 1 + min(range(until), key=slopes.__getitem__)
-    return RangeTest(tuple(rates), tuple(losses), tuple(smoothed), rates[steepest], rates[bottom])
+    suggested = min(rates[steepest], rates[bottom] / 3)
+    return RangeTest(tuple(rates), tuple(losses), tuple(smoothed), suggested, rates[bottom])

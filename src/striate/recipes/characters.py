@@ -12,7 +12,7 @@ def _lenet(source: str, side: int, augmentation: tuple[Pick, ...], **length: flo
         network=Pick("lenet5"),
         loss=Pick("softmax_cross_entropy"),
         optimiser=Pick("adamw", lr=2e-3, weight_decay=0.01),
-        schedule=Pick("one_cycle", warmup=0.2),
+        schedule=Pick("one_cycle", peak=0.2),
         augmentation=augmentation,
         training=TrainingConfig(batch_size=128, ema_half_life=0.02, **length),  # type: ignore[arg-type]
     )

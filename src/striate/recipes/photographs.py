@@ -13,7 +13,7 @@ def _resnet20(source: str) -> RunConfig:
         network=Pick("resnet", depth=20),
         loss=Pick("softmax_cross_entropy"),
         optimiser=Pick("sgd", lr=0.2, weight_decay=5e-4),
-        schedule=Pick("one_cycle", warmup=0.2),
+        schedule=Pick("one_cycle", peak=0.2),
         augmentation=(Pick("flip"), Pick("shift", fraction=0.125)),
         training=TrainingConfig(batch_size=128, epochs=40),
     )
@@ -36,7 +36,7 @@ def cifar10_airbench() -> RunConfig:
         network=Pick("airbench", widths=[64, 256, 256]),
         loss=Pick("softmax_cross_entropy", label_smoothing=0.2),
         optimiser=Pick("sgd", lr=0.3, weight_decay=5e-4),
-        schedule=Pick("one_cycle", warmup=0.2),
+        schedule=Pick("one_cycle", peak=0.2),
         augmentation=(Pick("flip"), Pick("shift")),
         training=TrainingConfig(batch_size=128, epochs=8, ema_half_life=0.03),
     )

@@ -17,7 +17,7 @@ from striate.networks import NETWORKS
 from striate.optim import OPTIMISERS, SCHEDULES, Average, parameter_groups
 from striate.randomness import layer_randomness
 from striate.tasks import TASKS, Classification
-from striate.training.execution import Execution
+from striate.training.execution import Execution, num_threads
 
 __all__ = ["Parts", "assemble", "build_network", "build_task", "check_config"]
 
@@ -37,6 +37,7 @@ class Parts:
     average: Average | None
     execution: Execution
     num_classes: int
+    num_threads: int
 
 
 def check_config(config: RunConfig) -> None:
@@ -109,7 +110,13 @@ def assemble(config: RunConfig, data: Dataset) -> Parts:
         average=Average(network) if config.training.ema_half_life is not None else None,
         execution=execution,
         num_classes=num_classes,
+        num_threads=_threads(config, network, loader.batch_size),
     )
+
+
+def _threads(config: RunConfig, network: nn.Module, batch_size: int) -> int:
+    shape = (batch_size, config.data.channels, *config.data.input_size)
+    return num_threads(config.execution, network, shape)
 
 
 def _first_images(loader: BatchLoader, enough: int = 5_000) -> Tensor:

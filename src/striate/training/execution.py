@@ -2,7 +2,8 @@
 
 import ctypes
 import sys
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -10,8 +11,13 @@ from torch import nn
 
 from striate.config import ExecutionConfig
 from striate.errors import ConfigError
+from striate.layers.geometry import ledger
 
-__all__ = ["Execution", "keep_pages"]
+__all__ = ["Execution", "keep_pages", "num_threads", "threads"]
+
+_LITTLE_WORK = 150_000_000
+"""Multiply-adds of a step's forward pass below which threads wait for each other more than they
+help; benchmarks/threads.py measures it."""
 
 
 def keep_pages() -> None:
@@ -30,6 +36,29 @@ def keep_pages() -> None:
     library.mallopt(trim_threshold, 2**31 - 1)
 
 
+def num_threads(config: ExecutionConfig, network: nn.Module, batch_shape: tuple[int, ...]) -> int:
+    """CPU threads for a training: what the configuration says, else one where work is little.
+
+    The answer follows from the network alone, not from a measurement, so that two trainings
+    with one seed take the same path.
+    """
+    if config.threads is not None:
+        return config.threads
+    work = sum(row.multiply_adds for row in ledger(network, batch_shape[1:]))
+    return 1 if work * batch_shape[0] < _LITTLE_WORK else torch.get_num_threads()
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Run torch with so many CPU threads inside the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 @dataclass(frozen=True)
 class Execution:
     """A resolved device with its layout and precision."""
@@ -45,8 +74,6 @@ class Execution:
         Raises:
             ConfigError: a device that is not there.
         """
-        if config.threads is not None:
-            torch.set_num_threads(config.threads)
         return cls(_device(config.device), config.channels_last, config.precision)
 
     def place(self, network: nn.Module) -> nn.Module:

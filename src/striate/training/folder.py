@@ -55,7 +55,7 @@ class RunFolder:
             RunError: the wanted folder holds something already.
         """
         if wanted is not None:
-            if wanted.exists() and (not wanted.is_dir() or any(wanted.iterdir())):
+            if wanted.exists() and (not wanted.is_dir() or _holds_something(wanted)):
                 raise RunError(
                     f"{wanted} is taken. Choose another --out, or go on with what is there: "
                     f"striate resume {wanted}"
@@ -140,3 +140,8 @@ class RunFolder:
                 return {name: reader.get_tensor(name) for name in reader.keys()}  # noqa: SIM118
         except (SafetensorError, OSError) as error:
             raise RunError(f"{path} cannot be read: {error}.") from error
+
+
+def _holds_something(folder: Path) -> bool:
+    """Whether a folder is in use; what a killed process left of a first write does not count."""
+    return any(not path.name.endswith(".partial") for path in folder.iterdir())

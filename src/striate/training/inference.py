@@ -41,7 +41,9 @@ def infer(
     answers = []
     try:
         for start in range(0, len(images), batch_size):
-            chunk = np.ascontiguousarray(images[start : start + batch_size])
+            chunk = np.array(
+                images[start : start + batch_size]
+            )  # a copy: the memory map is read-only
             inputs = normalise(to_float(torch.from_numpy(chunk).to(execution.device)))
             if execution.channels_last:
                 inputs = inputs.contiguous(memory_format=torch.channels_last)

@@ -5,7 +5,6 @@ average of weights, plan, rate, position in the data (from which all chance foll
 the log, the time used.
 """
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -13,14 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from striate.config import RunConfig
 from striate.data.dataset import Dataset
 from striate.errors import DivergenceError
 from striate.evaluation import wilson
 from striate.losses import chance_warning, expected_loss_at_chance
-from striate.randomness import layer_randomness
 from striate.training.assemble import Parts
 from striate.training.budget import Budget, Clock
 from striate.training.checkpoint import CheckpointStore, flatten, unflatten
@@ -28,6 +26,7 @@ from striate.training.events import EventLog
 from striate.training.inference import infer
 from striate.training.interrupt import Interrupt
 from striate.training.plan import Plan
+from striate.training.step import Outcome, learn
 
 __all__ = ["Training", "averaged"]
 
@@ -76,53 +75,36 @@ class Training:
                 self._save(stopping=True)
                 self.log.write("stopped", step=self.step, signal=interrupt.name)
                 return None
-            loss, norm = self._learn()
-            if loss is None:
-                self._go_back(norm)
+            outcome = self._learn()
+            if not outcome.is_finite:
+                self._go_back(outcome)
                 continue
             self.step += 1
-            self._record(loss, norm)
+            self._record(outcome)
             if self.step < self.plan.total:
                 self._pause()
         return self._finish()
 
-    def _learn(self) -> tuple[float | None, float]:
-        """One step of the optimiser: the loss and the gradient's norm.
-
-        The weights are left alone, and the loss is None, when either is not finite.
-        """
-        parts, training = self.parts, self.config.training
-        batch = next(parts.loader)
-        for group in parts.optimiser.param_groups:
-            base = group.setdefault("base_lr", group["lr"])
-            group["lr"] = base * self.rate * parts.schedule(self.plan.progress(self.step))
-        with layer_randomness(training.seed, "layers", self.step), parts.execution.autocast():
-            losses = parts.task.losses(parts.network, batch.images, batch.target)
-        loss = float(losses["loss"].detach())
+    def _learn(self) -> Outcome:
+        training = self.config.training
+        decay = None
+        if training.ema_half_life is not None:
+            decay = 0.5 ** (1 / max(1.0, training.ema_half_life * self.plan.total))
+        outcome = learn(
+            self.parts,
+            step=self.step,
+            progress=self.plan.progress(self.step),
+            seed=training.seed,
+            rate=self.rate,
+            clip_norm=training.clip_norm,
+            average_decay=decay,
+        )
         if self.step == 0:
-            self._warn_if_unlikely(float(losses.get("main", losses["loss"]).detach()))
-        if not math.isfinite(loss):
-            return None, loss
-        losses["loss"].backward()
-        norm = self._clip(training.clip_norm)
-        if math.isfinite(norm):
-            parts.optimiser.step()
-            if parts.average is not None and training.ema_half_life is not None:
-                half_life = max(1.0, training.ema_half_life * self.plan.total)
-                parts.average.update(parts.network, 0.5 ** (1 / half_life))
-        parts.optimiser.zero_grad(set_to_none=True)
-        return (loss if math.isfinite(norm) else None), norm
+            self._warn_if_unlikely(outcome.main_loss)
+        return outcome
 
-    def _clip(self, largest: float | None) -> float:
-        """The norm of the whole gradient, which is shortened to `largest` if it is longer."""
-        weights = [p for p in self.parts.network.parameters() if p.grad is not None]
-        norm = nn.utils.get_total_norm([p.grad for p in weights if p.grad is not None])
-        if largest is not None:
-            nn.utils.clip_grads_with_norm_(weights, largest, norm)
-        return float(norm)
-
-    def _record(self, loss: float, norm: float) -> None:
-        self.loss_sum, self.loss_count = self.loss_sum + loss, self.loss_count + 1
+    def _record(self, outcome: Outcome) -> None:
+        self.loss_sum, self.loss_count = self.loss_sum + outcome.loss, self.loss_count + 1
         if not self.plan.crossed(self.step, _LOG_PARTS):
             return
         now = self.clock.seconds()
@@ -134,7 +116,7 @@ class Training:
             of=self.plan.total,
             loss=self.loss_sum / self.loss_count,
             lr=self.parts.optimiser.param_groups[0]["lr"],
-            gradient_norm=norm,
+            gradient_norm=outcome.gradient_norm,
             images_per_second=round(speed, 1),
             seconds=round(now, 3),
         )
@@ -250,10 +232,13 @@ class Training:
         self.last_log = None
         return state
 
-    def _go_back(self, value: float) -> None:
+    def _go_back(self, outcome: Outcome) -> None:
         """After a value that is not finite: once more from the last checkpoint, slower."""
         step, lr = self.step, self.parts.optimiser.param_groups[0]["lr"]
-        diagnosis = f"At step {step} loss or gradient became {value} (learning rate {lr:.3g})"
+        diagnosis = (
+            f"At step {step} the loss became {outcome.loss:.4g}, the norm of its gradient "
+            f"{outcome.gradient_norm:.4g} (learning rate {lr:.3g})"
+        )
         if self.rate < 1:
             raise DivergenceError(
                 f"{diagnosis}, a second time, at a tenth of the rate. The weights of the last "

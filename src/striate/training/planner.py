@@ -7,7 +7,7 @@ open. Each choice carries its reason, to be shown and kept with the run.
 from dataclasses import dataclass
 from typing import Any
 
-from striate.config import RunConfig, Settings, merge, unknown_settings
+from striate.config import DataConfig, RunConfig, Settings, merge, unknown_settings
 from striate.data import Survey
 from striate.errors import ConfigError
 from striate.networks import NETWORKS
@@ -16,6 +16,7 @@ __all__ = ["Choice", "advise"]
 
 _DEFAULT_MINUTES = 10.0
 _KEPT_SIZE = 64  # images up to this side are used as they are
+_CHARACTER_SIZE = 32  # grey images up to this side are taken for characters
 _MOST_EPOCHS = 100
 _IMAGES_SHOWN = 400_000  # beyond this many, one more epoch gains little without more time
 
@@ -61,7 +62,8 @@ def advise(source: str, survey: Survey, settings: Settings) -> tuple[RunConfig, 
         else:
             choices.append(Choice(what, _show(given), "as asked"))
 
-    size, why = _input_size(survey)
+    num = _num_training(survey, settings)
+    size, why = _input_size(survey, num)
     decide("data.input_size", "input size", list(size), why, f"{size[0]} × {size[1]}")
     size = tuple((settings.get("data") or {}).get("input_size") or size)
     grey = survey.grey_share == 1.0
@@ -72,7 +74,7 @@ def advise(source: str, survey: Survey, settings: Settings) -> tuple[RunConfig, 
         "all images are grey" if grey else f"{1 - survey.grey_share:.0%} of the images have colour",
         "grey" if grey else "RGB",
     )
-    widths, why = _widths(size, survey.num_training)
+    widths, why = _widths(size, num)
     decide(
         "network",
         "network",
@@ -80,7 +82,7 @@ def advise(source: str, survey: Survey, settings: Settings) -> tuple[RunConfig, 
         why,
         f"airbench {'-'.join(map(str, widths))}",
     )
-    batch = _batch_size(survey.num_training)
+    batch = _batch_size(num)
     decide("training.batch_size", "batch", batch, "enough steps an epoch, enough images a step")
     augmentation, why = _augmentation(survey, size)
     decide(
@@ -101,7 +103,7 @@ def advise(source: str, survey: Survey, settings: Settings) -> tuple[RunConfig, 
         else "adapts its rate to networks without normalisation",
         f"{optimiser['name']}, rate {optimiser['lr']:g}",
     )
-    schedule = {"name": "one_cycle", "warmup": 0.2}
+    schedule = {"name": "one_cycle", "peak": 0.2}
     decide(
         "schedule", "schedule", schedule, "rises, then falls to zero as the time ends", "one-cycle"
     )
@@ -112,11 +114,32 @@ def advise(source: str, survey: Survey, settings: Settings) -> tuple[RunConfig, 
         "softened targets keep the network from overconfidence",
         "cross-entropy, smoothing 0.1",
     )
-    length, why = _length(survey, settings)
+    length, why = _length(num, settings)
     plan = merge(plan, {"training": {**length, "ema_half_life": 0.03}})
     choices.append(Choice("length", _show_length({**length, **_lengths(settings)}), why))
     resolved = merge(merge(plan, {"data": {"source": source}}), _whole(settings))
     return RunConfig.from_json(resolved), choices
+
+
+def _num_training(survey: Survey, settings: Settings) -> int:
+    """Images that will be trained on: what the source names, less what is held out."""
+    data = settings.get("data") or {}
+    counts = {split: sum(per_class) for split, per_class in survey.counts_per_class.items()}
+    num = counts.get("train", 0) + counts.get("unsplit", 0)
+    if "test" not in counts:
+        num = round(num * (1 - float(data.get("test_fraction", DataConfig.test_fraction))))
+    if "validation" not in counts:
+        share = float(data.get("validation_fraction", DataConfig.validation_fraction))
+        num = round(num * (1 - share))
+    return num
+
+
+def _median_size(survey: Survey) -> tuple[int, int]:
+    return survey.heights[1], survey.widths[1]
+
+
+def _one_size(survey: Survey) -> bool:
+    return survey.heights[0] == survey.heights[2] and survey.widths[0] == survey.widths[2]
 
 
 def _as_group(value: Any) -> dict[str, Any]:
@@ -136,17 +159,16 @@ def _show(value: Any) -> str:
     return str(value)
 
 
-def _input_size(survey: Survey) -> tuple[tuple[int, int], str]:
+def _input_size(survey: Survey, num: int) -> tuple[tuple[int, int], str]:
     """Height and width: the images' own where they are small, else by their number."""
-    height, width = survey.median_size
+    height, width = _median_size(survey)
     if max(height, width) <= _KEPT_SIZE:
-        why = "the images' own size" if survey.one_size else "the images' median size"
+        why = "the images' own size" if _one_size(survey) else "the images' median size"
         return (height, width), why
-    num = survey.num_training
     side = 128 if num < 5_000 else 96 if num < 20_000 else 64
     side = min(side, min(height, width))
     why = f"median image {height} × {width}; {num:,} training images"
-    if not survey.one_size:
+    if not _one_size(survey):
         return (side, side), why
     scale = side / min(height, width)
     even = [max(8, round(length * scale / 8) * 8) for length in (height, width)]
@@ -174,7 +196,7 @@ def _batch_size(num_images: int) -> int:
 
 def _augmentation(survey: Survey, size: tuple[int, ...]) -> tuple[list[dict[str, Any]], str]:
     """Photographs may be mirrored, drawings and characters may not."""
-    if survey.looks_like_characters:
+    if survey.grey_share == 1.0 and max(_median_size(survey)) <= _CHARACTER_SIZE:
         return [{"name": "affine"}], "small grey characters: a mirrored one is another one"
     flip, shift = {"name": "flip"}, {"name": "shift"}
     if min(size) <= _KEPT_SIZE:
@@ -195,15 +217,16 @@ def _lengths(settings: Settings) -> dict[str, Any]:
     return {k: given[k] for k in ("epochs", "steps", "minutes") if given.get(k) is not None}
 
 
-def _length(survey: Survey, settings: Settings) -> tuple[dict[str, Any], str]:
+def _length(num: int, settings: Settings) -> tuple[dict[str, Any], str]:
     given = _lengths(settings)
     if given and "minutes" not in given:
         return {}, "as asked"
-    epochs = float(max(10, min(_MOST_EPOCHS, round(_IMAGES_SHOWN / max(1, survey.num_training)))))
+    epochs = float(max(10, min(_MOST_EPOCHS, round(_IMAGES_SHOWN / max(1, num)))))
     if "minutes" in given:
-        epochs = 3 * _MOST_EPOCHS
-        return {"epochs": epochs}, "as asked; more epochs of the same images would gain nothing"
-    why = f"{survey.num_training:,} training images; a longer training is --minutes M away"
+        return {
+            "epochs": 3.0 * _MOST_EPOCHS
+        }, "as asked; more epochs of the same images would gain nothing"
+    why = f"{num:,} training images; a longer training is --minutes M away"
     return {"epochs": epochs, "minutes": _DEFAULT_MINUTES}, why
 
 

@@ -216,7 +216,7 @@ def lossless() -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize(
     # counted errors among the first 1,000 test images
     ("name", "errors"),
-    [("resnet20", -1), ("resnet32", -1), ("resnet44", -1), ("resnet56", -1)],
+    [("resnet20", 85), ("resnet32", 72), ("resnet44", 67), ("resnet56", 74)],
 )
 def test_cifar_resnets_reach_their_published_error(name: str, errors: int) -> None:
     x, labels = lossless()

@@ -45,7 +45,7 @@ def test_network_is_as_it_was_after_an_error_too():
 
 def test_suggested_rate_trains_and_the_ends_do_not():
     network, batches = problem()
-    test = range_test(network, nn.functional.cross_entropy, batches, smoothing=0.8)
+    test = range_test(network, nn.functional.cross_entropy, batches)
     assert test.suggested < test.highest
 
     def final_loss(rate):
@@ -87,13 +87,15 @@ def test_rates_are_in_equal_ratios_and_it_ends_when_training_comes_apart():
     assert 0.5 < test.highest < 4
 
 
-def test_smoothing_is_the_corrected_mean():
+def test_smoothing_is_a_mean_around_each_step():
     network, batches = problem()
-    test = range_test(network, nn.functional.cross_entropy, batches, num_steps=12, smoothing=0.7)
-    total, weight = 0.0, 0.0
-    for loss, smooth in zip(test.losses, test.smoothed, strict=True):
-        total, weight = 0.7 * total + 0.3 * loss, 0.7 * weight + 0.3
-        assert smooth == pytest.approx(total / weight)
+    test = range_test(network, nn.functional.cross_entropy, batches, num_steps=12, smoothing=2.0)
+    steps = torch.arange(12.0, dtype=torch.float64)
+    bell = torch.exp(-((steps[:, None] - steps) ** 2) / 8)
+    expected = (bell @ torch.tensor(test.losses).double()) / bell.sum(1)
+    assert test.smoothed == pytest.approx(expected.tolist())
+    assert test.smoothed != pytest.approx(test.losses)
+    assert test.suggested <= test.highest / 3
 
 
 def test_auxiliary_heads_count_with_their_weight():

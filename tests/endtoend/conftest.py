@@ -1,0 +1,48 @@
+"""Small folders of images and runs on them, as a person has them."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+def write_photographs(folder: Path, *, per_class: int = 30, side: int = 12) -> Path:
+    """Three classes of small colour images that a network can tell apart, with noise."""
+    draw = np.random.default_rng(7)
+    rows, columns = np.mgrid[0:side, 0:side] / side
+    patterns = {"stripes": np.sin(20 * rows), "posts": np.sin(20 * columns), "hill": rows * columns}
+    for name, pattern in patterns.items():
+        (folder / name).mkdir(parents=True, exist_ok=True)
+        for number in range(per_class):
+            shade = draw.uniform(40, 120, 3)
+            noise = draw.normal(0, 20, (side, side, 3))
+            pixels = 128 + pattern[..., None] * shade + noise
+            image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
+            image.save(folder / name / f"{number:03d}.png")
+    return folder
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> Path:
+    return write_photographs(tmp_path / "photographs")
+
+
+def striate(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "striate", *map(str, words)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
+    )
+
+
+@pytest.fixture(name="striate")
+def striate_command():
+    return striate

@@ -1,0 +1,238 @@
+"""The main job as a person does it: folder in, network, number and report out."""
+
+import csv
+import io
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import striate as package
+from striate import api
+from striate.data import cache
+from striate.errors import (
+    ConfigError,
+    DataError,
+    DivergenceError,
+    RunError,
+    SealedTestError,
+    StriateError,
+)
+from striate.training.events import read_events
+
+QUICK = ("network.widths=[8,8]", "training.batch_size=16", "execution.threads=1")
+
+
+@pytest.fixture
+def run(photographs, tmp_path) -> api.Run:
+    return api.train(photographs, steps=60, out=tmp_path / "run", assignments=QUICK)
+
+
+class TestCommands:
+    def test_folder_to_report_to_test(self, striate, photographs, tmp_path):
+        out = tmp_path / "run"
+        words = [word for setting in QUICK for word in ("--set", setting)]
+        trained = striate("train", photographs, "--steps", 60, "--out", out, *words)
+        assert trained.returncode == 0, trained.stderr
+        assert "input size" in trained.stdout
+        assert "12 × 12" in trained.stdout
+        assert "Validation error" in trained.stdout
+        assert "95 % interval, n = " in trained.stdout
+        assert str(out / "report.html") in trained.stdout.replace("\n", "")
+        for number in (1, 2):
+            evaluated = striate("evaluate", out)
+            assert evaluated.returncode == 0, evaluated.stderr
+            assert f"opening {number} of this test split" in evaluated.stdout
+        report = (out / "report.html").read_text("utf-8")
+        assert "opening 2 of this test split" in report
+        assert json.loads((out / "report.json").read_text())["test"]["opening"]["number"] == 2
+
+    def test_predict_in_three_forms(self, striate, run, photographs):
+        images = sorted(photographs.glob("*/00[0-4].png"))
+        text = striate("predict", run.path, *images)
+        assert text.returncode == 0, text.stderr
+        assert len(text.stdout.splitlines()) == len(images)
+        lines = striate("predict", run.path, *images, "--json").stdout.splitlines()
+        answers = [json.loads(line) for line in lines]
+        table = striate("predict", run.path, *images, "--csv").stdout
+        rows = list(csv.DictReader(io.StringIO(table)))
+        assert [row["label"] for row in rows] == [answer["label"] for answer in answers]
+        assert sum(a["label"] == Path(a["name"]).parent.name for a in answers) > 9
+
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            (("train", "no/such/folder"), "no/such/folder"),
+            (("train", "digitz"), "digits"),
+            (("train", "{data}", "--network", "resnett"), "Did you mean 'resnet'"),
+            (("train", "{data}", "--set", "trainig.seed=1"), "Did you mean 'training'"),
+            (
+                ("train", "{data}", "--set", "network.depht=1", "-n", "resnet"),
+                "Did you mean 'depth'",
+            ),
+            (("train", "{data}", "--set", "optimiser.lr=fast"), "lr"),
+            (("train", "{data}", "--epochs", "0"), "above zero"),
+            (("resume", "nothing"), "is not a run"),
+            (("evaluate", "nothing"), "is not a run"),
+            (("predict", "nothing", "image.png"), "is not a run"),
+        ],
+    )
+    def test_mistakes_are_told_without_a_traceback(self, striate, photographs, words, message):
+        done = striate(*[word.format(data=photographs) for word in words])
+        assert done.returncode == 2
+        assert message in done.stderr.replace("\n", " ")
+        assert "Traceback" not in done.stderr
+
+    @pytest.mark.parametrize(
+        "kind",
+        ["networks", "losses", "optimisers", "schedules", "augmentations", "data", "recipes"],
+    )
+    def test_every_name_is_listed_with_what_it_is(self, kind):
+        from striate.api.listing import listing
+
+        rows = listing(kind)
+        assert rows
+        assert all(row.text.endswith((".", ":")) or row.text for row in rows)
+
+
+class TestAnswers:
+    def test_prediction_equals_evaluation(self, run, photographs):
+        validation = torch.from_numpy(np.zeros(0))
+        report = json.loads(run.report_path.with_suffix(".json").read_text())
+        stored = run.folder.read_tensors(run.folder.answers)
+        data = api.training.prepare(run.config.data)
+        answers = run.predict([photographs / name for name in data.validation.names])
+        mine = [[a.probabilities[name] for name in run.class_names] for a in answers]
+        torch.testing.assert_close(
+            torch.tensor(mine, dtype=torch.float64), stored["probabilities"], rtol=1e-6, atol=1e-7
+        )
+        assert report["validation"]["n"] == len(answers)
+        del validation
+
+    def test_paths_images_arrays_and_tensors_agree(self, run, photographs):
+        path = next(photographs.glob("hill/*.png"))
+        image = Image.open(path)
+        array = np.asarray(image)
+        tensor = torch.from_numpy(array.copy()).permute(2, 0, 1)
+        forms = [path, image, array, tensor, tensor.float() / 255, array[None], tensor[None]]
+        answers = [run.predict(form)[0].probabilities for form in forms]
+        assert all(answer == answers[0] for answer in answers)
+
+    def test_an_unreadable_image_does_not_stop_the_others(self, run, photographs, tmp_path):
+        (tmp_path / "broken.png").write_bytes(b"not an image")
+        good = next(photographs.glob("hill/*.png"))
+        broken, answered = run.predict([tmp_path / "broken.png", good])
+        assert broken.problem
+        assert broken.label is None
+        assert answered.label in run.class_names
+        with pytest.raises(DataError, match="does not exist"):
+            run.predict(tmp_path / "absent.png")
+
+    def test_loading_gives_the_same_answers(self, run, photographs):
+        again = package.load(run.path)
+        path = next(photographs.glob("posts/*.png"))
+        assert again.predict(path)[0].probabilities == run.predict(path)[0].probabilities
+        assert again.validation == run.validation
+
+
+class TestSeal:
+    def test_training_never_reads_the_test_split(self, photographs, tmp_path, monkeypatch):
+        first = api.train(photographs, steps=5, out=tmp_path / "first", assignments=QUICK)
+        tests = [p for p in cache.images_dir().glob("*/test/*") if p.is_file()]
+        assert tests
+        for path in tests:
+            path.write_bytes(b"poison" + bytes(path.stat().st_size - 6))
+        again = api.train(photographs, steps=5, out=tmp_path / "again", assignments=QUICK)
+        ours, theirs = (r.folder.read_tensors(r.folder.weights) for r in (first, again))
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+        with pytest.raises(StriateError):
+            again.evaluate()
+
+    def test_reading_without_an_opening_raises(self, run):
+        data = api.training.prepare(run.config.data)
+        with pytest.raises(SealedTestError, match="sealed"):
+            data.test.read(None)
+
+    def test_a_changed_ledger_is_said(self, run):
+        from striate.evaluation import ledger_path
+
+        assert run.evaluate().findings == ()
+        digest = run.record["data"]["test_digest"]
+        path = ledger_path(digest)
+        path.write_text(path.read_text().replace('"number": 1', '"number": 7'))
+        evaluation = run.evaluate()
+        assert evaluation.findings
+        assert "altered" in (run.path / "report.html").read_text("utf-8")
+
+    def test_another_path_is_the_same_test_split(self, run, photographs, tmp_path):
+        assert run.evaluate().opening == 1
+        shutil.copytree(photographs, tmp_path / "elsewhere")
+        other = api.train(tmp_path / "elsewhere", steps=5, out=tmp_path / "b", assignments=QUICK)
+        assert other.evaluate().opening == 2
+
+
+class TestTraining:
+    def test_the_same_seed_gives_the_same_bits(self, photographs, tmp_path):
+        runs = [
+            api.train(photographs, steps=12, seed=seed, out=tmp_path / str(i), assignments=QUICK)
+            for i, seed in enumerate((4, 4, 5))
+        ]
+        weights = [r.folder.read_tensors(r.folder.weights) for r in runs]
+        assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+        assert not all(torch.equal(weights[0][name], weights[2][name]) for name in weights[0])
+
+    def test_divergence_goes_back_once_then_gives_up(self, photographs, tmp_path):
+        out = tmp_path / "run"
+        wild = (*QUICK, "optimiser.lr=1e30", "training.checkpoints=60")
+        with pytest.raises(DivergenceError, match="a second time.*Usual reasons"):
+            api.train(photographs, steps=60, out=out, assignments=wild)
+        rewinds = [e for e in read_events(out / "events.jsonl") if e["event"] == "rewind"]
+        assert len(rewinds) == 1
+        assert rewinds[0]["reason"] == "diverged"
+        assert not (out / "network.safetensors").exists()
+        newest = max((out / "checkpoints").glob("*.safetensors"))
+        from safetensors.torch import load_file
+
+        assert all(t.isfinite().all() for n, t in load_file(newest).items() if "network" in n)
+
+    def test_minutes_end_on_time_with_the_schedule_finished(self, photographs, tmp_path):
+        run = api.train(photographs, minutes=0.1, out=tmp_path / "run", assignments=QUICK)
+        events = read_events(run.folder.events)
+        steps = [e for e in events if e["event"] == "step"]
+        assert steps[-1]["step"] == steps[-1]["of"]
+        assert steps[-1]["lr"] < 0.02 * max(e["lr"] for e in steps)
+
+    def test_a_taken_folder_is_refused(self, run, photographs):
+        with pytest.raises(RunError, match="is taken"):
+            api.train(photographs, steps=5, out=run.path, assignments=QUICK)
+
+    def test_a_finished_run_is_not_trained_again(self, run):
+        before = run.folder.events.read_bytes()
+        assert api.resume(run.path).is_finished
+        assert run.folder.events.read_bytes() == before
+
+    def test_changed_data_are_not_trained_on_silently(self, run, photographs):
+        run.folder.weights.unlink()
+        next(photographs.glob("hill/*.png")).unlink()
+        with pytest.raises(RunError, match="have changed since"):
+            api.resume(run.path)
+
+    def test_a_recipe_and_tensorboard(self, tmp_path):
+        out = tmp_path / "run"
+        settings = ("training.tensorboard=true", "execution.threads=1")
+        run = api.train("digits_lenet", steps=20, out=out, assignments=settings)
+        assert run.config.network.name == "lenet5"
+        from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+        files = EventAccumulator(str(out / "tensorboard")).Reload()
+        assert "step/loss" in files.Tags()["scalars"]
+
+    def test_mistakes_of_all_kinds_are_told_together(self, photographs):
+        wrong = ("loss=softmax_cross_entropi", "optimiser.learning=1", "schedule.peek=0.1")
+        with pytest.raises(ConfigError) as caught:
+            api.train(photographs, steps=5, assignments=wrong)
+        assert len(caught.value.problems) == 3
