@@ -49,7 +49,8 @@ def range_test(
     """Losses of a short training whose rate rises from `lowest` to `highest`.
 
     It ends early where the loss is no finite number, or the mean of five is four times the
-    lowest such mean. The network's weights, buffers, gradients and mode are exactly as they were afterwards.
+    lowest such mean. The network's weights, buffers, gradients and mode are exactly as they
+    were afterwards.
 
     Args:
         network: trained for a while, then put back.
