@@ -103,7 +103,8 @@ def _without_pictures(value: Any) -> Any:
         return {key: _without_pictures(item) for key, item in value.items() if key not in PICTURES}
     if isinstance(value, (list, tuple)):
         return [_without_pictures(item) for item in value]
-    return value
+    # JSON has no NaN: a loss that was not finite is null.
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _environment() -> "Environment":
@@ -161,9 +162,9 @@ def _charts(curves: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _floats(rows: Sequence[Sequence[float]]) -> list[list[float]]:
+def _floats(rows: Sequence[Sequence[float | None]]) -> list[list[float]]:
     """Rows of numbers without those that hold one that is not finite."""
-    plain = [[float(value) for value in row] for row in rows]
+    plain = [[math.nan if value is None else float(value) for value in row] for row in rows]
     return [row for row in plain if all(math.isfinite(value) for value in row)]
 
 

@@ -220,3 +220,12 @@ def test_files_are_written_whole_and_json_leaves_only_the_pictures_out(tmp_path)
 
 def test_the_same_report_gives_the_same_page():
     assert render(report_of()) == render(report_of())
+
+
+def test_a_loss_that_was_not_finite_leaves_a_gap_and_null(tmp_path):
+    report = report_of()
+    report["curves"]["train"] += [[51, float("nan")], [52, None]]
+    page = write(tmp_path, report).read_text()
+    assert "nan" not in "".join(re.findall(r"<svg.*?</svg>", page, re.DOTALL))
+    told = json.loads((tmp_path / "report.json").read_text())
+    assert told["curves"]["train"][-2:] == [[51, None], [52, None]]
