@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from striate.calculus import reference as R
 
-# Two float64 implementations of the same sums, a few hundred terms long, differ by some 1e-13.
+# Float64 on both sides; all cases agree to 1e-12, every broken twin errs by 1e-3 or more.
 TOLERANCE = 1e-9
 
 Inputs = tuple[np.ndarray, ...]
@@ -383,7 +383,7 @@ def forgotten_sum_over_time(cell: Any, cell_bp: Any) -> Any:
 
     def broken(p: Any, x: Any, state: Any, *weights: Any) -> Any:
         dx, dstate, *_ = R.through_time_bp(cell, cell_bp, p, x, state, *weights)
-        first_p, first_x = p[:, :1] * 0, x[:, :1]
+        first_x = x[:, :1]
         after = R.through_time(cell, x, state, *weights)
         later = R.through_time_bp(cell, cell_bp, p[:, 1:], x[:, 1:], after[:, 0], *weights)
         first_p = p[:, :1] + later[1][:, None]
