@@ -42,7 +42,7 @@ class Decay:
     seeds: tuple[int, ...]
     state: Float[Tensor, "N T"]
     """‖∂L/∂(state k steps before the end)‖ for each seed and k = 0 … T−1; an LSTM's state is
-    (h, c)."""
+    (h, c), where c acts through the h of its own step too."""
     hidden: Float[Tensor, "N T"]
     """‖∂L/∂h‖ alone, at the same places."""
     inputs: Float[Tensor, "N T"]

@@ -1,0 +1,235 @@
+"""What forward and backward cost, layer by layer: predicted by formula, and measured.
+
+Let F be the multiply-adds of a layer's forward pass. Backward it makes two products of the
+same size: ∂L/∂x out of p and W (F again) and ∂L/∂W out of p and x (F again), so backward costs
+twice forward. The first layer needs no ∂L/∂x and costs F; so does a frozen layer, which needs no
+∂L/∂W; what lies before the first layer that learns costs nothing at all.
+"""
+
+import copy
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from striate.errors import ConfigError
+from striate.layers.geometry import ledger
+
+__all__ = ["LayerCost", "cost_text", "layer_costs"]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds of one batch."""
+
+    median: float
+    low: float
+    """First quartile."""
+    high: float
+    """Third quartile."""
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """One call of one layer."""
+
+    name: str
+    kind: str
+    multiply_adds: int
+    """Forward, of the whole batch, predicted."""
+    backward_multiply_adds: int
+    """Backward, predicted: F for ∂L/∂x where it is needed, and F for ∂L/∂W where it is."""
+    forward: Timing
+    backward: Timing | None
+    """None where nothing flows back."""
+
+    @property
+    def predicted_ratio(self) -> float | None:
+        """Backward / forward multiply-adds; None for a layer that multiplies nothing."""
+        return self.backward_multiply_adds / self.multiply_adds if self.multiply_adds else None
+
+    @property
+    def measured_ratio(self) -> float | None:
+        """Backward / forward median time."""
+        return None if self.backward is None else self.backward.median / self.forward.median
+
+
+@dataclass
+class _Call:
+    name: str
+    layer: nn.Module
+    inputs: Tensor
+    needs_input_gradient: bool
+
+
+def layer_costs(
+    network: nn.Module,
+    inputs: Tensor,
+    *,
+    repeats: int = 15,
+    clock: Callable[[], float] | None = None,
+) -> tuple[LayerCost, ...]:
+    """The cost of each call of each layer, in the order of the calls, in training mode.
+
+    A copy of the network runs once to see which input each layer gets; then the layers are timed
+    in turns, one round of all layers after another, so that a disturbance of the machine meets
+    all of them alike. The first round warms up and is not counted. Layers are modules without
+    modules inside that take one tensor and give one; functional calls between them have no row.
+
+    Args:
+        network: any module; left as it is.
+        inputs: a batch, (B, C, *S).
+        repeats: rounds that count.
+        clock: gives seconds; by default the machine's, after the device has finished.
+
+    Raises:
+        ConfigError: repeats below 1, or a network without layers to measure.
+
+    Example:
+        >>> network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 3))
+        >>> rows = layer_costs(network, torch.randn(2, 3, 9, 8), repeats=1)
+        >>> [(row.multiply_adds, row.backward_multiply_adds) for row in rows]
+        [(9072, 9072), (0, 0), (7200, 14400)]
+    """
+    if repeats < 1:
+        raise ConfigError(f"repeats={repeats} must be 1 or more.")
+    own = copy.deepcopy(network).train()
+    calls = _calls(own, inputs)
+    if not calls:
+        raise ConfigError("The network has no layer that takes one tensor and gives one.")
+    read = clock or _device_clock(inputs.device)
+    forward: list[list[float]] = [[] for _ in calls]
+    backward: list[list[float]] = [[] for _ in calls]
+    for turn in range(repeats + 1):
+        for number, call in enumerate(calls):
+            ahead, back = _time(call, read)
+            if turn:
+                forward[number].append(ahead)
+                if back is not None:
+                    backward[number].append(back)
+    return tuple(
+        _row(call, _timing(ahead), _timing(back) if back else None)
+        for call, ahead, back in zip(calls, forward, backward, strict=True)
+    )
+
+
+def _calls(network: nn.Module, inputs: Tensor) -> list[_Call]:
+    names = {id(module): name for name, module in network.named_modules()}
+    calls: list[_Call] = []
+
+    def before(module: nn.Module, given: tuple[object, ...]) -> None:
+        if len(given) == 1 and isinstance(given[0], Tensor):
+            x = given[0]
+            # A copy: a layer that works in place would change what is timed later.
+            calls.append(_Call(names[id(module)], module, x.detach().clone(), x.requires_grad))
+
+    leaves = [module for module in network.modules() if not list(module.children())]
+    hooks = [module.register_forward_pre_hook(before) for module in leaves]
+    try:
+        with torch.enable_grad():
+            network(inputs.detach().clone())
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return calls
+
+
+def _time(call: _Call, read: Callable[[], float]) -> tuple[float, float | None]:
+    """Seconds forward and backward of one call."""
+    place = call.inputs.requires_grad_(call.needs_input_gradient)
+    given = place.clone()
+    with torch.enable_grad():
+        start = read()
+        result = call.layer(given)
+        ahead = read() - start
+    sources: list[Tensor] = [p for p in call.layer.parameters() if p.requires_grad]
+    sources += [place] if call.needs_input_gradient else []
+    if not sources or not isinstance(result, Tensor) or not result.requires_grad:
+        return ahead, None
+    p = torch.ones_like(result)
+    start = read()
+    torch.autograd.grad(result, sources, p, allow_unused=True)
+    return ahead, read() - start
+
+
+def _row(call: _Call, forward: Timing, backward: Timing | None) -> LayerCost:
+    shape = tuple(call.inputs.shape)
+    count = shape[0] * sum(row.multiply_adds for row in ledger(call.layer, shape[1:]))
+    weights = [p for p in call.layer.parameters() if p.requires_grad and p.ndim > 1]
+    factor = int(call.needs_input_gradient) + int(bool(weights))
+    return LayerCost(call.name, type(call.layer).__name__, count, factor * count, forward, backward)
+
+
+def _timing(seconds: list[float]) -> Timing:
+    if len(seconds) == 1:
+        return Timing(seconds[0], seconds[0], seconds[0])
+    low, median, high = statistics.quantiles(seconds, n=4, method="inclusive")
+    return Timing(median, low, high)
+
+
+def _device_clock(device: torch.device) -> Callable[[], float]:
+    def read() -> float:
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        return time.perf_counter()
+
+    return read
+
+
+def cost_text(rows: Sequence[LayerCost]) -> str:
+    """The costs as a table with totals: multiply-adds in millions, times in milliseconds.
+
+    The spread is half the distance between the quartiles.
+
+    Example:
+        >>> network = nn.Sequential(nn.Linear(5, 7))
+        >>> print(cost_text(layer_costs(network, torch.randn(2, 5), repeats=1)).split()[0])
+        layer
+    """
+    head = ("layer", "kind", "M fwd", "M bwd", "ratio", "ms fwd", "ms bwd", "ratio")
+    table = [head, *(_cells(row) for row in rows)]
+    ahead = sum(row.forward.median for row in rows)
+    back = sum(row.backward.median for row in rows if row.backward)
+    count = sum(row.multiply_adds for row in rows)
+    back_count = sum(row.backward_multiply_adds for row in rows)
+    table.append(
+        (
+            "total",
+            "",
+            f"{count / 1e6:.2f}",
+            f"{back_count / 1e6:.2f}",
+            f"{back_count / count:.2f}" if count else "",
+            f"{ahead * 1e3:.2f}",
+            f"{back * 1e3:.2f}",
+            f"{back / ahead:.2f}" if ahead else "",
+        )
+    )
+    widths = [max(len(line[i]) for line in table) for i in range(len(head))]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if i < 2 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in table
+    )
+
+
+def _cells(row: LayerCost) -> tuple[str, ...]:
+    predicted, measured = row.predicted_ratio, row.measured_ratio
+    return (
+        row.name or "·",
+        row.kind,
+        f"{row.multiply_adds / 1e6:.2f}" if row.multiply_adds else "",
+        f"{row.backward_multiply_adds / 1e6:.2f}" if row.multiply_adds else "",
+        "" if predicted is None else f"{predicted:.2f}",
+        _milliseconds(row.forward),
+        "" if row.backward is None else _milliseconds(row.backward),
+        "" if measured is None else f"{measured:.2f}",
+    )
+
+
+def _milliseconds(timing: Timing) -> str:
+    return f"{timing.median * 1e3:.2f} ± {(timing.high - timing.low) / 2 * 1e3:.2f}"
