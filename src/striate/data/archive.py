@@ -16,14 +16,12 @@ from pathlib import Path
 from typing import IO
 
 from striate.data.layout import Entry, read_layout
-from striate.data.source import Content, Item, Listing, Source
+from striate.data.source import FILE_LIMIT, Content, Item, Listing, Source, refuse_large
 from striate.errors import DataError
 
-__all__ = ["ARCHIVES", "MEMBER_LIMIT", "ArchiveSource"]
+__all__ = ["ARCHIVES", "ArchiveSource"]
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-# The largest single image file that a camera or a scanner makes stays below half a gigabyte.
-MEMBER_LIMIT = 512 * 2**20
 # A real set of compressed images hardly shrinks; a thousandfold is what bombs are made of, and
 # bitmaps of one colour. Small archives are let through whatever their ratio.
 _RATIO_LIMIT = 200
@@ -100,7 +98,7 @@ class ArchiveSource(Source):
         if self._zipped:
             return self._read_zip(item, limit)
         offset, size = item.key
-        _refuse_large(size)
+        refuse_large(size)
         count = size if limit is None else min(size, limit)
         if self._plain_tar:
             with open(self.path, "rb") as stream:
@@ -126,7 +124,7 @@ class ArchiveSource(Source):
             for item in items:
                 offset, size = item.key
                 try:
-                    _refuse_large(size)
+                    refuse_large(size)
                     yield (
                         item,
                         _read_at(stream, offset, size if limit is None else min(size, limit)),
@@ -136,14 +134,14 @@ class ArchiveSource(Source):
 
     def _read_zip(self, item: Item, limit: int | None) -> bytes:
         member: zipfile.ZipInfo = item.key
-        _refuse_large(member.file_size)
+        refuse_large(member.file_size)
         # A ZipFile has one position; each thread opens its own.
         archive = getattr(self._local, "archive", None)
         if archive is None:
             archive = self._local.archive = zipfile.ZipFile(self.path)
         try:
             with archive.open(member) as stream:
-                content: bytes = stream.read(MEMBER_LIMIT if limit is None else limit)
+                content: bytes = stream.read(FILE_LIMIT if limit is None else limit)
                 return content
         except (
             zipfile.BadZipFile,
@@ -179,11 +177,6 @@ def _read_at(stream: IO[bytes], offset: int, count: int) -> bytes:
     if len(content) < count:
         raise OSError("the archive ends before this file does")
     return content
-
-
-def _refuse_large(size: int) -> None:
-    if size > MEMBER_LIMIT:
-        raise OSError(f"{size / 2**20:.0f} MiB, above the limit of {MEMBER_LIMIT // 2**20} MiB")
 
 
 def _stem(name: str) -> str:

@@ -213,12 +213,12 @@ def _write_part(
     digest = hashlib.blake2b(digest_size=16)
     at_once = max(1, _COPY_BYTES // row_bytes)
     with open(staging, "rb") as source, open(folder / "pixels.u8", "wb") as stream:
-        descriptor = source.fileno()
         for start in range(0, len(places), at_once):
-            block = b"".join(
-                os.pread(descriptor, run * row_bytes, place * row_bytes)
-                for place, run in _runs(places[start : start + at_once])
-            )
+            pieces = []
+            for place, run in _runs(places[start : start + at_once]):
+                source.seek(place * row_bytes)
+                pieces.append(source.read(run * row_bytes))
+            block = b"".join(pieces)
             digest.update(block)
             stream.write(block)
         stream.flush()

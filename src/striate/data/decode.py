@@ -128,19 +128,7 @@ def open_image(picture: Picture, smallest: int = _DRAFT_SIDE) -> Image.Image:
         raise BrokenImage("no permission to read it") from None
     except FileNotFoundError:
         raise BrokenImage("the file does not exist") from None
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        EOFError,
-        IndexError,
-        KeyError,
-        TypeError,
-        ZeroDivisionError,
-        OverflowError,
-        struct.error,
-    ) as error:
-        # Pillow's readers meet damaged bytes with any of these.
+    except Exception as error:  # Pillow's readers meet damaged bytes with errors of every kind
         raise BrokenImage(_reason(error)) from None
 
 
@@ -193,7 +181,7 @@ def _from_file(picture: bytes | str | os.PathLike[str], smallest: int) -> Image.
     with Image.open(io.BytesIO(content), formats=readable_formats()) as image:
         if image.width * image.height > MAX_PIXELS:
             raise BrokenImage(_too_large())
-        if image.format == "JPEG" and min(image.size) >= 2 * smallest:
+        if image.format in ("JPEG", "MPO") and min(image.size) >= 2 * smallest:
             shorter = min(image.size)
             scale = smallest / shorter
             image.draft(image.mode, (int(image.width * scale), int(image.height * scale)))

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from striate.data.layout import Entry, read_layout, visible
-from striate.data.source import Item, Listing, Source
+from striate.data.source import Item, Listing, Source, read_file
 from striate.errors import DataError
 
 __all__ = ["FolderSource"]
@@ -67,8 +67,7 @@ class FolderSource(Source):
 
     def read(self, item: Item, limit: int | None = None) -> bytes:
         """The file's bytes, or the first `limit` of them."""
-        with open(item.key, "rb") as stream:
-            return stream.read(-1 if limit is None else limit)
+        return read_file(item.key, limit)
 
 
 def _scan(

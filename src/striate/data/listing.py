@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from striate.data.layout import by_name, class_key, natural_key, split_named
-from striate.data.source import Item, Listing, Source, Split
+from striate.data.source import Item, Listing, Source, Split, read_file
 from striate.errors import DataError
 
 __all__ = ["LISTS", "ListSource"]
@@ -43,8 +43,7 @@ class ListSource(Source):
 
     def read(self, item: Item, limit: int | None = None) -> bytes:
         """The file's bytes, or the first `limit` of them."""
-        with open(item.key, "rb") as stream:
-            return stream.read(-1 if limit is None else limit)
+        return read_file(item.key, limit)
 
     def _list(self) -> Listing:
         rows = self._rows()

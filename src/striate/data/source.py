@@ -1,5 +1,7 @@
 """Where items come from: what each kind of source (folder, archive, list, named set) offers."""
 
+import os
+import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
@@ -7,7 +9,20 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-__all__ = ["Content", "Item", "Listing", "Progress", "Source", "Split"]
+__all__ = [
+    "FILE_LIMIT",
+    "Content",
+    "Item",
+    "Listing",
+    "Progress",
+    "Source",
+    "Split",
+    "read_file",
+    "refuse_large",
+]
+
+# The largest single image file that a camera or a scanner makes stays below half a gigabyte.
+FILE_LIMIT = 512 * 2**20
 
 Split = Literal["train", "validation", "test"]
 Content = bytes | np.ndarray | OSError
@@ -34,6 +49,26 @@ class Listing(NamedTuple):
     class_names: tuple[str, ...]
     items: tuple[Item, ...]
     notes: tuple[str, ...] = ()
+
+
+def read_file(path: str, limit: int | None = None) -> bytes:
+    """The bytes of a file, or the first `limit` of them.
+
+    Raises:
+        OSError: it cannot be read, is no plain file (a pipe would never end) or is too large.
+    """
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError("it is no plain file")
+    refuse_large(status.st_size)
+    with open(path, "rb") as stream:
+        return stream.read(FILE_LIMIT if limit is None else limit)
+
+
+def refuse_large(num_bytes: int) -> None:
+    """Raise OSError for a file that no picture needs."""
+    if num_bytes > FILE_LIMIT:
+        raise OSError(f"{num_bytes / 2**20:.0f} MiB, above the limit of {FILE_LIMIT // 2**20} MiB")
 
 
 class Source(ABC):

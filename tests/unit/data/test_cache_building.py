@@ -79,16 +79,20 @@ def test_killed_while_building(many: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
-def test_killed_twenty_times(many: Path, tmp_path: Path) -> None:
+def test_killed_at_twelve_moments(many: Path, tmp_path: Path) -> None:
+    whole = start(many, tmp_path / "whole")
+    assert whole.stdout is not None
+    whole.stdout.readline()
     begun = time.monotonic()
-    expected = finish(start(many, tmp_path / "whole"))
+    expected = finish(whole)
     longest = time.monotonic() - begun
     draw = random.Random(0)
     cut = [
-        kill_and_build_again(many, tmp_path / f"c{n}", expected, draw.uniform(0, longest / 2))
-        for n in range(20)
+        kill_and_build_again(many, tmp_path / f"c{n}", expected, draw.uniform(0, longest))
+        for n in range(12)
     ]
-    assert sum(cut) >= 10
+    # The last moments may fall after the end; most do not.
+    assert sum(cut) >= 6
 
 
 def test_two_processes_at_once_build_it_once(many: Path, tmp_path: Path) -> None:

@@ -265,3 +265,16 @@ def test_progress_ends_at_the_whole(photos: Path, config_of: ConfigOf) -> None:
     told: list[tuple[str, int, int]] = []
     prepare(config_of(photos), progress=lambda *step: told.append(step))
     assert told[-1] == ("decoding images", 31, 31)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="named pipes")
+def test_pipes_and_giant_files_do_not_hang_or_fill_memory(photos, config_of, monkeypatch) -> None:
+    from striate.data import source as source_module
+
+    os.mkfifo(photos / "ant" / "pipe.png")
+    (photos / "bee" / "giant.png").write_bytes(bytes(5000))
+    monkeypatch.setattr(source_module, "FILE_LIMIT", 4000)
+    data = prepare(config_of(photos))
+    assert [file.name for file in data.broken] == ["ant/pipe.png", "bee/giant.png"]
+    assert "no plain file" in data.broken[0].reason
+    assert "above the limit" in data.broken[1].reason

@@ -225,3 +225,10 @@ def test_damaged_bytes_never_escape_as_other_errors(picture: Picture, encoded: E
 def test_arrays_of_other_shapes_are_refused(shape: tuple[int, ...], hint: str) -> None:
     with pytest.raises(BrokenImage, match=hint):
         decode_image(np.zeros(shape, dtype=np.uint8), SPEC)
+
+
+def test_multi_picture_jpeg_of_telephones(picture: Picture, encoded: Encode) -> None:
+    frames = [Image.fromarray(picture(seed, 1100, 1040, 1)) for seed in (18, 19)]
+    content = encoded(frames[0], "MPO", save_all=True, append_images=frames[1:], quality=90)
+    assert open_image(content).size == (520, 550)
+    assert decode_image(content, GREY).shape == (9, 11, 1)
