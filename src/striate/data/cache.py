@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import PIL
 
 from striate import durable
 from striate.errors import DataError, RunError
@@ -26,8 +27,9 @@ from striate.places import cache_dir
 
 __all__ = ["CacheEntry", "clear_cache", "list_cache"]
 
-# Part of each key: a change of the format, or of how pictures are decoded, starts a new cache.
-FORMAT = "striate images 1"
+# Part of each key: a change of the format, or of the library that decodes, starts a new cache, so
+# that `predict` never meets pixels that another version of it made.
+FORMAT = f"striate images 1, Pillow {PIL.__version__}"
 
 
 @dataclass(frozen=True)

@@ -278,3 +278,12 @@ def test_pipes_and_giant_files_do_not_hang_or_fill_memory(photos, config_of, mon
     assert [file.name for file in data.broken] == ["ant/pipe.png", "bee/giant.png"]
     assert "no plain file" in data.broken[0].reason
     assert "above the limit" in data.broken[1].reason
+
+
+def test_another_decoder_starts_another_cache(photos: Path, config_of, monkeypatch) -> None:
+    from striate.data import cache
+
+    first = prepare(config_of(photos))
+    monkeypatch.setattr(cache, "FORMAT", "striate images 1, Pillow 0")
+    same(first, prepare(config_of(photos)))
+    assert len(list_cache()) == 2
