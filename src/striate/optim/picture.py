@@ -1,7 +1,7 @@
 """Pictures of a race: trajectories over contours as PNG, the same moving as GIF."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,21 +50,9 @@ def draw_gif(race: Race, path: Path, *, num_frames: int = 60, per_second: int = 
     """
     from PIL import Image
 
-    colours = _colours([race])
     palette = _palette()
-    count = min(num_frames, race.num_steps)
     frames = []
-    for step in np.unique(np.linspace(0, race.num_steps, count + 1).astype(int)):
-        figure = _figure(10.5, 5)
-        chart, curve = figure.subplots(1, 2, width_ratios=(1.15, 1))
-        _map(chart, race)
-        for track in race.tracks:
-            _trace(chart, track, colours[track.optimiser], int(step))
-        _curves(curve, race, colours, int(step))
-        chart.set_title(f"{race.surface.name}, step {step}", loc="left")
-        _legend(figure, colours)
-        figure.canvas.draw()
-        pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3]
+    for pixels in _frames(race, min(num_frames, race.num_steps)):
         image = Image.fromarray(pixels)
         frames.append(image.quantize(palette=palette, dither=Image.Dither.NONE))
     stream = io.BytesIO()
@@ -73,6 +61,41 @@ def draw_gif(race: Race, path: Path, *, num_frames: int = 60, per_second: int = 
         stream, "GIF", save_all=True, append_images=frames[1:], duration=durations, loop=0
     )
     write_bytes(path, stream.getvalue())
+
+
+def _frames(race: Race, count: int) -> Iterator[np.ndarray]:
+    """Pixels of each frame: what stays is drawn once, what moves is drawn over it."""
+    colours = _colours([race])
+    figure = _figure(10.5, 5)
+    chart, curve = figure.subplots(1, 2, width_ratios=(1.15, 1))
+    _map(chart, race)
+    _curves(curve, race, colours, with_lines=False)
+    chart.plot(*race.surface.start, "o", color="white", markeredgecolor="black", markersize=5)
+    _legend(figure, colours)
+    title = chart.set_title(f"{race.surface.name}, step {race.num_steps}", loc="left")
+    title.set_animated(True)
+    moving = []
+    for track in race.tracks:
+        look = {"color": colours[track.optimiser], "animated": True}
+        (way,) = chart.plot([], [], linewidth=1.4, **look)
+        (place,) = chart.plot([], [], "o", markeredgecolor="black", markersize=6, **look)
+        (line,) = curve.plot([], [], linewidth=1.4, **look)
+        moving.append((np.array(track.points), _gaps(race, track), way, place, line))
+    canvas = figure.canvas
+    canvas.draw()
+    still = canvas.copy_from_bbox(figure.bbox)
+    for step in np.unique(np.linspace(0, race.num_steps, count + 1).astype(int)):
+        canvas.restore_region(still)
+        title.set_text(f"{race.surface.name}, step {step}")
+        chart.draw_artist(title)
+        for points, gaps, way, place, line in moving:
+            way.set_data(*points[: step + 1].T)
+            place.set_data(*points[: step + 1][-1:].T)
+            line.set_data(np.arange(len(gaps[: step + 1])), gaps[: step + 1])
+            chart.draw_artist(way)
+            chart.draw_artist(place)
+            curve.draw_artist(line)
+        yield np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
 
 def _palette() -> Any:
@@ -171,19 +194,17 @@ def _map(axes: Any, race: Race) -> None:
     axes.tick_params(labelsize=8)
 
 
-def _trace(axes: Any, track: Track, colour: str, until: int | None = None) -> None:
-    x, y = np.array(track.points[: None if until is None else until + 1]).T
+def _trace(axes: Any, track: Track, colour: str) -> None:
+    x, y = np.array(track.points).T
     axes.plot(x, y, color=colour, linewidth=1.4, alpha=0.9)
     axes.plot(x, y, ".", color=colour, markersize=2.5, alpha=0.7)
     axes.plot(x[0], y[0], "o", color="white", markeredgecolor="black", markersize=5)
     axes.plot(x[-1], y[-1], "o", color=colour, markeredgecolor="black", markersize=6)
 
 
-def _curves(axes: Any, race: Race, colours: dict[str, str], until: int | None = None) -> None:
-    for track in race.tracks:
-        gaps = (np.array(track.values) - race.lowest) / race.height
-        shown = gaps[: None if until is None else until + 1].clip(min=1e-6)
-        axes.plot(shown, color=colours[track.optimiser], linewidth=1.4)
+def _curves(axes: Any, race: Race, colours: dict[str, str], with_lines: bool = True) -> None:
+    for track in race.tracks if with_lines else ():
+        axes.plot(_gaps(race, track), color=colours[track.optimiser], linewidth=1.4)
     axes.set_yscale("log")
     axes.set_ylim(7e-7, 10)
     axes.set_xlim(0, race.num_steps)
@@ -194,6 +215,12 @@ def _curves(axes: Any, race: Race, colours: dict[str, str], until: int | None = 
     axes.grid(alpha=0.25)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
+
+
+def _gaps(race: Race, track: Track) -> np.ndarray:
+    """Share of the height that is left after each step, 1e-6 at the least."""
+    shares: np.ndarray = (np.array(track.values) - race.lowest) / race.height
+    return shares.clip(min=1e-6)
 
 
 def _legend(figure: Any, colours: dict[str, str]) -> None:
