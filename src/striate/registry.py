@@ -7,7 +7,8 @@ before any data or device is touched, and every problem is reported, not only th
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Generic, TypeVar
+from types import NoneType, UnionType
+from typing import Any, Generic, TypeVar, Union, get_args, get_origin
 
 from striate.errors import ConfigError, nearest, unknown_name
 
@@ -135,6 +136,11 @@ class Registry(Generic[T]):
                     f"{self.kind} {pick.name!r} has no argument {name!r}.{hint} "
                     f"Accepted: {', '.join(free) or 'none'}."
                 )
+            elif not _fits(accepted[name].annotation, pick.arguments[name]):
+                found.append(
+                    f"{self.kind} {pick.name!r}: {name}={pick.arguments[name]!r} does not fit; "
+                    f"accepted: {_spell(accepted[name].annotation)}."
+                )
         for name, parameter in accepted.items():
             required = parameter.default is inspect.Parameter.empty
             if required and name not in offered and name not in pick.arguments:
@@ -172,3 +178,28 @@ class Registry(Generic[T]):
         if problems:
             raise ConfigError(problems)
         return functools.partial(function, **pick.arguments)
+
+
+_PLAIN = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+
+
+def _members(annotation: Any) -> tuple[Any, ...]:
+    """The types of a union, or the one type."""
+    is_union = get_origin(annotation) in (Union, UnionType)
+    return get_args(annotation) if is_union else (annotation,)
+
+
+def _fits(annotation: Any, value: Any) -> bool:
+    """Whether a value may be of an annotated type; only plain types can say no."""
+    members = _members(annotation)
+    if not all(member in _PLAIN or member is NoneType for member in members):
+        return True
+    if isinstance(value, bool) or value is None or isinstance(value, str):
+        return type(value) in members
+    if isinstance(value, int):
+        return int in members or float in members
+    return isinstance(value, float) and float in members
+
+
+def _spell(annotation: Any) -> str:
+    return " or ".join(_PLAIN.get(member, "null") for member in _members(annotation))

@@ -189,9 +189,9 @@ def test_a_full_disk_is_told_and_nothing_is_lost(tmp_path, photographs, referenc
     size = good.stat().st_size
     # No file may grow beyond half a checkpoint: the write fails as on a full disk.
     code = (
-        "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (%d, %d));"
+        f"import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, ({size // 2},) * 2);"
         "sys.argv = ['striate', 'resume', sys.argv[1]]; from striate.cli import main; main()"
-    ) % (size // 2, size // 2)
+    )
     limited = subprocess.run(
         [sys.executable, "-c", code, str(run)],
         capture_output=True,

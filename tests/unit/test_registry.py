@@ -66,3 +66,13 @@ def test_bound_function_takes_the_rest_later(animals):
     assert bound(num_classes=5) == (5, 2, "black")
     with pytest.raises(ConfigError, match="no argument 'tail'"):
         animals.bind(Pick("cat", tail=1), ("num_classes",))
+
+
+@pytest.mark.parametrize(
+    ("value", "fits"), [(3, True), (0.5, False), ("3", False), (True, False), (None, False)]
+)
+def test_plain_types_are_checked(animals, value, fits):
+    problems = animals.problems(Pick("cat", legs=value), ("num_classes",))
+    assert (problems == []) == fits
+    if not fits:
+        assert "accepted: a whole number" in problems[0]

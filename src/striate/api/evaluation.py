@@ -7,8 +7,14 @@ from striate.api.report import write_report
 from striate.api.run import Run
 from striate.data import prepare
 from striate.errors import RunError
-from striate.evaluation import Measures, measure
-from striate.evaluation.ledger import open_test, receipts_of, record_result, verify
+from striate.evaluation import (
+    Measures,
+    measure,
+    open_test,
+    receipts_of,
+    record_result,
+    verify,
+)
 from striate.terminal import Reporter
 
 __all__ = ["Evaluation", "evaluate"]
@@ -50,7 +56,7 @@ def evaluate(run: Run | str | Path, *, reporter: Reporter | None = None) -> Eval
         images = data.test.read(opening)
         probabilities = run.probabilities(images.images)
         measures = measure(probabilities, images.labels, run.class_names)
-        record_result(opening, {"error": measures.error.to_json(), "n": measures.n})
+        record_result(opening, measures.headline())
         findings = verify(data.test.digest, receipts_of(run.path)).findings
         write_report(run.folder, data, test=(measures, probabilities, images, opening))
     finally:

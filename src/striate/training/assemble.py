@@ -97,8 +97,9 @@ def assemble(config: RunConfig, data: Dataset) -> Parts:
         execution.channels_last,
     )
     network = execution.place(build_network(config, num_classes))
-    if hasattr(network, "initialise_from"):
-        network.initialise_from(_first_images(loader))
+    initialise: Callable[[Tensor], None] | None = getattr(network, "initialise_from", None)
+    if initialise is not None:
+        initialise(_first_images(loader))
     optimiser = OPTIMISERS.build(config.optimiser, parameter_groups(network))
     return Parts(
         network=network,

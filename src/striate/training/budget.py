@@ -44,7 +44,7 @@ def measure_step(parts: Parts, repeats: int = 4) -> float:
             batch = parts.loader.batch(step)
             with parts.execution.autocast():
                 loss = parts.task.losses(network, batch.images, batch.target)["loss"]
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
             float(loss.detach())  # waits for the device

@@ -30,12 +30,13 @@ def interruptible() -> Iterator[Interrupt]:
         yield interrupt
         return
 
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    previous = {int(number): signal.getsignal(number) for number in numbers}
+
     def note(number: int, frame: FrameType | None) -> None:
         interrupt.signal_number = number
         signal.signal(number, previous[number])
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
-    previous = {number: signal.getsignal(number) for number in numbers}
     for number in numbers:
         signal.signal(number, note)
     try:

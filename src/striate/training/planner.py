@@ -49,13 +49,12 @@ def advise(source: str, survey: Survey, settings: Settings) -> tuple[RunConfig, 
 
     def decide(path: str, what: str, value: Any, why: str, shown: str | None = None) -> None:
         nonlocal plan
-        keys = path.split(".")
         nested: Any = value
-        for key in reversed(keys):
+        given: Any = settings
+        for key in path.split("."):
+            given = given.get(key) if isinstance(given, dict) else None
+        for key in reversed(path.split(".")):
             nested = {key: nested}
-        given = settings
-        for key in keys:
-            given = given.get(key) if isinstance(given, dict) else None  # type: ignore[assignment]
         plan = merge(plan, nested)
         if given is None:
             choices.append(Choice(what, shown or str(value), why))

@@ -28,7 +28,7 @@ class TensorBoard:
                 "training.tensorboard=true needs TensorBoard; install it with: "
                 "pip install 'striate[tensorboard]'"
             ) from None
-        self._writer = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+        self._writer = SummaryWriter(str(folder))
 
     def event(self, event: Event) -> None:
         """Write the numbers of an event at its step."""
@@ -36,6 +36,6 @@ class TensorBoard:
         if kind in ("step", "validation"):
             for name, value in event.items():
                 if name not in ("event", "step", "of") and isinstance(value, (int, float)):
-                    self._writer.add_scalar(f"{kind}/{name}", value, event["step"])  # type: ignore[no-untyped-call]
+                    self._writer.add_scalar(f"{kind}/{name}", value, event["step"])
         elif kind in ("finished", "stopped"):
-            self._writer.close()  # type: ignore[no-untyped-call]
+            self._writer.close()
