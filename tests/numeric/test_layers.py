@@ -212,8 +212,7 @@ class TestLocalContrast:
                 deviation = local_mean(centred**2).sqrt()
                 floor = deviation.mean().clamp(min=1e-4)
                 expected[item, chosen] = centred / deviation.clamp(min=floor.item())
-        # the layer's kernels are kept in single precision
-        torch.testing.assert_close(layer(x), expected, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(layer(x), expected, **EXACT)
 
     @pytest.mark.parametrize("ndim", [1, 2, 3])
     @pytest.mark.parametrize("across", [True, False])

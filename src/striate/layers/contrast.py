@@ -9,7 +9,6 @@ from torch import Tensor, nn
 
 from striate.errors import ConfigError
 from striate.layers.l2_pool import root
-from striate.layers.lookup import by_ndim
 from striate.layers.window import PerAxis, check_axes, per_axis, windows
 
 __all__ = ["LocalContrastNorm", "LocalResponseNorm"]
@@ -22,7 +21,7 @@ class LocalContrastNorm(nn.Module):
     a constant image gives exactly zero everywhere. The floor at the image's mean deviation keeps
     flat regions from turning into noise.
 
-    Cost: two blurs, as one 1-D convolution per axis each.
+    Cost: two blurs, each one product per axis with a matrix as wide as that axis.
 
     Args:
         size: of the neighbourhood, odd, one number or one per axis.
@@ -60,23 +59,28 @@ class LocalContrastNorm(nn.Module):
         # What an output sees, apart from the floor: deviations of means of neighbours.
         reach = [length - 1 for length in self.size]
         self.axes = windows(ndim, [2 * length + 1 for length in reach], padding=reach)
-        for axis, length in enumerate(self.size):
-            place = torch.arange(length, dtype=torch.float64) - length // 2
-            weight = torch.exp(-0.5 * (place / (length / 4)) ** 2)
-            if window == "box":
-                weight = torch.ones_like(place)
-            shape = [1, 1, *(length if axis == other else 1 for other in range(ndim))]
-            kernel = (weight / weight.sum()).view(shape).to(torch.get_default_dtype())
-            self.register_buffer(f"kernel{axis}", kernel, persistent=False)
+        self.window = window
 
-    def blur(self, maps: Float[Tensor, "B 1 *S"]) -> Float[Tensor, "B 1 *S"]:
-        """The weighted sum over each neighbourhood; outside of the image is zero."""
-        convolve = by_ndim(self.ndim, F.conv1d, F.conv2d, F.conv3d)
+    def local_mean(self, maps: Float[Tensor, "B M *S"]) -> Float[Tensor, "B M *S"]:
+        """The weighted mean over the part of each neighbourhood that lies in the image."""
+        # One product with a banded matrix per axis: its rows, made to sum to 1, mend the borders.
+        # Depthwise convolutions of long thin kernels are many times slower on a CPU.
         for axis, length in enumerate(self.size):
-            padding = [length // 2 if axis == other else 0 for other in range(self.ndim)]
-            kernel = self.get_buffer(f"kernel{axis}").to(maps.dtype)
-            maps = convolve(maps, kernel, padding=padding)
+            band = self._band(maps.shape[2 + axis], length, maps)
+            if axis + 1 == self.ndim:
+                return maps @ band.T
+            lines = maps.flatten(0, 1 + axis).flatten(2)
+            maps = (band @ lines).view(maps.shape)
         return maps
+
+    def _band(self, size: int, length: int, like: Tensor) -> Tensor:
+        place = torch.arange(size, dtype=torch.float64, device="cpu")
+        distance = (place.unsqueeze(1) - place).abs()
+        weight = torch.exp(-0.5 * (distance / (length / 4)).square())
+        if self.window == "box":
+            weight = torch.ones_like(distance)
+        weight = weight * (distance <= length // 2)
+        return (weight / weight.sum(1, keepdim=True)).to(like)
 
     def forward(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
         check_axes(x, self.ndim, "LocalContrastNorm")
@@ -85,9 +89,8 @@ class LocalContrastNorm(nn.Module):
         # Any shift of an image leaves the result alone; this one makes a constant image exactly
         # zero, where rounding would leave a noise that the division blows up.
         maps = maps - maps.flatten(1)[:, 0].detach().view(-1, *(1,) * (self.ndim + 1))
-        weight = self.blur(torch.ones(1, 1, *space, dtype=x.dtype, device=x.device))
-        centred = maps - self.blur(maps.mean(1, keepdim=True)) / weight
-        deviation = root(self.blur(centred.square().mean(1, keepdim=True)) / weight)
+        centred = maps - self.local_mean(maps.mean(1, keepdim=True))
+        deviation = root(self.local_mean(centred.square().mean(1, keepdim=True)))
         floor = deviation.flatten(1).mean(1).clamp(min=self.epsilon)
         y = centred / torch.maximum(deviation, floor.view(-1, *(1,) * (self.ndim + 1)))
         return y.view_as(x)

@@ -66,20 +66,25 @@ class AxisField:
 
     def united(self, other: "AxisField") -> "AxisField":
         """What units see that read both; one side may see the same from every unit."""
+        if self == other:
+            return self
         count = math.lcm(len(self.period), len(other.period))
         if self.shift == 0 or other.shift == 0:
             count = max(len(self.period), len(other.period))
         shift = max(field.shift * count // len(field.period) for field in (self, other))
         length = max(len(self.inside), len(other.inside))
+        mine, others = (
+            field.inside if len(field.inside) == length else field.inside * length
+            for field in (self, other)
+        )
         return AxisField(
             tuple(hull((self.unit(i), other.unit(i))) for i in range(count)),
             shift,
-            tuple(hull((_one_of(self, i), _one_of(other, i))) for i in range(length)),
+            tuple(
+                b if a is None else a if b is None else (min(a[0], b[0]), max(a[1], b[1]))
+                for a, b in zip(mine, others, strict=True)
+            ),
         )
-
-
-def _one_of(field: AxisField, index: int) -> Stretch:
-    return field.inside[index] if len(field.inside) > 1 else field.inside[0]
 
 
 @dataclass(frozen=True)
@@ -105,15 +110,17 @@ def window_map(window: Window, num_outputs: int) -> AxisMap:
 def apply_map(field: AxisField, along: AxisMap) -> AxisField:
     """The field of a layer's outputs from the field of its inputs."""
     turns = len(field.period) // math.gcd(along.shift, len(field.period))
-    num_inputs = len(field.inside)
     taken = along.border_taps or along.taps
+    units = dict(enumerate(field.inside))
+    # Spelt out where every unit of every layer passes: calls would cost more than the work.
+    seen = (
+        [stretch for i in taken(o) if (stretch := units.get(i)) is not None]
+        for o in range(along.num_outputs)
+    )
     return AxisField(
         tuple(hull(field.unit(i) for i in along.taps(o)) for o in range(along.period * turns)),
         field.shift * along.shift * turns // len(field.period),
-        tuple(
-            hull(field.inside[i] for i in taken(o) if 0 <= i < num_inputs)
-            for o in range(along.num_outputs)
-        ),
+        tuple((min(s)[0], max(last for _, last in s)) if s else None for s in seen),
     )
 
 
