@@ -73,6 +73,8 @@ def range_test(
     Example:
         >>> import torch
         >>> network = nn.Linear(2, 1)
+        >>> _ = network.weight.data.zero_()
+        >>> _ = network.bias.data.zero_()
         >>> x = torch.tensor([[1.0, 2.0], [2.0, -1.0]])
         >>> test = range_test(network, nn.functional.mse_loss, [(x, x[:, :1])])
         >>> 1e-3 < test.suggested < test.highest
