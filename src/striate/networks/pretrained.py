@@ -17,10 +17,11 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from striate.errors import CheckpointError, ConfigError, DownloadError, unknown_name
-from striate.networks.head import head_names, replace_head
+from striate.networks.head import head_names
 from striate.networks.keymap import rename
 from striate.networks.weight import PRETRAINED, Weights
 from striate.places import cache_dir, data_dir
+from striate.registry import Pick
 
 __all__ = ["find_weights", "load_pretrained", "read_weights", "weights_named"]
 
@@ -105,7 +106,7 @@ def load_pretrained(
         network: the network to fill, in place; None builds the published one. Heads for
             another number of classes keep their own weights.
         path: the file, when it is not in one of the usual places.
-        num_classes: give the built network a fresh head for this many classes.
+        num_classes: build the network with a fresh head for this many classes.
 
     Example:
         >>> network = load_pretrained("resnet20", num_classes=5)  # doctest: +SKIP
@@ -122,9 +123,7 @@ def load_pretrained(
     published = read_weights(path)
     _check_digest(path, weights)
     if network is None:
-        network = _build(weights)
-    else:
-        num_classes = None
+        network = _build(weights, num_classes or weights.num_classes)
     own = network.state_dict()
     if weights.layout == "caffe/squeezenet":  # its channels are BGR, ours RGB
         published["conv1.weight"] = published["conv1.weight"].flip(1)
@@ -134,15 +133,17 @@ def load_pretrained(
         free = tuple(key for key in own if key.startswith(heads))
     unused = () if any(key.startswith("auxiliary") for key in own) else weights.unused
     network.load_state_dict(rename(weights.layout, published, own, free=free, unused=unused))
-    if num_classes is not None and num_classes != weights.num_classes:
-        replace_head(network, num_classes)
     return network.eval()
 
 
-def _build(weights: Weights) -> nn.Module:
+def _build(weights: Weights, num_classes: int) -> nn.Module:
     from striate.networks import NETWORKS  # here: the table itself imports this package
 
-    return NETWORKS.build(weights.network, num_classes=weights.num_classes, in_channels=3)
+    pick = weights.network
+    if num_classes != weights.num_classes:  # a fresh head must not be clipped: classes would die
+        kept = {key: value for key, value in pick.arguments.items() if key != "final_relu"}
+        pick = Pick(pick.name, **kept)
+    return NETWORKS.build(pick, num_classes=num_classes, in_channels=3)
 
 
 def _check_digest(path: Path, weights: Weights) -> None:

@@ -16,11 +16,14 @@ side. For 3 × 224 × 224:
 | fire7   | 48, 192, 192                                  | 384 × 27 × 27  |
 | fire8   | 64, 256, 256, then 3×3 max pool /2            | 512 × 13 × 13  |
 | fire9   | 64, 256, 256, then dropout 1/2                | 512 × 13 × 13  |
-| head    | 1×1 conv (the paper's conv10), ReLU, global average | K = 1000 |
+| head    | 1×1 conv (the paper's conv10), global average | K = 1000       |
 
 1,248,424 parameters as in the paper; 0.82 G multiply-adds. The paper's table gives conv1 as
 111 × 111 maps, which its own layers give from 227 pixels (or from 224 padded by 2); at 224
 without padding they are 109, here as in torchvision. Max pools round up.
+
+Departure: the published networks clip the head's maps at zero (`final_relu=True`), and a class
+whose map is nowhere positive has no gradient and never learns; the default leaves the ReLU out.
 """
 
 import torch
@@ -59,6 +62,7 @@ class SqueezeNet(nn.Module):
         in_channels: C.
         ndim: number of spatial dimensions.
         dropout: share of the features dropped before the head while training.
+        final_relu: clip the head's maps at zero, as the published weights expect.
 
     Example:
         >>> network = SqueezeNet(10)
@@ -69,7 +73,13 @@ class SqueezeNet(nn.Module):
     natural_size = 224
 
     def __init__(
-        self, num_classes: int, in_channels: int = 3, *, ndim: int = 2, dropout: float = 0.5
+        self,
+        num_classes: int,
+        in_channels: int = 3,
+        *,
+        ndim: int = 2,
+        dropout: float = 0.5,
+        final_relu: bool = False,
     ) -> None:
         super().__init__()
         check_ndim("squeezenet", ndim)
@@ -90,6 +100,7 @@ class SqueezeNet(nn.Module):
         self.fire9 = Fire(512, 64, 256, ndim)
         self.dropout = nn.Dropout(dropout)
         self.head = conv(ndim)(512, num_classes, 1)
+        self.clip = nn.ReLU() if final_relu else nn.Identity()
         self.average = adaptive_average_pool(ndim)(1)
         for module in self.modules():
             if isinstance(module, nn.modules.conv._ConvNd):
@@ -105,6 +116,6 @@ class SqueezeNet(nn.Module):
         x = self.pool4(self.fire4(self.fire3(self.fire2(x))))  # -> B×256×27×27
         x = self.pool8(self.fire8(self.fire7(self.fire6(self.fire5(x)))))  # -> B×512×13×13
         x = self.dropout(self.fire9(x))
-        x = self.relu(self.head(x))  # -> B×K×13×13
+        x = self.clip(self.head(x))  # -> B×K×13×13
         scores: Tensor = self.average(x).flatten(1)
         return scores

@@ -173,10 +173,14 @@ PRETRAINED: dict[str, Weights] = {
     "densenet169": _densenet(169, "b2777c0a", 75.600, 92.806),
     "densenet201": _densenet(201, "c1103571", 76.896, 93.370),
     "squeezenet": _torchvision(
-        Pick("squeezenet"), "squeezenet", "squeezenet1_0-b66bff10.pth", 58.092, 80.420
+        Pick("squeezenet", final_relu=True),
+        "squeezenet",
+        "squeezenet1_0-b66bff10.pth",
+        58.092,
+        80.420,
     ),
     "squeezenet_caffe": Weights(
-        network=Pick("squeezenet"),
+        network=Pick("squeezenet", final_relu=True),
         layout="caffe/squeezenet",
         file="squeezenet1_0-imagenet-caffe.safetensors",
         sha256="5b10bd5269dcf8708e29b6ac64fc921ef22a828f3b2f2ac739dcdd633708a606",
