@@ -1,0 +1,193 @@
+"""striate check, striate graph, striate jacobian, striate bptt, striate cost."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["bptt", "check", "cost", "graph", "jacobian"]
+
+Network = Annotated[str, typer.Argument(help="Its name; see: striate list networks.")]
+Shape = Annotated[str, typer.Option(help="Channels and spatial sizes of the input.")]
+Classes = Annotated[int, typer.Option(min=1, help="Number of classes.")]
+Seed = Annotated[int, typer.Option(help="Of weights and noise.")]
+Settings = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="network.depth=20 ...")
+]
+
+
+def check(
+    network: Network,
+    loss: Annotated[str, typer.Option(help="See: striate list losses.")] = "softmax_cross_entropy",
+    data: Annotated[
+        str | None, typer.Option(help="A folder or archive of images, or a name; else noise.")
+    ] = None,
+    shape: Annotated[
+        str | None, typer.Option(help="Channels and spatial sizes of the noise: 3,32,32.")
+    ] = None,
+    classes: Annotated[
+        int | None, typer.Option(min=1, help="Number of classes; the data's, or 10.")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Images in the batch.")] = 2,
+    seed: Annotated[int, typer.Option(help="Of weights, noise and directions.")] = 0,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="network.depth=20 loss.margin=2 ..."),
+    ] = None,
+) -> None:
+    """Check every gradient of a network against differences; exit code 1 if one is wrong."""
+    from striate.api.gradients import check as run
+    from striate.terminal import Terminal
+
+    terminal = Terminal()
+    report = run(
+        network,
+        loss,
+        data=data,
+        shape=None if shape is None else _sizes(shape),
+        num_classes=classes,
+        batch_size=batch,
+        seed=seed,
+        assignments=tuple(set_ or ()),
+        reporter=terminal,
+    )
+    terminal.close()
+    typer.echo(str(report))
+    if report.exit_code:
+        raise typer.Exit(report.exit_code)
+
+
+def graph(
+    what: Annotated[str, typer.Argument(help='A formula such as "(x+y)*z", or a network\'s name.')],
+    values: Annotated[
+        list[str] | None, typer.Argument(help="Values of the variables: x=-2 y=5 z=[1,2].")
+    ] = None,
+    svg: Annotated[Path | None, typer.Option(help="Draw it.")] = None,
+    mirror: Annotated[
+        Path | None, typer.Option(help="Draw a network and its backward network as a mirror.")
+    ] = None,
+    depth: Annotated[
+        int, typer.Option(min=0, help="How deep a network is unfolded; 0: every operation.")
+    ] = 1,
+    shape: Shape = "3,32,32",
+    classes: Classes = 10,
+    batch: Annotated[int, typer.Option(min=1, help="Images in the batch.")] = 2,
+    seed: Seed = 0,
+    set_: Settings = None,
+) -> None:
+    """Show the computational graph of a formula or a network: value and gradient on every edge."""
+    from striate.api import gradients
+    from striate.calculus import graph_svg
+    from striate.errors import ConfigError
+    from striate.networks import NETWORKS
+
+    named = what in NETWORKS
+    if named and values:
+        raise ConfigError(f"{what!r} is a network; values are for the variables of a formula.")
+    if mirror is not None and not named:
+        raise ConfigError(f"--mirror draws networks; {what!r} is none. See: striate list networks.")
+    options = {
+        "shape": _sizes(shape),
+        "num_classes": classes,
+        "batch_size": batch,
+        "seed": seed,
+        "assignments": tuple(set_ or ()),
+    }
+    if named:
+        found = gradients.network_graph(what, depth=depth or None, **options)  # type: ignore[arg-type]
+    else:
+        found = gradients.graph(what, tuple(values or ()))
+    typer.echo(str(found))
+    if svg is not None:
+        gradients.write_svg(graph_svg(found, title=what), svg)
+        typer.echo(f"wrote {svg}")
+    if mirror is not None:
+        drawn = gradients.mirror(what, depth=max(depth, 1), **options)  # type: ignore[arg-type]
+        gradients.write_svg(drawn, mirror)
+        typer.echo(f"wrote {mirror}")
+
+
+def jacobian(
+    expression: Annotated[str, typer.Argument(help='A formula such as "softmax(x)".')],
+    values: Annotated[list[str], typer.Argument(help="Values of the variables: x=[1,2,3].")],
+    by: Annotated[
+        str | None, typer.Option(help="The variable; the first one in the formula, if none.")
+    ] = None,
+    svg: Annotated[Path | None, typer.Option(help="Draw it as a matrix.")] = None,
+) -> None:
+    """Write out the Jacobian of a formula: rows are vec f, columns vec x, both row-major."""
+    from striate.api import gradients
+    from striate.calculus import jacobian_svg
+
+    matrix = gradients.jacobian(expression, values, by=by)
+    for row in matrix.tolist():
+        typer.echo(" ".join(f"{value:>10.4g}" for value in row))
+    if svg is not None:
+        gradients.write_svg(jacobian_svg(matrix, title=f"Jacobian of {expression}"), svg)
+        typer.echo(f"wrote {svg}")
+
+
+def bptt(
+    cell: Annotated[
+        list[str] | None,
+        typer.Option("--cell", "-c", help="simple, gru, lstm; repeat for several. All, if none."),
+    ] = None,
+    steps: Annotated[int, typer.Option(min=2, help="Time steps.")] = 50,
+    hidden: Annotated[int, typer.Option(min=1, help="Units of the state.")] = 32,
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds are measured.")] = 5,
+    gain: Annotated[float, typer.Option(help="Multiplies the recurrent weights.")] = 1.0,
+    forget_bias: Annotated[float, typer.Option(help="Added to the LSTM's forget gate.")] = 0.0,
+    png: Annotated[Path | None, typer.Option(help="Draw the norms against distance.")] = None,
+) -> None:
+    """Measure how gradients vanish or explode with distance in time."""
+    from striate.api.gradients import bptt as run
+    from striate.calculus import decay_text
+
+    measured = run(
+        cell or ("simple", "gru", "lstm"),
+        num_steps=steps,
+        hidden_size=hidden,
+        seeds=tuple(range(seeds)),
+        gain=gain,
+        forget_bias=forget_bias,
+        png=png,
+    )
+    typer.echo(decay_text(measured))
+    if png is not None:
+        typer.echo(f"wrote {png}")
+
+
+def cost(
+    network: Network,
+    shape: Shape = "3,32,32",
+    classes: Classes = 10,
+    batch: Annotated[int, typer.Option(min=1, help="Images in the batch.")] = 8,
+    repeats: Annotated[int, typer.Option(min=1, help="Rounds that are timed.")] = 15,
+    seed: Seed = 0,
+    set_: Settings = None,
+) -> None:
+    """Say what forward and backward cost, layer by layer: predicted and measured."""
+    from striate.api.gradients import cost as run
+    from striate.calculus import cost_text
+
+    rows = run(
+        network,
+        shape=_sizes(shape),
+        num_classes=classes,
+        batch_size=batch,
+        repeats=repeats,
+        seed=seed,
+        assignments=tuple(set_ or ()),
+    )
+    typer.echo(cost_text(rows))
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    from striate.errors import ConfigError
+
+    try:
+        return tuple(int(part) for part in text.replace("x", ",").split(","))
+    except ValueError:
+        raise ConfigError(
+            f"--shape {text} is no shape; write channels and sizes with commas: 3,32,32."
+        ) from None
