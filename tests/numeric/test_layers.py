@@ -239,6 +239,14 @@ class TestLocalResponse:
         torchs = nn.LocalResponseNorm(5, alpha=1e-4, beta=0.75, k=2.0)
         assert not torch.allclose(torchs(x), expected, rtol=1e-3)
 
+    @pytest.mark.parametrize("size", [1, 4, 5])
+    @pytest.mark.parametrize("beta", [0.75, 0.5])
+    def test_torchs_divides_alpha_by_the_size(self, size: int, beta: float) -> None:
+        x = draw(2, 7, 3, 4, 5) * 30
+        torchs = nn.LocalResponseNorm(size, alpha=1e-3 * size, beta=beta, k=1.5)
+        ours = layers.LocalResponseNorm(size, alpha=1e-3, beta=beta, k=1.5)
+        torch.testing.assert_close(ours(x), torchs(x), **EXACT)
+
 
 def test_channel_norm_equals_layer_norm_with_channels_last() -> None:
     x = draw(2, 5, 3, 4)
