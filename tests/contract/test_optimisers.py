@@ -176,7 +176,7 @@ def test_a_bad_rate_is_told(name, lr):
 @pytest.mark.parametrize("name", OPTIMISERS)
 def test_bad_decay_and_no_parameters_are_told(name):
     with pytest.raises(ConfigError, match="weight_decay=-1"):
-        build(name, [torch.zeros(2, requires_grad=True)], weight_decay=-1)
+        build(name, [torch.zeros(2, requires_grad=True)], weight_decay=-1.0)
     with pytest.raises(ConfigError, match="no parameters"):
         build(name, [])
 
@@ -236,8 +236,8 @@ def test_schedule_is_defined_finite_and_not_negative(name):
     factors = [schedule(i / 1000) for i in range(1001)]
     assert all(math.isfinite(factor) and 0 <= factor <= 1 for factor in factors)
     assert max(factors) == pytest.approx(1, abs=1e-3)
-    assert isinstance(schedule(0), float)
-    assert isinstance(schedule(1), float)
+    assert isinstance(schedule(0.0), float)
+    assert isinstance(schedule(1.0), float)
 
 
 @pytest.mark.parametrize("name", SCHEDULES)

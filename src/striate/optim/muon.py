@@ -76,7 +76,7 @@ class Muon(Optimizer):
         super().__init__(_split(as_groups(params), orthogonalise_last), defaults)
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """One step; the loss is returned when a closure computes it."""
         loss = None
         if closure is not None:

@@ -66,7 +66,7 @@ def draw_gif(race: Race, path: Path, *, num_frames: int = 60, per_second: int = 
 def _frames(race: Race, count: int) -> Iterator[np.ndarray]:
     """Pixels of each frame: what stays is drawn once, what moves is drawn over it."""
     colours = _colours([race])
-    figure = _figure(10.5, 5)
+    figure = _figure(10.5, 5.0)
     chart, curve = figure.subplots(1, 2, width_ratios=(1.15, 1))
     _map(chart, race)
     _curves(curve, race, colours, with_lines=False)
@@ -149,7 +149,7 @@ def _panels(race: Race) -> Any:
 def _rows(races: Sequence[Race]) -> Any:
     """One row per surface: the map with all the tracks, and the values."""
     colours = _colours(races)
-    figure = _figure(11, 3.9 * len(races) + 0.8)
+    figure = _figure(11.0, 3.9 * len(races) + 0.8)
     grid = figure.subplots(len(races), 2, squeeze=False, width_ratios=(1.15, 1))
     for (chart, curve), race in zip(grid, races, strict=True):
         _map(chart, race)

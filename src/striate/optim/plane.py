@@ -36,7 +36,7 @@ def plane_surface(
         >>> corner = torch.zeros(3)
         >>> surface = plane_surface(
         ...     lambda rows: rows.square().sum(1), corner, corner + 1, corner + 2,
-        ...     name="bowl", start=(1.0, 1.0), bounds=(-1, 2, -1, 2),
+        ...     name="bowl", start=(1.0, 1.0), bounds=(-1.0, 2.0, -1.0, 2.0),
         ... )
         >>> surface.values(torch.tensor([[1.0, 1.0]])).tolist()
         [27.0]

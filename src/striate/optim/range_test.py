@@ -77,7 +77,7 @@ def range_test(
         >>> _ = network.bias.data.zero_()
         >>> x = torch.tensor([[1.0, 2.0], [2.0, -1.0]])
         >>> test = range_test(network, nn.functional.mse_loss, [(x, x[:, :1])])
-        >>> 1e-3 < test.suggested < test.highest
+        >>> 1e-5 < test.suggested < test.highest
         True
     """
     if not 0 < lowest < highest < math.inf or num_steps < 10 or not 0 <= smoothing < math.inf:

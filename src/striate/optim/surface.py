@@ -85,7 +85,9 @@ def ravine(*, condition: float = 40.0) -> Surface:
         return 0.5 * (along**2 + condition * across**2)
 
     difficulty = "A rate that suits the steep direction crawls along the flat one."
-    return Surface("ravine", function, (-3.2, 0.6), (-4, 2, -2, 2), 0.0, ((0.0, 0.0),), difficulty)
+    return Surface(
+        "ravine", function, (-3.2, 0.6), (-4.0, 2.0, -2.0, 2.0), 0.0, ((0.0, 0.0),), difficulty
+    )
 
 
 def saddle() -> Surface:
@@ -100,7 +102,7 @@ def saddle() -> Surface:
         "saddle",
         function,
         (-1.6, 0.001),
-        (-2, 1.2, -1.6, 1.6),
+        (-2.0, 1.2, -1.6, 1.6),
         -0.25,
         ((0.0, 1.0), (0.0, -1.0)),
         difficulty,
@@ -115,7 +117,7 @@ def plateau() -> Surface:
 
     difficulty = "The gradient is near zero at first: only a step that ignores its size gets on."
     return Surface(
-        "plateau", function, (-2.6, 2.2), (-4, 2, -2, 3.5), 0.0, ((0.0, 0.0),), difficulty
+        "plateau", function, (-2.6, 2.2), (-4.0, 2.0, -2.0, 3.5), 0.0, ((0.0, 0.0),), difficulty
     )
 
 
@@ -134,7 +136,7 @@ def rosenbrock(*, steepness: float = 100.0) -> Surface:
 
     difficulty = "The valley is found at once; following its bend to the end is slow."
     return Surface(
-        "rosenbrock", function, (-1.4, 1.6), (-2, 2, -1, 3), 0.0, ((1.0, 1.0),), difficulty
+        "rosenbrock", function, (-1.5, 2.0), (-2.0, 2.0, -1.0, 3.0), 0.0, ((1.0, 1.0),), difficulty
     )
 
 
@@ -150,7 +152,7 @@ def beale() -> Surface:
 
     difficulty = "Gradients differ by thousands between the walls and the floor."
     return Surface(
-        "beale", function, (0.8, 1.8), (-1, 4.5, -2, 2.4), 0.0, ((3.0, 0.5),), difficulty
+        "beale", function, (0.8, 1.8), (-1.0, 4.5, -2.0, 2.4), 0.0, ((3.0, 0.5),), difficulty
     )
 
 
@@ -171,4 +173,6 @@ def himmelblau() -> Surface:
         (3.584428, -1.848126),
     )
     difficulty = "Four valleys meet near the start."
-    return Surface("himmelblau", function, (-0.4, -1.1), (-5, 5, -5, 5), 0.0, minima, difficulty)
+    return Surface(
+        "himmelblau", function, (-0.4, -1.1), (-5.0, 5.0, -5.0, 5.0), 0.0, minima, difficulty
+    )

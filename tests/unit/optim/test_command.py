@@ -36,7 +36,7 @@ def test_race_prints_a_table_and_writes_what_is_named(tmp_path):
 def test_race_takes_surfaces_and_optimisers_of_ones_own():
     import torch
 
-    bowl = Surface("bowl", lambda p: p.square().sum(1), (1, 1), (-2, 2, -2, 2), 0.0)
+    bowl = Surface("bowl", lambda p: p.square().sum(1), (1.0, 1.0), (-2.0, 2.0, -2.0, 2.0), 0.0)
     (one,) = race([bowl], {"mine": torch.optim.SGD}, num_steps=4)
     assert one.tracks[0].optimiser == "mine"
 

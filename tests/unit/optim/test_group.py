@@ -44,6 +44,6 @@ def test_nothing_trainable_and_bad_decay_are_told():
     with pytest.raises(ConfigError, match="no trainable parameter"):
         parameter_groups(network().requires_grad_(False), 0.1)
     with pytest.raises(ConfigError, match="weight_decay=-1"):
-        parameter_groups(network(), -1)
+        parameter_groups(network(), -1.0)
     with pytest.raises(ConfigError, match="must be 0 or more"):
         parameter_groups(network(), torch.nan)

@@ -59,5 +59,5 @@ def test_closure_gives_the_loss():
 
 def test_all_bad_numbers_are_told_together():
     with pytest.raises(ConfigError) as error:
-        Muon([torch.zeros(2, 2)], lr=-1, momentum=1.0, betas=(0.9, 2.0))
+        Muon([torch.zeros(2, 2)], lr=-1.0, momentum=1.0, betas=(0.9, 2.0))
     assert len(error.value.problems) == 3

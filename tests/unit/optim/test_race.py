@@ -83,7 +83,7 @@ def test_own_surface_and_own_optimiser(tmp_path):
                     parameter.grad.neg_()
             return super().step(closure)
 
-    surface = Surface("hill", lambda p: -p.square().sum(1), (0.5, 0.1), (-9, 9, -9, 9))
+    surface = Surface("hill", lambda p: -p.square().sum(1), (0.5, 0.1), (-9.0, 9.0, -9.0, 9.0))
     race = run_race(surface, {"up": Backwards}, num_steps=9, rates=[0.1])
     assert race.tracks[0].values[-1] > race.tracks[0].values[0]
     assert race.lowest == race.tracks[0].values[0]
@@ -99,12 +99,12 @@ def test_answers_of_averaging_optimisers_are_shown():
     assert race.tracks[0].points[-1] == pytest.approx(tuple(mean))
 
 
-def test_nothing_to_run_is_told():
+def test_nothing_to_run_is_told(tmp_path):
     with pytest.raises(ConfigError, match="needs an optimiser"):
         run_race(ravine(), {})
     for draw in (draw_png, draw_html):
         with pytest.raises(ConfigError, match="no race to draw"):
-            draw([], None)
+            draw([], tmp_path / "none")
 
 
 def test_pictures_hold_something(race, tmp_path):

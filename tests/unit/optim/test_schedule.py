@@ -51,7 +51,7 @@ def test_cosine_is_torchs():
 )
 def test_known_values(name, options, expected):
     for progress, factor in expected.items():
-        assert SCHEDULES[name](progress, **options) == pytest.approx(factor, abs=1e-12)
+        assert SCHEDULES[name](float(progress), **options) == pytest.approx(factor, abs=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -29,5 +29,5 @@ def test_without_a_gradient_there_is_no_uphill():
 
 
 def test_length_must_be_above_zero():
-    with pytest.raises(ConfigError, match="rho=0"), uphill([], rho=0):
+    with pytest.raises(ConfigError, match="rho=0"), uphill([], rho=0.0):
         pass

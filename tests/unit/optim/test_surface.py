@@ -41,15 +41,15 @@ def test_ravine_has_the_condition_asked_for():
 
 
 def test_grid_runs_from_bottom_left():
-    surface = Surface("own", lambda p: p[:, 0] + 10 * p[:, 1], (1, 2), (0, 4, -1, 3))
+    surface = Surface("own", lambda p: p[:, 0] + 10 * p[:, 1], (1.0, 2.0), (0.0, 4.0, -1.0, 3.0))
     grid = surface.grid(5)
     assert (grid[0, 0], grid[0, 4], grid[4, 0]) == (-10, -6, 30)
 
 
 def test_mistakes_are_told():
     with pytest.raises(ConfigError, match="must hold the start"):
-        Surface("own", lambda p: p[:, 0], (5, 0), (0, 1, 0, 1))
-    surface = Surface("own", lambda p: p.sum(), (0, 0), (-1, 1, -1, 1))
+        Surface("own", lambda p: p[:, 0], (5.0, 0.0), (0.0, 1.0, 0.0, 1.0))
+    surface = Surface("own", lambda p: p.sum(), (0.0, 0.0), (-1.0, 1.0, -1.0, 1.0))
     with pytest.raises(ConfigError, match=r"must give shape \(4,\)"):
         surface.values(torch.zeros(4, 2))
 
@@ -58,7 +58,11 @@ def test_plane_goes_through_its_three_points():
     chance = torch.Generator().manual_seed(9)
     corners = torch.randn(3, 7, generator=chance, dtype=torch.float64)
     surface = plane_surface(
-        lambda rows: rows.pow(3).sum(1), *corners, name="own", start=(0, 0), bounds=(-1, 1, -1, 1)
+        lambda rows: rows.pow(3).sum(1),
+        *corners,
+        name="own",
+        start=(0.0, 0.0),
+        bounds=(-1.0, 1.0, -1.0, 1.0),
     )
     points = torch.tensor([[0.0, 0], [1, 0], [0, 1], [0.5, 0.25]], dtype=torch.float64)
     mixed = torch.cat([corners, corners.mul(torch.tensor([[0.25], [0.5], [0.25]])).sum(0)[None]])
