@@ -2,7 +2,9 @@
 
 They hold three sequences: z takes the steps, x is the average of z and the answer, and
 gradients are taken at y = (1 − β) z + β x. While training, the network holds y; to measure or
-ship, it must hold x. The library marks the two with `optimiser.train()` and `.eval()`.
+ship, it must hold x. `optimiser.eval()` and `optimiser.train()` switch between the two. The
+library does so by arithmetic, which loses the last bits; here the weights are kept, so that
+looking at the answer does not change the training.
 
 What a loop does, for any optimiser whatever its kind (averaged descent has the pair as well):
 
@@ -15,13 +17,51 @@ What a loop does, for any optimiser whatever its kind (averaged descent has the 
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
+from schedulefree import AdamWScheduleFree, SGDScheduleFree
+from torch import Tensor
 from torch.optim import Optimizer
 
 from striate.optim.descent import Parameters, as_groups, check_numbers
 
 __all__ = ["evaluation_weights", "schedule_free_adamw", "schedule_free_sgd"]
+
+
+class _Exact:
+    """`eval` and `train` of the class beside it, with the weights kept in between."""
+
+    _own: tuple[tuple[Tensor, Tensor], ...] = ()
+
+    @torch.no_grad()
+    def eval(self) -> None:
+        """Let the parameters hold the answer x."""
+        if not self._own:
+            groups: Any = self.param_groups  # type: ignore[attr-defined]
+            parameters = [p for group in groups for p in group["params"]]
+            self._own = tuple((p, p.detach().clone()) for p in parameters)
+        super().eval()  # type: ignore[misc]
+
+    @torch.no_grad()
+    def train(self) -> None:
+        """Let the parameters hold y again."""
+        super().train()  # type: ignore[misc]
+        for parameter, values in self._own:
+            parameter.copy_(values)
+        self._own = ()
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)  # type: ignore[misc]
+        self._own = ()
+
+
+class _ScheduleFreeSGD(_Exact, SGDScheduleFree):  # type: ignore[misc]
+    pass
+
+
+class _ScheduleFreeAdamW(_Exact, AdamWScheduleFree):  # type: ignore[misc]
+    pass
 
 
 def schedule_free_sgd(
@@ -40,11 +80,9 @@ def schedule_free_sgd(
 
     Source: Defazio et al., "The Road Less Scheduled", 2024, equations 3 to 5.
     """
-    from schedulefree import SGDScheduleFree
-
     check_numbers(lr, weight_decay, momentum=momentum)
     groups = as_groups(params)
-    return _training(SGDScheduleFree(groups, lr=lr, momentum=momentum, weight_decay=weight_decay))
+    return _training(_ScheduleFreeSGD(groups, lr=lr, momentum=momentum, weight_decay=weight_decay))
 
 
 def schedule_free_adamw(
@@ -69,20 +107,16 @@ def schedule_free_adamw(
 
     Source: Defazio et al., "The Road Less Scheduled", 2024, algorithm 1.
     """
-    from schedulefree import AdamWScheduleFree
-
     check_numbers(lr, weight_decay, **{"betas[0]": betas[0], "betas[1]": betas[1]})
     groups = as_groups(params)
     return _training(
-        AdamWScheduleFree(groups, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay)
+        _ScheduleFreeAdamW(groups, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay)
     )
 
 
 @contextmanager
 def evaluation_weights(optimiser: Optimizer) -> Iterator[None]:
     """Let the network hold the optimiser's answer inside the block, and its own bits after it.
-
-    Going from y to x and back by arithmetic loses the last bits, so the weights are copied.
 
     Args:
         optimiser: any optimiser; one with methods `train` and `eval` is switched.
@@ -92,16 +126,11 @@ def evaluation_weights(optimiser: Optimizer) -> Iterator[None]:
     if to_evaluate is None or to_train is None:
         yield
         return
-    parameters = [p for group in optimiser.param_groups for p in group["params"]]
-    own = [p.detach().clone() for p in parameters]
     to_evaluate()
     try:
         yield
     finally:
         to_train()
-        with torch.no_grad():
-            for parameter, values in zip(parameters, own, strict=True):
-                parameter.copy_(values)
 
 
 def _training(optimiser: Optimizer) -> Optimizer:

@@ -56,8 +56,9 @@ def test_optimisers_without_the_pair_are_left_alone():
         assert torch.equal(point, before)
 
 
-def test_asgd_switching_twice_is_switching_once():
-    point, optimiser = stepped("asgd")
+@pytest.mark.parametrize("name", SWITCHED)
+def test_switching_twice_is_switching_once(name):
+    point, optimiser = stepped(name)
     before = point.detach().clone()
     optimiser.eval()
     mean = point.detach().clone()
@@ -66,3 +67,32 @@ def test_asgd_switching_twice_is_switching_once():
     optimiser.train()
     optimiser.train()
     assert torch.equal(point, before)
+
+
+@pytest.mark.parametrize("name", SWITCHED)
+def test_state_read_back_while_answering_is_what_training_goes_on_from(name):
+    point, optimiser = stepped(name)
+    saved = optimiser.state_dict()
+    weights = point.detach().clone()
+    optimiser.eval()
+    optimiser.load_state_dict(saved)
+    with torch.no_grad():
+        point.copy_(weights)
+    optimiser.train()
+    assert torch.equal(point, weights)
+
+
+def test_the_librarys_own_switch_loses_bits():
+    """The broken twin: by arithmetic the weights do not come back."""
+    from schedulefree import SGDScheduleFree
+
+    point = torch.randn(500, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    optimiser = SGDScheduleFree([point], lr=0.07)
+    optimiser.train()
+    for _ in range(3):
+        point.grad = torch.sin(3 * point.detach())
+        optimiser.step()
+    before = point.detach().clone()
+    optimiser.eval()
+    optimiser.train()
+    assert not torch.equal(point, before)
