@@ -24,7 +24,6 @@ initialisation for ReLU, Glorot's for the two that saturate.
 
 import itertools
 import math
-from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -67,7 +66,7 @@ class Perceptron(nn.Module):
         ndim: int = 2,
         input_size: tuple[int, ...],
         hidden: tuple[int, ...] = (300, 100),
-        activation: Literal["relu", "tanh", "sigmoid"] = "relu",
+        activation: str = "relu",
     ) -> None:
         super().__init__()
         check_ndim("mlp", ndim)

@@ -27,8 +27,6 @@ initialisation; other sizes than 224, from 32 pixels, are averaged onto the 7 ×
 fc6 reads.
 """
 
-from typing import Literal
-
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -75,7 +73,7 @@ class VGG(nn.Module):
         in_channels: int = 3,
         *,
         ndim: int = 2,
-        depth: Literal[11, 13, 16, 19] = 16,
+        depth: int = 16,
         batch_norm: bool = True,
         hidden: int = 4096,
         dropout: float = 0.5,

@@ -155,15 +155,15 @@ def test_unknown_variants_are_named() -> None:
     with pytest.raises(ConfigError, match=r"depth=21 does not exist.*6n \+ 2"):
         ResNet(10, depth=21)
     with pytest.raises(ConfigError, match=r"depth=12 does not exist; accepted: 11, 13, 16, 19"):
-        VGG(10, depth=12)  # type: ignore[arg-type]
+        VGG(10, depth=12)
     with pytest.raises(ConfigError, match=r"depth=41 does not exist with bottleneck=True"):
         DenseNet(10, depth=41)
-    with pytest.raises(ConfigError, match=r"compression=0 must be above 0"):
-        DenseNet(10, compression=0)
+    with pytest.raises(ConfigError, match=r"compression=0.0 must be above 0"):
+        DenseNet(10, compression=0.0)
     with pytest.raises(ConfigError, match=r"without a hidden layer the network is called linear"):
         Perceptron(10, input_size=(4, 4), hidden=())
     with pytest.raises(ConfigError, match=r"activation='relux' does not exist"):
-        Perceptron(10, input_size=(4, 4), activation="relux")  # type: ignore[arg-type]
+        Perceptron(10, input_size=(4, 4), activation="relux")
     with pytest.raises(ShapeError, match=r"input_size=\(28,\) does not fit ndim=2"):
         LeNet5(10, input_size=(28,))
     with pytest.raises(ConfigError, match="one entry per stage"):
