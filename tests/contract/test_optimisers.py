@@ -174,6 +174,14 @@ def test_a_bad_rate_is_told(name, lr):
 
 
 @pytest.mark.parametrize("name", OPTIMISERS)
+def test_words_for_numbers_are_told_together(name):
+    point = torch.zeros(2, requires_grad=True)
+    with pytest.raises(ConfigError) as error:
+        build(name, [{"params": [point], "lr": "high", "weight_decay": "some"}])
+    assert len(error.value.problems) == 2
+
+
+@pytest.mark.parametrize("name", OPTIMISERS)
 def test_bad_decay_and_no_parameters_are_told(name):
     with pytest.raises(ConfigError, match="weight_decay=-1"):
         build(name, [torch.zeros(2, requires_grad=True)], weight_decay=-1.0)

@@ -274,7 +274,7 @@ def nadam(
 
     Source: Dozat, "Incorporating Nesterov Momentum into Adam", 2016, algorithm 2.
     """
-    check_numbers(lr, weight_decay, **{"betas[0]": betas[0], "betas[1]": betas[1]})
+    check_numbers(lr, weight_decay, betas=betas)
     return _build(
         torch.optim.NAdam,
         params,
@@ -287,24 +287,29 @@ def nadam(
     )
 
 
-def check_numbers(lr: float, weight_decay: float, **shares: float) -> None:
+def check_numbers(lr: Any, weight_decay: Any, **shares: Any) -> None:
     """Refuse a rate that is not above 0, a decay below 0, or a share outside [0, 1).
 
     Raises:
         ConfigError: all of them together.
     """
     problems = []
-    if not 0 < lr < math.inf:
-        problems.append(f"The learning rate lr={lr} must be a finite number above 0.")
-    if not 0 <= weight_decay < math.inf:
-        problems.append(f"weight_decay={weight_decay} must be a finite number, 0 or more.")
-    problems += [
-        f"{name}={share} must lie in [0, 1)."
-        for name, share in shares.items()
-        if not 0 <= share < 1
-    ]
+    if not (_is_number(lr) and 0 < lr < math.inf):
+        problems.append(f"The learning rate lr={lr!r} must be a finite number above 0.")
+    if not (_is_number(weight_decay) and 0 <= weight_decay < math.inf):
+        problems.append(f"weight_decay={weight_decay!r} must be a finite number, 0 or more.")
+    for name, share in shares.items():
+        if name == "betas":
+            if len(share) != 2 or not all(_is_number(beta) and 0 <= beta < 1 for beta in share):
+                problems.append(f"betas={share!r} must be two numbers in [0, 1).")
+        elif not (_is_number(share) and 0 <= share < 1):
+            problems.append(f"{name}={share!r} must lie in [0, 1).")
     if problems:
         raise ConfigError(problems)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def as_groups(params: Parameters) -> list[dict[str, Any]]:
@@ -336,7 +341,7 @@ def _adam_like(
     eps: float,
     weight_decay: float,
 ) -> Optimizer:
-    check_numbers(lr, weight_decay, **{"betas[0]": betas[0], "betas[1]": betas[1]})
+    check_numbers(lr, weight_decay, betas=betas)
     return _build(
         constructor, params, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay
     )

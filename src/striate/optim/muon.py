@@ -62,8 +62,7 @@ class Muon(Optimizer):
         eps: float = 1e-8,
         weight_decay: float = 0.01,
     ) -> None:
-        shares = {"momentum": momentum, "betas[0]": betas[0], "betas[1]": betas[1]}
-        check_numbers(lr, weight_decay, **shares)
+        check_numbers(lr, weight_decay, momentum=momentum, betas=betas)
         defaults = {
             "lr": lr,
             "momentum": momentum,

@@ -7,6 +7,7 @@ so that one schedule serves any length of training and ends with it.
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from striate.errors import ConfigError
 
@@ -57,7 +58,8 @@ def polynomial(
         end: the factor at progress 1.
     """
     _at_least_zero("end", end)
-    if not power > 0:
+    _at_least_zero("power", power)
+    if power == 0:
         raise ConfigError(f"power={power} must be above 0.")
     return _warm_up(progress, warmup, lambda rest: end + (1 - end) * (1 - rest) ** power)
 
@@ -119,6 +121,7 @@ def step(
 
     Source: He et al., "Deep Residual Learning", 2016, section 4.2 (drops at 50 % and 75 %).
     """
+    _in_unit_interval("progress", progress)
     _at_least_zero("factor", factor)
     outside = [point for point in at if not 0 <= point <= 1]
     if outside:
@@ -135,7 +138,8 @@ def exponential(progress: float, *, warmup: float = 0.0, end: float = 0.01) -> f
         warmup: share of the training in which the factor rises from near 0 to 1.
         end: the factor at progress 1, above 0.
     """
-    if not end > 0:
+    _at_least_zero("end", end)
+    if end == 0:
         raise ConfigError(f"end={end} must be above 0: an exponential never reaches it.")
     return _warm_up(progress, warmup, lambda rest: end**rest)
 
@@ -149,7 +153,8 @@ def inverse_sqrt(progress: float, *, warmup: float = 0.1) -> float:
 
     Source: Vaswani et al., "Attention Is All You Need", 2017, equation 3.
     """
-    if not warmup > 0:
+    _in_unit_interval("warmup", warmup)
+    if warmup == 0:
         raise ConfigError(f"warmup={warmup} must be above 0: the fall is measured against it.")
     return _warm_up(progress, warmup, lambda rest: math.sqrt(warmup / max(progress, warmup)))
 
@@ -171,7 +176,8 @@ def one_cycle(
     _in_unit_interval("progress", progress)
     _at_least_zero("start", start)
     _at_least_zero("end", end)
-    if not 0 < peak < 1:
+    _in_unit_interval("peak", peak)
+    if peak in (0, 1):
         raise ConfigError(f"peak={peak} must lie between 0 and 1.")
     if progress < peak:
         return _cosine(start, 1.0, progress / peak)
@@ -193,6 +199,8 @@ def warmup_stable_decay(
     Durations", 2024, section 3.
     """
     _at_least_zero("end", end)
+    _in_unit_interval("progress", progress)
+    _in_unit_interval("warmup", warmup)
     _in_unit_interval("decay", decay)
     if warmup + decay > 1:
         raise ConfigError(f"warmup={warmup} and decay={decay} together must not exceed 1.")
@@ -208,8 +216,9 @@ WARMUP_START = 0.01
 def _warm_up(progress: float, warmup: float, after: Callable[[float], float]) -> float:
     """A straight rise to 1 within `warmup`, then `after` of the progress within the rest."""
     _in_unit_interval("progress", progress)
-    if not 0 <= warmup < 1:
-        raise ConfigError(f"warmup={warmup} must lie in [0, 1): it is a share of the training.")
+    _in_unit_interval("warmup", warmup)
+    if warmup == 1:
+        raise ConfigError("warmup=1.0 must be below 1: nothing would be left of the training.")
     if progress < warmup:
         return WARMUP_START + (1 - WARMUP_START) * progress / warmup
     return after((progress - warmup) / (1 - warmup))
@@ -219,11 +228,11 @@ def _cosine(begin: float, end: float, place: float) -> float:
     return end + (begin - end) * (1 + math.cos(math.pi * place)) / 2
 
 
-def _in_unit_interval(name: str, value: float) -> None:
-    if not 0 <= value <= 1:
-        raise ConfigError(f"{name}={value} must lie in [0, 1].")
+def _in_unit_interval(name: str, value: Any) -> None:
+    if not (isinstance(value, (int, float)) and 0 <= value <= 1):
+        raise ConfigError(f"{name}={value!r} must be a number in [0, 1].")
 
 
-def _at_least_zero(name: str, value: float) -> None:
-    if not 0 <= value < math.inf:
-        raise ConfigError(f"{name}={value} must be a finite number, 0 or more.")
+def _at_least_zero(name: str, value: Any) -> None:
+    if not (isinstance(value, (int, float)) and 0 <= value < math.inf):
+        raise ConfigError(f"{name}={value!r} must be a finite number, 0 or more.")

@@ -107,7 +107,7 @@ def schedule_free_adamw(
 
     Source: Defazio et al., "The Road Less Scheduled", 2024, algorithm 1.
     """
-    check_numbers(lr, weight_decay, **{"betas[0]": betas[0], "betas[1]": betas[1]})
+    check_numbers(lr, weight_decay, betas=betas)
     groups = as_groups(params)
     return _training(
         _ScheduleFreeAdamW(groups, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay)
