@@ -16,16 +16,10 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from striate.errors import ShapeError, StriateError
+from striate.layers.geometry import reshaping  # noqa: F401  fills the table of rules
 from striate.layers.geometry.field import AxisField, window_map
-from striate.layers.geometry.rule import (
-    RULES,
-    AxisTrack,
-    Call,
-    Track,
-    along_dims,
-    pointwise,
-    pool_windows,
-)
+from striate.layers.geometry.sliding import pool_windows
+from striate.layers.geometry.track import RULES, AxisTrack, Call, Track, along_dims, pointwise
 from striate.layers.window import Window
 
 __all__ = ["Step", "Trace", "trace"]
