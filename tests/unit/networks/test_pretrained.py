@@ -290,5 +290,7 @@ def test_squeezenet_reaches_its_published_accuracy() -> None:
     weights = PRETRAINED["squeezenet_caffe"]
     network = load_pretrained("squeezenet_caffe", path=data_folder() / "weights" / weights.file)
     top1, top5 = imagenet_hits(network, weights.preparation, 1)
-    assert top1 >= 575
+    assert top1 >= 575  # published: 57.5 and 80.3 %
     assert top5 >= 803
+    assert abs(top1 - 645) <= 2
+    assert abs(top5 - 855) <= 2
