@@ -99,7 +99,7 @@ def test_right_gradients_agree():
 def test_a_planted_bug_is_found(monkeypatch, bug, expected):
     torch.manual_seed(0)
     monkeypatch.setattr(_Function, "bug", bug)
-    report = _check(_Network())
+    report = _check(_Network(), elements=1, projections=1)
     failures = {tensor.name: tensor.verdict for tensor in report.failures}
     assert expected.items() <= failures.items()
     assert failures.keys() <= {*expected, "before.bias"}
@@ -115,6 +115,20 @@ def test_the_wrong_element_is_named(monkeypatch):
     assert failure.worst == (3, 1, 2, 0)
     assert failure.analytic / failure.numeric == pytest.approx(1.5, rel=1e-6)
     assert failure.relative_error == pytest.approx(1 / 3, rel=1e-5)
+
+
+def test_without_elements_projections_alone_decide(monkeypatch):
+    torch.manual_seed(0)
+    quick = {"elements": 0, "projections": 1, "exhaustive": 0}
+    right = _check(_Network(), **quick)
+    assert right.ok
+    assert {tensor.worst for tensor in right.tensors} == {None}
+    assert right.evaluations < 40
+    monkeypatch.setattr(_Function, "bug", "one wrong element")
+    (failure,) = _check(_Network(), **quick).failures
+    assert failure.worst == (3, 1, 2, 0)
+    with pytest.raises(ConfigError, match="projections=0 must be 1 or more"):
+        _check(_Network(), projections=0)
 
 
 class _Branches(nn.Module):

@@ -39,6 +39,8 @@ def check(
     shape: tuple[int, ...] | None = None,
     num_classes: int | None = None,
     batch_size: int = 2,
+    elements: int = 4,
+    projections: int = 2,
     seed: int = 0,
     assignments: Sequence[str] = (),
     reporter: Reporter | None = None,
@@ -52,6 +54,9 @@ def check(
         shape: (C, *S) of the noise; by default 3 × 32 × 32.
         num_classes: K; by default the data's, 10 for noise.
         batch_size: B.
+        elements: how many single elements of a large tensor are looked at; 0 leaves every tensor
+            to the projections, two evaluations each, which is quickest.
+        projections: how many random directions of a large tensor are looked at.
         seed: of weights, noise and directions.
         assignments: arguments as words: ("network.depth=20", "loss.margin=2").
         reporter: is told how far the data are; None: nobody.
@@ -78,7 +83,16 @@ def check(
     # The loss is checked together with the network, so that all problems come at once.
     built, function = _build(picks, tuple(images.shape[1:]), count, seed, images)
     target = _target(built, images, labels, count, seed)
-    return calculus.check_network(built, function, images, target, seed=seed)
+    return calculus.check_network(
+        built,
+        function,
+        images,
+        target,
+        elements=elements,
+        projections=projections,
+        exhaustive=16 if elements else 0,
+        seed=seed,
+    )
 
 
 def graph(expression: str, values: Sequence[str]) -> Graph:

@@ -38,8 +38,9 @@ def check_function(
         value: computes the function, a tensor of one element, from the tensors below. It must
             give the same number each time.
         tensors: float64 leaves that `value` reads, by name; changed during the check and put back.
-        elements: how many single elements of a large tensor are looked at.
-        projections: how many projections of a large tensor are looked at.
+        elements: how many single elements of a large tensor are looked at; 0 leaves it to the
+            projections, which is quickest.
+        projections: how many projections of a large tensor are looked at; 1 or more.
         exhaustive: up to this many elements a tensor is checked at every one of them.
         seed: of the random directions and elements.
         conditions: sentences for the report.
@@ -73,6 +74,11 @@ class _Check:
         wrong = [name for name, tensor in tensors.items() if tensor.dtype != torch.float64]
         if wrong:
             raise ConfigError(f"A gradient check needs float64; these are not: {', '.join(wrong)}.")
+        if projections < 1 or elements < 0 or exhaustive < 0:
+            raise ConfigError(
+                f"projections={projections} must be 1 or more, elements={elements} and "
+                f"exhaustive={exhaustive} 0 or more."
+            )
         self._function = value
         self.tensors = dict(tensors)
         self.elements, self.projections, self.exhaustive = elements, projections, exhaustive
@@ -174,9 +180,12 @@ class _Check:
         if any(p.answer == "wrong" for p in wholes):
             located = self._locate(name)
             probes[located] = self.element(name, located)
+        verdict, note = self._verdict(name, [*wholes, *probes.values()])
+        projected = max((p.relative_error for p in wholes), default=None)
+        if not probes:
+            return TensorCheck(name, shape, verdict, projection_error=projected, note=note)
         worst = max(probes, key=lambda index: (_RANK[probes[index].answer], probes[index].excess))
         place = torch.unravel_index(torch.tensor(worst), shape) if shape else ()
-        verdict, note = self._verdict(name, [*wholes, *probes.values()])
         return TensorCheck(
             name,
             shape,
@@ -184,8 +193,9 @@ class _Check:
             worst=tuple(int(i) for i in place),
             analytic=probes[worst].analytic,
             numeric=probes[worst].numeric,
-            relative_error=probes[worst].relative_error,
-            projection_error=max((p.relative_error for p in wholes), default=None),
+            # Of two numbers that are rounding only, the ratio means nothing.
+            relative_error=0.0 if verdict == "zero" else probes[worst].relative_error,
+            projection_error=0.0 if verdict == "zero" and wholes else projected,
             note=note,
         )
 

@@ -30,7 +30,7 @@ __all__ = [
 Direction = Literal["right", "down"]
 
 MARGIN = 28.0
-NAME, NUMBER = 7.6, 7.3
+NAME, NUMBER = 8.2, 7.3
 """Width of a character of a name (13 px) and of a number (12 px monospace), pixels."""
 LINE = 34.0
 """Height of a value above and a gradient below a line."""

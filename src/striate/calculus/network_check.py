@@ -26,6 +26,7 @@ def check_network(
     training: bool = True,
     elements: int = 4,
     projections: int = 2,
+    exhaustive: int = 16,
     seed: int = 0,
 ) -> GradientReport:
     """Whether the gradient of every parameter tensor and of the input is right.
@@ -43,6 +44,7 @@ def check_network(
         training: check the network in training mode, as it is trained, or in evaluation mode.
         elements: how many single elements of a large tensor are looked at.
         projections: how many random projections of a large tensor are looked at.
+        exhaustive: up to this many elements a tensor is checked at every one of them.
         seed: of dropout and of the random directions.
 
     Raises:
@@ -80,6 +82,7 @@ def check_network(
         tensors,
         elements=elements,
         projections=projections,
+        exhaustive=exhaustive,
         seed=seed,
         conditions=_conditions(double),
     )

@@ -29,6 +29,12 @@ def check(
         int | None, typer.Option(min=1, help="Number of classes; the data's, or 10.")
     ] = None,
     batch: Annotated[int, typer.Option(min=1, help="Images in the batch.")] = 2,
+    elements: Annotated[
+        int, typer.Option(min=0, help="Single elements looked at in a large tensor; 0: quick.")
+    ] = 4,
+    projections: Annotated[
+        int, typer.Option(min=1, help="Random directions looked at in a large tensor.")
+    ] = 2,
     seed: Annotated[int, typer.Option(help="Of weights, noise and directions.")] = 0,
     set_: Annotated[
         list[str] | None,
@@ -47,6 +53,8 @@ def check(
         shape=None if shape is None else _sizes(shape),
         num_classes=classes,
         batch_size=batch,
+        elements=elements,
+        projections=projections,
         seed=seed,
         assignments=tuple(set_ or ()),
         reporter=terminal,
