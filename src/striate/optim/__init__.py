@@ -6,19 +6,10 @@ functions of progress; weights may be averaged. A step is the loop's business.
 
 from torch.optim import Optimizer
 
+from striate.optim.adaptive import adadelta, adagrad, adam, adamw, nadam, rmsprop
 from striate.optim.average import Average
 from striate.optim.averaged_descent import AveragedDescent
-from striate.optim.descent import (
-    adadelta,
-    adagrad,
-    adam,
-    adamw,
-    gradient_descent,
-    momentum,
-    nadam,
-    rmsprop,
-    sgd,
-)
+from striate.optim.descent import gradient_descent, momentum, sgd
 from striate.optim.group import parameter_groups
 from striate.optim.initialise import glorot, kaiming, lsuv, orthogonal, whiten
 from striate.optim.muon import Muon

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from striate.optim.descent import Parameters, as_groups, check_numbers
+from striate.optim.group import Parameters, as_groups, check_numbers
 
 __all__ = ["AveragedDescent"]
 

@@ -1,12 +1,17 @@
-"""Parameter groups: which weights decay and which do not."""
+"""Parameter groups: which weights decay and which do not, and what a group may say."""
 
+import math
+from collections.abc import Iterable
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from striate.errors import ConfigError
 
-__all__ = ["parameter_groups"]
+__all__ = ["Parameters", "as_groups", "check_numbers", "parameter_groups"]
+
+Parameters = Iterable[Tensor] | Iterable[dict[str, Any]]
+"""Tensors, or groups such as `parameter_groups` gives."""
 
 
 def parameter_groups(network: nn.Module, weight_decay: float | None = None) -> list[dict[str, Any]]:
@@ -45,3 +50,45 @@ def parameter_groups(network: nn.Module, weight_decay: float | None = None) -> l
         decaying["weight_decay"] = weight_decay
     plain = {"params": [p for p in trainable if p.ndim <= 1], "weight_decay": 0.0}
     return [group for group in (decaying, plain) if group["params"]]
+
+
+def check_numbers(lr: Any, weight_decay: Any, **shares: Any) -> None:
+    """Refuse a rate that is not above 0, a decay below 0, or a share outside [0, 1).
+
+    Raises:
+        ConfigError: all of them together.
+    """
+    problems = []
+    if not (_is_number(lr) and 0 < lr < math.inf):
+        problems.append(f"The learning rate lr={lr!r} must be a finite number above 0.")
+    if not (_is_number(weight_decay) and 0 <= weight_decay < math.inf):
+        problems.append(f"weight_decay={weight_decay!r} must be a finite number, 0 or more.")
+    for name, share in shares.items():
+        if name == "betas":
+            if len(share) != 2 or not all(_is_number(beta) and 0 <= beta < 1 for beta in share):
+                problems.append(f"betas={share!r} must be two numbers in [0, 1).")
+        elif not (_is_number(share) and 0 <= share < 1):
+            problems.append(f"{name}={share!r} must lie in [0, 1).")
+    if problems:
+        raise ConfigError(problems)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def as_groups(params: Parameters) -> list[dict[str, Any]]:
+    """Parameter groups, from groups or from bare tensors; each group a fresh dictionary.
+
+    Raises:
+        ConfigError: there is no parameter.
+    """
+    entries: list[Any] = list(params)
+    if not all(isinstance(entry, dict) for entry in entries):
+        entries = [{"params": entries}]
+    groups = [{**group, "params": list(group["params"])} for group in entries]
+    if not any(group["params"] for group in groups):
+        raise ConfigError("The optimiser got no parameters: give it those of a network.")
+    for group in groups:
+        check_numbers(group.get("lr", 1.0), group.get("weight_decay", 0.0))
+    return groups

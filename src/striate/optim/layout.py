@@ -7,14 +7,38 @@ contiguous arrays), is updated with another element's numbers, silently. Two hoo
 strides equal; where they are equal already, which is nearly always, they only compare.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-__all__ = ["can_fuse", "fused_safely"]
+from striate.errors import ConfigError
+from striate.optim.group import Parameters, as_groups
+
+__all__ = ["can_fuse", "construct", "fused_safely"]
+
+
+_FUSED = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.Adagrad)
+"""Those with a fused kernel on the CPU: there a step takes a third of the looped one's time."""
+
+
+def construct(
+    constructor: Callable[..., Optimizer], params: Parameters, **arguments: Any
+) -> Optimizer:
+    """The optimiser with the fused kernel where it has one, else with torch's own choice.
+
+    Raises:
+        ConfigError: no parameters, or numbers that torch refuses.
+    """
+    groups = as_groups(params)
+    try:
+        if constructor in _FUSED and can_fuse(groups):
+            return fused_safely(constructor(groups, fused=True, **arguments))
+        return constructor(groups, **arguments)
+    except ValueError as error:
+        raise ConfigError(f"The optimiser cannot be built: {error}.") from error
 
 
 def can_fuse(groups: Iterable[dict[str, Any]]) -> bool:

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.optim import Optimizer
 
-from striate.optim.descent import Parameters, as_groups, check_numbers
+from striate.optim.group import Parameters, as_groups, check_numbers
 
 __all__ = ["Muon", "orthogonalise"]
 

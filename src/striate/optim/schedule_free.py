@@ -24,7 +24,7 @@ from schedulefree import AdamWScheduleFree, SGDScheduleFree
 from torch import Tensor
 from torch.optim import Optimizer
 
-from striate.optim.descent import Parameters, as_groups, check_numbers
+from striate.optim.group import Parameters, as_groups, check_numbers
 
 __all__ = ["evaluation_weights", "schedule_free_adamw", "schedule_free_sgd"]
 

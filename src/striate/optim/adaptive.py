@@ -1,0 +1,212 @@
+"""Optimisers with a rate of its own for each weight, by torch.optim, with defaults for images.
+
+Weight decay of AdaGrad, Adadelta, RMSprop and Adam is added to the gradient (L2); that of AdamW
+and NAdam is decoupled. A group's own "lr" or "weight_decay" stands above the argument of the
+same name.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch.optim import Optimizer
+
+from striate.optim.group import Parameters, check_numbers
+from striate.optim.layout import construct
+
+__all__ = ["adadelta", "adagrad", "adam", "adamw", "nadam", "rmsprop"]
+
+
+def adagrad(
+    params: Parameters,
+    lr: float = 0.01,
+    *,
+    lr_decay: float = 0.0,
+    eps: float = 1e-10,
+    weight_decay: float = 0.0,
+) -> Optimizer:
+    """AdaGrad: each weight's rate falls with the sum of its squared gradients.
+
+    Args:
+        params: tensors or parameter groups.
+        lr: learning rate η.
+        lr_decay: step t uses η / (1 + lr_decay · (t − 1)).
+        eps: added to the root.
+        weight_decay: λ; λθ is added to the gradient.
+
+    Raises:
+        ConfigError: a number out of its range.
+
+    Source: Duchi, Hazan and Singer, "Adaptive Subgradient Methods", 2011, equation 1 (diagonal).
+    """
+    check_numbers(lr, weight_decay)
+    return construct(
+        torch.optim.Adagrad, params, lr=lr, lr_decay=lr_decay, eps=eps, weight_decay=weight_decay
+    )
+
+
+def adadelta(
+    params: Parameters,
+    lr: float = 1.0,
+    *,
+    rho: float = 0.9,
+    eps: float = 1e-6,
+    weight_decay: float = 0.0,
+) -> Optimizer:
+    """Adadelta: steps in the weights' own units, from running means of squares.
+
+    Args:
+        params: tensors or parameter groups.
+        lr: factor on the step; the paper's method is 1.
+        rho: decay of the running means, in [0, 1).
+        eps: inside both roots; it sets the first steps' size (about √eps).
+        weight_decay: λ; λθ is added to the gradient.
+
+    Raises:
+        ConfigError: a number out of its range.
+
+    Source: Zeiler, "ADADELTA", 2012, algorithm 1.
+    """
+    check_numbers(lr, weight_decay, rho=rho)
+    return construct(
+        torch.optim.Adadelta, params, lr=lr, rho=rho, eps=eps, weight_decay=weight_decay
+    )
+
+
+def rmsprop(
+    params: Parameters,
+    lr: float = 0.001,
+    *,
+    alpha: float = 0.9,
+    eps: float = 1e-8,
+    momentum: float = 0.0,
+    centred: bool = False,
+    weight_decay: float = 0.0,
+) -> Optimizer:
+    """RMSprop: the gradient divided by the root of the running mean of its square.
+
+    Args:
+        params: tensors or parameter groups.
+        lr: learning rate η.
+        alpha: decay of the running mean, in [0, 1).
+        eps: added to the root.
+        momentum: μ in [0, 1) on the divided gradient.
+        centred: subtract the squared running mean of the gradient (Graves, 2013).
+        weight_decay: λ; λθ is added to the gradient.
+
+    Raises:
+        ConfigError: a number out of its range.
+
+    Source: Tieleman and Hinton, "Neural Networks for Machine Learning", lecture 6.5, 2012.
+    """
+    check_numbers(lr, weight_decay, alpha=alpha, momentum=momentum)
+    return construct(
+        torch.optim.RMSprop,
+        params,
+        lr=lr,
+        alpha=alpha,
+        eps=eps,
+        momentum=momentum,
+        centered=centred,
+        weight_decay=weight_decay,
+    )
+
+
+def adam(
+    params: Parameters,
+    lr: float = 0.001,
+    *,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+) -> Optimizer:
+    """Adam: running mean over root of running square, both corrected for their start at 0.
+
+    Args:
+        params: tensors or parameter groups.
+        lr: learning rate η.
+        betas: decays of the two running means, in [0, 1).
+        eps: added to the root.
+        weight_decay: λ; λθ is added to the gradient (for decoupled decay take adamw).
+
+    Raises:
+        ConfigError: a number out of its range.
+
+    Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015, algorithm 1.
+    """
+    return _adam_like(torch.optim.Adam, params, lr, betas, eps, weight_decay)
+
+
+def adamw(
+    params: Parameters,
+    lr: float = 0.001,
+    *,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    weight_decay: float = 0.01,
+) -> Optimizer:
+    """Adam with decoupled weight decay: the weights shrink by ηλ beside Adam's step.
+
+    Args:
+        params: tensors or parameter groups.
+        lr: learning rate η.
+        betas: decays of the two running means, in [0, 1).
+        eps: added to the root.
+        weight_decay: λ, decoupled.
+
+    Raises:
+        ConfigError: a number out of its range.
+
+    Source: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, algorithm 2.
+    """
+    return _adam_like(torch.optim.AdamW, params, lr, betas, eps, weight_decay)
+
+
+def nadam(
+    params: Parameters,
+    lr: float = 0.002,
+    *,
+    betas: tuple[float, float] = (0.9, 0.999),
+    eps: float = 1e-8,
+    momentum_decay: float = 4e-3,
+    weight_decay: float = 0.0,
+) -> Optimizer:
+    """Adam with Nesterov's look-ahead; weight decay decoupled.
+
+    Args:
+        params: tensors or parameter groups.
+        lr: learning rate η.
+        betas: decays of the two running means, in [0, 1).
+        eps: added to the root.
+        momentum_decay: ψ of the momentum schedule μ_t = β₁ (1 − ½ · 0.96^(tψ)).
+        weight_decay: λ, decoupled.
+
+    Raises:
+        ConfigError: a number out of its range.
+
+    Source: Dozat, "Incorporating Nesterov Momentum into Adam", 2016, algorithm 2.
+    """
+    check_numbers(lr, weight_decay, betas=betas)
+    return construct(
+        torch.optim.NAdam,
+        params,
+        lr=lr,
+        betas=betas,
+        eps=eps,
+        momentum_decay=momentum_decay,
+        weight_decay=weight_decay,
+        decoupled_weight_decay=True,
+    )
+
+
+def _adam_like(
+    constructor: Callable[..., Optimizer],
+    params: Parameters,
+    lr: float,
+    betas: tuple[float, float],
+    eps: float,
+    weight_decay: float,
+) -> Optimizer:
+    check_numbers(lr, weight_decay, betas=betas)
+    return construct(
+        constructor, params, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay
+    )
