@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from striate import __version__
-from striate.cli import answer, listing, optimisation, training
+from striate.cli import answer, cache, gradients, listing, optimisation, training
 from striate.errors import StriateError
 
 __all__ = ["app", "main"]
@@ -18,14 +18,28 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for function in (
-    training.train,
-    training.resume,
-    answer.evaluate,
-    answer.predict,
-    listing.list_,
-):
-    app.command(name=function.__name__.rstrip("_"))(function)
+_TRAIN, _SEE = "Train and answer", "Open the mathematics"
+_COMMANDS = {
+    _TRAIN: (training.train, training.resume, answer.evaluate, answer.predict, listing.list_),
+    _SEE: (
+        gradients.check,
+        gradients.graph,
+        gradients.jacobian,
+        gradients.bptt,
+        gradients.cost,
+        optimisation.race,
+        optimisation.rate,
+        optimisation.variance,
+    ),
+}
+for panel, functions in _COMMANDS.items():
+    for function in functions:
+        app.command(name=function.__name__.rstrip("_"), rich_help_panel=panel)(function)
+
+_cache = typer.Typer(no_args_is_help=True, help="Show or clear the decoded images on the disk.")
+_cache.command(name="list")(cache.list_)
+_cache.command(name="clear")(cache.clear)
+app.add_typer(_cache, name="cache", rich_help_panel=_TRAIN)
 
 
 def _version(wanted: bool) -> None:

@@ -75,15 +75,19 @@ class Training:
                 self._save(stopping=True)
                 self.log.write("stopped", step=self.step, signal=interrupt.name)
                 return None
-            outcome = self._learn()
-            if not outcome.is_finite:
-                self._go_back(outcome)
-                continue
-            self.step += 1
-            self._record(outcome)
+            self.advance()
             if self.step < self.plan.total:
                 self._pause()
         return self._finish()
+
+    def advance(self) -> None:
+        """One step forward, or back to the last checkpoint when its loss is not finite."""
+        outcome = self._learn()
+        if not outcome.is_finite:
+            self._go_back(outcome)
+            return
+        self.step += 1
+        self._record(outcome)
 
     def _learn(self) -> Outcome:
         training = self.config.training
