@@ -2,10 +2,10 @@
 
 from torch import Tensor
 
-from striate.calculus.graph_data import Graph, Node
+from striate.calculus.graph_data import Graph
 from striate.calculus.graph_label import number_text
 
-__all__ = ["PATTERNS", "graph_text", "node_title", "tensor_text"]
+__all__ = ["PATTERNS", "graph_text", "tensor_text"]
 
 PATTERNS = {
     "add": "add distributes: every input gets the gradient as it comes",
@@ -30,11 +30,6 @@ def tensor_text(tensor: Tensor | None, limit: int = 3) -> str:
         return "[" + ", ".join(number_text(float(item)) for item in tensor) + "]"
     shape = "×".join(map(str, tensor.shape))
     return f"{shape} ‖{number_text(float(tensor.double().norm()))}‖"
-
-
-def node_title(node: Node) -> str:
-    """What a node is called in text and pictures."""
-    return node.label
 
 
 def graph_text(graph: Graph) -> str:
