@@ -1,7 +1,8 @@
 """The reversed network as the mirror image of the forward one.
 
 Above, the network runs from left to right; below, each layer f has its backward layer f^BP, and
-gradients run from right to left through the same shapes. The dotted lines are what a backward
+gradients run from right to left through the same shapes. (A long network runs down on the left,
+and its mirror image up on the right.) The dotted lines are what a backward
 layer needs from its forward layer: the input x at which J is taken.
 """
 
@@ -10,13 +11,14 @@ from xml.sax.saxutils import escape
 from torch import Tensor, nn
 
 from striate.calculus.graph import graph
-from striate.calculus.graph_data import Graph, Node
+from striate.calculus.graph_data import Node
 from striate.calculus.graph_layout import Size, lay_out
 from striate.calculus.graph_svg import (
     MARGIN,
     NAME,
     NUMBER,
     STYLE,
+    Direction,
     arrow,
     curve,
     short,
@@ -27,6 +29,9 @@ __all__ = ["mirror_svg"]
 
 BETWEEN = 74.0
 """Room between the two halves, pixels."""
+
+LONGEST_ROW = 9
+"""Nodes; more of them do not fit side by side on a page."""
 
 
 def mirror_svg(network: nn.Module, inputs: Tensor, *, depth: int = 1) -> str:
@@ -44,34 +49,42 @@ def mirror_svg(network: nn.Module, inputs: Tensor, *, depth: int = 1) -> str:
         True
     """
     found = graph(network, inputs, depth=depth)
+    direction: Direction = "right" if len(found.nodes) <= LONGEST_ROW else "down"
     shapes = [_shape(edge.value) for edge in found.edges]
-    sizes = [Size(_box(node)[0], _box(node)[1]) for node in found.nodes]
-    layout = lay_out(found, sizes, [Size(NUMBER * len(shape) + 16, 30.0) for shape in shapes])
+    sizes = [_turned(*_box(node), direction) for node in found.nodes]
+    room = [_label_room(NUMBER * len(shape), direction) for shape in shapes]
+    layout = lay_out(found, sizes, room)
     long, high = layout.extent
-    bottom = 2 * high + BETWEEN
+    far = 2 * high + BETWEEN
     drawn = []
-    for node, (x, y) in zip(found.nodes, layout.nodes, strict=True):
+    for node, size, (x, y) in zip(found.nodes, sizes, layout.nodes, strict=True):
         if node.kind in ("operation", "module"):
-            start, end = y + _box(node)[1] / 2, bottom - y - _box(node)[1] / 2
-            drawn.append(f'<path class="needs" d="M{short(x)} {short(start)}V{short(end)}"/>')
+            ends = ((x, y + size.across / 2), (x, far - y - size.across / 2))
+            drawn.append(f'<path class="needs" d="{_straight(ends, direction)}"/>')
     for shape, path, (x, y) in zip(shapes, layout.paths, layout.labels, strict=True):
-        back = tuple((a, bottom - b) for a, b in reversed(path))
-        drawn.append(f'<path class="edge" d="{curve(path, "right")}"/>')
-        drawn.append(arrow(path[-1], "right"))
-        drawn.append(f'<path class="edge back" d="{curve(back, "right")}"/>')
-        drawn.append(_arrow_left(back[-1]))
-        drawn.append(text_at("number value", x, y - 7, shape))
-        drawn.append(text_at("number gradient", x, bottom - y + 16, shape))
-    for node, (x, y) in zip(found.nodes, layout.nodes, strict=True):
-        drawn += _half(node, x, y, node.label, "")
-        drawn += _half(node, x, bottom - y, _backward_name(node, found), "back")
-    legend = (
-        "above: forward, x ↦ f(x), shapes in green · below: backward, p ↦ fᴮᴾ(p; x) = Jᵀp, "
-        "the same shapes · dotted: the x that fᴮᴾ needs"
-    )
-    width = max(long, 6.6 * len(legend)) + 2 * MARGIN
-    height = bottom + 2 * MARGIN + 24
-    shift = (width - long) / 2
+        back = tuple((a, far - b) for a, b in reversed(path))
+        drawn.append(f'<path class="edge" d="{curve(path, direction)}"/>')
+        drawn.append(arrow(path[-1], direction))
+        drawn.append(f'<path class="edge back" d="{curve(back, direction)}"/>')
+        drawn.append(_arrow_back(back[-1], direction))
+        if direction == "right":
+            drawn.append(text_at("number value", x, y - 7, shape))
+            drawn.append(text_at("number gradient", x, far - y + 16, shape))
+        else:
+            drawn.append(text_at("number value left", y - 9, x + 4, shape))
+            drawn.append(text_at("number gradient right", far - y + 9, x + 4, shape))
+    for node, (along, across) in zip(found.nodes, layout.nodes, strict=True):
+        drawn += _half(node, *_at(along, across, direction), node.label)
+        drawn += _half(node, *_at(along, far - across, direction), _backward_name(node))
+    legend = [
+        "green: shapes on the way forward, x ↦ f(x)",
+        "red: the same shapes on the way back, p ↦ fᴮᴾ(p; x) = Jᵀp",
+        "dotted: the x that fᴮᴾ needs",
+    ]
+    wide, tall = (long, far) if direction == "right" else (far, long)
+    width = max(wide, 7.0 * max(map(len, legend))) + 2 * MARGIN
+    height = tall + 2 * MARGIN + 20 * len(legend)
+    shift = (width - wide) / 2
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" class="sg" role="img" '
@@ -83,20 +96,23 @@ def mirror_svg(network: nn.Module, inputs: Tensor, *, depth: int = 1) -> str:
             f'<g transform="translate({short(shift)} {short(MARGIN)})">',
             *drawn,
             "</g>",
-            text_at("legend", MARGIN, height - 16, legend),
+            *(
+                text_at("legend", MARGIN, tall + 2 * MARGIN + 8 + 20 * line, text)
+                for line, text in enumerate(legend)
+            ),
             "</svg>",
             "",
         ]
     )
 
 
-def _half(node: Node, x: float, y: float, label: str, side: str) -> list[str]:
+def _half(node: Node, x: float, y: float, label: str) -> list[str]:
     width, height = _box(node)
     corner = 9.0 if node.kind == "module" else height / 2
     kind = node.kind if node.kind != "operation" else node.pattern
     ink = " on-output" if node.kind == "output" else ""
     return [
-        f'<rect class="node {kind} {side}" x="{short(x - width / 2)}" '
+        f'<rect class="node {kind}" x="{short(x - width / 2)}" '
         f'y="{short(y - height / 2)}" width="{short(width)}" height="{short(height)}" '
         f'rx="{short(corner)}"/>',
         text_at(f"name{ink}", x, y, escape(label)),
@@ -108,7 +124,7 @@ def _box(node: Node) -> tuple[float, float]:
     return NAME * len(node.label) + 46.0, 38.0
 
 
-def _backward_name(node: Node, found: Graph) -> str:
+def _backward_name(node: Node) -> str:
     if node.kind == "input":
         return f"∂L/∂{node.label}"
     if node.kind == "output":
@@ -116,14 +132,28 @@ def _backward_name(node: Node, found: Graph) -> str:
     return f"{node.label}ᴮᴾ"
 
 
-def _arrow_left(tip: tuple[float, float]) -> str:
-    x, y = tip
-    points = [(x, y), (x + 8, y - 4), (x + 8, y + 4)]
-    return (
-        '<polygon class="arrow" points="'
-        + " ".join(f"{short(a)} {short(b)}" for a, b in points)
-        + '"/>'
-    )
+def _arrow_back(tip: tuple[float, float], direction: Direction) -> str:
+    along, across = tip
+    corners = [(along, across), (along + 8, across - 4), (along + 8, across + 4)]
+    points = " ".join(f"{short(x)} {short(y)}" for x, y in (_at(*c, direction) for c in corners))
+    return f'<polygon class="arrow" points="{points}"/>'
+
+
+def _at(along: float, across: float, direction: Direction) -> tuple[float, float]:
+    return (along, across) if direction == "right" else (across, along)
+
+
+def _straight(ends: tuple[tuple[float, float], tuple[float, float]], direction: Direction) -> str:
+    (a, b), (c, d) = (_at(*end, direction) for end in ends)
+    return f"M{short(a)} {short(b)}L{short(c)} {short(d)}"
+
+
+def _turned(width: float, height: float, direction: Direction) -> Size:
+    return Size(width, height) if direction == "right" else Size(height, width)
+
+
+def _label_room(length: float, direction: Direction) -> Size:
+    return Size(length + 16, 30.0) if direction == "right" else Size(24.0, 2 * length + 24)
 
 
 def _shape(tensor: Tensor) -> str:

@@ -72,7 +72,7 @@ def graph(
     ] = None,
     svg: Annotated[Path | None, typer.Option(help="Draw it.")] = None,
     mirror: Annotated[
-        Path | None, typer.Option(help="Draw a network and its backward network as a mirror.")
+        Path | None, typer.Option(help="Draw a network and its mirror image, the backward network.")
     ] = None,
     depth: Annotated[
         int, typer.Option(min=0, help="How deep a network is unfolded; 0: every operation.")
