@@ -90,7 +90,7 @@ def check(
         target,
         elements=elements,
         projections=projections,
-        exhaustive=16 if elements else 0,
+        exhaustive=12 if elements else 0,
         seed=seed,
     )
 

@@ -28,7 +28,7 @@ def check_function(
     *,
     elements: int = 4,
     projections: int = 2,
-    exhaustive: int = 16,
+    exhaustive: int = 12,
     seed: int = 0,
     conditions: tuple[str, ...] = (),
 ) -> GradientReport:

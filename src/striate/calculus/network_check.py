@@ -26,7 +26,7 @@ def check_network(
     training: bool = True,
     elements: int = 4,
     projections: int = 2,
-    exhaustive: int = 16,
+    exhaustive: int = 12,
     seed: int = 0,
 ) -> GradientReport:
     """Whether the gradient of every parameter tensor and of the input is right.
