@@ -240,6 +240,20 @@ def test_two_processes_cannot_train_in_one_folder(tmp_path, photographs):
         first.communicate()
 
 
+def test_killed_between_the_record_and_the_first_checkpoint(tmp_path, photographs, reference):
+    run, places = tmp_path / "run", tmp_path / "other"
+    process = train(photographs, run, places)
+    deadline = time.monotonic() + 60
+    while not (run / "run.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    for path in (run / "checkpoints").glob("*"):
+        path.unlink()
+    finish(start("resume", run, places=places))
+    assert_same(run, reference[0])
+
+
 def test_the_log_begins_and_ends(reference):
     kinds = [event["event"] for event in reference[0][1]]
     assert kinds[0] == "start"

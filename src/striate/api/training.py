@@ -1,5 +1,6 @@
 """Train a network on images, and go on with a training that was stopped."""
 
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -187,7 +188,8 @@ def _run(
         threads(parts.num_threads),
     ):
         training = Training(config, data, parts, Plan.of(1), store, log, clock)
-        if fresh or not store:
+        training.most_steps = _most_steps(config, parts)
+        if store.is_empty:
             if not fresh:
                 log.rewind(0, "resumed")
             training.plan = _first_plan(config, parts, clock)
@@ -215,19 +217,25 @@ def _run(
     return Run(folder.path)
 
 
+def _most_steps(config: RunConfig, parts: Parts) -> int:
+    """The steps of the shorter of `steps` and `epochs`; no limit where neither was given."""
+    training = config.training
+    limits = [sys.maxsize]
+    if training.steps is not None:
+        limits.append(training.steps)
+    if training.epochs is not None:
+        limits.append(max(1, round(training.epochs * parts.loader.steps_per_epoch)))
+    return min(limits)
+
+
 def _first_plan(config: RunConfig, parts: Parts, clock: Clock) -> Plan:
     """The number of steps of the shortest length that was given."""
-    training = config.training
-    totals = []
-    if training.steps is not None:
-        totals.append(training.steps)
-    if training.epochs is not None:
-        totals.append(round(training.epochs * parts.loader.steps_per_epoch))
-    if training.minutes is not None:
-        each = measure_step(parts)
-        left = 0.9 * (60 * training.minutes - clock.seconds())  # the rest: pauses and the end
-        totals.append(int(left / each))
-    return Plan.of(max(1, min(totals)))
+    most = _most_steps(config, parts)
+    if config.training.minutes is None:
+        return Plan.of(most)
+    left = 60 * config.training.minutes - clock.seconds()
+    # A tenth is kept for pauses and the end, until they are measured.
+    return Plan.of(min(most, int(0.9 * left / measure_step(parts))))
 
 
 def _go_on(training: Training, folder: RunFolder) -> None:

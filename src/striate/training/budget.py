@@ -15,6 +15,9 @@ from striate.training.assemble import Parts
 
 __all__ = ["Budget", "Clock", "measure_step"]
 
+_NEWS = 0.3
+"""Weight of the newest stretch in the speed that is expected."""
+
 
 @dataclass
 class Clock:
@@ -80,9 +83,15 @@ class Budget:
         self._since = (began, step, pauses + seconds)
 
     def steps_left(self, step: int, pauses_left: float) -> int:
-        """Steps that still fit, when so many pauses are to come."""
+        """Steps that still fit, when so many pauses are to come.
+
+        Recent stretches count more than old ones, but none alone: a machine that is shared has
+        slow moments that do not last.
+        """
         began, first, pauses = self._since
         if step > first:
-            self.step_seconds = (self.clock.seconds() - began - pauses) / (step - first)
+            stretch = (self.clock.seconds() - began - pauses) / (step - first)
+            known = self.step_seconds or stretch
+            self.step_seconds = known + _NEWS * (stretch - known)
         left = self.seconds - self.clock.seconds() - self.closing
         return int((left - pauses_left * self.pause_seconds) / max(self.step_seconds, 1e-6))

@@ -115,6 +115,11 @@ class CheckpointStore:
         paths = self._folder.iterdir() if self._folder.is_dir() else []
         return sorted((int(m[1]), p) for p in paths if (m := pattern.fullmatch(p.name)))
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no checkpoint was ever finished."""
+        return not (self._found("step") or self._found("stop"))
+
     def write(self, step: int, tensors: Tensors, state: State, *, stopping: bool = False) -> Path:
         """Write a checkpoint; once it is safe, older ones that are no longer needed go."""
         self._folder.mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ average of weights, plan, rate, position in the data (from which all chance foll
 the log, the time used.
 """
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -33,6 +34,7 @@ __all__ = ["Training", "averaged"]
 _LOG_PARTS = 400  # step events in a run: fine enough for a curve, small enough to read
 _QUICK_VALIDATION = 2_000  # images of a validation on the way; the last one takes all
 _RATE_AFTER_DIVERGENCE = 0.1
+_WORTH_A_CHANGE = 0.02  # of the steps left: the clock is not known better
 
 
 @dataclass
@@ -47,6 +49,8 @@ class Training:
     log: EventLog
     clock: Clock
     budget: Budget | None = None
+    most_steps: int = sys.maxsize
+    """What the budget may not exceed: the steps or epochs that were given beside the minutes."""
     step: int = 0
     rate: float = 1.0
     recorded: dict[int, int] = field(default_factory=dict)
@@ -150,7 +154,8 @@ class Training:
         else:
             pauses = (1 - self.plan.progress(self.step)) * self.config.training.checkpoints
             total = self.step + max(1, budget.steps_left(self.step, pauses))
-            if abs(total - self.plan.total) < 0.005 * (self.plan.total - self.step):
+            total = min(total, self.most_steps)
+            if abs(total - self.plan.total) < _WORTH_A_CHANGE * (self.plan.total - self.step):
                 total = self.plan.total
         budget.begin(self.step)
         if total != self.plan.total:

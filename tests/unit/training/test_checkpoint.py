@@ -33,8 +33,10 @@ def _same(a, b):
 
 def test_round_trip_is_exact(tmp_path):
     store = CheckpointStore(tmp_path)
+    assert store.is_empty
     tensors, state = _state(11)
     store.write(11, tensors, state)
+    assert not store.is_empty
     read, read_state, notes = store.read_newest()
     assert notes == []
     assert _same(unflatten(read_state["parts"], read), unflatten(state["parts"], tensors))
