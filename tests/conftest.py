@@ -2,7 +2,6 @@
 
 import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,9 +37,9 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def real_data() -> Iterator[Path]:
+def real_data() -> Path:
     """The folder of real sets, or a skip that says what is missing."""
     named = os.environ.get("STRIATE_DATA")
     if not named or not Path(named).is_dir():
         pytest.skip("needs real sets: set STRIATE_DATA to their folder")
-    yield Path(named)
+    return Path(named)

@@ -94,8 +94,6 @@ class TestCommands:
         ["networks", "losses", "optimisers", "schedules", "augmentations", "data", "recipes"],
     )
     def test_every_name_is_listed_with_what_it_is(self, kind):
-        from striate.api.listing import listing
-
         rows = listing(kind)
         assert rows
         assert all(row.text.endswith((".", ":")) or row.text for row in rows)

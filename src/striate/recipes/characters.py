@@ -20,8 +20,7 @@ def _lenet(source: str, side: int, augmentation: tuple[Pick, ...], **length: flo
 
 def digits_lenet() -> RunConfig:
     """LeNet-5 on scikit-learn's 8×8 digits: seconds."""
-    config = _lenet("digits", 8, (Pick("affine", degrees=8.0),), epochs=100)
-    return config
+    return _lenet("digits", 8, (Pick("affine", degrees=8.0),), epochs=100)
 
 
 def mnist_lenet() -> RunConfig:

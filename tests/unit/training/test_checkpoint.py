@@ -91,7 +91,7 @@ def test_a_full_disk_is_told_and_the_last_good_one_stays(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(durable.os, "fsync", full)
-    with pytest.raises(CheckpointError, match="disk is full.*previous checkpoint is untouched"):
+    with pytest.raises(CheckpointError, match=r"disk is full.*previous checkpoint is untouched"):
         store.write(2, *_state(2))
     monkeypatch.undo()
     assert [p.name for p in tmp_path.iterdir()] == ["step-000000001.safetensors"]

@@ -1,5 +1,7 @@
 """Plans that change on the way still end at progress 1."""
 
+from itertools import pairwise
+
 import pytest
 
 from striate.training.plan import Plan
@@ -19,7 +21,7 @@ def test_a_change_bends_the_line_and_keeps_the_past():
     assert bent.progress(200) == 1.0
     assert bent.total == 200
     rising = [bent.progress(step) for step in range(201)]
-    assert all(a < b for a, b in zip(rising, rising[1:], strict=False))
+    assert all(a < b for a, b in pairwise(rising))
 
 
 def test_a_plan_never_ends_before_the_next_step():
