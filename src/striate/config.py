@@ -19,6 +19,7 @@ from striate.registry import Pick
 __all__ = [
     "DataConfig",
     "ExecutionConfig",
+    "PretrainedConfig",
     "RunConfig",
     "Settings",
     "TrainingConfig",
@@ -90,6 +91,26 @@ class ExecutionConfig:
 
 
 @dataclass(frozen=True)
+class PretrainedConfig:
+    """Published weights that a training starts from."""
+
+    name: str
+    """Their name in the table of published weights."""
+    file: str
+    """Where they were read; needed for the first step only."""
+    sha256: str
+    """Digest of the file's content."""
+    mean: tuple[float, float, float]
+    """Subtracted from red, green, blue in 0..1, as the weights expect."""
+    deviation: tuple[float, float, float]
+    """Divides what is left."""
+    freeze: float = 0.3
+    """Share of the training in which only the last layer learns; 1: all of it."""
+    feature_rate: float = 0.1
+    """Learning rate of the other layers, as a share of the last layer's."""
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """Everything that one training follows."""
 
@@ -102,10 +123,13 @@ class RunConfig:
     training: TrainingConfig
     task: Pick = field(default_factory=lambda: Pick("classification"))
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
+    pretrained: PretrainedConfig | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The config as JSON values."""
         encoded: dict[str, Any] = _encode(self)
+        if self.pretrained is None:  # left out, so that a run from scratch keeps its hash
+            del encoded["pretrained"]
         return encoded
 
     @classmethod
@@ -319,4 +343,20 @@ def _range_problems(config: RunConfig) -> list[str]:
             "data.validation_fraction and data.test_fraction must lie between 0 and 1.",
         ),
     ]
+    if config.pretrained is not None:
+        checks += _pretrained_checks(config.pretrained)
     return [problem for holds, problem in checks if not holds]
+
+
+def _pretrained_checks(pretrained: PretrainedConfig) -> list[tuple[bool, str]]:
+    return [
+        (
+            0 <= pretrained.freeze <= 1,
+            f"pretrained.freeze={pretrained.freeze} must lie between 0 and 1: the share of the "
+            "training in which only the last layer learns.",
+        ),
+        (
+            0 < pretrained.feature_rate <= 1,
+            f"pretrained.feature_rate={pretrained.feature_rate} must be above 0 and at most 1.",
+        ),
+    ]

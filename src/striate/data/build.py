@@ -27,7 +27,7 @@ from striate.data.split import Assignment, assign
 from striate.errors import DataError
 from striate.places import cache_dir
 
-__all__ = ["build"]
+__all__ = ["build", "content_digest"]
 
 # A chunk is what one task decodes: large enough that handing it over costs little beside
 # decoding thumbnails, small enough in bytes that photographs do not pile up in memory.
@@ -276,8 +276,8 @@ def _describe(
         "class_names": list(names),
         "counts": {split: len(chosen) for split, chosen in rows.items()},
         "counts_per_class": per_class,
-        "digest": _digest_of_lines(lines),
-        "test_digest": _digest_of_lines([lines[i] for i in rows["test"]]),
+        "digest": content_digest(lines),
+        "test_digest": content_digest([lines[i] for i in rows["test"]]),
         "test_origin": assignment.test_origin,
         "validation_origin": assignment.validation_origin,
         "broken": staged.broken,
@@ -292,7 +292,8 @@ def _describe(
     return described | {"key": key[:32]}
 
 
-def _digest_of_lines(lines: Sequence[str]) -> str:
+def content_digest(lines: Sequence[str]) -> str:
+    """The digest of a set or split from a line "class\\0digest" for each item, in any order."""
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 

@@ -50,10 +50,17 @@ class ImageSpec:
     fit: Literal["crop", "squash", "pad"] = "crop"
     """crop: the largest centred part of the right shape; squash: all of it, stretched;
     pad: all of it, black bars on two sides."""
+    resize: int | None = None
+    """Bring the shorter side to so many pixels first, then cut the centre of `input_size` out of
+    the picture, as published networks are measured; None: as `fit` says."""
+    interpolation: Literal["bilinear", "bicubic"] = "bilinear"
 
     def to_json(self) -> dict[str, Any]:
         """The spec as JSON values."""
-        return {"input_size": list(self.input_size), "channels": self.channels, "fit": self.fit}
+        value = {"input_size": list(self.input_size), "channels": self.channels, "fit": self.fit}
+        if self.resize is not None:
+            value |= {"resize": self.resize, "interpolation": self.interpolation}
+        return value
 
 
 def decode_image(picture: Picture, spec: ImageSpec) -> UInt8[np.ndarray, "H W C"]:
@@ -92,7 +99,7 @@ def decode_with_digest(picture: Picture, spec: ImageSpec) -> tuple[UInt8[np.ndar
 
 
 def _smallest(spec: ImageSpec) -> int:
-    return max(_DRAFT_SIDE, 2 * max(spec.input_size))
+    return max(_DRAFT_SIDE, 2 * max(*spec.input_size, spec.resize or 0))
 
 
 def open_image(picture: Picture, smallest: int = _DRAFT_SIDE) -> Image.Image:
@@ -135,12 +142,14 @@ def open_image(picture: Picture, smallest: int = _DRAFT_SIDE) -> Image.Image:
 def fit_image(image: Image.Image, spec: ImageSpec) -> UInt8[np.ndarray, "H W C"]:
     """An "L" or "RGB" picture at the size and with the channels of `spec`.
 
-    Resizing is bilinear over the whole area that a new pixel covers (antialiased).
+    Resizing covers the whole area that a new pixel stands for (antialiased).
     """
     height, width = spec.input_size
     if spec.channels == 1 and image.mode != "L":
         image = image.convert("L")
-    if image.size != (width, height):
+    if spec.resize is not None:
+        image = _resize_then_cut(image, spec, spec.resize)
+    elif image.size != (width, height):
         image = _resize(image, width, height, spec.fit)
     pixels = np.asarray(image)
     if pixels.ndim == 2:
@@ -172,6 +181,15 @@ def _resize(image: Image.Image, width: int, height: int, fit: str) -> Image.Imag
     corner = ((width - inner[0]) // 2, (height - inner[1]) // 2)
     page.paste(image.resize(inner, Image.Resampling.BILINEAR), corner)
     return page
+
+
+def _resize_then_cut(image: Image.Image, spec: ImageSpec, shorter: int) -> Image.Image:
+    factor = shorter / min(image.size)
+    size = (round(image.width * factor), round(image.height * factor))
+    image = image.resize(size, Image.Resampling[spec.interpolation.upper()])
+    height, width = spec.input_size
+    left, top = (image.width - width) // 2, (image.height - height) // 2
+    return image.crop((left, top, left + width, top + height))
 
 
 def _from_file(picture: bytes | str | os.PathLike[str], smallest: int) -> Image.Image:

@@ -1,4 +1,4 @@
-"""Fetch the official files of a named set: resumed where a cut left off, checked, then renamed."""
+"""Fetch official files of data or weights: resumed where a cut left off, checked, then renamed."""
 
 import hashlib
 import http.client
@@ -27,11 +27,22 @@ class RemoteFile:
 
     name: str
     url: str
-    num_bytes: int
-    md5: str
-    """Of the file as it is served."""
+    num_bytes: int | None
+    """None where no size is published: the server's word is taken, and the digest decides."""
+    md5: str = ""
+    """Of the file as it is served; empty where `sha256` is published."""
     unpacked_md5: str | None = None
     """Of what the file holds when decompressed, which stays when somebody compresses it anew."""
+    sha256: str = ""
+    """The first digits of the SHA-256, as many as are published."""
+
+    def __post_init__(self) -> None:
+        if not (self.md5 or self.sha256):
+            raise ValueError(f"{self.name}: a file without a checksum is not fetched.")
+
+    def matches(self, path: Path) -> bool:
+        """Whether a file has the published digest."""
+        return _digest(self, path).startswith(self.sha256 or self.md5)
 
 
 def download(file: RemoteFile, folder: Path, what: str, progress: Progress | None = None) -> Path:
@@ -54,18 +65,26 @@ def download(file: RemoteFile, folder: Path, what: str, progress: Progress | Non
             return target
         partial = folder / f"{file.name}.partial"
         _fetch(file, partial, what, progress)
-        found = md5_of(partial)
-        if found != file.md5:
+        if not file.matches(partial):
+            kind, expected = ("SHA-256", file.sha256) if file.sha256 else ("MD5", file.md5)
+            found = _digest(file, partial)
             _forget(partial)
             raise DownloadError(
-                f"What came from {file.url} is not the official file: its MD5 is {found}, "
-                f"expected {file.md5}. It was thrown away; try again later, or put the official "
+                f"What came from {file.url} is not the official file: its {kind} is {found}, "
+                f"expected {expected}. It was thrown away; try again later, or put the official "
                 f"file into $STRIATE_DATA."
             )
         _forget_tag(partial)
         os.replace(partial, target)
         durable.sync_folder(folder)
         return target
+
+
+def _digest(file: RemoteFile, path: Path) -> str:
+    if not file.sha256:
+        return md5_of(path)
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def md5_of(path: Path) -> str:
@@ -77,16 +96,18 @@ def md5_of(path: Path) -> str:
 
 def _fetch(file: RemoteFile, partial: Path, what: str, progress: Progress | None) -> None:
     """Bring `partial` to its full size, in several attempts that continue one another."""
-    last = ""
+    last, size = "", file.num_bytes
+    if size is None and partial.exists() and file.matches(partial):
+        return
     for _ in range(_ATTEMPTS):
         have = partial.stat().st_size if partial.exists() else 0
-        if have > file.num_bytes:
+        if size is not None and have > size:
             _forget(partial)
             have = 0
-        if have == file.num_bytes:
+        if have == size:
             return
         try:
-            _attempt(file, partial, have, what, progress)
+            size = _attempt(file, partial, have, what, progress)
         except urllib.error.HTTPError as error:
             error.close()
             if error.code == 416:  # what is here does not fit what the server has now
@@ -98,15 +119,16 @@ def _fetch(file: RemoteFile, partial: Path, what: str, progress: Progress | None
             last = str(getattr(error, "reason", error)) or type(error).__name__
         else:
             have = partial.stat().st_size
-            if have == file.num_bytes:
+            if size is None or have == size:
                 return
-            last = f"the connection ended after {have} of {file.num_bytes} bytes"
+            last = f"the connection ended after {have} of {size} bytes"
     raise DownloadError(_failed(file, last))
 
 
 def _attempt(
     file: RemoteFile, partial: Path, have: int, what: str, progress: Progress | None
-) -> None:
+) -> int | None:
+    """One request; the size of the whole file, None where neither we nor the server know it."""
     request = urllib.request.Request(file.url, headers={"User-Agent": "striate"})
     tag = read_json(_tag_path(partial))
     if have and isinstance(tag, str):
@@ -122,28 +144,32 @@ def _attempt(
             durable.write_json(_tag_path(partial), new_tag)
         elif not resumed:
             _forget_tag(partial)
+        size = file.num_bytes
+        length = answer.headers.get("Content-Length", "")
+        if size is None and length.isdigit():
+            size = have + int(length)
         with open(partial, "ab" if resumed else "wb") as stream:
-            _copy(file, answer, stream, have, what, progress)
+            _copy(file, answer, stream, (have, size), what, progress)
+    return size
 
 
 def _copy(
     file: RemoteFile,
     answer: Any,
     stream: IO[bytes],
-    have: int,
+    place: tuple[int, int | None],
     what: str,
     progress: Progress | None,
 ) -> None:
+    have, size = place
     try:
         while block := answer.read(_BLOCK):
             have += len(block)
-            if have > file.num_bytes:
-                raise DownloadError(
-                    _failed(file, f"more came than the {file.num_bytes} bytes that it has")
-                )
+            if size is not None and have > size:
+                raise DownloadError(_failed(file, f"more came than the {size} bytes that it has"))
             stream.write(block)
-            if progress:
-                progress(what, have, file.num_bytes)
+            if progress and size is not None:
+                progress(what, have, size)
     finally:
         stream.flush()
         os.fsync(stream.fileno())

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from striate.data.archive import ARCHIVES, ArchiveSource
+from striate.data.arrays import ARRAYS, ArraySource
 from striate.data.folder import FolderSource
 from striate.data.listing import LISTS, ListSource
 from striate.data.named import NAMED_SETS
@@ -20,7 +21,8 @@ def open_source(name_or_path: str) -> Source:
     folder; write ./mnist for the folder.
 
     Args:
-        name_or_path: a named set ("mnist"), a folder, an archive, or a CSV or JSON list.
+        name_or_path: a named set ("mnist"), a folder, an archive, a CSV or JSON list, or
+            arrays in an .npz file.
 
     Raises:
         DataError: there is no such path and no such name, or it is nothing that can be read.
@@ -47,8 +49,11 @@ def open_path(path: Path, title: str | None = None) -> Source:
         return ArchiveSource(path, title)
     if name.endswith(LISTS):
         return ListSource(path, title)
+    if name.endswith(ARRAYS):
+        return ArraySource(path, title)
     raise DataError(
         f"{path} is no set of images. Accepted: a folder of class folders, an archive of one "
-        f"({', '.join(ARCHIVES)}), a list ({', '.join(LISTS)}), or a name: "
+        f"({', '.join(ARCHIVES)}), a list ({', '.join(LISTS)}), arrays ({', '.join(ARRAYS)}), or "
+        "a name: "
         f"{', '.join(sorted(NAMED_SETS))}."
     )
