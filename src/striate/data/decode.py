@@ -57,7 +57,11 @@ class ImageSpec:
 
     def to_json(self) -> dict[str, Any]:
         """The spec as JSON values."""
-        value = {"input_size": list(self.input_size), "channels": self.channels, "fit": self.fit}
+        value: dict[str, Any] = {
+            "input_size": list(self.input_size),
+            "channels": self.channels,
+            "fit": self.fit,
+        }
         if self.resize is not None:
             value |= {"resize": self.resize, "interpolation": self.interpolation}
         return value

@@ -6,10 +6,9 @@ come in, code does not run.
 """
 
 import hashlib
-import http.client
 import pickle
-import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -23,7 +22,48 @@ from striate.networks.weight import PRETRAINED, Weights
 from striate.places import cache_dir, data_dir
 from striate.registry import Pick
 
-__all__ = ["find_weights", "load_pretrained", "read_weights", "weights_named"]
+__all__ = [
+    "ALIASES",
+    "WeightFile",
+    "fill",
+    "find_weights",
+    "load_pretrained",
+    "locate_weights",
+    "published_network",
+    "read_weights",
+    "trainable_pick",
+    "weights_named",
+]
+
+Progress = Callable[[str, int, int], None]
+"""Told what is done (a sentence), how much is done and of how much."""
+
+ALIASES: dict[str, tuple[str, ...]] = {
+    **{f"resnet{depth}-cifar10": (f"resnet{depth}",) for depth in (20, 32, 44, 56, 110)},
+    # one network, published from two trainings: the file that is on this machine is taken
+    "squeezenet1_0": ("squeezenet", "squeezenet_caffe"),
+}
+"""Other names in use -> names in `PRETRAINED`, the preferred one first."""
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """Published weights, or others for the same network, in a file on this machine."""
+
+    name: str
+    """The entry of `PRETRAINED` that says what the tensors are."""
+    path: Path
+    sha256: str
+    """Of the file's content."""
+
+    @property
+    def weights(self) -> Weights:
+        return PRETRAINED[self.name]
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the content is the published one."""
+        return self.sha256.startswith(self.weights.sha256)
 
 
 def weights_named(name_or_path: str | Path) -> Weights:
@@ -32,15 +72,85 @@ def weights_named(name_or_path: str | Path) -> Weights:
     Raises:
         ConfigError: a name or file that the table does not have.
     """
-    if str(name_or_path) in PRETRAINED:
-        return PRETRAINED[str(name_or_path)]
-    for weights in PRETRAINED.values():
-        if weights.file == Path(name_or_path).name:
-            return weights
+    return PRETRAINED[_entries(name_or_path)[0]]
+
+
+def _entries(name_or_path: str | Path) -> tuple[str, ...]:
+    """The table's names for a name in use, or for a file that has a published name."""
+    name = str(name_or_path)
+    if name in PRETRAINED:
+        return (name,)
+    if name in ALIASES:
+        return ALIASES[name]
+    entries = (n for n, weights in PRETRAINED.items() if weights.file == Path(name).name)
+    if found := tuple(entries):
+        return found
     raise ConfigError(
-        unknown_name("set of published weights", str(name_or_path), PRETRAINED)
-        + " A file is recognised by its published name; give the name and the path if it has "
-        "another."
+        unknown_name("set of published weights", name, [*PRETRAINED, *ALIASES])
+        + " A file is recognised by its published name; give the network's name and the path if "
+        "it has another: --pretrained FILE --network NAME."
+    )
+
+
+def locate_weights(
+    name_or_path: str | Path, network: str | None = None, progress: Progress | None = None
+) -> WeightFile:
+    """The file of weights by name (fetched if it is not here) or by path.
+
+    Args:
+        name_or_path: a name in `PRETRAINED` or `ALIASES`, or a file.
+        network: for a file of any name, the entry whose network it fills, or the name of a
+            network with entries; such a file need not have the published content.
+        progress: told the bytes of a download.
+
+    Raises:
+        ConfigError: a name that is unknown, or a network that the weights do not belong to.
+        CheckpointError: a file that is missing, altered, or fits no entry.
+        DownloadError: a file that cannot be fetched.
+    """
+    named = str(name_or_path) in PRETRAINED or str(name_or_path) in ALIASES
+    entries = _entries(name_or_path) if named or network is None else _entries_of(network)
+    if named and network is not None and not set(entries) & set(_entries_of(network)):
+        pick = PRETRAINED[entries[0]].network
+        raise ConfigError(
+            f"The weights {str(name_or_path)!r} belong to the network {pick}, not to "
+            f"{network!r}; leave --network out."
+        )
+    if not named:
+        path = Path(name_or_path).expanduser()
+        published = read_weights(path)
+        name = entries[0] if len(entries) == 1 else _fitting(entries, published, path)
+        found = WeightFile(name, path.resolve(), _digest(path))
+        if network is None:
+            _require_published(found)
+        return found
+    here = ((name, find_weights(PRETRAINED[name])) for name in entries)
+    name, known = next(((n, p) for n, p in here if p is not None), (entries[0], None))
+    path = known or _download(PRETRAINED[name], progress)
+    found = WeightFile(name, path.resolve(), _digest(path))
+    _require_published(found)
+    return found
+
+
+def _entries_of(network: str) -> tuple[str, ...]:
+    of_network = tuple(n for n, w in PRETRAINED.items() if w.network.name == network)
+    return of_network or _entries(network)
+
+
+def _fitting(entries: tuple[str, ...], published: dict[str, Tensor], path: Path) -> str:
+    """The entry whose network has a place for each tensor of the file."""
+    for name in entries:
+        weights = PRETRAINED[name]
+        with torch.device("meta"):
+            network = published_network(weights, weights.num_classes)
+        try:
+            rename(weights.layout, published, network.state_dict(), unused=weights.unused)
+        except CheckpointError:
+            continue
+        return name
+    raise CheckpointError(
+        f"{path} fits none of {', '.join(entries)}: names or shapes of its tensors differ. Name "
+        "one of them with --network to see what differs."
     )
 
 
@@ -98,6 +208,7 @@ def load_pretrained(
     *,
     path: Path | None = None,
     num_classes: int | None = None,
+    progress: Progress | None = None,
 ) -> nn.Module:
     """The network with published weights, in eval mode.
 
@@ -107,6 +218,7 @@ def load_pretrained(
             another number of classes keep their own weights.
         path: the file, when it is not in one of the usual places.
         num_classes: build the network with a fresh head for this many classes.
+        progress: told the bytes of a download.
 
     Example:
         >>> network = load_pretrained("resnet20", num_classes=5)  # doctest: +SKIP
@@ -116,19 +228,36 @@ def load_pretrained(
         CheckpointError: a file that is refused, altered or does not fit.
         DownloadError: a file that cannot be fetched.
     """
-    weights = weights_named(name_or_path)
-    if path is None and str(name_or_path) not in PRETRAINED:
-        path = Path(name_or_path)
-    path = path or find_weights(weights) or _download(weights)
-    published = read_weights(path)
-    _check_digest(path, weights)
+    if path is None:
+        found = locate_weights(name_or_path, progress=progress)
+    else:
+        read_weights(path)  # says what is wrong with a file that holds no weights
+        found = WeightFile(_entries(name_or_path)[0], path, _digest(path))
+        _require_published(found)
     if network is None:
-        network = _build(weights, num_classes or weights.num_classes)
+        network = published_network(found.weights, num_classes or found.weights.num_classes)
+    classes = network.state_dict()["head.weight"].shape[0]
+    return fill(network, found, fresh_head=classes != found.weights.num_classes)
+
+
+def fill(network: nn.Module, found: WeightFile, *, fresh_head: bool = False) -> nn.Module:
+    """The network with the file's weights, in place and in eval mode.
+
+    Args:
+        network: of the entry's kind.
+        found: the file.
+        fresh_head: leave the last layers as they are.
+
+    Raises:
+        CheckpointError: a file that cannot be read or does not fit.
+    """
+    weights = found.weights
+    published = read_weights(found.path)
     own = network.state_dict()
     if weights.layout == "caffe/squeezenet":  # its channels are BGR, ours RGB
         published["conv1.weight"] = published["conv1.weight"].flip(1)
     free: tuple[str, ...] = ()
-    if own["head.weight"].shape[0] != weights.num_classes:
+    if fresh_head:
         heads = tuple(f"{name}." for name in head_names(network))
         free = tuple(key for key in own if key.startswith(heads))
     unused = () if any(key.startswith("auxiliary") for key in own) else weights.unused
@@ -136,27 +265,40 @@ def load_pretrained(
     return network.eval()
 
 
-def _build(weights: Weights, num_classes: int) -> nn.Module:
+def published_network(weights: Weights, num_classes: int) -> nn.Module:
+    """The network that weights belong to, with any number of classes and no weights yet."""
     from striate.networks import NETWORKS  # here: the table itself imports this package
 
-    pick = weights.network
-    if num_classes != weights.num_classes:  # a fresh head must not be clipped: classes would die
-        kept = {key: value for key, value in pick.arguments.items() if key != "final_relu"}
-        pick = Pick(pick.name, **kept)
+    fresh = num_classes != weights.num_classes
+    pick = trainable_pick(weights) if fresh else weights.network
     return NETWORKS.build(pick, num_classes=num_classes, in_channels=3)
 
 
-def _check_digest(path: Path, weights: Weights) -> None:
+def trainable_pick(weights: Weights) -> Pick:
+    """The network for a fresh head: its maps must not be clipped, or classes would die."""
+    pick = weights.network
+    kept = {key: value for key, value in pick.arguments.items() if key != "final_relu"}
+    return Pick(pick.name, **kept)
+
+
+def _digest(path: Path) -> str:
     with open(path, "rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-    if not digest.startswith(weights.sha256):
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _require_published(found: WeightFile) -> None:
+    if not found.is_published:
         raise CheckpointError(
-            f"{path} is not the published file: its SHA-256 begins with {digest[:8]}, the "
-            f"published one with {weights.sha256[:8]}. Delete it and fetch it again."
+            f"{found.path} is not the published file: its SHA-256 begins with "
+            f"{found.sha256[:8]}, the published one with {found.weights.sha256[:8]}. Delete it "
+            f"and fetch it again; or, where its weights are meant, say so: --pretrained FILE "
+            f"--network {found.name}"
         )
 
 
-def _download(weights: Weights) -> Path:
+def _download(weights: Weights, progress: Progress | None) -> Path:
+    from striate.data.download import RemoteFile, download  # here: most loads fetch nothing
+
     folder = cache_dir() / "weights"
     if weights.url is None:
         raise ConfigError(
@@ -164,14 +306,13 @@ def _download(weights: Weights) -> Path:
             f"{folder} or into $STRIATE_DATA/weights, or give its path."
         )
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / weights.file
-    try:  # into a temporary file, renamed when its SHA-256 begins as published
-        torch.hub.download_url_to_file(
-            weights.url, str(target), hash_prefix=weights.sha256, progress=sys.stderr.isatty()
+    file = RemoteFile(weights.file, weights.url, None, sha256=weights.sha256)
+    try:
+        return download(
+            file, folder, f"downloading {weights.file} (licence: {weights.licence})", progress
         )
-    except (OSError, http.client.HTTPException, RuntimeError) as error:
+    except OSError as error:
         raise DownloadError(
-            f"{weights.url} could not be fetched: {error}. Check the network and repeat, or put "
-            f"the file into {folder} or into $STRIATE_DATA/weights."
+            f"{weights.file} cannot be kept in {folder}: {error}. Make room, or set STRIATE_CACHE "
+            "to a folder on a larger disk."
         ) from error
-    return target

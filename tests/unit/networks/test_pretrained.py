@@ -1,10 +1,13 @@
 """Published weights: found, read without running code, moved over, and as good as published."""
 
+import dataclasses
 import functools
+import http.server
 import os
 import pickle
 import tarfile
-import urllib.error
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +20,12 @@ from torch import nn
 from striate.errors import CheckpointError, ConfigError, DownloadError
 from striate.networks import NETWORKS, PRETRAINED, load_pretrained, pretrained
 from striate.networks.keymap import published_key
-from striate.networks.pretrained import find_weights, read_weights, weights_named
+from striate.networks.pretrained import (
+    find_weights,
+    locate_weights,
+    read_weights,
+    weights_named,
+)
 from striate.networks.resnet import PaddedShortcut
 from striate.networks.weight import Preparation, Weights
 from striate.registry import Pick
@@ -122,24 +130,120 @@ def test_an_altered_file_is_refused(resnet8: tuple[Weights, Path, nn.Module]) ->
         load_pretrained(path)
 
 
-def test_downloads_are_checked_and_failures_explained(
+@pytest.fixture
+def server(
+    resnet8: tuple[Weights, Path, nn.Module], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[list[str | None]]:
+    """Serves the file in two pieces, the second when it is asked for; notes the ranges."""
+    weights, path, _ = resnet8
+    content, asked = path.read_bytes(), []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            wanted = self.headers.get("Range")
+            asked.append(wanted)
+            start = int(wanted.removeprefix("bytes=").rstrip("-")) if wanted else 0
+            self.send_response(206 if start else 200)
+            if start:
+                last = f"bytes {start}-{len(content) - 1}/{len(content)}"
+                self.send_header("Content-Range", last)
+            self.send_header("ETag", '"one"')
+            self.send_header("Content-Length", str(len(content) - start))
+            self.end_headers()
+            self.wfile.write(content[start:] if start else content[:7001])
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
+    thread.start()
+    url = f"http://127.0.0.1:{server.server_port}/{weights.file}"
+    monkeypatch.setitem(PRETRAINED, "resnet8", dataclasses.replace(weights, url=url))
+    yield asked
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_a_download_is_continued_and_checked(
+    resnet8: tuple[Weights, Path, nn.Module], server: list[str | None]
+) -> None:
+    told: list[tuple[str, int, int]] = []
+    network = load_pretrained("resnet8", progress=lambda *step: told.append(step))
+    assert isinstance(network, nn.Module)
+    assert server == [None, "bytes=7001-"]
+    assert "licence: none" in told[-1][0]
+    assert told[-1][1] == told[-1][2] == resnet8[1].stat().st_size
+    assert find_weights(PRETRAINED["resnet8"]) is not None
+    load_pretrained("resnet8")
+    assert len(server) == 2  # what is here is not fetched
+
+
+def test_a_download_that_is_another_file_is_thrown_away(
+    resnet8: tuple[Weights, Path, nn.Module],
+    server: list[str | None],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    other = dataclasses.replace(PRETRAINED["resnet8"], sha256="0123abcd")
+    monkeypatch.setitem(PRETRAINED, "resnet8", other)
+    with pytest.raises(DownloadError, match=r"its SHA-256 is [0-9a-f]{64}, expected 0123abcd"):
+        load_pretrained("resnet8")
+    assert not list((tmp_path / "cache" / "weights").glob("resnet8*"))
+
+
+def test_a_failed_download_is_explained(
     resnet8: tuple[Weights, Path, nn.Module], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    weights, path, _ = resnet8
-
-    def refuse(*_: object, **__: object) -> None:
-        raise urllib.error.URLError("no route")
-
-    def serve(url: str, target: str, hash_prefix: str, progress: bool) -> None:
-        assert (url, hash_prefix) == (weights.url, weights.sha256)
-        Path(target).write_bytes(path.read_bytes())
-
-    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
-    with pytest.raises(DownloadError, match=r"no route.*Check the network"):
+    gone = dataclasses.replace(PRETRAINED["resnet8"], url="http://127.0.0.1:9/resnet8-test.th")
+    monkeypatch.setitem(PRETRAINED, "resnet8", gone)
+    with pytest.raises(DownloadError, match=r"could not be fetched.*Check the network"):
         load_pretrained("resnet8")
-    monkeypatch.setattr(torch.hub, "download_url_to_file", serve)
-    assert isinstance(load_pretrained("resnet8"), nn.Module)
-    assert find_weights(weights) is not None
+
+
+def test_names_in_use_lead_to_the_file_that_is_here(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("STRIATE_CACHE", str(tmp_path))
+    monkeypatch.delenv("STRIATE_DATA", raising=False)
+    assert weights_named("resnet20-cifar10") is PRETRAINED["resnet20"]
+    assert weights_named("squeezenet1_0") is PRETRAINED["squeezenet"]
+    here = tmp_path / "weights" / PRETRAINED["squeezenet_caffe"].file
+    here.parent.mkdir()
+    torch.manual_seed(1)
+    network = NETWORKS.build(Pick("squeezenet"), num_classes=1000)
+    state = network.state_dict()
+    save_file({published_key("caffe/squeezenet", key): t for key, t in state.items()}, here)
+    own = dataclasses.replace(PRETRAINED["squeezenet_caffe"], sha256=_sha256(here))
+    monkeypatch.setitem(PRETRAINED, "squeezenet_caffe", own)
+    assert locate_weights("squeezenet1_0").name == "squeezenet_caffe"
+    # a file of any name: the entry that its tensors fit
+    elsewhere = here.rename(tmp_path / "mine.safetensors")
+    for network_name in ("squeezenet", "squeezenet1_0", "squeezenet_caffe"):
+        assert locate_weights(elsewhere, network_name).name == "squeezenet_caffe"
+    with pytest.raises(ConfigError, match="A file is recognised by its published name"):
+        locate_weights(elsewhere)
+    with pytest.raises(ConfigError, match="belong to the network resnet"):
+        locate_weights("resnet20", "squeezenet")
+
+
+def _sha256(path: Path) -> str:
+    return pretrained.hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_altered_weights_are_taken_where_they_are_meant(
+    resnet8: tuple[Weights, Path, nn.Module], tmp_path: Path
+) -> None:
+    _, path, _ = resnet8
+    content = torch.load(path, weights_only=True)
+    content["state_dict"]["module.linear.bias"] += 1
+    torch.save(content, tmp_path / "mine.pth")
+    found = locate_weights(tmp_path / "mine.pth", "resnet8")
+    assert not found.is_published
+    assert locate_weights(path).is_published
+    with pytest.raises(CheckpointError, match="fits none of"):
+        pretrained._fitting(("resnet20", "resnet32"), read_weights(path), path)
 
 
 def test_a_file_without_a_download_says_where_it_goes(
