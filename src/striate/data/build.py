@@ -27,7 +27,7 @@ from striate.data.split import Assignment, assign
 from striate.errors import DataError
 from striate.places import cache_dir
 
-__all__ = ["build", "content_digest"]
+__all__ = ["build", "content_digest", "decode_all"]
 
 # A chunk is what one task decodes: large enough that handing it over costs little beside
 # decoding thumbnails, small enough in bytes that photographs do not pile up in memory.
@@ -131,7 +131,7 @@ def _stage(source: Source, spec: ImageSpec, path: Path, progress: Progress | Non
     staged = _Staged()
     done = 0
     with open(path, "wb") as stream:
-        for chunk in _decode_all(source.stream(items), spec):
+        for chunk in decode_all(source.stream(items), spec):
             for item, pixels, digest, reason in chunk:
                 if pixels is None:
                     staged.broken.append({"name": item.name, "reason": reason, "split": item.split})
@@ -146,7 +146,7 @@ def _stage(source: Source, spec: ImageSpec, path: Path, progress: Progress | Non
     return staged
 
 
-def _decode_all(
+def decode_all(
     contents: Iterable[tuple[Item, Content]], spec: ImageSpec
 ) -> Iterator[list[_Decoded]]:
     """Decoded chunks in order, a bounded number of them under way."""

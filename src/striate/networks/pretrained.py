@@ -56,6 +56,12 @@ class WeightFile:
     sha256: str
     """Of the file's content."""
 
+    @classmethod
+    def at(cls, name: str, path: Path) -> "WeightFile":
+        """The file at a path, its content digested."""
+        with open(path, "rb") as stream:
+            return cls(name, path.resolve(), hashlib.file_digest(stream, "sha256").hexdigest())
+
     @property
     def weights(self) -> Weights:
         return PRETRAINED[self.name]
@@ -120,14 +126,14 @@ def locate_weights(
         path = Path(name_or_path).expanduser()
         published = read_weights(path)
         name = entries[0] if len(entries) == 1 else _fitting(entries, published, path)
-        found = WeightFile(name, path.resolve(), _digest(path))
+        found = WeightFile.at(name, path)
         if network is None:
             _require_published(found)
         return found
     here = ((name, find_weights(PRETRAINED[name])) for name in entries)
     name, known = next(((n, p) for n, p in here if p is not None), (entries[0], None))
     path = known or _download(PRETRAINED[name], progress)
-    found = WeightFile(name, path.resolve(), _digest(path))
+    found = WeightFile.at(name, path)
     _require_published(found)
     return found
 
@@ -232,7 +238,7 @@ def load_pretrained(
         found = locate_weights(name_or_path, progress=progress)
     else:
         read_weights(path)  # says what is wrong with a file that holds no weights
-        found = WeightFile(_entries(name_or_path)[0], path, _digest(path))
+        found = WeightFile.at(_entries(name_or_path)[0], path)
         _require_published(found)
     if network is None:
         network = published_network(found.weights, num_classes or found.weights.num_classes)
@@ -279,11 +285,6 @@ def trainable_pick(weights: Weights) -> Pick:
     pick = weights.network
     kept = {key: value for key, value in pick.arguments.items() if key != "final_relu"}
     return Pick(pick.name, **kept)
-
-
-def _digest(path: Path) -> str:
-    with open(path, "rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _require_published(found: WeightFile) -> None:

@@ -17,7 +17,9 @@ from striate.networks import NETWORKS
 from striate.optim import OPTIMISERS, SCHEDULES, Average, parameter_groups
 from striate.randomness import layer_randomness
 from striate.tasks import TASKS, Classification
+from striate.training import transfer
 from striate.training.execution import Execution, num_threads
+from striate.training.fitting import classifier_problem, size_problem
 
 __all__ = ["Parts", "assemble", "build_network", "build_task", "check_config"]
 
@@ -38,6 +40,10 @@ class Parts:
     execution: Execution
     num_classes: int
     num_threads: int
+    frozen: transfer.FrozenFeatures | None = None
+    """Features that come from published weights, and when they learn."""
+    lacks_weights: bool = False
+    """The file of published weights is gone: only a checkpoint can fill the network."""
 
 
 def check_config(config: RunConfig) -> None:
@@ -57,6 +63,11 @@ def check_config(config: RunConfig) -> None:
         problems += AUGMENTATIONS.problems(pick, AUGMENTATION_OFFERED)
     if problems:
         raise ConfigError(problems)
+    problem = classifier_problem(config.network) or size_problem(
+        config.network, config.data.channels, config.data.input_size
+    )
+    if problem is not None:
+        raise ConfigError(problem)
 
 
 def build_network(config: RunConfig, num_classes: int) -> nn.Module:
@@ -85,7 +96,12 @@ def assemble(config: RunConfig, data: Dataset) -> Parts:
     check_config(config)
     num_classes = len(data.class_names)
     execution = Execution.of(config.execution)
-    normalise = Normalisation.measure(data.train.images)
+    pretrained = config.pretrained
+    normalise = (
+        Normalisation.measure(data.train.images)
+        if pretrained is None
+        else transfer.normalisation(pretrained)
+    )
     seed = config.training.seed
     loader = BatchLoader(
         data.train,
@@ -96,11 +112,17 @@ def assemble(config: RunConfig, data: Dataset) -> Parts:
         execution.device,
         execution.channels_last,
     )
-    network = execution.place(build_network(config, num_classes))
+    network = build_network(config, num_classes)
+    lacks_weights = pretrained is not None and not transfer.load_features(network, pretrained)
+    network = execution.place(network)
     initialise: Callable[[Tensor], None] | None = getattr(network, "initialise_from", None)
-    if initialise is not None:
+    if initialise is not None and pretrained is None:
         initialise(_first_images(loader))
-    optimiser = OPTIMISERS.build(config.optimiser, parameter_groups(network))
+    if pretrained is None:
+        optimiser = OPTIMISERS.build(config.optimiser, parameter_groups(network))
+    else:
+        optimiser = OPTIMISERS.build(config.optimiser, transfer.groups_by_part(network))
+        transfer.slow_features(optimiser, network, pretrained.feature_rate)
     return Parts(
         network=network,
         task=build_task(config),
@@ -112,6 +134,8 @@ def assemble(config: RunConfig, data: Dataset) -> Parts:
         execution=execution,
         num_classes=num_classes,
         num_threads=_threads(config, network, loader.batch_size),
+        frozen=None if pretrained is None else transfer.FrozenFeatures(network, pretrained.freeze),
+        lacks_weights=lacks_weights,
     )
 
 

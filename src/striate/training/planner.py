@@ -11,6 +11,7 @@ from striate.config import DataConfig, RunConfig, Settings, merge, unknown_setti
 from striate.data import Survey
 from striate.errors import ConfigError
 from striate.networks import NETWORKS
+from striate.training.fitting import fitted
 
 __all__ = ["Choice", "advise"]
 
@@ -63,6 +64,8 @@ def advise(source: str, survey: Survey, settings: Settings) -> tuple[RunConfig, 
 
     num = _num_training(survey, settings)
     size, why = _input_size(survey, num)
+    channels = 1 if survey.grey_share == 1.0 else 3
+    size, why = fitted(settings.get("network"), channels, size, why)
     decide("data.input_size", "input size", list(size), why, f"{size[0]} × {size[1]}")
     size = tuple((settings.get("data") or {}).get("input_size") or size)
     grey = survey.grey_share == 1.0

@@ -47,6 +47,8 @@ def learn(
         average_decay: of the average of weights.
     """
     batch = next(parts.loader)
+    if parts.frozen is not None:
+        parts.frozen.follow(progress)
     for group in parts.optimiser.param_groups:
         base = group.setdefault("base_lr", group["lr"])
         group["lr"] = base * rate * parts.schedule(progress)

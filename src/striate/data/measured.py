@@ -1,0 +1,92 @@
+"""The part of a set that a network from elsewhere is measured on, decoded as that network asks.
+
+The test split is taken where the source names one, and stays sealed until it is opened; else the
+validation split that it names; else all images.
+"""
+
+import tempfile
+from dataclasses import dataclass
+
+import numpy as np
+
+from striate.data.build import content_digest, decode_all
+from striate.data.dataset import BrokenFile, ImageSet
+from striate.data.decode import ImageSpec
+from striate.data.seal import SealedSplit
+from striate.data.source import Item, Progress, Source, Split
+from striate.errors import DataError
+from striate.places import cache_dir
+
+__all__ = ["MeasuredPart", "measured_part"]
+
+
+@dataclass(frozen=True)
+class MeasuredPart:
+    """Images that a network is measured on."""
+
+    split: Split | None
+    """The split that the source names; None: all of its images."""
+    content: ImageSet | SealedSplit
+    """Sealed where it is the test split."""
+    broken: tuple[BrokenFile, ...]
+
+
+def measured_part(
+    source: Source, spec: ImageSpec, progress: Progress | None = None
+) -> MeasuredPart:
+    """Decode the part of a source that a network from elsewhere is measured on.
+
+    Args:
+        source: labels of its items are kept as they are.
+        spec: the form of the images.
+        progress: told how many images are done.
+
+    Raises:
+        DataError: no image can be read.
+    """
+    source.fetch(progress)
+    split, items = _choose(source)
+    images, broken = _decode(source, items, spec, progress)
+    if split != "test":
+        return MeasuredPart(split, images, broken)
+    names = source.class_names
+    lines = [f"{names[k]}\0{d}" for k, d in zip(images.labels, images.digests, strict=True)]
+    sealed = SealedSplit(content_digest(lines), len(images), lambda: images)
+    return MeasuredPart(split, sealed, broken)
+
+
+def _choose(source: Source) -> tuple[Split | None, list[Item]]:
+    order: tuple[Split, ...] = ("test", "validation")
+    for split in order:
+        chosen = [item for item in source.items if item.split == split]
+        if chosen:
+            return split, chosen
+    return None, list(source.items)
+
+
+def _decode(
+    source: Source, items: list[Item], spec: ImageSpec, progress: Progress | None
+) -> tuple[ImageSet, tuple[BrokenFile, ...]]:
+    """Pixels go to a nameless file, so that a large set needs no memory."""
+    kept: list[tuple[Item, str]] = []
+    broken: list[BrokenFile] = []
+    cache_dir().mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=cache_dir()) as stream:
+        for chunk in decode_all(source.stream(items), spec):
+            for item, pixels, digest, reason in chunk:
+                if pixels is None:
+                    broken.append(BrokenFile(item.name, reason, item.split))
+                    continue
+                stream.write(pixels.data)
+                kept.append((item, digest))
+            if progress:
+                progress("decoding images", len(kept) + len(broken), len(items))
+        stream.flush()
+        if not kept:
+            reason = broken[0].reason if broken else "there are none"
+            raise DataError(f"None of the images of {source.title} can be read: {reason}.")
+        shape = (len(kept), *spec.input_size, spec.channels)
+        images = np.memmap(stream, dtype=np.uint8, mode="r", shape=shape)
+    labels = np.array([item.label for item, _ in kept], dtype=np.int64)
+    names = tuple(item.name for item, _ in kept)
+    return ImageSet(images, labels, names, tuple(d for _, d in kept)), tuple(broken)

@@ -1,0 +1,91 @@
+"""Whether a network can take images of a size, found out without computing anything."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from striate.errors import ConfigError, ShapeError
+from striate.layers.geometry import ledger
+from striate.networks import NETWORKS
+from striate.registry import Pick
+
+__all__ = ["classifier_problem", "fitted", "size_problem"]
+
+_LARGEST = 1024
+"""No network here needs more pixels a side."""
+_STEP = 8
+"""Sizes are tried in steps of so many pixels; most networks halve three times or more."""
+
+
+def classifier_problem(pick: Pick) -> str | None:
+    """Why a network cannot answer with one class an image; None where it can.
+
+    Example:
+        >>> classifier_problem(Pick("resnet")) is None
+        True
+    """
+    if not getattr(NETWORKS[pick.name], "per_pixel", False):
+        return None
+    fitting = [name for name in NETWORKS if not getattr(NETWORKS[name], "per_pixel", False)]
+    return (
+        f"The network {pick.name!r} answers for each pixel; classification needs one answer an "
+        f"image. Networks that give one: {', '.join(fitting)}."
+    )
+
+
+def size_problem(pick: Pick, channels: int, size: Sequence[int]) -> str | None:
+    """Why a network cannot take images of a size, in its own words; None where it can.
+
+    Example:
+        >>> size_problem(Pick("resnet", depth=20), 3, (32, 32)) is None
+        True
+    """
+    try:
+        with torch.device("meta"):
+            network = NETWORKS.build(
+                pick, num_classes=2, in_channels=channels, input_size=tuple(size)
+            )
+        ledger(network, (channels, *size))
+    except ShapeError as error:
+        return str(error)
+    return None
+
+
+def fitted(
+    network: str | Mapping[str, Any] | None, channels: int, size: tuple[int, int], why: str
+) -> tuple[tuple[int, int], str]:
+    """The input size with its reason, enlarged where a network that was asked for needs it.
+
+    The shape stays; the shorter side becomes the next multiple of eight pixels that works.
+
+    Args:
+        network: a person's setting; None leaves the size as it is.
+        channels: of the images.
+        size: height and width that the images suggest, pixels.
+        why: the reason of that size.
+
+    Example:
+        >>> fitted("alexnet", 3, (32, 32), "the images' own size")
+        ((64, 64), "alexnet cannot take the images' 32 × 32")
+    """
+    if network is None:
+        return size, why
+    given = dict(network) if isinstance(network, Mapping) else {"name": network}
+    if given.get("name") not in NETWORKS:
+        return size, why  # told with all other problems
+    pick = Pick.from_json(given)
+    if NETWORKS.problems(pick, ("num_classes", "in_channels", "input_size")):
+        return size, why
+    try:
+        if size_problem(pick, channels, size) is None:
+            return size, why
+        height, width = size
+        shorter = min(size)
+        for side in range(_STEP * (shorter // _STEP + 1), _LARGEST + 1, _STEP):
+            larger = (round(height * side / shorter), round(width * side / shorter))
+            if size_problem(pick, channels, larger) is None:
+                return larger, f"{pick.name} cannot take the images' {height} × {width}"
+    except ConfigError:
+        pass  # arguments that do not go together are told when the network is built
+    return size, why

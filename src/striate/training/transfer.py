@@ -1,0 +1,200 @@
+"""A training that starts from published weights: settings, loading, the frozen stage.
+
+While the features are frozen only the heads have gradients. One optimiser holds all parameters
+from the first step: what has no gradient it leaves alone, so that a checkpoint has one form, and
+what is frozen follows from the progress alone, so that a resumed training knows it.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from striate.config import PretrainedConfig, Settings, merge
+from striate.data.loader import Normalisation
+from striate.errors import CheckpointError, ConfigError
+from striate.networks import PRETRAINED
+from striate.networks.head import head_names
+from striate.networks.pretrained import (
+    Progress,
+    WeightFile,
+    fill,
+    find_weights,
+    locate_weights,
+    trainable_pick,
+)
+from striate.optim import parameter_groups
+from striate.registry import Pick
+from striate.training.planner import Choice
+
+__all__ = [
+    "FrozenFeatures",
+    "explained",
+    "groups_by_part",
+    "load_features",
+    "normalisation",
+    "slow_features",
+    "weights_settings",
+]
+
+
+class FrozenFeatures:
+    """Features that stay as they are for the first share of a training.
+
+    Args:
+        network: with all of its parameters trainable.
+        share: of the training in which the features are frozen.
+    """
+
+    def __init__(self, network: nn.Module, share: float) -> None:
+        heads = head_names(network)
+        self._share = share
+        self._parameters = [
+            parameter
+            for name, parameter in network.named_parameters()
+            if parameter.requires_grad and not _belongs(name, heads)
+        ]
+        # their averages move in training mode even where no gradient flows
+        self._norms = [
+            module
+            for name, module in network.named_modules()
+            if hasattr(module, "running_mean") and not _belongs(name, heads)
+        ]
+
+    def follow(self, progress: float) -> None:
+        """Freeze or release the features, as a step of a training so far along needs it."""
+        frozen = progress < self._share
+        for parameter in self._parameters:
+            parameter.requires_grad_(not frozen)
+        for module in self._norms:
+            module.train(not frozen)
+
+
+def _belongs(name: str, heads: tuple[str, ...]) -> bool:
+    return any(name == head or name.startswith(f"{head}.") for head in heads)
+
+
+def load_features(network: nn.Module, pretrained: PretrainedConfig) -> bool:
+    """Fill all but the heads from the weights' file; False where the file is gone.
+
+    Raises:
+        CheckpointError: another content than the training began with.
+    """
+    places = (Path(pretrained.file), find_weights(PRETRAINED[pretrained.name]))
+    path = next((path for path in places if path is not None and path.is_file()), None)
+    if path is None:
+        return False
+    found = WeightFile.at(pretrained.name, path)
+    if found.sha256 != pretrained.sha256:
+        raise CheckpointError(
+            f"{path} has changed: its SHA-256 begins with {found.sha256[:12]}, that of the "
+            f"weights that the training starts from with {pretrained.sha256[:12]}."
+        )
+    fill(network, found, fresh_head=True)
+    return True
+
+
+def normalisation(pretrained: PretrainedConfig) -> Normalisation:
+    """The preparation that the weights were trained with."""
+    return Normalisation(pretrained.mean, pretrained.deviation)
+
+
+def groups_by_part(network: nn.Module) -> list[dict[str, Any]]:
+    """Parameter groups as for any training, those of the heads first, then the features'."""
+    heads = head_names(network)
+    of_heads = {id(p) for name, p in network.named_parameters() if _belongs(name, heads)}
+    groups = parameter_groups(network)
+    parted = [
+        {**group, "params": [p for p in group["params"] if (id(p) in of_heads) == wanted]}
+        for wanted in (True, False)
+        for group in groups
+    ]
+    return [group for group in parted if group["params"]]
+
+
+def slow_features(optimiser: torch.optim.Optimizer, network: nn.Module, share: float) -> None:
+    """Give the groups of the features a share of the rate: they know much already."""
+    heads = head_names(network)
+    of_heads = {id(p) for name, p in network.named_parameters() if _belongs(name, heads)}
+    for group in optimiser.param_groups:
+        if not any(id(p) in of_heads for p in group["params"]):
+            group["lr"] *= share
+
+
+def weights_settings(
+    asked: Settings,
+    pretrained: str | Path,
+    *,
+    network: str | None = None,
+    freeze: float | None = None,
+    progress: Progress | None = None,
+) -> Settings:
+    """The settings of a training that starts from published weights; what was asked for wins.
+
+    Args:
+        asked: a person's settings.
+        pretrained: a name of published weights, or a file of them.
+        network: for a file that has no published name: whose weights it holds.
+        freeze: share of the training in which only the last layer learns; None: the default.
+        progress: told the bytes of a download.
+
+    Raises:
+        ConfigError: an unknown name, or settings that the weights do not allow.
+        CheckpointError, DownloadError: the file cannot be had.
+    """
+    found = locate_weights(pretrained, network, progress)
+    weights = found.weights
+    pick = trainable_pick(weights)
+    settings: Settings = {
+        "network": pick.to_json(),
+        "data": {"input_size": list(weights.preparation.input_size), "channels": 3},
+        "pretrained": {
+            "name": found.name,
+            "file": str(found.path),
+            "sha256": found.sha256,
+            "mean": list(weights.preparation.mean),
+            "deviation": list(weights.preparation.deviation),
+            **({} if freeze is None else {"freeze": freeze}),
+        },
+    }
+    merged = merge(settings, asked)
+    given = Pick.from_json(merged["network"])
+    problems = []
+    if given.name != pick.name:
+        problems.append(
+            f"The weights {found.name!r} belong to the network {pick}, not to {given.name!r}; "
+            "leave the network out."
+        )
+    if merged["data"].get("channels") != 3:
+        problems.append("Published weights take RGB images; leave data.channels out.")
+    if problems:
+        raise ConfigError(problems)
+    return merged
+
+
+def explained(choices: list[Choice], asked: Settings, filled: Settings) -> list[Choice]:
+    """The planner's choices, with what the weights decided told apart from what was asked."""
+    if "pretrained" not in filled:
+        return choices
+    weights = filled["pretrained"]
+    share = weights.get("freeze", 0.3)
+    by_weights = {"network": "network", "input size": "input_size", "channels": "channels"}
+    told = []
+    for choice in choices:
+        key = by_weights.get(choice.what)
+        group = asked if key == "network" else asked.get("data") or {}
+        if key is not None and key not in group:
+            shown = choice.value
+            if key == "input_size":
+                shown = " × ".join(map(str, filled["data"]["input_size"]))
+            elif key == "channels":
+                shown = "RGB"
+            choice = Choice(choice.what, shown, "as the published weights expect")
+        told.append(choice)
+    told.append(Choice("weights", weights["name"], f"SHA-256 {weights['sha256'][:12]}"))
+    stage = {0: "none: all layers learn at once", 1: "all of the training"}.get(
+        share, f"the first {share:.0%} of the training"
+    )
+    told.append(Choice("frozen", stage, "the last layer is new and learns first"))
+    return told
