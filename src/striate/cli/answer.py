@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,8 +12,48 @@ if TYPE_CHECKING:
 __all__ = ["evaluate", "predict"]
 
 
-def evaluate(run: Annotated[Path, typer.Argument(help="Folder of the run.")]) -> None:
+def evaluate(
+    run: Annotated[Path | None, typer.Argument(help="Folder of the run.")] = None,
+    pretrained: Annotated[
+        str | None,
+        typer.Option(
+            "--pretrained",
+            metavar="NAME|FILE",
+            help="Measure published weights instead of a run: resnet20-cifar10, a file, ...",
+        ),
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option("--data", help="What published weights are measured on: a path or a name."),
+    ] = None,
+    network: Annotated[
+        str | None,
+        typer.Option("--network", "-n", help="Whose weights a file of another name holds."),
+    ] = None,
+    json_: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the measures there.")
+    ] = None,
+) -> None:
     """Open the sealed test split, write the ledger and say how good a run is."""
+    from striate.errors import ConfigError
+
+    if pretrained is None:
+        if run is None or data is not None or network is not None:
+            raise ConfigError(
+                "Give a run (striate evaluate RUN), or published weights and data "
+                "(striate evaluate --pretrained NAME --data PATH)."
+            )
+        _evaluate_run(run, json_)
+        return
+    if run is not None or data is None:
+        raise ConfigError(
+            "Published weights are measured on data, without a run: "
+            "striate evaluate --pretrained NAME --data PATH"
+        )
+    _evaluate_pretrained(pretrained, data, network, json_)
+
+
+def _evaluate_run(run: Path, json_file: Path | None) -> None:
     from striate import api
     from striate.evaluation import summary_lines
     from striate.terminal import Terminal
@@ -26,6 +66,36 @@ def evaluate(run: Annotated[Path, typer.Argument(help="Folder of the run.")]) ->
     for finding in evaluation.findings:
         terminal.say(f"The ledger was altered: {finding}")
     terminal.say(f"Report: {evaluation.report}")
+    if json_file is not None:
+        _write_json(
+            json_file,
+            {
+                "run": str(run),
+                "opening": evaluation.opening,
+                "measures": evaluation.measures.to_json(),
+            },
+        )
+
+
+def _evaluate_pretrained(
+    pretrained: str, data: str, network: str | None, json_file: Path | None
+) -> None:
+    from striate.api.pretrained import evaluate_pretrained
+    from striate.evaluation import summary_lines
+    from striate.terminal import Terminal
+
+    terminal = Terminal()
+    evaluation = evaluate_pretrained(pretrained, data, network=network, reporter=terminal)
+    for line in [*summary_lines(evaluation.measures), *evaluation.notes()]:
+        terminal.say(line)
+    if json_file is not None:
+        _write_json(json_file, evaluation.to_json())
+
+
+def _write_json(path: Path, value: dict[str, Any]) -> None:
+    from striate import durable
+
+    durable.write_json(path, value)
 
 
 def predict(
