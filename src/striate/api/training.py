@@ -16,6 +16,7 @@ from striate.errors import ConfigError, RunError
 from striate.recipes import RECIPES
 from striate.registry import Pick
 from striate.terminal import Reporter
+from striate.training import transfer
 from striate.training.assemble import Parts, assemble, check_config
 from striate.training.budget import Budget, Clock, measure_step
 from striate.training.checkpoint import CheckpointStore
@@ -34,6 +35,8 @@ def train(
     data: str | Path,
     *,
     network: str | None = None,
+    pretrained: str | Path | None = None,
+    freeze: float | None = None,
     epochs: float | None = None,
     steps: int | None = None,
     minutes: float | None = None,
@@ -49,7 +52,10 @@ def train(
 
     Args:
         data: path or name.
-        network: a name of `NETWORKS`; None: the planner's choice.
+        network: a name of `NETWORKS`; None: the planner's choice. With a file of weights that
+            has no published name: whose weights it holds.
+        pretrained: a name of published weights, or a file of them, to start from.
+        freeze: share of the training in which only the last layer learns (0.3).
         epochs, steps, minutes: the length; the shortest holds. None: the planner's choice.
         seed: of the training; the splits have their own.
         out: the run's folder, which must be free; None: a new one under runs/.
@@ -71,11 +77,19 @@ def train(
     training = {key: value for key, value in given.items() if value is not None}
     asked: Settings = merge(dict(settings or {}), parse_assignments(assignments))
     asked = merge(asked, {"training": training} if training else {})
-    if network is not None:
+    if network is not None and pretrained is None:
         asked = merge({"network": {"name": network}}, asked)
     if strict:
         asked = merge(asked, {"data": {"strict": True}})
+    own = asked
+    if pretrained is not None:
+        asked = transfer.weights_settings(
+            asked, pretrained, network=network, freeze=freeze, progress=reporter.progress
+        )
+    elif freeze is not None:
+        raise ConfigError("--freeze is for features from published weights: add --pretrained NAME.")
     config, choices, source = _resolve(data, asked)
+    choices = transfer.explained(choices, own, config)
     check_config(config)
     folder = RunFolder.free(Path(out) if out is not None else None, source.title, config)
     reporter.choices(choices)
@@ -190,6 +204,8 @@ def _run(
         training = Training(config, data, parts, Plan.of(1), store, log, clock)
         training.most_steps = _most_steps(config, parts)
         if store.is_empty:
+            if parts.lacks_weights:
+                raise RunError(transfer.lacking(config))
             if not fresh:
                 log.rewind(0, "resumed")
             training.plan = _first_plan(config, parts, clock)

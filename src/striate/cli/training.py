@@ -23,6 +23,20 @@ def train(
     network: Annotated[
         str | None, typer.Option("--network", "-n", help="Its name; see: striate list networks.")
     ] = None,
+    pretrained: Annotated[
+        str | None,
+        typer.Option(
+            "--pretrained", metavar="NAME|FILE", help="Start from published weights: resnet18 ..."
+        ),
+    ] = None,
+    freeze: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Share of the training in which only the new last layer learns; 0.3 by default, "
+            "0: all layers at once, 1: never the others.",
+        ),
+    ] = None,
     epochs: Annotated[
         float | None, typer.Option(help="Stop after so many passes over the images.")
     ] = None,
@@ -50,6 +64,8 @@ def train(
     run = api.train(
         data,
         network=network,
+        pretrained=pretrained,
+        freeze=freeze,
         epochs=epochs,
         steps=steps,
         minutes=minutes,

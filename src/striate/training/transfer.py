@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from striate.config import PretrainedConfig, Settings, merge
+from striate.config import PretrainedConfig, RunConfig, Settings, merge
 from striate.data.loader import Normalisation
 from striate.errors import CheckpointError, ConfigError
 from striate.networks import PRETRAINED
@@ -32,6 +32,7 @@ __all__ = [
     "FrozenFeatures",
     "explained",
     "groups_by_part",
+    "lacking",
     "load_features",
     "normalisation",
     "slow_features",
@@ -173,28 +174,43 @@ def weights_settings(
     return merged
 
 
-def explained(choices: list[Choice], asked: Settings, filled: Settings) -> list[Choice]:
-    """The planner's choices, with what the weights decided told apart from what was asked."""
-    if "pretrained" not in filled:
+def lacking(config: RunConfig) -> str:
+    """What to do about weights whose file is gone before anything was learned."""
+    pretrained = config.pretrained
+    file = "its published weights" if pretrained is None else pretrained.file
+    return (
+        f"This run has no checkpoint yet, and {file}, which it starts from, is gone. Put it back, "
+        "or train anew."
+    )
+
+
+def explained(choices: list[Choice], asked: Settings, config: RunConfig) -> list[Choice]:
+    """The planner's choices, with what the weights decided told apart from what was asked.
+
+    Args:
+        choices: of the planner, which took the weights' settings for a person's.
+        asked: what the person asked for.
+        config: of the training.
+    """
+    pretrained = config.pretrained
+    if pretrained is None:
         return choices
-    weights = filled["pretrained"]
-    share = weights.get("freeze", 0.3)
-    by_weights = {"network": "network", "input size": "input_size", "channels": "channels"}
+    data = asked.get("data") or {}
+    size = " × ".join(map(str, config.data.input_size))
+    decided = {
+        "network": (asked.get("network") is None, str(config.network)),
+        "input size": ("input_size" not in data, size),
+        "channels": ("channels" not in data, "RGB"),
+    }
     told = []
     for choice in choices:
-        key = by_weights.get(choice.what)
-        group = asked if key == "network" else asked.get("data") or {}
-        if key is not None and key not in group:
-            shown = choice.value
-            if key == "input_size":
-                shown = " × ".join(map(str, filled["data"]["input_size"]))
-            elif key == "channels":
-                shown = "RGB"
-            choice = Choice(choice.what, shown, "as the published weights expect")
-        told.append(choice)
-    told.append(Choice("weights", weights["name"], f"SHA-256 {weights['sha256'][:12]}"))
-    stage = {0: "none: all layers learn at once", 1: "all of the training"}.get(
-        share, f"the first {share:.0%} of the training"
-    )
-    told.append(Choice("frozen", stage, "the last layer is new and learns first"))
-    return told
+        by_weights, shown = decided.get(choice.what, (False, ""))
+        why = "as the published weights expect"
+        told.append(Choice(choice.what, shown, why) if by_weights else choice)
+    stages = {0.0: "nothing: all layers learn at once", 1.0: "all but the last layer, throughout"}
+    stage = f"all but the last layer, in the first {pretrained.freeze:.0%} of the training"
+    return [
+        *told,
+        Choice("weights", pretrained.name, f"SHA-256 {pretrained.sha256[:12]}..."),
+        Choice("frozen", stages.get(pretrained.freeze, stage), "the last layer is new"),
+    ]
