@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 import torch
+from jaxtyping import install_import_hook
+
+install_import_hook("striate", "typecheck.checker")
 
 
 @pytest.fixture(autouse=True, scope="session")

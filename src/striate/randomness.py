@@ -41,6 +41,7 @@ def layer_randomness(seed: int, *stream: str | int) -> Iterator[None]:
 
     The caller's generators are put back afterwards.
     """
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+    in_use = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with torch.random.fork_rng(devices=in_use):
         torch.manual_seed(derive_seed(seed, *stream))
         yield

@@ -1,65 +1,46 @@
-"""A run that was trained: what it is, and what it answers."""
+"""A run that was trained: what it is, what it answers, how good it is."""
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from striate.api.answer import Answer, named_images
+from striate.api.report import write_report
 from striate.config import RunConfig
-from striate.data import BrokenImage, ImageSpec, decode_image
+from striate.data import BrokenImage, ImageSpec, decode_image, prepare
 from striate.data.loader import Normalisation
-from striate.errors import DataError
-from striate.evaluation import Measures
+from striate.errors import DataError, RunError
+from striate.evaluation import (
+    Measures,
+    measure,
+    open_test,
+    receipts_of,
+    record_result,
+    verify,
+)
+from striate.terminal import Reporter
 from striate.training.assemble import build_network, build_task
 from striate.training.execution import Execution
 from striate.training.folder import RunFolder
 from striate.training.inference import infer
 
-if TYPE_CHECKING:
-    from striate.api.evaluation import Evaluation
-    from striate.terminal import Reporter
-
-__all__ = ["Answer", "Run", "load"]
+__all__ = ["Evaluation", "Run", "evaluate", "load"]
 
 
-class Answer:
-    """What a run says of one image.
+@dataclass(frozen=True)
+class Evaluation:
+    """The measures on the test split, and which opening of it this was."""
 
-    Attributes:
-        name: of the image, as it came.
-        label: the most probable class; None when the image could not be read.
-        confidence: probability of that class.
-        probabilities: class -> probability, the most probable first.
-        problem: why the image could not be read; None when it could.
-    """
-
-    def __init__(
-        self, name: str, probabilities: dict[str, float] | None, problem: str | None = None
-    ) -> None:
-        self.name = name
-        self.probabilities = probabilities or {}
-        self.label = next(iter(self.probabilities), None)
-        self.confidence = self.probabilities[self.label] if self.label is not None else None
-        self.problem = problem
-
-    def to_json(self) -> dict[str, Any]:
-        """The answer as JSON values."""
-        if self.problem is not None:
-            return {"name": self.name, "problem": self.problem}
-        return {
-            "name": self.name,
-            "label": self.label,
-            "confidence": self.confidence,
-            "probabilities": self.probabilities,
-        }
-
-    def __repr__(self) -> str:
-        if self.problem is not None:
-            return f"Answer({self.name!r}, problem={self.problem!r})"
-        return f"Answer({self.name!r}, {self.label!r}, {self.confidence:.3f})"
+    measures: Measures
+    opening: int
+    findings: tuple[str, ...]
+    """What shows that the ledger was altered; empty when it is sound."""
+    report: Path
 
 
 class Run:
@@ -136,7 +117,7 @@ class Run:
             RunError: the training has not ended.
             DataError: nothing to predict.
         """
-        named = list(_named_images(images))
+        named = list(named_images(images))
         if not named:
             raise DataError("There is no image to predict; give paths, a folder or arrays.")
         data = self.config.data
@@ -166,11 +147,35 @@ class Run:
         order = np.argsort(-row, kind="stable")
         return {self.class_names[k]: float(row[k]) for k in order}
 
-    def evaluate(self, *, reporter: "Reporter | None" = None) -> "Evaluation":
-        """Open the sealed test split, write the ledger and measure; see `striate.evaluate`."""
-        from striate.api.evaluation import evaluate
+    def evaluate(self, *, reporter: Reporter | None = None) -> Evaluation:
+        """Measure on the sealed test split; the opening is written down first.
 
-        return evaluate(self, reporter=reporter)
+        Args:
+            reporter: is told what happens; None: nobody.
+
+        Raises:
+            RunError: the training has not ended, or the data have changed since.
+            LedgerError: the ledger cannot be written; the split stays closed.
+        """
+        _ = self.network  # fails before the split is opened when the training has not ended
+        reporter = reporter or Reporter()
+        try:
+            data = prepare(self.config.data, progress=reporter.progress)
+        finally:
+            reporter.close()
+        if data.test.digest != self.record["data"]["test_digest"]:
+            raise RunError(
+                f"The test images of {self.config.data.source} are not those that {self.path} was "
+                "split from. Restore them, or train anew."
+            )
+        opening = open_test(data.test, run_hash=self.hash, run_folder=self.path)
+        images = data.test.read(opening)
+        probabilities = self.probabilities(images.images)
+        measures = measure(probabilities, images.labels, self.class_names)
+        record_result(opening, measures.headline())
+        findings = verify(data.test.digest, receipts_of(self.path)).findings
+        write_report(self.folder, data, test=(measures, probabilities, images, opening))
+        return Evaluation(measures, opening.number, findings, self.report_path)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
@@ -185,42 +190,6 @@ def load(path: str | Path) -> Run:
     return Run(path)
 
 
-def _named_images(images: Any) -> list[tuple[str, Any]]:
-    """(name, image) of everything that a person may hand over."""
-    if isinstance(images, (str, Path)):
-        path = Path(images)
-        if not path.is_dir():
-            if not path.exists():
-                raise DataError(f"{path} does not exist; give an image or a folder of images.")
-            return [(str(path), path)]
-        found = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
-        if not found:
-            raise DataError(f"{path} holds no files; give an image or a folder of images.")
-        return [(str(p), p) for p in found]
-    if isinstance(images, (list, tuple)):
-        named = []
-        for place, item in enumerate(images):
-            for name, image in _named_images(item):
-                named.append((name if isinstance(item, (str, Path)) else f"image {place}", image))
-        return named
-    array = _as_array(images)
-    if array is None:
-        return [("image 0", images)]
-    stacked = array.ndim == 4 or (array.ndim == 3 and array.shape[-1] not in (1, 3, 4))
-    rows = array if stacked else array[None]
-    return [(f"image {i}", row) for i, row in enumerate(rows)]
-
-
-def _as_array(images: Any) -> np.ndarray | None:
-    """A NumPy array (…, H, W[, C]) of an array or a tensor; None for anything else."""
-    if isinstance(images, np.ndarray):
-        return images
-    if not hasattr(images, "detach"):
-        return None
-    tensor = images.detach().cpu()
-    if tensor.ndim >= 3 and tensor.shape[-3] in (1, 3, 4):
-        tensor = tensor.movedim(-3, -1)
-    if tensor.is_floating_point():
-        tensor = (tensor * 255).round().clamp(0, 255).byte()
-    array: np.ndarray = tensor.numpy()
-    return array
+def evaluate(run: Run | str | Path, *, reporter: Reporter | None = None) -> Evaluation:
+    """Measure a finished run on its sealed test split; see `Run.evaluate`."""
+    return (run if isinstance(run, Run) else Run(run)).evaluate(reporter=reporter)

@@ -1,5 +1,6 @@
 """The command line: words become a call of the api, its answer becomes text. No logic here."""
 
+import os
 import sys
 from typing import Annotated
 
@@ -59,6 +60,9 @@ def options(
 
 def main() -> None:
     """The command `striate`: errors that a person can mend are told without a traceback."""
+    # Threads that wait for each other by spinning slow down tenfold when anything else runs on
+    # the machine (benchmarks/waiting.py); they are told to sleep, before torch starts them.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app()
     except StriateError as error:
