@@ -71,7 +71,7 @@ class ArraySource(Source):
 def _load(path: Path) -> dict[str, np.ndarray]:
     """All arrays of the file; objects, which could run code, are refused."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{path} cannot be read: {error}. {_FORM}") from error

@@ -82,7 +82,10 @@ def load_features(network: nn.Module, pretrained: PretrainedConfig) -> bool:
     Raises:
         CheckpointError: another content than the training began with.
     """
-    places = (Path(pretrained.file), find_weights(PRETRAINED[pretrained.name]))
+    weights = PRETRAINED.get(pretrained.name)
+    if weights is None:
+        return False
+    places = (Path(pretrained.file), find_weights(weights))
     path = next((path for path in places if path is not None and path.is_file()), None)
     if path is None:
         return False
