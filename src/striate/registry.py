@@ -147,6 +147,17 @@ class Registry(Generic[T]):
                 found.append(f"{self.kind} {pick.name!r} needs the argument {name!r}.")
         return found
 
+    def _typed(self, pick: Pick) -> dict[str, Any]:
+        """The Pick's arguments; a list, which is all that JSON has, where a tuple is asked for."""
+        accepted = self.parameters(pick.name)
+        return {
+            name: tuple(value)
+            if isinstance(value, list)
+            and any(get_origin(t) is tuple for t in _members(accepted[name].annotation))
+            else value
+            for name, value in pick.arguments.items()
+        }
+
     def build(self, pick: Pick, *positional: Any, **offered: Any) -> T:
         """Call the constructor with the Pick's arguments.
 
@@ -165,7 +176,7 @@ class Registry(Generic[T]):
         if problems:
             raise ConfigError(problems)
         taken = {name: value for name, value in offered.items() if name in accepted}
-        return constructor(*positional, **taken, **pick.arguments)
+        return constructor(*positional, **taken, **self._typed(pick))
 
     def bind(self, pick: Pick, offered: tuple[str, ...]) -> Callable[..., T]:
         """The function with the Pick's arguments filled in; the caller passes `offered` later.
@@ -177,7 +188,7 @@ class Registry(Generic[T]):
         problems = self.problems(pick, offered)
         if problems:
             raise ConfigError(problems)
-        return functools.partial(function, **pick.arguments)
+        return functools.partial(function, **self._typed(pick))
 
 
 _PLAIN = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}

@@ -76,3 +76,12 @@ def test_plain_types_are_checked(animals, value, fits):
     assert (problems == []) == fits
     if not fits:
         assert "accepted: a whole number" in problems[0]
+
+
+def test_a_list_becomes_the_tuple_that_is_asked_for():
+    def widths(*, sizes: tuple[int, ...] = (), names: list[str] | None = None):
+        """Sizes."""
+        return sizes, names
+
+    table = Registry("thing", {"widths": widths})
+    assert table.build(Pick("widths", sizes=[1, 2], names=["a"])) == ((1, 2), ["a"])
