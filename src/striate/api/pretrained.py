@@ -39,6 +39,8 @@ class PublishedEvaluation:
     data: str
     part: MeasuredPart
     measures: Measures
+    classes: str
+    """How the data's classes were matched with the answers, in a sentence."""
     opening: int | None
     """Which opening of the test split this was; None where no test split was opened."""
     findings: tuple[str, ...]
@@ -47,7 +49,7 @@ class PublishedEvaluation:
     def notes(self) -> list[str]:
         """What a person should know beside the table, in sentences."""
         named, weights = self.part.split, self.file.weights
-        lines = [self._published()]
+        lines = [self._published(), self.classes]
         if self.opening is not None:
             lines.append(f"This was opening {self.opening} of this test split.")
         elif named is not None:
@@ -145,7 +147,8 @@ def evaluate_pretrained(
     finally:
         reporter.close()
     number = None if opening is None else opening.number
-    return PublishedEvaluation(found, source.title, part, measures, number, findings)
+    classes = _matching(source.class_names, measures.class_names, order)
+    return PublishedEvaluation(found, source.title, part, measures, classes, number, findings)
 
 
 def _spec(preparation: Preparation) -> ImageSpec:
@@ -185,6 +188,20 @@ def _probabilities(
 
 def _no_loss(*_: Any) -> Any:
     raise NotImplementedError("an evaluation trains nothing")
+
+
+def _matching(class_names: Sequence[str], answers: Sequence[str], order: Sequence[int]) -> str:
+    """How classes were matched: with an example, so that a wrong order is seen."""
+    if len(class_names) < len(answers):
+        count = f"{len(class_names)} of the network's {len(answers)} answers"
+    else:
+        count = f"the network's {len(answers)} answers"
+    shown = list(zip(class_names, order, strict=True))[:3]
+    pairs = ", ".join(
+        f"{name} is answer {place}" + (f" ({answers[place]})" if answers[place] != name else "")
+        for name, place in shown
+    )
+    return f"The data's classes are {count}: {pairs}, ..."
 
 
 def _names(found: WeightFile, class_names: Sequence[str], order: Sequence[int]) -> tuple[str, ...]:
