@@ -176,7 +176,9 @@ def _resize(image: Image.Image, width: int, height: int, fit: str) -> Image.Imag
         return image.resize((width, height), Image.Resampling.BILINEAR)
     if fit == "crop":
         scale = min(have_w / width, have_h / height)
-        left, top = (have_w - width * scale) / 2, (have_h - height * scale) / 2
+        # rounding may bring a length that fits exactly to just below zero
+        left = max(0.0, (have_w - width * scale) / 2)
+        top = max(0.0, (have_h - height * scale) / 2)
         box = (left, top, min(left + width * scale, have_w), min(top + height * scale, have_h))
         return image.resize((width, height), Image.Resampling.BILINEAR, box=box)
     scale = max(have_w / width, have_h / height)

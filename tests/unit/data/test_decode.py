@@ -232,3 +232,11 @@ def test_multi_picture_jpeg_of_telephones(picture: Picture, encoded: Encode) -> 
     content = encoded(frames[0], "MPO", save_all=True, append_images=frames[1:], quality=90)
     assert open_image(content).size == (520, 550)
     assert decode_image(content, GREY).shape == (9, 11, 1)
+
+
+def test_every_size_is_cropped_to_every_other() -> None:
+    """Lengths whose quotient is rounded up leave no negative corner."""
+    spec = ImageSpec((227, 227), 3)
+    for side in range(1, 300):
+        picture = np.zeros((side, side + side % 3, 3), dtype=np.uint8)
+        assert decode_image(picture, spec).shape == (227, 227, 3)
