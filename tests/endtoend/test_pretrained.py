@@ -26,6 +26,7 @@ from striate.networks.weight import Preparation, Weights
 from striate.optim import OPTIMISERS
 from striate.registry import Pick
 from striate.terminal import Reporter
+from striate.training.events import read_events
 from striate.training.transfer import FrozenFeatures, groups_by_part, slow_features
 
 QUICK = ("training.batch_size=16", "execution.threads=1")
@@ -255,6 +256,11 @@ class TestTrain:
     def test_freezing_needs_weights(self, photographs, tmp_path):
         with pytest.raises(ConfigError, match="add --pretrained NAME"):
             api.train(photographs, freeze=0.5, out=tmp_path / "run")
+
+    def test_the_first_loss_is_that_of_chance(self, published, photographs, tmp_path):
+        run = train(photographs, tmp_path / "run", published)
+        first = next(e for e in read_events(run.folder.events) if e["event"] == "step")
+        assert first["loss"] == pytest.approx(np.log(3), abs=1e-5)  # float32, label smoothing
 
 
 class TestFrozenFeatures:

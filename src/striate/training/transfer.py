@@ -77,7 +77,8 @@ def _belongs(name: str, heads: tuple[str, ...]) -> bool:
 
 
 def load_features(network: nn.Module, pretrained: PretrainedConfig) -> bool:
-    """Fill all but the heads from the weights' file; False where the file is gone.
+    """Fill all but the heads from the weights' file, the heads with zeros; False where the file
+    is gone.
 
     Raises:
         CheckpointError: another content than the training began with.
@@ -96,6 +97,10 @@ def load_features(network: nn.Module, pretrained: PretrainedConfig) -> bool:
             f"weights that the training starts from with {pretrained.sha256[:12]}."
         )
     fill(network, found, fresh_head=True)
+    for head in head_names(network):
+        # published features come at any scale: with zeros the first loss is log K all the same
+        for parameter in network.get_submodule(head).parameters():
+            nn.init.zeros_(parameter)
     return True
 
 
