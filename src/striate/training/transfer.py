@@ -13,7 +13,7 @@ from torch import nn
 
 from striate.config import PretrainedConfig, RunConfig, Settings, merge
 from striate.data.loader import Normalisation
-from striate.errors import CheckpointError, ConfigError
+from striate.errors import ConfigError
 from striate.networks import PRETRAINED
 from striate.networks.head import head_names
 from striate.networks.pretrained import (
@@ -77,31 +77,36 @@ def _belongs(name: str, heads: tuple[str, ...]) -> bool:
 
 
 def load_features(network: nn.Module, pretrained: PretrainedConfig) -> bool:
-    """Fill all but the heads from the weights' file, the heads with zeros; False where the file
-    is gone.
+    """Whether all but the heads could be filled from the weights' file; heads begin at zero.
+
+    A file that is gone or holds other content leaves the network as it is.
 
     Raises:
-        CheckpointError: another content than the training began with.
+        CheckpointError: tensors that do not fit the network.
     """
-    weights = PRETRAINED.get(pretrained.name)
-    if weights is None:
+    found = _file_of(pretrained)
+    if found is None:
         return False
-    places = (Path(pretrained.file), find_weights(weights))
-    path = next((path for path in places if path is not None and path.is_file()), None)
-    if path is None:
-        return False
-    found = WeightFile.at(pretrained.name, path)
-    if found.sha256 != pretrained.sha256:
-        raise CheckpointError(
-            f"{path} has changed: its SHA-256 begins with {found.sha256[:12]}, that of the "
-            f"weights that the training starts from with {pretrained.sha256[:12]}."
-        )
     fill(network, found, fresh_head=True)
     for head in head_names(network):
         # published features come at any scale: with zeros the first loss is log K all the same
         for parameter in network.get_submodule(head).parameters():
             nn.init.zeros_(parameter)
     return True
+
+
+def _file_of(pretrained: PretrainedConfig) -> WeightFile | None:
+    """The file with the very content that the training began with, where it was or where
+    published files are."""
+    weights = PRETRAINED.get(pretrained.name)
+    if weights is None:
+        return None
+    for path in (Path(pretrained.file), find_weights(weights)):
+        if path is not None and path.is_file():
+            found = WeightFile.at(pretrained.name, path)
+            if found.sha256 == pretrained.sha256:
+                return found
+    return None
 
 
 def normalisation(pretrained: PretrainedConfig) -> Normalisation:
@@ -183,12 +188,12 @@ def weights_settings(
 
 
 def lacking(config: RunConfig) -> str:
-    """What to do about weights whose file is gone before anything was learned."""
+    """What to do about weights whose file is gone or changed before anything was learned."""
     pretrained = config.pretrained
     file = "its published weights" if pretrained is None else pretrained.file
     return (
-        f"This run has no checkpoint yet, and {file}, which it starts from, is gone. Put it back, "
-        "or train anew."
+        f"This run has no checkpoint yet, and {file}, which it starts from, is gone or has "
+        "changed. Put it back, or train anew."
     )
 
 
