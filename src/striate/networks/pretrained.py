@@ -1,42 +1,32 @@
-"""Published weights: what there is, where it is, how its images are prepared.
+"""Published weights by the names in use, moved over into our networks."""
 
-A file is looked for under its name in `$STRIATE_DATA/weights` and in the cache folder, and
-downloaded from its official place otherwise. Pickles are read with `weights_only=True`: tensors
-come in, code does not run.
-"""
-
-import hashlib
-import pickle
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from striate.errors import CheckpointError, ConfigError, DownloadError, unknown_name
+from striate.errors import CheckpointError, ConfigError, unknown_name
 from striate.networks.head import head_names
 from striate.networks.keymap import rename
 from striate.networks.weight import PRETRAINED, Weights
-from striate.places import cache_dir, data_dir
+from striate.networks.weight_file import (
+    Progress,
+    WeightFile,
+    download_weights,
+    find_weights,
+    read_weights,
+)
 from striate.registry import Pick
 
 __all__ = [
     "ALIASES",
-    "WeightFile",
     "fill",
-    "find_weights",
     "load_pretrained",
     "locate_weights",
     "published_network",
-    "read_weights",
     "trainable_pick",
     "weights_named",
 ]
-
-Progress = Callable[[str, int, int], None]
-"""Told what is done (a sentence), how much is done and of how much."""
 
 ALIASES: dict[str, tuple[str, ...]] = {
     **{f"resnet{depth}-cifar10": (f"resnet{depth}",) for depth in (20, 32, 44, 56, 110)},
@@ -44,32 +34,6 @@ ALIASES: dict[str, tuple[str, ...]] = {
     "squeezenet1_0": ("squeezenet", "squeezenet_caffe"),
 }
 """Other names in use -> names in `PRETRAINED`, the preferred one first."""
-
-
-@dataclass(frozen=True)
-class WeightFile:
-    """Published weights, or others for the same network, in a file on this machine."""
-
-    name: str
-    """The entry of `PRETRAINED` that says what the tensors are."""
-    path: Path
-    sha256: str
-    """Of the file's content."""
-
-    @classmethod
-    def at(cls, name: str, path: Path) -> "WeightFile":
-        """The file at a path, its content digested."""
-        with open(path, "rb") as stream:
-            return cls(name, path.resolve(), hashlib.file_digest(stream, "sha256").hexdigest())
-
-    @property
-    def weights(self) -> Weights:
-        return PRETRAINED[self.name]
-
-    @property
-    def is_published(self) -> bool:
-        """Whether the content is the published one."""
-        return self.sha256.startswith(self.weights.sha256)
 
 
 def weights_named(name_or_path: str | Path) -> Weights:
@@ -128,13 +92,13 @@ def locate_weights(
         name = entries[0] if len(entries) == 1 else _fitting(entries, published, path)
         found = WeightFile.at(name, path)
         if network is None:
-            _require_published(found)
+            found.require_published()
         return found
     here = ((name, find_weights(PRETRAINED[name])) for name in entries)
     name, known = next(((n, p) for n, p in here if p is not None), (entries[0], None))
-    path = known or _download(PRETRAINED[name], progress)
+    path = known or download_weights(PRETRAINED[name], progress)
     found = WeightFile.at(name, path)
-    _require_published(found)
+    found.require_published()
     return found
 
 
@@ -158,54 +122,6 @@ def _fitting(entries: tuple[str, ...], published: dict[str, Tensor], path: Path)
         f"{path} fits none of {', '.join(entries)}: names or shapes of its tensors differ. Name "
         "one of them with --network to see what differs."
     )
-
-
-def find_weights(weights: Weights) -> Path | None:
-    """The file of published weights on this machine, or None."""
-    folder = data_dir()
-    candidates = [cache_dir() / "weights" / weights.file]
-    if folder is not None:
-        candidates = [folder / "weights" / weights.file, folder / weights.file, *candidates]
-    return next((path for path in candidates if path.is_file()), None)
-
-
-def read_weights(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .safetensors, .pt, .pth or .th file, as float32 on the CPU.
-
-    Wrappers (`state_dict`, `model`, a `module.` before each name) are taken off.
-
-    Raises:
-        CheckpointError: a file that is missing, broken, or holds more than tensors.
-    """
-    if not path.is_file():
-        raise CheckpointError(f"There is no file {path}.")
-    try:
-        if path.suffix == ".safetensors":
-            content: object = load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(
-            f"{path.name} was refused: it is a pickle that holds more than tensors, and reading "
-            "it could run code. Save its state dict alone (torch.save(network.state_dict(), ...) "
-            "or safetensors.torch.save_file) where you trust it, then load that."
-        ) from error
-    except Exception as error:
-        raise CheckpointError(
-            f"{path.name} cannot be read ({error}); accepted: .safetensors, and .pt, .pth or .th "
-            "files of torch.save."
-        ) from error
-    for wrapper in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-    if not isinstance(content, Mapping) or not all(
-        isinstance(tensor, Tensor) for tensor in content.values()
-    ):
-        raise CheckpointError(f"{path.name} does not hold a state dict: names and tensors.")
-    return {
-        str(key).removeprefix("module."): tensor.float() if tensor.is_floating_point() else tensor
-        for key, tensor in content.items()
-    }
 
 
 def load_pretrained(
@@ -239,7 +155,7 @@ def load_pretrained(
     else:
         read_weights(path)  # says what is wrong with a file that holds no weights
         found = WeightFile.at(_entries(name_or_path)[0], path)
-        _require_published(found)
+        found.require_published()
     if network is None:
         network = published_network(found.weights, num_classes or found.weights.num_classes)
     classes = network.state_dict()["head.weight"].shape[0]
@@ -285,35 +201,3 @@ def trainable_pick(weights: Weights) -> Pick:
     pick = weights.network
     kept = {key: value for key, value in pick.arguments.items() if key != "final_relu"}
     return Pick(pick.name, **kept)
-
-
-def _require_published(found: WeightFile) -> None:
-    if not found.is_published:
-        raise CheckpointError(
-            f"{found.path} is not the published file: its SHA-256 begins with "
-            f"{found.sha256[:8]}, the published one with {found.weights.sha256[:8]}. Delete it "
-            f"and fetch it again; or, where its weights are meant, say so: --pretrained FILE "
-            f"--network {found.name}"
-        )
-
-
-def _download(weights: Weights, progress: Progress | None) -> Path:
-    from striate.data.download import RemoteFile, download  # here: most loads fetch nothing
-
-    folder = cache_dir() / "weights"
-    if weights.url is None:
-        raise ConfigError(
-            f"{weights.file} is not published in this form and cannot be downloaded; put it into "
-            f"{folder} or into $STRIATE_DATA/weights, or give its path."
-        )
-    folder.mkdir(parents=True, exist_ok=True)
-    file = RemoteFile(weights.file, weights.url, None, sha256=weights.sha256)
-    try:
-        return download(
-            file, folder, f"downloading {weights.file} (licence: {weights.licence})", progress
-        )
-    except OSError as error:
-        raise DownloadError(
-            f"{weights.file} cannot be kept in {folder}: {error}. Make room, or set STRIATE_CACHE "
-            "to a folder on a larger disk."
-        ) from error

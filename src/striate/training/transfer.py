@@ -16,14 +16,8 @@ from striate.data.loader import Normalisation
 from striate.errors import ConfigError
 from striate.networks import PRETRAINED
 from striate.networks.head import head_names
-from striate.networks.pretrained import (
-    Progress,
-    WeightFile,
-    fill,
-    find_weights,
-    locate_weights,
-    trainable_pick,
-)
+from striate.networks.pretrained import fill, locate_weights, trainable_pick
+from striate.networks.weight_file import Progress, WeightFile, find_weights
 from striate.optim import parameter_groups
 from striate.registry import Pick
 from striate.training.planner import Choice

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import http.server
 import os
 import pickle
@@ -20,14 +21,10 @@ from torch import nn
 from striate.errors import CheckpointError, ConfigError, DownloadError
 from striate.networks import NETWORKS, PRETRAINED, load_pretrained, pretrained
 from striate.networks.keymap import published_key
-from striate.networks.pretrained import (
-    find_weights,
-    locate_weights,
-    read_weights,
-    weights_named,
-)
+from striate.networks.pretrained import locate_weights, weights_named
 from striate.networks.resnet import PaddedShortcut
 from striate.networks.weight import Preparation, Weights
+from striate.networks.weight_file import find_weights, read_weights
 from striate.registry import Pick
 
 
@@ -65,7 +62,7 @@ def resnet8(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> tuple[Weights, P
         network=Pick("resnet", depth=8, width=4),
         layout="cifar/resnet",
         file=path.name,
-        sha256=pretrained.hashlib.sha256(path.read_bytes()).hexdigest()[:8],
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest()[:8],
         preparation=Preparation((16, 16), (0.4, 0.5, 0.6), (0.2, 0.3, 0.25)),
         num_classes=10,
         classes="ten things",
@@ -229,7 +226,7 @@ def test_names_in_use_lead_to_the_file_that_is_here(
 
 
 def _sha256(path: Path) -> str:
-    return pretrained.hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def test_altered_weights_are_taken_where_they_are_meant(

@@ -1,0 +1,141 @@
+"""A file of published weights: where it lies, how it is fetched, what is in it.
+
+A file is looked for under its name in `$STRIATE_DATA/weights` and in the cache folder, and
+downloaded from its official place otherwise. Pickles are read with `weights_only=True`: tensors
+come in, code does not run.
+"""
+
+import hashlib
+import pickle
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from striate.errors import CheckpointError, ConfigError, DownloadError
+from striate.networks.weight import PRETRAINED, Weights
+from striate.places import cache_dir, data_dir
+
+__all__ = ["Progress", "WeightFile", "download_weights", "find_weights", "read_weights"]
+
+Progress = Callable[[str, int, int], None]
+"""Told what is done (a sentence), how much is done and of how much."""
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """Published weights, or others for the same network, in a file on this machine."""
+
+    name: str
+    """The entry of `PRETRAINED` that says what the tensors are."""
+    path: Path
+    sha256: str
+    """Of the file's content."""
+
+    @classmethod
+    def at(cls, name: str, path: Path) -> "WeightFile":
+        """The file at a path, its content digested."""
+        with open(path, "rb") as stream:
+            return cls(name, path.resolve(), hashlib.file_digest(stream, "sha256").hexdigest())
+
+    @property
+    def weights(self) -> Weights:
+        return PRETRAINED[self.name]
+
+    @property
+    def is_published(self) -> bool:
+        """Whether the content is the published one."""
+        return self.sha256.startswith(self.weights.sha256)
+
+    def require_published(self) -> None:
+        """Refuse another content than the published one.
+
+        Raises:
+            CheckpointError: with both digests.
+        """
+        if not self.is_published:
+            raise CheckpointError(
+                f"{self.path} is not the published file: its SHA-256 begins with "
+                f"{self.sha256[:8]}, the published one with {self.weights.sha256[:8]}. Delete it "
+                f"and fetch it again; or, where its weights are meant, say so: --pretrained FILE "
+                f"--network {self.name}"
+            )
+
+
+def find_weights(weights: Weights) -> Path | None:
+    """The file of published weights on this machine, or None."""
+    folder = data_dir()
+    candidates = [cache_dir() / "weights" / weights.file]
+    if folder is not None:
+        candidates = [folder / "weights" / weights.file, folder / weights.file, *candidates]
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a .safetensors, .pt, .pth or .th file, as float32 on the CPU.
+
+    Wrappers (`state_dict`, `model`, a `module.` before each name) are taken off.
+
+    Raises:
+        CheckpointError: a file that is missing, broken, or holds more than tensors.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"There is no file {path}.")
+    try:
+        if path.suffix == ".safetensors":
+            content: object = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path.name} was refused: it is a pickle that holds more than tensors, and reading "
+            "it could run code. Save its state dict alone (torch.save(network.state_dict(), ...) "
+            "or safetensors.torch.save_file) where you trust it, then load that."
+        ) from error
+    except Exception as error:
+        raise CheckpointError(
+            f"{path.name} cannot be read ({error}); accepted: .safetensors, and .pt, .pth or .th "
+            "files of torch.save."
+        ) from error
+    for wrapper in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    if not isinstance(content, Mapping) or not all(
+        isinstance(tensor, Tensor) for tensor in content.values()
+    ):
+        raise CheckpointError(f"{path.name} does not hold a state dict: names and tensors.")
+    return {
+        str(key).removeprefix("module."): tensor.float() if tensor.is_floating_point() else tensor
+        for key, tensor in content.items()
+    }
+
+
+def download_weights(weights: Weights, progress: Progress | None = None) -> Path:
+    """The file in the cache, fetched from its official place and checked.
+
+    Raises:
+        ConfigError: weights that are not published as a file of tensors.
+        DownloadError: a file that cannot be fetched or kept.
+    """
+    from striate.data.download import RemoteFile, download  # here: most loads fetch nothing
+
+    folder = cache_dir() / "weights"
+    if weights.url is None:
+        raise ConfigError(
+            f"{weights.file} is not published in this form and cannot be downloaded; put it into "
+            f"{folder} or into $STRIATE_DATA/weights, or give its path."
+        )
+    folder.mkdir(parents=True, exist_ok=True)
+    file = RemoteFile(weights.file, weights.url, None, sha256=weights.sha256)
+    try:
+        return download(
+            file, folder, f"downloading {weights.file} (licence: {weights.licence})", progress
+        )
+    except OSError as error:
+        raise DownloadError(
+            f"{weights.file} cannot be kept in {folder}: {error}. Make room, or set STRIATE_CACHE "
+            "to a folder on a larger disk."
+        ) from error
