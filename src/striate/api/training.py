@@ -83,6 +83,8 @@ def train(
         asked = merge(asked, {"data": {"strict": True}})
     own = asked
     if pretrained is not None:
+        if str(data) not in RECIPES:
+            open_source(str(data))  # a path mistyped is told before a download
         asked = transfer.weights_settings(
             asked, pretrained, network=network, freeze=freeze, progress=reporter.progress
         )
