@@ -177,3 +177,38 @@ def test_progress_names_the_licence_and_ends_at_the_whole(base: str, tmp_path: P
     fetch(base, "ranged", tmp_path, lambda *step: told.append(step))
     assert told[-1] == ("downloading f (licence: none)", len(CONTENT), len(CONTENT))
     assert [step[1] for step in told] == sorted(step[1] for step in told)
+
+
+def fetch_by_sha256(base: str, kind: str, folder: Path, digits: int = 8) -> Path:
+    sha256 = hashlib.sha256(CONTENT).hexdigest()[:digits]
+    return download(RemoteFile("f.pth", base + kind, None, sha256=sha256), folder, "downloading f")
+
+
+@pytest.mark.parametrize("kind", ["good", "moved", "ranged", "changed", "unsatisfiable"])
+def test_a_file_of_unknown_size_arrives_whole(base: str, kind: str, tmp_path: Path) -> None:
+    assert fetch_by_sha256(base, kind, tmp_path).read_bytes() == CONTENT
+
+
+def test_a_file_of_unknown_size_is_continued_later(base: str, tmp_path: Path, monkeypatch) -> None:
+    from striate.data import download as module
+
+    monkeypatch.setattr(module, "_ATTEMPTS", 1)
+    with pytest.raises(DownloadError, match="ended after 100000 of 300007 bytes"):
+        fetch_by_sha256(base, "ranged", tmp_path)
+    monkeypatch.setattr(module, "_ATTEMPTS", 4)
+    assert fetch_by_sha256(base, "ranged", tmp_path, 64).read_bytes() == CONTENT
+    assert Handler.asked[1][1] == "bytes=100000-"
+
+
+def test_what_came_whole_before_a_crash_is_not_fetched_again(base: str, tmp_path: Path) -> None:
+    (tmp_path / "f.pth.partial").write_bytes(CONTENT)
+    assert fetch_by_sha256(base, "absent", tmp_path).read_bytes() == CONTENT
+    assert not Handler.asked
+
+
+def test_another_sha256_is_refused(base: str, tmp_path: Path) -> None:
+    with pytest.raises(DownloadError, match=r"its SHA-256 is [0-9a-f]{64}, expected"):
+        fetch_by_sha256(base, "corrupted", tmp_path)
+    assert not [path for path in tmp_path.iterdir() if not path.name.startswith(".")]
+    with pytest.raises(ValueError, match="without a checksum"):
+        RemoteFile("f.pth", base, 7)
