@@ -56,16 +56,20 @@ class Pick:
         return {"name": self.name, **self.arguments}
 
     @classmethod
-    def from_json(cls, value: "str | Mapping[str, Any] | Pick") -> "Pick":
-        """A Pick from its JSON form, or from a bare name."""
+    def from_json(cls, value: Any) -> "Pick":
+        """A Pick from its JSON form, or from a bare name.
+
+        Raises:
+            ConfigError: neither a name nor a group with one.
+        """
         if isinstance(value, Pick):
             return value
         if isinstance(value, str):
             return cls(value)
-        arguments = dict(value)
+        arguments = dict(value) if isinstance(value, Mapping) else {}
         name = arguments.pop("name", None)
         if not isinstance(name, str):
-            raise ConfigError(f'A choice needs a "name"; what came is {dict(value)!r}.')
+            raise ConfigError(f'A choice needs a "name"; what came is {value!r}.')
         return cls(name, **arguments)
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from striate.config import RunConfig, merge
+from striate.config import RunConfig
 from striate.data import prepare
 from striate.recipes import RECIPES
 from striate.registry import Pick
+from striate.settings import merge
 from striate.training.assemble import assemble
 from striate.training.step import learn
 

@@ -4,10 +4,11 @@ import json
 
 import pytest
 
-from striate.config import RunConfig, merge, parse_assignments, unknown_settings
+from striate.config import RunConfig
 from striate.errors import ConfigError
 from striate.recipes import RECIPES
 from striate.registry import Pick
+from striate.settings import checked, merge, parse_assignments
 
 
 @pytest.fixture
@@ -80,8 +81,30 @@ def test_a_new_name_drops_the_old_arguments():
     assert base == {"optimiser": {"name": "sgd", "momentum": 0.9}}
 
 
-def test_unknown_settings_are_found_before_the_data():
-    problems = unknown_settings({"trainig": {}, "data": {"fits": 1}, "training": 3})
-    assert len(problems) == 3
-    assert "Did you mean 'training'?" in problems[0]
-    assert "Did you mean 'data.fit'?" in problems[1]
+def test_settings_that_do_not_exist_or_fit_are_found_before_the_data():
+    with pytest.raises(ConfigError) as caught:
+        checked(
+            {
+                "trainig": {},
+                "data": {"fits": 1, "source": "elsewhere"},
+                "training": 3,
+                "network": 5,
+                "augmentation": [5],
+                "execution": {"threads": "many"},
+            }
+        )
+    text = str(caught.value)
+    assert len(caught.value.problems) == 7
+    assert "Did you mean 'training'?" in text
+    assert "Did you mean 'data.fit'?" in text
+    assert "data.source is the DATA of the command" in text
+    assert "network=5 does not fit; accepted: a name" in text
+    assert "execution.threads='many' does not fit; accepted: a whole number" in text
+
+
+def test_settings_come_in_one_form():
+    assert checked({"loss": "hinge", "data": {"input_size": 96}, "augmentation": ["flip"]}) == {
+        "loss": {"name": "hinge"},
+        "data": {"input_size": [96, 96]},
+        "augmentation": [{"name": "flip"}],
+    }

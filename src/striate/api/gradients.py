@@ -10,7 +10,6 @@ from torch import Tensor, nn
 
 from striate import calculus
 from striate.calculus import Decay, GradientReport, Graph, LayerCost
-from striate.config import parse_assignments
 from striate.data import Normalisation, open_source, prepare, survey
 from striate.data.loader import to_float
 from striate.durable import write_bytes
@@ -19,6 +18,7 @@ from striate.losses import LOSSES
 from striate.networks import NETWORKS
 from striate.randomness import generator, layer_randomness
 from striate.registry import Pick
+from striate.settings import parse_assignments
 from striate.terminal import Reporter
 from striate.training.planner import advise
 

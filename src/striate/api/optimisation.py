@@ -6,7 +6,6 @@ from typing import Any
 
 import torch
 
-from striate.config import Settings, merge, parse_assignments
 from striate.data import open_source, prepare, survey
 from striate.errors import ConfigError
 from striate.losses import LOSSES
@@ -21,6 +20,7 @@ from striate.optim.surface import Surface
 from striate.optim.variance import VarianceRow, variance_table
 from striate.randomness import generator, layer_randomness
 from striate.registry import Pick
+from striate.settings import Settings, merge, parse_assignments
 from striate.terminal import Reporter
 from striate.training.assemble import assemble, check_config
 from striate.training.planner import advise

@@ -10,11 +10,12 @@ import torch
 
 from striate.api.report import write_report
 from striate.api.run import Run
-from striate.config import RunConfig, Settings, merge, parse_assignments, unknown_settings
+from striate.config import RunConfig
 from striate.data import Dataset, Source, open_source, prepare, survey
 from striate.errors import ConfigError, RunError
 from striate.recipes import RECIPES
 from striate.registry import Pick
+from striate.settings import Settings, checked, merge, parse_assignments
 from striate.terminal import Reporter
 from striate.training import transfer
 from striate.training.assemble import Parts, assemble, check_config
@@ -76,7 +77,7 @@ def train(
     given = {"epochs": epochs, "steps": steps, "minutes": minutes, "seed": seed}
     training = {key: value for key, value in given.items() if value is not None}
     asked: Settings = merge(dict(settings or {}), parse_assignments(assignments))
-    asked = merge(asked, {"training": training} if training else {})
+    asked = checked(merge(asked, {"training": training} if training else {}))
     if network is not None and pretrained is None:
         asked = merge({"network": {"name": network}}, asked)
     if strict:
@@ -149,9 +150,6 @@ def _resolve(data: str | Path, asked: Settings) -> tuple[RunConfig, list[Choice]
     name = str(data)
     if name in RECIPES and not Path(name).exists():
         recipe = RECIPES.build(Pick(name))
-        problems = unknown_settings(asked)
-        if problems:
-            raise ConfigError(problems)
         config = RunConfig.from_json(merge(recipe.to_json(), asked))
         source = open_source(config.data.source)
         return config, [Choice("recipe", name, RECIPES.describe(name))], source

@@ -4,13 +4,12 @@ The planner looks at a quick survey of the images and fills in every setting tha
 open. Each choice carries its reason, to be shown and kept with the run.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from striate.config import DataConfig, RunConfig, Settings, merge, unknown_settings
+from striate.config import DataConfig, RunConfig
 from striate.data import Survey
-from striate.errors import ConfigError
-from striate.networks import NETWORKS
+from striate.settings import Settings, merge
 from striate.training.fitting import fitted
 
 __all__ = ["Choice", "advise"]
@@ -18,7 +17,9 @@ __all__ = ["Choice", "advise"]
 _DEFAULT_MINUTES = 10.0
 _KEPT_SIZE = 64  # images up to this side are used as they are
 _CHARACTER_SIZE = 32  # grey images up to this side are taken for characters
+_TINY_SIZE = 16  # there is little to see: half the widths learn it as well
 _MOST_EPOCHS = 100
+_MOST_EPOCHS_TINY = 40
 _IMAGES_SHOWN = 400_000  # beyond this many, one more epoch gains little without more time
 
 
@@ -31,96 +32,124 @@ class Choice:
     why: str
 
 
+@dataclass
+class _Draft:
+    """A plan that grows choice by choice; what a person asked for always wins."""
+
+    asked: Settings
+    plan: Settings = field(default_factory=dict)
+    choices: list[Choice] = field(default_factory=list)
+
+    def given(self, path: str) -> Any:
+        """What was asked for under a dotted path; None where nothing was."""
+        value: Any = self.asked
+        for key in path.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        return value
+
+    def decide(self, path: str, what: str, value: Any, why: str, shown: str | None = None) -> Any:
+        """Propose a value; the value that holds comes back."""
+        given = self.given(path)
+        for key in reversed(path.split(".")):
+            value = {key: value}
+        self.plan = merge(merge(self.plan, value), _nested(path, given))
+        if given is None:
+            held = self._held(path)
+            self.choices.append(Choice(what, shown or _show(held), why))
+        else:
+            self.choices.append(Choice(what, _show(self._held(path)), "as asked"))
+        return self._held(path)
+
+    def _held(self, path: str) -> Any:
+        value: Any = self.plan
+        for key in path.split("."):
+            value = value[key]
+        return value
+
+
 def advise(source: str, survey: Survey, settings: Settings) -> tuple[RunConfig, list[Choice]]:
     """The resolved configuration of a training, and the choices made with their reasons.
 
     Args:
         source: the data's path or name, as given.
         survey: a quick look at the data.
-        settings: what a person asked for; it always wins.
+        settings: what a person asked for, as `settings.checked` gives it; it always wins.
 
     Raises:
-        ConfigError: settings that do not exist or do not fit, all together.
+        ConfigError: settings that do not fit, all together.
     """
-    problems = unknown_settings(settings)
-    if problems:
-        raise ConfigError(problems)
-    plan: Settings = {}
-    choices: list[Choice] = []
-
-    def decide(path: str, what: str, value: Any, why: str, shown: str | None = None) -> None:
-        nonlocal plan
-        nested: Any = value
-        given: Any = settings
-        for key in path.split("."):
-            given = given.get(key) if isinstance(given, dict) else None
-        for key in reversed(path.split(".")):
-            nested = {key: nested}
-        plan = merge(plan, nested)
-        if given is None:
-            choices.append(Choice(what, shown or str(value), why))
-        else:
-            choices.append(Choice(what, _show(given), "as asked"))
-
+    draft = _Draft(settings)
     num = _num_training(survey, settings)
-    size, why = _input_size(survey, num)
-    channels = 1 if survey.grey_share == 1.0 else 3
-    size, why = fitted(settings.get("network"), channels, size, why)
-    decide("data.input_size", "input size", list(size), why, f"{size[0]} × {size[1]}")
-    size = tuple((settings.get("data") or {}).get("input_size") or size)
-    grey = survey.grey_share == 1.0
-    decide(
-        "data.channels",
-        "channels",
-        1 if grey else 3,
-        "all images are grey" if grey else f"{1 - survey.grey_share:.0%} of the images have colour",
-        "grey" if grey else "RGB",
+    size = _decide_images(draft, survey, num)
+    _decide_network(draft, size, num)
+    batch = draft.decide(
+        "training.batch_size",
+        "batch",
+        _batch_size(num),
+        "enough steps an epoch, enough images a step",
     )
-    widths, why = _widths(size, num)
-    decide(
-        "network",
-        "network",
-        {"name": "airbench", "widths": widths},
-        why,
-        f"airbench {'-'.join(map(str, widths))}",
-    )
-    batch = _batch_size(num)
-    decide("training.batch_size", "batch", batch, "enough steps an epoch, enough images a step")
     augmentation, why = _augmentation(survey, size)
-    decide(
-        "augmentation",
-        "augmentation",
-        augmentation,
-        why,
-        ", ".join(item["name"] for item in augmentation),
+    shown = ", ".join(item["name"] for item in augmentation)
+    draft.decide("augmentation", "augmentation", augmentation, why, shown)
+    _decide_descent(draft, batch)
+    length, why = _length(num, size, settings)
+    draft.plan = merge(draft.plan, {"training": {**length, "ema_half_life": 0.03}})
+    shown = _show_length({**length, **_lengths(settings)})
+    draft.choices.append(Choice("length", shown, why))
+    resolved = merge(merge(draft.plan, {"data": {"source": source}}), settings)
+    return RunConfig.from_json(resolved), draft.choices
+
+
+def _decide_images(draft: _Draft, survey: Survey, num: int) -> tuple[int, int]:
+    grey = survey.grey_share == 1.0
+    why = (
+        "all images are grey" if grey else f"{1 - survey.grey_share:.0%} of the images have colour"
     )
-    network = merge(plan["network"], _as_group(settings.get("network")))
-    optimiser = _optimiser(network["name"], batch)
-    decide(
-        "optimiser",
-        "optimiser",
-        optimiser,
-        "Nesterov momentum; the rate grows with the batch"
-        if optimiser["name"] == "sgd"
-        else "adapts its rate to networks without normalisation",
-        f"{optimiser['name']}, rate {optimiser['lr']:g}",
-    )
-    schedule = {"name": "one_cycle", "peak": 0.2}
-    decide(
-        "schedule", "schedule", schedule, "rises, then falls to zero as the time ends", "one-cycle"
-    )
-    decide(
-        "loss",
-        "loss",
-        {"name": "softmax_cross_entropy", "label_smoothing": 0.1},
-        "softened targets keep the network from overconfidence",
-        "cross-entropy, smoothing 0.1",
-    )
-    length, why = _length(num, settings)
-    plan = merge(plan, {"training": {**length, "ema_half_life": 0.03}})
-    choices.append(Choice("length", _show_length({**length, **_lengths(settings)}), why))
-    resolved = merge(merge(plan, {"data": {"source": source}}), _whole(settings))
-    return RunConfig.from_json(resolved), choices
+    suggested, reason = _input_size(survey, num)
+    channels = draft.given("data.channels") or (1 if grey else 3)
+    suggested, reason = fitted(draft.given("network"), channels, suggested, reason)
+    shown = f"{suggested[0]} × {suggested[1]}"
+    size = draft.decide("data.input_size", "input size", list(suggested), reason, shown)
+    draft.decide("data.channels", "channels", 1 if grey else 3, why, "grey" if grey else "RGB")
+    return size[0], size[1]
+
+
+def _decide_network(draft: _Draft, size: tuple[int, int], num: int) -> None:
+    widths = _widths(size, num)
+    why = "made for minutes of training; as many stages as the size bears"
+    shown = f"airbench {'-'.join(map(str, widths))}"
+    draft.decide("network", "network", {"name": "airbench", "widths": widths}, why, shown)
+
+
+def _decide_descent(draft: _Draft, batch: int) -> None:
+    """Optimiser, schedule and loss."""
+    optimiser, why = _optimiser(draft.plan["network"]["name"], batch)
+    shown = f"{optimiser['name']}, rate {optimiser['lr']:.3g}"
+    draft.decide("optimiser", "optimiser", optimiser, why, shown)
+    why = "rises, then falls to zero as the time ends"
+    draft.decide("schedule", "schedule", {"name": "one_cycle", "peak": 0.2}, why, "one-cycle")
+    loss = {"name": "softmax_cross_entropy", "label_smoothing": 0.1}
+    why = "softened targets keep the network from overconfidence"
+    draft.decide("loss", "loss", loss, why, "cross-entropy, smoothing 0.1")
+
+
+def _nested(path: str, value: Any) -> Settings:
+    """{"a": {"b": value}} for "a.b"; nothing for None."""
+    if value is None:
+        return {}
+    for key in reversed(path.split(".")):
+        value = {key: value}
+    nested: Settings = value
+    return nested
+
+
+def _show(value: Any) -> str:
+    if isinstance(value, dict):
+        inner = ", ".join(f"{k}={v}" for k, v in value.items() if k != "name")
+        return f"{value.get('name', '')} {inner}".strip()
+    if isinstance(value, list) and all(isinstance(item, dict) for item in value):
+        return ", ".join(_show(item) for item in value)
+    return " × ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _num_training(survey: Survey, settings: Settings) -> int:
@@ -144,26 +173,11 @@ def _one_size(survey: Survey) -> bool:
     return survey.heights[0] == survey.heights[2] and survey.widths[0] == survey.widths[2]
 
 
-def _as_group(value: Any) -> dict[str, Any]:
-    return {"name": value} if isinstance(value, str) else dict(value or {})
-
-
-def _whole(settings: Settings) -> Settings:
-    """Settings with bare names of choices written as groups, so that they merge."""
-    picks = ("network", "loss", "optimiser", "schedule", "task")
-    return {k: _as_group(v) if k in picks else v for k, v in settings.items()}
-
-
-def _show(value: Any) -> str:
-    if isinstance(value, dict):
-        inner = ", ".join(f"{k}={v}" for k, v in value.items() if k != "name")
-        return f"{value.get('name', '')} {inner}".strip()
-    return str(value)
-
-
 def _input_size(survey: Survey, num: int) -> tuple[tuple[int, int], str]:
     """Height and width: the images' own where they are small, else by their number."""
     height, width = _median_size(survey)
+    # A network needs two pixels to see a difference.
+    height, width = max(2, height), max(2, width)
     if max(height, width) <= _KEPT_SIZE:
         why = "the images' own size" if _one_size(survey) else "the images' median size"
         return (height, width), why
@@ -177,7 +191,7 @@ def _input_size(survey: Survey, num: int) -> tuple[tuple[int, int], str]:
     return (even[0], even[1]), why
 
 
-def _widths(size: tuple[int, ...], num_images: int) -> tuple[list[int], str]:
+def _widths(size: tuple[int, ...], num_images: int) -> list[int]:
     """Stages until the map is about 3 pixels; narrow where it is large, wide where it is small."""
     side, stages = min(size) - 1, 0
     while side >= 6 or stages < 2:
@@ -187,9 +201,9 @@ def _widths(size: tuple[int, ...], num_images: int) -> tuple[list[int], str]:
     for place in range(stages):
         left = stages - 1 - place
         widths[place] = 128 if left < 2 else max(16, 128 >> (2 * (left - 1)))
-    if num_images < 500:
+    if num_images < 500 or max(size) <= _TINY_SIZE:
         widths = [max(16, width // 2) for width in widths]
-    return widths, "the most accurate of our networks for minutes of training"
+    return widths
 
 
 def _batch_size(num_images: int) -> int:
@@ -206,12 +220,13 @@ def _augmentation(survey: Survey, size: tuple[int, ...]) -> tuple[list[dict[str,
     return [flip, {"name": "resized_crop"}, {"name": "colour"}], "photographs"
 
 
-def _optimiser(network: str, batch: int) -> dict[str, Any]:
+def _optimiser(network: str, batch: int) -> tuple[dict[str, Any], str]:
     if network in ("airbench", "resnet"):
-        return {"name": "sgd", "lr": 0.3 * (batch / 128) ** 0.5, "weight_decay": 5e-4}
-    if network in NETWORKS:
-        return {"name": "adamw", "lr": 2e-3, "weight_decay": 0.01}
-    return {"name": "sgd", "lr": 0.1}
+        rate = 0.3 * (batch / 128) ** 0.5
+        why = "Nesterov momentum; the rate grows with the batch"
+        return {"name": "sgd", "lr": rate, "weight_decay": 5e-4}, why
+    why = "adapts its rate to networks without normalisation"
+    return {"name": "adamw", "lr": 2e-3, "weight_decay": 0.01}, why
 
 
 def _lengths(settings: Settings) -> dict[str, Any]:
@@ -219,15 +234,15 @@ def _lengths(settings: Settings) -> dict[str, Any]:
     return {k: given[k] for k in ("epochs", "steps", "minutes") if given.get(k) is not None}
 
 
-def _length(num: int, settings: Settings) -> tuple[dict[str, Any], str]:
+def _length(num: int, size: tuple[int, ...], settings: Settings) -> tuple[dict[str, Any], str]:
     given = _lengths(settings)
     if given and "minutes" not in given:
         return {}, "as asked"
-    epochs = float(max(10, min(_MOST_EPOCHS, round(_IMAGES_SHOWN / max(1, num)))))
+    most = _MOST_EPOCHS_TINY if max(size) <= _TINY_SIZE else _MOST_EPOCHS
     if "minutes" in given:
-        return {
-            "epochs": 3.0 * _MOST_EPOCHS
-        }, "as asked; more epochs of the same images would gain nothing"
+        why = "as asked; more epochs of the same images would gain nothing"
+        return {"epochs": 3.0 * most}, why
+    epochs = float(max(10, min(most, round(_IMAGES_SHOWN / max(1, num)))))
     why = f"{num:,} training images; a longer training is --minutes M away"
     return {"epochs": epochs, "minutes": _DEFAULT_MINUTES}, why
 

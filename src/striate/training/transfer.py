@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from striate.config import PretrainedConfig, RunConfig, Settings, merge
+from striate.config import PretrainedConfig, RunConfig
 from striate.data.loader import Normalisation
 from striate.errors import ConfigError
 from striate.networks import PRETRAINED
@@ -20,6 +20,7 @@ from striate.networks.pretrained import fill, locate_weights, trainable_pick
 from striate.networks.weight_file import Progress, WeightFile, find_weights
 from striate.optim import parameter_groups
 from striate.registry import Pick
+from striate.settings import Settings, merge
 from striate.training.planner import Choice
 
 __all__ = [

@@ -1,0 +1,126 @@
+"""What a person asks for: a few settings of a `RunConfig`, nested, to be filled in by a planner."""
+
+import dataclasses
+import json
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from striate.config import RunConfig
+from striate.errors import ConfigError
+from striate.registry import Pick
+from striate.typed_json import decode, encode, unknown_field
+
+__all__ = ["Settings", "checked", "merge", "parse_assignments"]
+
+Settings = dict[str, Any]
+"""Nested settings of a person: {"network": {"name": "resnet", "depth": 32}, ...}."""
+
+_PICKS = tuple(name for name, kind in typing.get_type_hints(RunConfig).items() if kind is Pick)
+
+
+def parse_assignments(assignments: Iterable[str]) -> Settings:
+    """Nested settings from `a.b=value` words; values are JSON where they parse, else text.
+
+    Example:
+        >>> parse_assignments(["network.depth=32", "optimiser=adamw"])
+        {'network': {'depth': 32}, 'optimiser': {'name': 'adamw'}}
+
+    Raises:
+        ConfigError: words without "=", all of them together.
+    """
+    settings: Settings = {}
+    problems = []
+    for word in assignments:
+        path, separator, text = word.partition("=")
+        if not separator or not path.strip():
+            problems.append(f"--set {word!r}: expected key=value, for example network.depth=32.")
+            continue
+        try:
+            value = json.loads(text)
+        except ValueError:
+            value = text
+        nested: Any = value
+        for key in reversed(path.strip().split(".")):
+            nested = {key: nested}
+        if path.strip() in _PICKS and isinstance(value, str):
+            nested = {path.strip(): {"name": value}}
+        settings = merge(settings, nested)
+    if problems:
+        raise ConfigError(problems)
+    return settings
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> Settings:
+    """`base` with the values of `over` laid upon it; a new name of a choice drops the old
+    choice's arguments.
+
+    Example:
+        >>> merge({"optimiser": {"name": "sgd", "lr": 1}}, {"optimiser": {"name": "adamw"}})
+        {'optimiser': {'name': 'adamw'}}
+    """
+    merged = dict(base)
+    for key, value in over.items():
+        old = merged.get(key)
+        if isinstance(value, Mapping) and isinstance(old, Mapping):
+            renamed = "name" in value and "name" in old and value["name"] != old["name"]
+            merged[key] = dict(value) if renamed else merge(old, value)
+        else:
+            merged[key] = dict(value) if isinstance(value, Mapping) else value
+    return merged
+
+
+def checked(settings: Mapping[str, Any]) -> Settings:
+    """The settings in one form: choices as groups with a name, sizes as pairs.
+
+    Example:
+        >>> checked({"network": "resnet", "data": {"input_size": 96}})
+        {'network': {'name': 'resnet'}, 'data': {'input_size': [96, 96]}}
+
+    Raises:
+        ConfigError: settings that do not exist or whose values do not fit, all together.
+    """
+    problems: list[str] = []
+    hints = typing.get_type_hints(RunConfig)
+    found: Settings = {}
+    for key, value in settings.items():
+        if key not in hints:
+            problems.append(unknown_field(key, hints))
+        elif hints[key] is Pick:
+            found[key] = _choice(key, value, problems)
+        elif dataclasses.is_dataclass(hints[key]):
+            found[key] = _group(key, hints[key], value, problems)
+        else:
+            found[key] = encode(decode(hints[key], value, key, problems))
+    if problems:
+        raise ConfigError(problems)
+    return found
+
+
+def _choice(key: str, value: Any, problems: list[str]) -> Settings:
+    """A name with arguments, or arguments alone, whose name is left to the planner."""
+    if isinstance(value, str):
+        return {"name": value}
+    if isinstance(value, Mapping) and isinstance(value.get("name", ""), str):
+        return dict(value)
+    problems.append(f"{key}={value!r} does not fit; accepted: a name, or {key}.ARGUMENT=VALUE.")
+    return {}
+
+
+def _group(key: str, kind: Any, value: Any, problems: list[str]) -> Settings:
+    if not isinstance(value, Mapping):
+        problems.append(f"{key!r} is a group of settings; write {key}.NAME=VALUE.")
+        return {}
+    fields = typing.get_type_hints(kind)
+    group: Settings = {}
+    for name, given in value.items():
+        path = f"{key}.{name}"
+        if name not in fields:
+            problems.append(unknown_field(path, [f"{key}.{known}" for known in fields]))
+        elif path == "data.source":
+            problems.append("data.source is the DATA of the command; name it there.")
+        else:
+            square = path == "data.input_size" and type(given) is int
+            pair = [given, given] if square else given
+            group[name] = encode(decode(fields[name], pair, path, problems))
+    return group

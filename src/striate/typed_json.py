@@ -1,0 +1,109 @@
+"""Dataclasses to JSON values and back; whatever does not fit is told, all of it together."""
+
+import dataclasses
+import types
+import typing
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, TypeVar
+
+from striate.errors import ConfigError, nearest
+from striate.registry import Pick
+
+__all__ = ["decode", "encode", "unknown_field"]
+
+C = TypeVar("C")
+
+
+def unknown_field(name: str, known: Iterable[str]) -> str:
+    """The sentence for a setting that does not exist."""
+    names = list(known)
+    suggestion = nearest(name, names)
+    hint = f" Did you mean {suggestion!r}?" if suggestion else ""
+    return f"There is no setting {name!r}.{hint} Accepted: {', '.join(names)}."
+
+
+def encode(value: Any) -> Any:
+    """Dataclasses, picks and tuples as JSON values."""
+    if isinstance(value, Pick):
+        return {key: encode(item) for key, item in value.to_json().items()}
+    if dataclasses.is_dataclass(value):
+        return {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, (tuple, list)):
+        return [encode(item) for item in value]
+    return value
+
+
+def decode(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
+    """`value` as an instance of the annotated type `kind`; what does not fit is a problem."""
+    if kind is Pick:
+        try:
+            return Pick.from_json(value)
+        except ConfigError as error:
+            problems += [f"{path}: {problem}" for problem in error.problems]
+            return None
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind):
+        return _decode_group(kind, value, path, problems)
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is tuple and isinstance(value, (list, tuple)):
+        if arguments[-1] is Ellipsis:
+            return tuple(decode(arguments[0], item, path, problems) for item in value)
+        if len(value) == len(arguments):
+            pairs = zip(arguments, value, strict=True)
+            return tuple(decode(inner, item, path, problems) for inner, item in pairs)
+    elif origin is Literal and value in arguments:
+        return value
+    elif origin in (typing.Union, types.UnionType):
+        if value is None and type(None) in arguments:
+            return None
+        inner = next(item for item in arguments if item is not type(None))
+        return decode(inner, value, path, problems)
+    elif kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
+        return float(value)
+    elif kind in (int, bool, str) and type(value) is kind:
+        return value
+    problems.append(f"{path}={value!r} does not fit; accepted: {_spell(kind)}.")
+    return None
+
+
+def _decode_group(kind: type[C], value: Any, path: str, problems: list[str]) -> C | None:
+    if not isinstance(value, Mapping):
+        problems.append(f"{path or 'the configuration'} must be a group of settings.")
+        return None
+    hints = typing.get_type_hints(kind)
+    prefix = f"{path}." if path else ""
+    before = len(problems)
+    problems += [
+        unknown_field(prefix + key, [prefix + known for known in hints])
+        for key in value
+        if key not in hints
+    ]
+    filled: dict[str, Any] = {}
+    for item in dataclasses.fields(kind):  # type: ignore[arg-type]
+        if item.name in value:
+            filled[item.name] = decode(
+                hints[item.name], value[item.name], prefix + item.name, problems
+            )
+        elif item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING:
+            problems.append(f"The setting {prefix + item.name!r} is missing.")
+    return kind(**filled) if len(problems) == before else None
+
+
+def _spell(kind: Any) -> str:
+    """How an annotated type is written for a person."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin is Literal:
+        return " or ".join(repr(item) for item in arguments)
+    if origin is tuple:
+        inner = "choices with a name" if arguments[0] is Pick else f"{_spell(arguments[0])}"
+        count = "a list of" if arguments[-1] is Ellipsis else f"a list of {len(arguments)}, each"
+        return f"{count} {inner}"
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_spell(item) for item in arguments)
+    plain = {
+        int: "a whole number",
+        float: "a number",
+        bool: "true or false",
+        str: "text",
+        type(None): "null",
+    }
+    return plain.get(kind, getattr(kind, "__name__", str(kind)))
