@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from striate import durable, places
-from striate.data.seal import Opening, SealedSplit
+from striate.data.seal import Opening, SealedSplit, issue
 from striate.errors import LedgerError
 from striate.evaluation.chain import Chain, Entry
 from striate.evaluation.receipt import Receipt, give_receipt, receipts_of
@@ -111,7 +111,7 @@ def open_test(
                 "version": version or installed_version("striate"),
             }
         )
-        opening = Opening(test_digest=digest, number=number, entry_hash=chain.last_hash)
+        opening = issue(digest, number, chain.last_hash)
         give_receipt(folder, opening)
     return opening
 

@@ -19,10 +19,11 @@ from striate.places import cache_dir
 BUILDER = """
 import hashlib, sys
 from striate.config import DataConfig
-from striate.data import Opening, prepare
+from striate.data import prepare
+from striate.data.seal import issue
 print("ready", flush=True)
 data = prepare(DataConfig(sys.argv[1], (24, 24), 3))
-test = data.test.read(Opening(data.test.digest, 1, ""))
+test = data.test.read(issue(data.test.digest, 1, ""))
 digest = hashlib.sha256()
 for part in (data.train, data.validation, test):
     digest.update(part.images.tobytes() + part.labels.tobytes() + "".join(part.names).encode())

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from striate.data import NAMED_SETS, Opening, open_source, prepare, survey
+from striate.data import NAMED_SETS, open_source, prepare, survey
 from striate.data import named as module
 from striate.data.record import cifar_names, cifar_records, idx_records
+from striate.data.seal import issue
 from striate.errors import DataError
 
 
@@ -55,7 +56,7 @@ def test_mnist_from_a_local_folder(small_mnist: Path, config_of) -> None:
         row = int(name.removeprefix("train/"))
         assert label == row % 10
         np.testing.assert_array_equal(pixels[:, :, 0], raw[row])
-    test = data.test.read(Opening(data.test.digest, 1, ""))
+    test = data.test.read(issue(data.test.digest, 1, ""))
     assert test.names[7] == "test/00007"
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from striate.config import DataConfig
-from striate.data import Opening, open_source, prepare, survey
+from striate.data import open_source, prepare, survey
+from striate.data.seal import issue
 
 pytestmark = pytest.mark.data
 
@@ -15,7 +16,7 @@ pytestmark = pytest.mark.data
 def test_mnist_in_its_official_files(real_data: Path) -> None:
     data = prepare(DataConfig("mnist", (28, 28), 1))
     assert len(data.train) + len(data.validation) == 60_000
-    test = data.test.read(Opening(data.test.digest, 1, ""))
+    test = data.test.read(issue(data.test.digest, 1, ""))
     # The first five labels and the counts of the published test set.
     assert test.labels[:5].tolist() == [7, 2, 1, 0, 4]
     counts = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
