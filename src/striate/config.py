@@ -95,7 +95,7 @@ class PretrainedConfig:
     """Divides what is left."""
     freeze: float = 0.3
     """Share of the training in which only the last layer learns; 1: all of it."""
-    feature_rate: float = 0.1
+    feature_rate: float = 0.01
     """Learning rate of the other layers, as a share of the last layer's."""
 
 

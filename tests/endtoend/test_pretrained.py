@@ -190,6 +190,12 @@ class TestTrain:
         )
         assert RunConfig.from_json(config.to_json()) == config
 
+    def test_any_of_its_settings_can_be_changed(self, published, photographs, tmp_path):
+        words = ("pretrained.feature_rate=0.5", "pretrained.freeze=0.25")
+        run = train(photographs, tmp_path / "run", published, assignments=words)
+        assert run.config.pretrained is not None
+        assert (run.config.pretrained.feature_rate, run.config.pretrained.freeze) == (0.5, 0.25)
+
     def test_only_the_head_learns_where_all_is_frozen(self, published, photographs, tmp_path):
         keep = ("training.ema_half_life=null",)
         run = train(photographs, tmp_path / "run", published, freeze=1.0, assignments=keep)

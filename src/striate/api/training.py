@@ -77,7 +77,9 @@ def train(
     given = {"epochs": epochs, "steps": steps, "minutes": minutes, "seed": seed}
     training = {key: value for key, value in given.items() if value is not None}
     asked: Settings = merge(dict(settings or {}), parse_assignments(assignments))
-    asked = checked(merge(asked, {"training": training} if training else {}))
+    asked = merge(asked, {"training": training} if training else {})
+    if pretrained is None:
+        asked = checked(asked)
     if network is not None and pretrained is None:
         asked = merge({"network": {"name": network}}, asked)
     if strict:
@@ -89,6 +91,7 @@ def train(
         asked = transfer.weights_settings(
             asked, pretrained, network=network, freeze=freeze, progress=reporter.progress
         )
+        asked = checked(asked)  # whole only with what the weights bring
     elif freeze is not None:
         raise ConfigError("--freeze is for features from published weights: add --pretrained NAME.")
     config, choices, source = _resolve(data, asked)
