@@ -22,6 +22,7 @@ from striate.evaluation.picture import data_uri
 from striate.evaluation.prediction import truth_rank
 from striate.evaluation.receipt import Receipt, receipts_of
 from striate.evaluation.report import render, write
+from striate.evaluation.stratum import mean_share
 from striate.evaluation.text import most_confused, percent, summary_lines
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "data_uri",
     "expected_calibration_error",
     "ledger_path",
+    "mean_share",
     "measure",
     "mistakes",
     "most_confused",

@@ -14,6 +14,7 @@ from striate.evaluation.calibration import (
 )
 from striate.evaluation.interval import Estimate, Proportion, bootstrap, wilson
 from striate.evaluation.prediction import checked, truth_rank
+from striate.evaluation.stratum import mean_share
 from striate.randomness import generator
 
 __all__ = ["ClassMeasures", "Measures", "measure"]
@@ -145,8 +146,9 @@ def measure(
 ) -> Measures:
     """All measures of a classifier's probabilities against the truth, with intervals.
 
-    Shares of items carry Wilson intervals; balanced accuracy a bootstrap stratified by class;
-    log-likelihood and Brier score a bootstrap over items; the calibration error none.
+    Shares of items carry Wilson intervals; balanced accuracy Wilson's at the effective number of
+    items (`mean_share`); log-likelihood and Brier score a bootstrap over items, and none where
+    all items have the same value, which says nothing of the spread; the calibration error none.
     Of equally probable classes the one with the lower index comes first, in the answer and in
     the top k, as in `numpy.argmax`.
 
@@ -156,7 +158,7 @@ def measure(
         class_names: K names.
         confidence: coverage of the intervals.
         bins: bins of equal width for calibration.
-        resamples: bootstrap resamples; 0 leaves those intervals out, which is quicker.
+        resamples: bootstrap resamples; 0 leaves those two intervals out, which is quicker.
         seed: of the bootstrap.
 
     Raises:
@@ -195,7 +197,7 @@ def measure(
         },
         confusion=tuple(tuple(row) for row in confusion.tolist()),
         classes=_classes(confusion, class_names, confidence),
-        balanced_accuracy=mean_over.classes(correct, target, num_classes),
+        balanced_accuracy=_balanced(confusion, confidence),
         negative_log_likelihood=mean_over.items(log_losses, "negative log-likelihood"),
         brier_score=mean_over.items(briers, "Brier score"),
         calibration_error=Estimate(expected_calibration_error(binned)),
@@ -228,6 +230,13 @@ def _classes(
     )
 
 
+def _balanced(confusion: npt.NDArray[np.int64], confidence: float) -> Estimate:
+    support = confusion.sum(axis=1)
+    present = support > 0
+    hits = confusion.diagonal()[present].tolist()
+    return mean_share(hits, support[present].tolist(), confidence=confidence)
+
+
 @dataclass(frozen=True)
 class _Bootstrap:
     """Means with bootstrap intervals, each from its own stream of chance."""
@@ -238,31 +247,12 @@ class _Bootstrap:
     seed: int
 
     def items(self, values: npt.NDArray[np.float64], stream: str) -> Estimate:
-        if self.resamples == 0:
+        if self.resamples == 0 or values.min() == values.max():
             return Estimate(float(values.mean()))
         return bootstrap(
             lambda items: float(values[items].mean()),
             self.n,
             generator=generator(self.seed, "bootstrap", stream),
-            resamples=self.resamples,
-            confidence=self.confidence,
-        )
-
-    def classes(self, correct: Array, target: Array, num_classes: int) -> Estimate:
-        support = np.bincount(target, minlength=num_classes)
-        present = support > 0
-
-        def mean_recall(items: npt.NDArray[np.int64]) -> float:
-            hits = np.bincount(target[items], weights=correct[items], minlength=num_classes)
-            return float((hits[present] / support[present]).mean())
-
-        if self.resamples == 0:
-            return Estimate(mean_recall(np.arange(self.n)))
-        return bootstrap(
-            mean_recall,
-            self.n,
-            generator=generator(self.seed, "bootstrap", "balanced accuracy"),
-            strata=target,
             resamples=self.resamples,
             confidence=self.confidence,
         )

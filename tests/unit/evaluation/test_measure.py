@@ -121,3 +121,17 @@ def test_intervals_hold_the_value():
 def test_input_that_cannot_be_measured_is_refused_with_the_reason(p, target, names, error, says):
     with pytest.raises(error, match=says):
         measure(p, target, names)
+
+
+def test_six_right_answers_do_not_claim_certainty():
+    p = np.full((6, 3), 0.1)
+    target = np.array([0, 0, 1, 1, 2, 2])
+    p[np.arange(6), target] = 0.8
+    measures = measure(p, target, NAMES)
+    balanced = measures.balanced_accuracy
+    assert (balanced.value, balanced.high) == (1.0, 1.0)
+    # Nothing wrong in classes of one size: as certain as the error, seen from the other end.
+    assert balanced.low == pytest.approx(1 - measures.error.high, rel=1e-12)
+    for alike in (measures.negative_log_likelihood, measures.brier_score):
+        assert (alike.low, alike.high) == (None, None)
+    assert measures.negative_log_likelihood.value == pytest.approx(-np.log(0.8))
