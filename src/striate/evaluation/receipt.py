@@ -50,9 +50,13 @@ def give_receipt(folder: Path, opening: Opening) -> None:
 
 
 def receipts_of(run_folder: Path) -> list[Receipt]:
-    """The receipts of openings that a run folder keeps; unreadable lines are passed over."""
+    """The receipts of openings that a run folder keeps; unreadable lines are passed over.
+
+    They name the folder by its absolute path, as the ledger does, however it was given.
+    """
+    folder = Path(run_folder).resolve()
     try:
-        lines = (Path(run_folder) / RECEIPTS).read_bytes().splitlines()
+        lines = (folder / RECEIPTS).read_bytes().splitlines()
     except OSError:
         # A folder that is gone or closed witnesses nothing; it does not stop an evaluation.
         return []
@@ -65,7 +69,7 @@ def receipts_of(run_folder: Path) -> list[Receipt]:
                     test=str(value["test"]),
                     number=int(value["number"]),
                     hash=str(value["hash"]),
-                    folder=str(run_folder),
+                    folder=str(folder),
                 )
             )
         except (ValueError, KeyError, TypeError):

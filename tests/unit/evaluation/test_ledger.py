@@ -148,6 +148,23 @@ def test_an_alteration_is_recorded_once_and_told_ever_after(split, run):
     assert all("(recorded 20" in finding for finding in findings)
 
 
+def test_a_finding_comes_once_whatever_the_path_that_the_run_was_given_by(
+    split, run, tmp_path, monkeypatch
+):
+    opened(split, run, 2)
+    ledger_path(split.digest).unlink()
+    ledger_path(split.digest).with_suffix(".head.json").unlink()
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "link").symlink_to(run)
+    ways = [run, Path("run one"), Path("./run one/../run one"), Path("link")]
+    before = {verify(split.digest, receipts_of(way)).findings for way in ways}
+    assert len(before) == 1
+    assert opened(split, Path("run one")).number == 3
+    after = {verify(split.digest, receipts_of(way)).findings for way in ways}
+    assert [len(findings) for findings in (*before, *after)] == [2, 2]
+    assert all(str(run) in finding for finding in next(iter(after)))
+
+
 def test_a_torn_last_line_is_no_tampering_and_is_mended(split, run):
     opened(split, run)
     path = ledger_path(split.digest)
