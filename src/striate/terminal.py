@@ -2,11 +2,11 @@
 
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 from striate.errors import StriateError
 from striate.training.events import Event
@@ -50,18 +50,18 @@ class Terminal(Reporter):
         self._error = ""
 
     def say(self, text: str) -> None:
-        self.console.print(text, markup=False, soft_wrap=True)
+        self.console.print(text, markup=False, emoji=False, soft_wrap=True)
 
     def choices(self, rows: Sequence[Choice]) -> None:
         table = Table(box=None, pad_edge=False)
         for heading in ("", "chosen", "because"):
             table.add_column(heading, overflow="fold")
         for row in rows:
-            table.add_row(row.what, row.value, row.why)
+            table.add_row(*map(Text, (row.what, row.value, row.why)))
         self.console.print(table)
 
     def progress(self, stage: str, done: int, total: int) -> None:
-        self._show(stage, done, total, f"{done:,} of {total:,}")
+        self._show(stage, done, total, f"{done:,} of {total:,}" if self.console.is_terminal else "")
         if done >= total and self._bar is not None:
             self._drop(stage)
 
@@ -131,7 +131,7 @@ def _duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
 
 
-def print_error(error: StriateError | Any) -> None:
+def print_error(error: StriateError | str) -> None:
     """An error without its traceback, on standard error."""
     Console(stderr=True, highlight=False).print(
         f"[bold red]Error[/] {_escape(str(error))}", soft_wrap=True

@@ -16,6 +16,7 @@ import striate as package
 from striate import api
 from striate.api.listing import listing
 from striate.data import cache
+from striate.data.seal import Opening
 from striate.errors import (
     ConfigError,
     DataError,
@@ -77,7 +78,12 @@ class TestCommands:
                 "Did you mean 'depth'",
             ),
             (("train", "{data}", "--set", "optimiser.lr=fast"), "accepted: a number"),
-            (("train", "{data}", "--epochs", "0"), "above zero"),
+            (("train", "{data}", "--set", "optimiser.lr=-1"), "optimiser: "),
+            (("train", "{data}", "--set", "data.input_size=wide"), "data.input_size='wide'"),
+            (("train", "{data}", "--set", "data.source=x"), "DATA of the command"),
+            (("train", "{data}", "--set", "execution.threads=100000"), "too many"),
+            (("train", "{data}", "--epochs", "0"), "training.epochs=0 must be above zero"),
+            (("train", "{data}", "--out", "{data}/hill/000.png/run"), "cannot be made"),
             (("resume", "nothing"), "is not a run"),
             (("evaluate", "nothing"), "is not a run"),
             (("predict", "nothing", "image.png"), "is not a run"),
@@ -127,8 +133,11 @@ class TestAnswers:
         assert broken.problem
         assert broken.label is None
         assert answered.label in run.class_names
-        with pytest.raises(DataError, match="does not exist"):
-            run.predict(tmp_path / "absent.png")
+        absent, answered = run.predict([tmp_path / "absent.png", good])
+        assert "does not exist" in absent.problem
+        assert answered.label in run.class_names
+        with pytest.raises(DataError, match="no image to predict"):
+            run.predict([])
 
     def test_loading_gives_the_same_answers(self, run, photographs):
         again = package.load(run.path)
@@ -152,8 +161,8 @@ class TestSeal:
 
     def test_reading_without_an_opening_raises(self, run):
         data = api.training.prepare(run.config.data)
-        with pytest.raises(SealedTestError, match="sealed"):
-            data.test.read(None)
+        with pytest.raises(SealedTestError):
+            data.test.read(Opening(data.test.digest, 1, "0" * 64))
 
     def test_a_changed_ledger_is_said(self, run):
         from striate.evaluation import ledger_path
@@ -203,6 +212,38 @@ class TestTraining:
         steps = [e for e in events if e["event"] == "step"]
         assert steps[-1]["step"] == steps[-1]["of"]
         assert steps[-1]["lr"] < 0.02 * max(e["lr"] for e in steps)
+
+    def test_a_changed_record_is_not_believed(self, run):
+        path = run.path / "run.json"
+        path.write_text(path.read_text().replace('"seed": 0', '"seed": 1', 1))
+        with pytest.raises(RunError, match="was changed after it was written"):
+            package.load(run.path)
+
+    def test_weights_of_another_run_are_refused(self, run, photographs, tmp_path):
+        settings = ("network.widths=[8,16]", *QUICK[1:])
+        other = api.train(photographs, steps=2, out=tmp_path / "other", assignments=settings)
+        shutil.copy(other.folder.weights, run.folder.weights)
+        with pytest.raises(RunError, match="does not hold the weights of this run"):
+            run.predict(next(photographs.glob("hill/*.png")))
+
+    def test_moved_images_are_found_where_they_are_named(self, run, photographs, tmp_path):
+        photographs.rename(tmp_path / "moved")
+        with pytest.raises(RunError, match="are there no more"):
+            run.evaluate()
+        assert run.evaluate(data=tmp_path / "moved").opening == 1
+
+    def test_a_run_inside_the_data_is_not_data(self, photographs):
+        first = api.train(photographs, steps=2, out=photographs / "runs" / "a", assignments=QUICK)
+        again = api.train(photographs, steps=2, out=photographs / "runs" / "b", assignments=QUICK)
+        assert first.record["data"]["digest"] == again.record["data"]["digest"]
+        assert first.evaluate().measures.n == 18
+
+    def test_a_training_that_cannot_begin_leaves_nothing(self, photographs, tmp_path):
+        shutil.rmtree(photographs / "posts")
+        shutil.rmtree(photographs / "stripes")
+        with pytest.raises(DataError):
+            api.train(photographs, steps=5, out=tmp_path / "run", assignments=QUICK)
+        assert not (tmp_path / "run").exists()
 
     def test_a_taken_folder_is_refused(self, run, photographs):
         with pytest.raises(RunError, match="is taken"):

@@ -52,8 +52,6 @@ def named_images(images: Any) -> list[tuple[str, Any]]:
     if isinstance(images, (str, Path)):
         path = Path(images)
         if not path.is_dir():
-            if not path.exists():
-                raise DataError(f"{path} does not exist; give an image or a folder of images.")
             return [(str(path), path)]
         found = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
         if not found:

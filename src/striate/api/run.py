@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,13 +12,14 @@ import numpy as np
 from striate.api.answer import Answer, named_images
 from striate.api.report import write_report
 from striate.config import RunConfig
-from striate.data import BrokenImage, ImageSpec, decode_image, prepare
+from striate.data import BrokenImage, Dataset, ImageSpec, decode_image, prepare
 from striate.data.loader import Normalisation
 from striate.errors import DataError, RunError
 from striate.evaluation import (
     Measures,
     measure,
     open_test,
+    openings,
     receipts_of,
     record_result,
     verify,
@@ -29,7 +30,7 @@ from striate.training.execution import Execution
 from striate.training.folder import RunFolder
 from striate.training.inference import infer
 
-__all__ = ["Evaluation", "Run", "evaluate", "load"]
+__all__ = ["Evaluation", "Run", "data_of", "evaluate", "load"]
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,11 @@ class Run:
         report = json.loads(self.folder.report.with_suffix(".json").read_text("utf-8"))
         return Measures.from_json(report["validation"])
 
+    @property
+    def test_openings(self) -> int:
+        """How often the test split was opened so far, by any run."""
+        return len(openings(self.record["data"]["test_digest"]))
+
     @cached_property
     def normalise(self) -> Normalisation:
         """The preprocessing that the network was trained with."""
@@ -99,7 +105,12 @@ class Run:
         """
         weights = self.folder.read_tensors(self.folder.weights)
         network = build_network(self.config, len(self.class_names))
-        network.load_state_dict(weights)
+        try:
+            network.load_state_dict(weights)
+        except RuntimeError as error:
+            raise RunError(
+                f"{self.folder.weights} does not hold the weights of this run: {error}"
+            ) from error
         return self.execution.place(network).eval()
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
@@ -147,10 +158,13 @@ class Run:
         order = np.argsort(-row, kind="stable")
         return {self.class_names[k]: float(row[k]) for k in order}
 
-    def evaluate(self, *, reporter: Reporter | None = None) -> Evaluation:
+    def evaluate(
+        self, *, data: str | Path | None = None, reporter: Reporter | None = None
+    ) -> Evaluation:
         """Measure on the sealed test split; the opening is written down first.
 
         Args:
+            data: where the images lie now, if they were moved.
             reporter: is told what happens; None: nobody.
 
         Raises:
@@ -160,21 +174,21 @@ class Run:
         _ = self.network  # fails before the split is opened when the training has not ended
         reporter = reporter or Reporter()
         try:
-            data = prepare(self.config.data, progress=reporter.progress)
+            found = data_of(self.config, data, self.path, reporter)
         finally:
             reporter.close()
-        if data.test.digest != self.record["data"]["test_digest"]:
+        if found.test.digest != self.record["data"]["test_digest"]:
             raise RunError(
-                f"The test images of {self.config.data.source} are not those that {self.path} was "
+                f"The test images of {found.source} are not those that {self.path} was "
                 "split from. Restore them, or train anew."
             )
-        opening = open_test(data.test, run_hash=self.hash, run_folder=self.path)
-        images = data.test.read(opening)
+        opening = open_test(found.test, run_hash=self.hash, run_folder=self.path)
+        images = found.test.read(opening)
         probabilities = self.probabilities(images.images)
         measures = measure(probabilities, images.labels, self.class_names)
         record_result(opening, measures.headline())
-        findings = verify(data.test.digest, receipts_of(self.path)).findings
-        write_report(self.folder, data, test=(measures, probabilities, images, opening))
+        findings = verify(found.test.digest, receipts_of(self.path)).findings
+        write_report(self.folder, found, test=(measures, probabilities, images, opening))
         return Evaluation(measures, opening.number, findings, self.report_path)
 
     def __repr__(self) -> str:
@@ -190,6 +204,26 @@ def load(path: str | Path) -> Run:
     return Run(path)
 
 
-def evaluate(run: Run | str | Path, *, reporter: Reporter | None = None) -> Evaluation:
+def evaluate(
+    run: Run | str | Path, *, data: str | Path | None = None, reporter: Reporter | None = None
+) -> Evaluation:
     """Measure a finished run on its sealed test split; see `Run.evaluate`."""
-    return (run if isinstance(run, Run) else Run(run)).evaluate(reporter=reporter)
+    opened = run if isinstance(run, Run) else Run(run)
+    return opened.evaluate(data=data, reporter=reporter)
+
+
+def data_of(
+    config: RunConfig, moved_to: str | Path | None, run: Path, reporter: Reporter
+) -> Dataset:
+    """The images that a run was trained on, from where they lay or where they lie now.
+
+    Raises:
+        RunError: they are not there.
+    """
+    place = config.data.source if moved_to is None else str(Path(moved_to).expanduser().resolve())
+    if moved_to is None and Path(place).is_absolute() and not Path(place).exists():
+        raise RunError(
+            f"The images of {run} lay at {place} and are there no more. Put them back, or name "
+            "where they lie now with --data PATH."
+        )
+    return prepare(replace(config.data, source=place), progress=reporter.progress)

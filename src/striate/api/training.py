@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from striate.api.report import write_report
-from striate.api.run import Run
+from striate.api.run import Run, data_of
 from striate.config import RunConfig
 from striate.data import Dataset, Source, open_source, prepare, survey
 from striate.errors import ConfigError, RunError
@@ -101,29 +101,34 @@ def train(
     reporter.choices(choices)
     keep_pages()
     try:
-        dataset = prepare(config.data, source=source, progress=reporter.progress)
-        for note in dataset.notes:
-            reporter.say(note)
-        parts = assemble(config, dataset)
-        folder.create(_record(config, choices, dataset, parts))
-        with folder.locked():
+        with folder.claimed():
+            dataset = prepare(config.data, source=source, progress=reporter.progress)
+            for note in dataset.notes:
+                reporter.say(note)
+            parts = assemble(config, dataset)
+            folder.create(_record(config, choices, dataset, parts))
             return _run(folder, config, dataset, parts, clock, reporter, fresh=True)
     finally:
         reporter.close()
 
 
 def resume(
-    run: str | Path, *, reporter: Reporter | None = None, started: float | None = None
+    run: str | Path,
+    *,
+    data: str | Path | None = None,
+    reporter: Reporter | None = None,
+    started: float | None = None,
 ) -> Run:
     """Go on with a run that was stopped or killed, to the end it would have had.
 
     Args:
         run: the run's folder.
+        data: where its images lie now, if they were moved.
         reporter: is told what happens; None: nobody.
         started: `time.monotonic()` when the clock of `minutes` began; None: now.
 
     Raises:
-        RunError: no run, or its data have changed.
+        RunError: no run, or its data have changed or are gone.
     """
     reporter = reporter or Reporter()
     folder = RunFolder.existing(Path(run))
@@ -135,10 +140,10 @@ def resume(
     keep_pages()
     try:
         with folder.locked():
-            dataset = prepare(config.data, progress=reporter.progress)
+            dataset = data_of(config, data, folder.path, reporter)
             if dataset.digest != record["data"]["digest"]:
                 raise RunError(
-                    f"The images of {config.data.source} have changed since {folder.path} began; "
+                    f"The images of {dataset.source} have changed since {folder.path} began; "
                     "a resumed training would not be the same. Restore them, or train anew."
                 )
             parts = assemble(config, dataset)
@@ -233,6 +238,11 @@ def _run(
     }
     folder.write_tensors(folder.answers, answers)
     write_report(folder, data)
+    if minutes is not None and clock.seconds() > 1.05 * 60 * minutes + 1:
+        reporter.say(
+            f"This took {clock.seconds():.0f} s where {60 * minutes:.0f} s were asked for: set-up "
+            f"and {training.step:,} step(s) need more time than that on this machine now."
+        )
     return Run(folder.path)
 
 

@@ -71,6 +71,12 @@ def main() -> None:
         print_error(error)
         sys.exit(2)
     except KeyboardInterrupt:
+        sys.stderr.write("Stopped before the training began; nothing was saved.\n")
         sys.exit(130)
+    except PermissionError as error:
+        from striate.terminal import print_error
+
+        print_error(f"{error.filename}: {error.strerror}. Allow it, or choose another place.")
+        sys.exit(2)
     except BrokenPipeError:
         sys.exit(141)

@@ -24,7 +24,10 @@ def evaluate(
     ] = None,
     data: Annotated[
         str | None,
-        typer.Option("--data", help="What published weights are measured on: a path or a name."),
+        typer.Option(
+            "--data",
+            help="What published weights are measured on; for a run, where its images lie now.",
+        ),
     ] = None,
     network: Annotated[
         str | None,
@@ -38,12 +41,12 @@ def evaluate(
     from striate.errors import ConfigError
 
     if pretrained is None:
-        if run is None or data is not None or network is not None:
+        if run is None or network is not None:
             raise ConfigError(
                 "Give a run (striate evaluate RUN), or published weights and data "
                 "(striate evaluate --pretrained NAME --data PATH)."
             )
-        _evaluate_run(run, json_)
+        _evaluate_run(run, data, json_)
         return
     if run is not None or data is None:
         raise ConfigError(
@@ -53,13 +56,13 @@ def evaluate(
     _evaluate_pretrained(pretrained, data, network, json_)
 
 
-def _evaluate_run(run: Path, json_file: Path | None) -> None:
+def _evaluate_run(run: Path, data: str | None, json_file: Path | None) -> None:
     from striate import api
     from striate.evaluation import summary_lines
     from striate.terminal import Terminal
 
     terminal = Terminal()
-    evaluation = api.evaluate(run, reporter=terminal)
+    evaluation = api.evaluate(run, data=data, reporter=terminal)
     for line in summary_lines(evaluation.measures):
         terminal.say(line)
     terminal.say(f"This was opening {evaluation.opening} of this test split.")

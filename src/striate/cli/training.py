@@ -79,13 +79,18 @@ def train(
     _conclude(run)
 
 
-def resume(run: Annotated[Path, typer.Argument(help="Folder of the run.")]) -> None:
+def resume(
+    run: Annotated[Path, typer.Argument(help="Folder of the run.")],
+    data: Annotated[
+        str | None, typer.Option("--data", help="Where its images lie now, if they were moved.")
+    ] = None,
+) -> None:
     """Go on with a training that was stopped or killed."""
     started = time.monotonic() - time.thread_time()
     from striate import api
     from striate.terminal import Terminal
 
-    _conclude(api.resume(run, reporter=Terminal(), started=started))
+    _conclude(api.resume(run, data=data, reporter=Terminal(), started=started))
 
 
 def _conclude(run: "Run") -> None:
@@ -100,4 +105,6 @@ def _conclude(run: "Run") -> None:
         f"[{percent(error.low)}, {percent(error.high)}] (95 % interval, n = {run.validation.n:,})"
     )
     typer.echo(f"Report: {run.report_path}")
-    typer.echo(f"Test split still sealed; open it with: striate evaluate {run.path}")
+    openings = run.test_openings
+    sealed = "still sealed" if openings == 0 else f"opened {openings} time(s) so far"
+    typer.echo(f"Test split {sealed}; open it with: striate evaluate {run.path}")

@@ -1,5 +1,6 @@
 """From names to parts: everything that a configuration picks, checked together, then built."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ from striate.training.fitting import classifier_problem, size_problem
 
 __all__ = ["Parts", "assemble", "build_network", "build_task", "check_config"]
 
+_THREADS_PER_CORE = 4
 _NETWORK_OFFERED = ("num_classes", "in_channels", "input_size")
 
 
@@ -61,6 +63,13 @@ def check_config(config: RunConfig) -> None:
     ]
     for pick in config.augmentation:
         problems += AUGMENTATIONS.problems(pick, AUGMENTATION_OFFERED)
+    threads, cores = config.execution.threads, os.cpu_count() or 1
+    if threads is not None and threads > _THREADS_PER_CORE * cores:
+        problems.append(
+            f"execution.threads={threads} is too many; this machine has {cores} core(s)."
+        )
+    if not problems:
+        problems += _number_problems(config)
     if problems:
         raise ConfigError(problems)
     problem = classifier_problem(config.network) or size_problem(
@@ -68,6 +77,28 @@ def check_config(config: RunConfig) -> None:
     )
     if problem is not None:
         raise ConfigError(problem)
+
+
+def _number_problems(config: RunConfig) -> list[str]:
+    """Numbers out of their range, as the constructors themselves tell them."""
+    problems = []
+    weight = nn.Parameter(torch.zeros(2, 2))
+    probes: list[tuple[str, Callable[[], object]]] = [
+        ("optimiser", lambda: OPTIMISERS.build(config.optimiser, [{"params": [weight]}])),
+        ("schedule", lambda: SCHEDULES.bind(config.schedule, ("progress",))(0.5)),
+        (
+            "loss",
+            lambda: build_task(config).losses(nn.Identity(), weight, torch.zeros(2).long()),
+        ),
+    ]
+    for name, probe in probes:
+        try:
+            probe()
+        except ConfigError as error:
+            problems += [f"{name}: {problem}" for problem in error.problems]
+        except (TypeError, ValueError) as error:
+            problems.append(f"{name}: {error}")
+    return problems
 
 
 def build_network(config: RunConfig, num_classes: int) -> nn.Module:

@@ -95,6 +95,8 @@ def read_events(path: Path, *, all_lines: bool = False) -> list[Event]:
             event = json.loads(line)
         except ValueError:  # cut by a crash
             continue
+        if not isinstance(event, dict) or "event" not in event:
+            continue
         if event["event"] == "rewind" and not all_lines:
             kept = [(where, e) for where, e in kept if where < event["offset"]]
             if event["reason"] == "resumed":

@@ -9,11 +9,13 @@ report.html, .json      what a person reads
 openings.jsonl          receipts of test openings
 """
 
+import hashlib
 import json
 import platform
 import re
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -85,38 +87,75 @@ class RunFolder:
 
     def create(self, record: dict[str, Any]) -> None:
         """Make the folder and write its record."""
-        stamp = datetime.now(UTC).isoformat(timespec="seconds")
-        durable.write_json(
-            self.path / "run.json",
-            {
-                "format": _FORMAT,
-                "created": stamp,
-                "versions": {"python": platform.python_version(), "torch": torch.__version__},
-                **record,
-            },
-        )
+        whole = {
+            "format": _FORMAT,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "versions": {"python": platform.python_version(), "torch": torch.__version__},
+            **record,
+        }
+        durable.write_json(self.path / "run.json", {**whole, "digest": _digest(whole)})
 
     def record(self) -> dict[str, Any]:
         """What run.json says.
 
         Raises:
-            RunError: it is damaged or of a later format.
+            RunError: it is damaged, was changed, or is of a later format.
         """
         path = self.path / "run.json"
         try:
             value: dict[str, Any] = json.loads(path.read_text("utf-8"))
             known = value["format"] <= _FORMAT
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            digest = value.pop("digest", None)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunError(f"{path} cannot be read: {error}.") from error
         if not known:
             raise RunError(f"{path} was written by a later version of Striate; update to read it.")
+        if digest != _digest(value):
+            raise RunError(
+                f"{path} was changed after it was written: what it says of preprocessing and "
+                "configuration may not be what the weights were trained with. Restore it, or "
+                "train anew."
+            )
         return value
 
     @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Make the folder of a new run and hold it; nothing stays if no run comes of it.
+
+        Raises:
+            RunError: the folder cannot be written, or another process was first.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(
+                f"The folder {self.path} cannot be made: {error.strerror}. Choose another --out."
+            ) from error
+        try:
+            with self.locked():
+                if (self.path / "run.json").exists():
+                    raise RunError(
+                        f"{self.path} was taken by another process; choose another --out."
+                    )
+                yield
+        finally:
+            if not _holds_something(self.path):
+                shutil.rmtree(self.path, ignore_errors=True)
+
+    @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other processes from training in this folder at the same time."""
+        """Keep other processes from training in this folder at the same time.
+
+        Raises:
+            RunError: another process does, or the folder cannot be written.
+        """
         taken = f"{self.path} is being trained by another process. Wait for it, or stop it first."
-        with durable.lock(self.path / ".lock", wait=False, taken=taken):
+        with ExitStack() as held:
+            try:
+                held.enter_context(durable.lock(self.path / ".lock", wait=False, taken=taken))
+            except OSError as error:
+                reason = error.strerror
+                raise RunError(f"The folder {self.path} cannot be written: {reason}.") from error
             yield
 
     def write_tensors(self, path: Path, tensors: dict[str, Tensor]) -> None:
@@ -143,5 +182,12 @@ class RunFolder:
 
 
 def _holds_something(folder: Path) -> bool:
-    """Whether a folder is in use; what a killed process left of a first write does not count."""
-    return any(not path.name.endswith(".partial") for path in folder.iterdir())
+    """Whether a folder is in use; what a process leaves that was killed early does not count."""
+    return any(
+        path.name != ".lock" and not path.name.endswith(".partial") for path in folder.iterdir()
+    )
+
+
+def _digest(record: dict[str, Any]) -> str:
+    canonical = json.dumps(record, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
