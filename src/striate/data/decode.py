@@ -77,6 +77,7 @@ def decode_image(picture: Picture, spec: ImageSpec) -> UInt8[np.ndarray, "H W C"
         spec: size, channels and fit.
 
     Raises:
+        DataError: it is none of these.
         BrokenImage: with the reason in words.
 
     Example:
@@ -111,7 +112,8 @@ def open_image(picture: Picture, smallest: int = _DRAFT_SIDE) -> Image.Image:
 
     Values of other types are brought to 0..255 without clipping: sixteen bits by their full
     range; floats and 32-bit integers by the smallest of the ranges 0..1 (floats), 0..255
-    (floats), 0..65535 that holds them, else from their own minimum to their own maximum.
+    (floats), 0..65535 that holds them, else from their own minimum to their own maximum. Float
+    arrays must lie in 0..1 or 0..255: beyond that they are most likely normalised already.
 
     Args:
         picture: as in `decode_image`.
@@ -119,8 +121,11 @@ def open_image(picture: Picture, smallest: int = _DRAFT_SIDE) -> Image.Image:
             stays at least this long.
 
     Raises:
+        DataError: it is nothing that can be a picture.
         BrokenImage: with the reason in words.
     """
+    if not isinstance(picture, (bytes, str, os.PathLike, Image.Image, np.ndarray)):
+        raise DataError(_no_picture(picture))
     try:
         if isinstance(picture, np.ndarray):
             return _from_array(picture)
@@ -282,7 +287,13 @@ def _from_array(values: np.ndarray) -> Image.Image:
             np.issubdtype(values.dtype, np.floating) or np.issubdtype(values.dtype, np.integer)
         ):
             raise BrokenImage(f"an array of {values.dtype}; accepted: uint8, uint16, bool, float")
-        values = _scaled(values, *_range(values))
+        low, high = _range(values)
+        if np.issubdtype(values.dtype, np.floating) and (low, high) not in ((0, 1), (0, 255)):
+            raise BrokenImage(
+                f"a float array with values from {values.min():.4g} to {values.max():.4g}; "
+                "accepted: 0..1 or 0..255. Undo a normalisation first"
+            )
+        values = _scaled(values, low, high)
     return _upright(Image.fromarray(np.ascontiguousarray(values)))
 
 
@@ -313,6 +324,14 @@ def _scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:
     scaled: np.ndarray = (values.astype(np.float64) - low) * (255 / span)
     levels: np.ndarray = np.rint(scaled).clip(0, 255).astype(np.uint8)
     return levels
+
+
+def _no_picture(thing: object) -> str:
+    hint = " Give the images of a list one at a time." * isinstance(thing, (list, tuple))
+    return (
+        f"{type(thing).__name__} is no picture. Accepted: a path, the bytes of a file, a PIL "
+        f"image, or a NumPy array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).{hint}"
+    )
 
 
 def _too_large() -> str:

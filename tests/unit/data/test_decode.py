@@ -1,6 +1,7 @@
 """Every way of storing a picture gives the picture that a person sees."""
 
 import contextlib
+import inspect
 import io
 from collections.abc import Callable
 
@@ -10,6 +11,7 @@ from PIL import Image
 
 from striate.data import BrokenImage, ImageSpec, decode_image
 from striate.data.decode import MAX_PIXELS, decode_with_digest, open_image
+from striate.errors import DataError
 
 Encode = Callable[..., bytes]
 Picture = Callable[..., np.ndarray]
@@ -55,11 +57,30 @@ def test_floats_are_read_by_the_range_that_holds_them(encoded: Encode) -> None:
         assert np.abs(got.astype(int) - expected).max() <= 1
     signed = unit * 7 - 3
     low, high = signed.min(), signed.max()
-    got = decode_image(signed, GREY)[:, :, 0]
+    got = decode_image(encoded(Image.fromarray(signed), "TIFF"), GREY)[:, :, 0]
     assert np.abs(got - (signed - low) / (high - low) * 255).max() < 0.51
     signed[2, 3] = np.nan
     with pytest.raises(BrokenImage, match="not finite"):
         decode_image(signed, GREY)
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(2, -1), (7, -3), (300, 0), (9e4, 0)])
+def test_float_arrays_of_no_usual_range_are_refused(scale: float, shift: float) -> None:
+    unit = np.random.default_rng(4).random((9, 11))
+    unit[0, :2] = 0, 1
+    with pytest.raises(BrokenImage, match=r"values from .*accepted: 0\.\.1 or 0\.\.255"):
+        decode_image(unit * scale + shift, GREY)
+    for high in (1, 255):
+        got = decode_image(unit * high, GREY)[:, :, 0]
+        np.testing.assert_array_equal(got, np.rint(unit * 255))
+
+
+@pytest.mark.parametrize("thing", [None, 5, [b"x"], {"a": 1}])
+def test_what_is_no_picture_is_told_the_accepted_forms(thing: object) -> None:
+    with pytest.raises(DataError, match=f"{type(thing).__name__} is no picture. Acc") as caught:
+        # Beyond the annotation, which the tests' own checker would refuse first.
+        inspect.unwrap(open_image)(thing)
+    assert not isinstance(caught.value, BrokenImage)
 
 
 def test_transparency_is_laid_on_white(picture: Picture, encoded: Encode) -> None:
@@ -220,7 +241,15 @@ def test_damaged_bytes_never_escape_as_other_errors(picture: Picture, encoded: E
 
 
 @pytest.mark.parametrize(
-    ("shape", "hint"), [((3, 20, 20), "transpose"), ((4, 5, 7), "accepted"), ((2,), "accepted")]
+    ("shape", "hint"),
+    [
+        ((3, 20, 20), "transpose"),
+        ((4, 5, 7), "accepted"),
+        ((2,), "accepted"),
+        ((24, 32, 5), "accepted"),
+        ((24, 32, 2), "accepted"),
+        ((7, 24, 32, 3), "accepted"),
+    ],
 )
 def test_arrays_of_other_shapes_are_refused(shape: tuple[int, ...], hint: str) -> None:
     with pytest.raises(BrokenImage, match=hint):
