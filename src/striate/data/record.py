@@ -1,10 +1,11 @@
 """Sources that hold records of fixed size in a few large files: idx (MNIST) and CIFAR binaries."""
 
 import gzip
+import io
 import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -106,12 +107,12 @@ def idx_records(split: Split, images: Path, labels: Path) -> Iterator[Record]:
             yield Record(split, row, of_rows[row], pixels)
 
 
-def open_unpacked(path: Path) -> IO[bytes]:
+def open_unpacked(path: Path) -> io.BufferedIOBase:
     """The bytes of a file, decompressed if its name ends in .gz."""
-    return gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb")  # type: ignore[return-value]
+    return gzip.open(path, "rb") if path.suffix == ".gz" else open(path, "rb")
 
 
-def _idx_shape(stream: IO[bytes], path: Path, axes: int) -> tuple[int, ...]:
+def _idx_shape(stream: io.BufferedIOBase, path: Path, axes: int) -> tuple[int, ...]:
     header = stream.read(4 + 4 * axes)
     # Two zero bytes, 8 for uint8, the number of axes; then each length, big-endian.
     if len(header) < 4 + 4 * axes or header[:4] != bytes([0, 0, 8, axes]):
