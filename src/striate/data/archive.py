@@ -6,6 +6,7 @@ kilobytes can be made to unpack to terabytes.
 """
 
 import hashlib
+import io
 import os
 import tarfile
 import threading
@@ -13,10 +14,11 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
 
 from striate.data.layout import Entry, read_layout
 from striate.data.source import FILE_LIMIT, Content, Item, Listing, Source, refuse_large
+from striate.data.spelling import shown, text_name
+from striate.data.written import outside_runs
 from striate.errors import DataError
 
 __all__ = ["ARCHIVES", "ArchiveSource"]
@@ -33,7 +35,7 @@ class ArchiveSource(Source):
 
     def __init__(self, path: str | os.PathLike[str], title: str | None = None) -> None:
         self.path = Path(path)
-        self.title = title or _stem(self.path.name)
+        self.title = title or shown(_stem(self.path.name))
         self.origin = str(self.path)
         self._zipped = self.path.name.lower().endswith(".zip")
         self._plain_tar = self.path.name.lower().endswith(".tar")
@@ -51,7 +53,7 @@ class ArchiveSource(Source):
         total = 0
         try:
             for name, is_folder, size, key in self._zip() if self._zipped else self._tar():
-                parts = tuple(part for part in name.split("/") if part not in ("", "."))
+                parts = tuple(text_name(part) for part in name.split("/") if part not in ("", "."))
                 if not parts:
                     continue
                 if is_folder:
@@ -64,7 +66,12 @@ class ArchiveSource(Source):
             raise DataError(
                 f"The archive {self.path} cannot be read: {error}. Copy or download it again."
             ) from error
-        return read_layout(self.title, files, folders)
+        belongs = outside_runs((entry.parts for entry in files), folders)
+        return read_layout(
+            self.title,
+            [entry for entry in files if belongs(entry.parts)],
+            filter(belongs, folders),
+        )
 
     def _refuse_bomb(self, total: int) -> None:
         if total > max(_SMALL, _RATIO_LIMIT * self.path.stat().st_size):
@@ -154,7 +161,7 @@ class ArchiveSource(Source):
             raise OSError(str(error)) from error
 
 
-def _open_tar(path: Path) -> IO[bytes]:
+def _open_tar(path: Path) -> io.BufferedIOBase:
     """The tar's own bytes, unpacked on the way where it is compressed."""
     import bz2
     import gzip
@@ -163,7 +170,7 @@ def _open_tar(path: Path) -> IO[bytes]:
     with open(path, "rb") as stream:
         magic = stream.read(6)
     if magic.startswith(b"\x1f\x8b"):
-        return gzip.open(path, "rb")  # type: ignore[return-value]
+        return gzip.open(path, "rb")
     if magic.startswith(b"BZh"):
         return bz2.open(path, "rb")
     if magic.startswith(b"\xfd7zXZ"):
@@ -171,7 +178,7 @@ def _open_tar(path: Path) -> IO[bytes]:
     return open(path, "rb")
 
 
-def _read_at(stream: IO[bytes], offset: int, count: int) -> bytes:
+def _read_at(stream: io.BufferedIOBase, offset: int, count: int) -> bytes:
     stream.seek(offset)
     content = stream.read(count)
     if len(content) < count:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from striate.data.layout import Entry, read_layout, visible
 from striate.data.source import Item, Listing, Source, read_file
+from striate.data.spelling import enumerated, shown, text_name
+from striate.data.written import outside_runs
 from striate.errors import DataError
 
 __all__ = ["FolderSource"]
@@ -24,12 +26,13 @@ class _Walk(NamedTuple):
 class FolderSource(Source):
     """Class folders, with or without train/, [validation/] and test/ above them.
 
-    Links are followed, a link that leads back into its own folder is not.
+    Links are followed, a link that leads back into its own folder is not. Runs that were written
+    inside the folder are no part of it.
     """
 
     def __init__(self, path: str | os.PathLike[str], title: str | None = None) -> None:
         self.path = Path(path)
-        self.title = title or self.path.resolve().name
+        self.title = title or shown(self.path.resolve().name)
         self.origin = str(self.path)
 
     @cached_property
@@ -50,9 +53,13 @@ class FolderSource(Source):
         if unreadable:
             raise DataError(
                 "These folders cannot be read: "
-                + ", ".join(unreadable)
+                + enumerated(unreadable, most=len(unreadable))
                 + ". Give yourself the right to (chmod u+rx FOLDER), or move them away."
             )
+        belongs = outside_runs((entry.parts for entry in files), folders)
+        stats = [line for entry, line in zip(files, stats, strict=True) if belongs(entry.parts)]
+        files = [entry for entry in files if belongs(entry.parts)]
+        folders = [parts for parts in folders if belongs(parts)]
         text = "\n".join([str(self.path.resolve()), *sorted(stats), *map(str, sorted(folders))])
         digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
         return _Walk(files, folders, notes, digest)
@@ -84,7 +91,7 @@ def _scan(
             identity = (status.st_dev, status.st_ino)
             if identity in above:
                 notes.append(
-                    f"The link {'/'.join(parts)} leads back to a folder around it; skipped."
+                    f"The link {shown('/'.join(parts))} leads back to a folder around it; skipped."
                 )
                 continue
             if parts:
@@ -93,15 +100,10 @@ def _scan(
                 for entry in entries:
                     if not visible(entry.name):
                         continue
-                    inner = (*parts, _printable(entry.name))
+                    inner = (*parts, text_name(entry.name))
                     if entry.is_dir():
                         pending.append((entry.path, inner, above | {identity}))
                     else:
                         yield inner, entry
         except PermissionError:
             unreadable.append(path)
-
-
-def _printable(name: str) -> str:
-    """The name with bytes that are no Unicode text replaced, so that it can be printed."""
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

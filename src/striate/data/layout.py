@@ -6,12 +6,13 @@ items packed and unpacked.
 
 import re
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from striate.data.source import Item, Listing, Split
+from striate.data.spelling import enumerated, shown
 from striate.errors import DataError
 
 __all__ = ["Entry", "by_name", "class_key", "natural_key", "read_layout", "split_named", "visible"]
@@ -58,10 +59,21 @@ def class_key(name: str) -> str:
     return unicodedata.normalize("NFC", name).casefold()
 
 
-def by_name(items: Iterable[Item]) -> tuple[Item, ...]:
-    """Items in the order of their names; of two with one name, as archives can have, the later."""
+def by_name(items: Sequence[Item]) -> tuple[tuple[Item, ...], list[str]]:
+    """Items in the order of their names, and a note on those that were dropped.
+
+    Of several with one name, as archives and lists can have, the last is kept.
+    """
     unique = {item.name: item for item in items}
-    return tuple(unique[name] for name in sorted(unique))
+    notes = []
+    if len(unique) < len(items):
+        counts = Counter(item.name for item in items)
+        repeated = sorted(name for name, count in counts.items() if count > 1)
+        notes.append(
+            f"{len(repeated)} name(s) occur more than once, and only the last of each was kept: "
+            f"{enumerated(repeated)}."
+        )
+    return tuple(unique[name] for name in sorted(unique)), notes
 
 
 def split_named(name: str) -> Split | None:
@@ -96,7 +108,7 @@ def read_layout(
         return _flat(tree)
     if not any(split_named(top) == "train" for top in splits):
         raise DataError(
-            f"{title} holds {_words(splits)} but no train/ beside it. Put the class folders of "
+            f"{title} holds {enumerated(splits)} but no train/ beside it. Put the class folders of "
             "the training images into train/, or rename the folder if it is a class."
         )
     return _split(tree, splits)
@@ -128,7 +140,7 @@ class _Tree:
 
     def below(self, top: str) -> "_Tree":
         return _Tree(
-            f"{self.title}/{top}",
+            f"{self.title}/{shown(top)}",
             [
                 Entry(e.parts[1:], e.key)
                 for e in self.files
@@ -152,7 +164,7 @@ class _Tree:
         if files:
             self.notes.append(
                 f"{len(files)} file(s) beside the class folders of {self.title} were left out: "
-                f"{_words([entry.parts[-1] for entry in files])}."
+                f"{enumerated([entry.parts[-1] for entry in files])}."
             )
 
 
@@ -169,7 +181,8 @@ def _flat(tree: _Tree) -> Listing:
         for label, name in enumerate(names)
         for entry in classes[name]
     ]
-    return Listing(tuple(names), by_name(items), tuple(tree.notes))
+    unique, repeats = by_name(items)
+    return Listing(tuple(names), unique, (*tree.notes, *repeats))
 
 
 def _split(tree: _Tree, tops: Sequence[str]) -> Listing:
@@ -185,7 +198,7 @@ def _split(tree: _Tree, tops: Sequence[str]) -> Listing:
         chosen[split] = top
     others = [top for top in tree.tops() if not split_named(top)]
     if others:
-        tree.notes.append(f"Folders beside train/ were left out: {_words(others)}.")
+        tree.notes.append(f"Folders beside train/ were left out: {enumerated(others)}.")
     tree._say_left_out(tree.loose())
     parts = {split: tree.below(top) for split, top in chosen.items()}
     classes = {split: part.by_class() for split, part in parts.items()}
@@ -209,14 +222,16 @@ def _split(tree: _Tree, tops: Sequence[str]) -> Listing:
             items += [Item("/".join((top, *e.parts)), label, split, e.key) for e in entries]
         if strangers:
             problems.append(
-                f"{parts[split].title} has classes without training images: {_words(strangers)}. "
-                "A network cannot learn them; add training images or take the folders away."
+                f"{parts[split].title} has classes without training images: "
+                f"{enumerated(strangers)}. A network cannot learn them; add training "
+                "images or take the folders away."
             )
     _check(tree.title, names, problems)
     _note_spellings(tree, respelled)
     notes = [note for part in (tree, *parts.values()) for note in part.notes]
     notes += _missing_notes(names, classes, parts)
-    return Listing(tuple(names), by_name(items), tuple(notes))
+    unique, repeats = by_name(items)
+    return Listing(tuple(names), unique, (*notes, *repeats))
 
 
 def _split_problems(split: Split, part: _Tree, classes: dict[str, list[Entry]]) -> list[str]:
@@ -242,8 +257,8 @@ def _case_problems(title: str, classes: Iterable[str]) -> list[str]:
     for name in classes:
         spellings[class_key(name)].append(name)
     return [
-        f"{title} has folders whose names differ only in letter case: {_words(names)}. Merge them "
-        "if they are one class, or rename them (a_lower, a_upper) if they are two."
+        f"{title} has folders whose names differ only in letter case: {enumerated(names)}. "
+        "Merge them if they are one class, or rename them (a_lower, a_upper) if they are two."
         for names in spellings.values()
         if len(names) > 1
     ]
@@ -253,7 +268,7 @@ def _drop_empty(tree: _Tree, classes: dict[str, list[Entry]]) -> list[str]:
     """Class names with files, in order; a folder without any is dropped and noted."""
     empty = [name for name, entries in classes.items() if not entries]
     if empty:
-        tree.notes.append(f"Empty class folders of {tree.title} were dropped: {_words(empty)}.")
+        tree.notes.append(f"Empty class folders of {tree.title} were dropped: {enumerated(empty)}.")
     return [name for name, entries in classes.items() if entries]
 
 
@@ -270,7 +285,7 @@ def _note_spellings(tree: _Tree, respelled: dict[str, str]) -> None:
     if respelled:
         pairs = [f"{other} = {name}" for other, name in sorted(respelled.items())]
         tree.notes.append(
-            f"Class names spelled differently between splits were joined: {_words(pairs)}."
+            f"Class names spelled differently between splits were joined: {enumerated(pairs)}."
         )
 
 
@@ -285,13 +300,7 @@ def _missing_notes(
         missing = [name for name in names if class_key(name) not in present]
         if missing:
             notes.append(
-                f"{parts[split].title} has no images of {_words(missing)}; "
+                f"{parts[split].title} has no images of {enumerated(missing)}; "
                 "nothing is measured there."
             )
     return notes
-
-
-def _words(names: Sequence[str], most: int = 8) -> str:
-    """A short enumeration."""
-    shown = ", ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} and {len(names) - most} more"

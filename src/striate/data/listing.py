@@ -1,15 +1,19 @@
 """A CSV or JSON list of images: path, label and, if known, split."""
 
+import codecs
 import csv
 import hashlib
+import io
 import json
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from striate.data.layout import by_name, class_key, natural_key, split_named
 from striate.data.source import Item, Listing, Source, Split, read_file
+from striate.data.spelling import enumerated, shown
 from striate.errors import DataError
 
 __all__ = ["LISTS", "ListSource"]
@@ -26,7 +30,7 @@ class ListSource(Source):
 
     def __init__(self, path: str | os.PathLike[str], title: str | None = None) -> None:
         self.path = Path(path)
-        self.title = title or self.path.stem
+        self.title = title or shown(self.path.stem)
         self.origin = str(self.path)
 
     def fingerprint(self) -> str:
@@ -46,10 +50,12 @@ class ListSource(Source):
         return read_file(item.key, limit)
 
     def _list(self) -> Listing:
-        rows = self._rows()
+        places, rows = self._rows()
+        self._check_columns(rows)
         problems: list[str] = []
-        for number, row in enumerate(rows, 1):
-            problems += _row_problems(number, row, any("split" in r for r in rows))
+        with_split = any("split" in row for row in rows)
+        for place, row in zip(places, rows, strict=True):
+            problems += _row_problems(place, row, with_split)
         labels = {str(row.get("label", "")).strip() for row in rows}
         folded: dict[str, str] = {}
         for name in sorted(labels):
@@ -69,47 +75,111 @@ class ListSource(Source):
         names = sorted(labels, key=natural_key)
         index = {name: label for label, name in enumerate(names)}
         items = [self._item(row, index) for row in rows]
-        unique = by_name(items)
-        notes = []
-        if len(unique) < len(items):
-            notes.append(f"{len(items) - len(unique)} path(s) are listed more than once.")
-        return Listing(tuple(names), unique, tuple(notes))
+        unique, repeats = by_name(items)
+        self._check_paths(unique)
+        return Listing(tuple(names), unique, tuple(repeats))
+
+    def _check_columns(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Refuse a list of other columns by its header, not once for each row."""
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        missing = [name for name in ("path", "label") if name not in columns]
+        if missing:
+            raise DataError(
+                f"{self.path} has no column {' and no column '.join(missing)}; its columns are "
+                f"{enumerated(columns)}. {_FORM}"
+            )
+
+    def _check_paths(self, items: Sequence[Item]) -> None:
+        """Refuse a list of which no file exists: it was most likely written for another place."""
+        if not any(os.path.exists(item.key) for item in items):
+            names = enumerated([item.name for item in items], most=3)
+            raise DataError(
+                f"{self.path} lists {len(items)} files, and they do not exist: {names}. Paths are "
+                f"relative to the folder of the list, {self.path.parent}."
+            )
 
     def _item(self, row: Mapping[str, Any], index: Mapping[str, int]) -> Item:
         name = str(row["path"]).strip()
         split: Split | None = split_named(str(row.get("split") or "").strip())
         return Item(name, index[str(row["label"]).strip()], split, str(self.path.parent / name))
 
-    def _rows(self) -> list[Mapping[str, Any]]:
-        try:
-            text = self.path.read_text(encoding="utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{self.path} cannot be read: {error}. {_FORM}") from error
+    def _rows(self) -> tuple[list[str], list[Mapping[str, Any]]]:
+        """Where each row stands ("line 3"), and the rows."""
+        text = self._text()
+        if not text.strip():
+            raise DataError(f"{self.path} is empty. {_FORM}")
         if self.path.suffix.lower() != ".json":
-            header = text.partition("\n")[0]
-            # Spreadsheets write semicolons where the comma is the decimal sign.
-            delimiter = max(",;\t", key=header.count)
-            return [_lower(row) for row in csv.DictReader(text.splitlines(), delimiter=delimiter)]
+            return self._csv_rows(text)
         try:
             rows = json.loads(text)
         except ValueError as error:
             raise DataError(f"{self.path} is no JSON: {error}. {_FORM}") from error
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise DataError(f"{self.path} is not a list of objects. {_FORM}")
-        return rows
+        if not rows:
+            raise DataError(f"{self.path} is an empty list. {_FORM}")
+        return [f"entry {number}" for number in range(1, len(rows) + 1)], rows
+
+    def _text(self) -> str:
+        try:
+            content = self.path.read_bytes()
+        except OSError as error:
+            raise DataError(f"{self.path} cannot be read: {error}. {_FORM}") from error
+        try:
+            # Valid UTF-8, yet no text: UTF-16 without a mark has a zero beside each letter.
+            if b"\0" not in content:
+                return content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            pass
+        marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        kind = "UTF-16" if marked or b"\0" in content else "in another encoding"
+        raise DataError(
+            f"{self.path} is {kind}, not UTF-8. Save it as UTF-8 (in a spreadsheet: the format "
+            '"CSV UTF-8") and repeat.'
+        )
+
+    def _csv_rows(self, text: str) -> tuple[list[str], list[Mapping[str, Any]]]:
+        body = text.lstrip("\r\n")
+        above = _num_breaks(text[: len(text) - len(body)])
+        header = body.splitlines()[0]
+        # Spreadsheets write semicolons where the comma is the decimal sign.
+        delimiter = max(",;\t", key=header.count)
+        reader = csv.DictReader(io.StringIO(body, newline=""), delimiter=delimiter)
+        places: list[str] = []
+        rows: list[Mapping[str, Any]] = []
+        try:
+            for row in reader:
+                # A row whose quoted values hold line breaks is known by its first line.
+                breaks = sum(_num_breaks(value) for value in row.values())
+                places.append(f"line {above + reader.line_num - breaks}")
+                rows.append(_lower(row))
+        except csv.Error as error:
+            raise DataError(
+                f"{self.path}, line {above + reader.line_num}: {error}. {_FORM}"
+            ) from error
+        if not rows:
+            raise DataError(
+                f"{self.path} has one line, {shown(header)!r}, and no rows below it. {_FORM}"
+            )
+        return places, rows
+
+
+def _num_breaks(value: str | list[str] | None) -> int:
+    text = "".join(value) if isinstance(value, list) else value or ""
+    return len(re.findall(r"\r\n|\r|\n", text))
 
 
 def _lower(row: Mapping[str | None, Any]) -> dict[str, Any]:
     return {str(key).strip().lower(): value for key, value in row.items() if key is not None}
 
 
-def _row_problems(number: int, row: Mapping[str, Any], with_split: bool) -> list[str]:
+def _row_problems(place: str, row: Mapping[str, Any], with_split: bool) -> list[str]:
     problems = [
-        f"row {number} has no {column}."
+        f"{place} has no {column}."
         for column in ("path", "label")
         if not str(row.get(column) if row.get(column) is not None else "").strip()
     ]
     split = str(row.get("split") or "").strip()
     if with_split and split_named(split) is None:
-        problems.append(f"row {number}: the split {split!r} is none of train, validation, test.")
+        problems.append(f"{place}: the split {split!r} is none of train, validation, test.")
     return problems

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from striate.data.source import Split
+from striate.data.spelling import enumerated
 from striate.errors import DataError
 
 __all__ = ["Assignment", "assign"]
@@ -118,12 +119,13 @@ def _check(splits: Sequence[Split], labels: Sequence[int], class_names: Sequence
         for label, name in enumerate(class_names)
         if not trained[label]
     ]
-    problems += [
-        f"No image is left for the {split} split: each class needs at least three different "
-        "images, one to train, one to validate and one to test on. Add images."
-        for split in ("validation", "test")
-        if split not in splits
-    ]
+    lacking = [split for split in ("validation", "test") if split not in splits]
+    if lacking:
+        problems.append(
+            f"No image is left for the {' and the '.join(lacking)} split: each class needs at "
+            "least three different images, one to train, one to validate and one to test on. "
+            "Add images."
+        )
     if problems:
         raise DataError("\n".join(problems))
 
@@ -163,11 +165,13 @@ def _straddle_notes(digests: Sequence[str], splits: Sequence[Split]) -> list[str
 def _small_notes(
     splits: Sequence[Split], labels: Sequence[int], class_names: Sequence[str], official: bool
 ) -> list[str]:
-    notes = []
+    lacking: dict[tuple[str, ...], list[str]] = defaultdict(list)
     for split in ("validation",) if official else ("validation", "test"):
         present = {label for label, of in zip(labels, splits, strict=True) if of == split}
-        missing = [name for label, name in enumerate(class_names) if label not in present]
+        missing = tuple(name for label, name in enumerate(class_names) if label not in present)
         if missing:
-            few = ", ".join(missing[:8]) + (f" and {len(missing) - 8} more" * (len(missing) > 8))
-            notes.append(f"Too few images of {few} to have any in the {split} split.")
-    return notes
+            lacking[missing].append(split)
+    return [
+        f"Too few images of {enumerated(missing)} to have any in the {' or the '.join(of)} split."
+        for missing, of in lacking.items()
+    ]

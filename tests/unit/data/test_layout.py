@@ -157,6 +157,9 @@ def test_links_in_a_tar_and_repeated_names(tmp_path: Path, photos: Path) -> None
     source = open_source(str(path))
     items = {item.name: item for item in source.items}
     assert len(items) == 32
+    assert source.notes == (
+        "1 name(s) occur more than once, and only the last of each was kept: ant/1.png.",
+    )
     assert source.read(items["ant/hard.png"]) == (photos / "ant/0.png").read_bytes()
     assert source.read(items["ant/1.png"]) == (photos / "bee/3.png").read_bytes()
 
@@ -288,12 +291,22 @@ def test_csv_and_json_lists(tmp_path: Path, photos: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("file,label\na.png,x\n", "row 1 has no path"),
-        ("path,label,split\na,x,train\nb,y,exam\n", "row 2: the split 'exam'"),
-        ("path,label,split\na,x,train\nb,y,\n", "row 2: the split ''"),
+        ("file,cls\na.png,x\n", r"no column path and no column label; its columns are file, cls"),
+        ("file,label\na.png,x\n", "no column path; its columns are file, label"),
+        ("path,label,split\na,x,train\nb,y,exam\n", "line 3: the split 'exam'"),
+        ("path,label,split\na,x,train\nb,y,\n", "line 3: the split ''"),
         ("path,label\na,x\nb,x\n", r"has 1 class\(es\)"),
         ("path,label\na,Cat\nb,cat\n", "differ only in letter"),
-        ("path,label\na,\nb,y\n", "row 1 has no label"),
+        ("path,label\na,\nb,y\n", "line 2 has no label"),
+        ('\n\npath,label\n"a\nb",x\n\nc,\n', "line 7 has no label"),
+        ('path,label\nb,y\n"a\nb",\n', "line 3 has no label"),
+        ("", "list.csv is empty"),
+        (" \n\n", "list.csv is empty"),
+        ("path,label\n", "one line, 'path,label', and no rows"),
+        (
+            "path,label\n" + "".join(f"{n}.png,{'xy'[n % 2]}\n" for n in range(5)),
+            r"lists 5 files, and they do not exist: 0.png, 1.png, 2.png and 2 more\. Paths are rel",
+        ),
     ],
 )
 def test_lists_with_faults_say_where(tmp_path: Path, text: str, match: str) -> None:
@@ -301,3 +314,23 @@ def test_lists_with_faults_say_where(tmp_path: Path, text: str, match: str) -> N
     path.write_text(text)
     with pytest.raises(DataError, match=match):
         _ = open_source(str(path)).items
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "cp1252"])
+def test_lists_in_other_encodings_say_what_to_do(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text("path,label\nä,x\nb,y\n", encoding=encoding)
+    kind = "UTF-16" if "16" in encoding else "another encoding"
+    with pytest.raises(DataError, match=f"{kind}, not UTF-8. Save it as UTF-8"):
+        _ = open_source(str(path)).items
+
+
+def test_a_list_keeps_line_breaks_and_notes_repeated_paths(tmp_path: Path, photos: Path) -> None:
+    (photos / "ant" / "0.png").rename(photos / "ant" / "a\nb.png")
+    path = tmp_path / "list.csv"
+    rows = ['"photos/ant/a\nb.png",ant', "photos/bee/0.png,bee", "photos/bee/0.png,bee"]
+    path.write_text("\n".join(["path,label", *rows]))
+    source = open_source(str(path))
+    assert [item.name for item in source.items] == ["photos/ant/a\nb.png", "photos/bee/0.png"]
+    assert isinstance(source.read(source.items[0]), bytes)
+    assert source.notes[0].startswith("1 name(s) occur more than once")

@@ -1,0 +1,32 @@
+"""How names of files and classes are written in messages, whatever bytes they are made of."""
+
+import re
+from collections.abc import Sequence
+
+__all__ = ["enumerated", "shown", "text_name"]
+
+# What would break a line, move a terminal's cursor, or cannot be written as UTF-8.
+_UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# What Python puts for bytes of a file's name that are no UTF-8.
+_NO_TEXT = re.compile(r"[\ud800-\udfff]")
+
+
+def shown(name: str) -> str:
+    r"""The name on one line: line breaks and control characters as "\n", "\x1b"."""
+    return _UNSHOWN.sub(lambda found: repr(found[0])[1:-1], name)
+
+
+def text_name(name: str) -> str:
+    r"""A file's name as text; bytes that are no UTF-8 as "\xe4", so that names stay distinct."""
+    return _NO_TEXT.sub(lambda found: _escaped(ord(found[0])), name)
+
+
+def enumerated(names: Sequence[str], most: int = 8) -> str:
+    """A short enumeration of names, as they are shown."""
+    few = ", ".join(map(shown, names[:most]))
+    return few if len(names) <= most else f"{few} and {len(names) - most} more"
+
+
+def _escaped(code: int) -> str:
+    # U+DC80 to U+DCFF stand for the bytes 0x80 to 0xFF (PEP 383).
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
