@@ -7,6 +7,7 @@ rows are copied in their final order. Memory holds a few chunks, whatever the si
 
 import errno
 import hashlib
+import math
 import os
 import shutil
 from collections import Counter, deque
@@ -128,6 +129,8 @@ def _build(source: Source, config: DataConfig, folder: Path, progress: Progress 
 
 def _stage(source: Source, spec: ImageSpec, path: Path, progress: Progress | None) -> _Staged:
     items = source.items
+    # Twice: the staging file, and the parts that are copied from it in their final order.
+    cache.require_room(source.title, 2 * len(items) * math.prod(spec.input_size) * spec.channels)
     staged = _Staged()
     done = 0
     with open(path, "wb") as stream:

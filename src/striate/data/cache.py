@@ -12,8 +12,8 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,7 +22,7 @@ import numpy as np
 import PIL
 
 from striate import durable
-from striate.errors import DataError, RunError
+from striate.errors import DataError, RunError, unknown_name
 from striate.places import cache_dir
 
 __all__ = ["CacheEntry", "clear_cache", "list_cache"]
@@ -122,9 +122,17 @@ def clear_cache(names: Sequence[str] = (), *, downloads: bool = True) -> list[Ca
     Args:
         names: only these sets (their names or folder names); all when none is given.
         downloads: remove the downloaded files of named sets too.
+
+    Raises:
+        DataError: there is no set of one of the names; nothing is removed.
     """
+    entries = list_cache()
+    known = {entry.name for entry in entries}
+    unknown = [name for name in names if name not in known | {e.path.name for e in entries}]
+    if unknown:
+        raise DataError("\n".join(unknown_name("cached set", name, known) for name in unknown))
     removed = []
-    for entry in list_cache():
+    for entry in entries:
         wanted = not names or entry.name in names or entry.path.name in names
         if not wanted or (entry.kind == "download" and not downloads):
             continue
@@ -140,9 +148,73 @@ def clear_cache(names: Sequence[str] = (), *, downloads: bool = True) -> list[Ca
     return removed
 
 
-def build_paths(memo: Path) -> tuple[Path, Path]:
-    """The folder in which the set of a memo is built, and the lock that the builder holds."""
-    return images_dir() / f".build-{memo.stem}", memo.with_suffix(".lock")
+def build_folder(memo: Path) -> Path:
+    """The folder in which the set of a memo is built."""
+    return images_dir() / f".build-{memo.stem}"
+
+
+@contextmanager
+def building(memo: Path) -> Iterator[None]:
+    """Hold the lock of the one process that builds the set of a memo; wait for it.
+
+    Raises:
+        DataError: the cache cannot be written.
+    """
+    require_writable()
+    with ExitStack() as held:
+        try:
+            held.enter_context(durable.lock(memo.with_suffix(".lock"), wait=True, taken=""))
+        except OSError as error:
+            raise DataError(_not_writable(error.strerror)) from error
+        yield
+
+
+def require_writable() -> None:
+    """Make the folders of the cache.
+
+    Raises:
+        DataError: that is not allowed, or they cannot be written.
+    """
+    for folder in (cache_dir(), images_dir(), cache_dir() / "memo"):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DataError(_not_writable(error.strerror)) from error
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise DataError(_not_writable("no permission"))
+
+
+def _not_writable(reason: str | None) -> str:
+    return (
+        f"The cache {cache_dir()}, where decoded images are kept, cannot be written "
+        f"({reason or 'unknown reason'}). Allow writing to {cache_dir()}, or set $STRIATE_CACHE "
+        "to another folder."
+    )
+
+
+def require_room(title: str, num_bytes: int) -> None:
+    """Refuse a set whose decoded images the disk of the cache cannot hold.
+
+    Args:
+        title: of the set.
+        num_bytes: that will be written.
+
+    Raises:
+        DataError: there are fewer free.
+    """
+    free = shutil.disk_usage(cache_dir()).free
+    if num_bytes > free:
+        raise DataError(
+            f"Decoding {title} needs {_gib(num_bytes)} on the disk of the cache {cache_dir()}, "
+            f"where {_gib(free)} are free. Choose a smaller data.input_size, make room (striate "
+            "cache clear), or set $STRIATE_CACHE to a folder on a larger disk."
+        )
+
+
+def _gib(num_bytes: int) -> str:
+    return (
+        f"{num_bytes / 2**30:,.2f} GiB" if num_bytes >= 2**27 else f"{num_bytes / 2**20:,.2f} MiB"
+    )
 
 
 def _being_built(folder: Path) -> bool:

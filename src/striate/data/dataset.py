@@ -16,9 +16,13 @@ from striate.data.decode import ImageSpec
 from striate.data.locate import open_source
 from striate.data.seal import SealedSplit
 from striate.data.source import Progress, Source, Split
+from striate.data.spelling import shown, text_name
 from striate.errors import DataError
 
 __all__ = ["BrokenFile", "Dataset", "ImageSet", "prepare"]
+
+# So many broken files are named in a note; all are in the report.
+_BROKEN_NOTED = 5
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class Dataset:
         """JSON values for the run: what was trained on, and how it was divided."""
         return {
             "title": self.title,
-            "source": self.source,
+            "source": text_name(self.source),
             "licence": self.licence,
             "class_names": list(self.class_names),
             "spec": self.spec.to_json(),
@@ -115,8 +119,8 @@ def prepare(
     )
     described = _remembered(memo)
     if described is None:
-        folder, held = cache.build_paths(memo)
-        with durable.lock(held, wait=True, taken=""):
+        folder = cache.build_folder(memo)
+        with cache.building(memo):
             # Another process may have built it while this one waited.
             described = _remembered(memo)
             if described is None:
@@ -214,11 +218,16 @@ def _part(whole: ImageSet, rows: slice) -> ImageSet:
 def _broken_notes(broken: Sequence[BrokenFile]) -> list[str]:
     if not broken:
         return []
-    return [f"{len(broken)} file(s) gave no picture and were left out; they are listed by name."]
+    few = "; ".join(f"{shown(file.name)}: {file.reason}" for file in broken[:_BROKEN_NOTED])
+    more = f"; and {len(broken) - _BROKEN_NOTED} more" * (len(broken) > _BROKEN_NOTED)
+    return [
+        f"{len(broken)} file(s) gave no picture and were left out ({few}{more}). All are listed "
+        "by name in the run's report."
+    ]
 
 
 def _list_broken(title: str, broken: Sequence[BrokenFile], most: int = 20) -> str:
-    lines = [f"  {file.name}: {file.reason}" for file in broken[:most]]
+    lines = [f"  {shown(file.name)}: {file.reason}" for file in broken[:most]]
     if len(broken) > most:
         lines.append(f"  and {len(broken) - most} more")
     return "\n".join(

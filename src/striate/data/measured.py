@@ -4,12 +4,14 @@ The test split is taken where the source names one, and stays sealed until it is
 validation split that it names; else all images.
 """
 
+import math
 import tempfile
 from dataclasses import dataclass
 
 import numpy as np
 
 from striate.data.build import content_digest, decode_all
+from striate.data.cache import require_room, require_writable
 from striate.data.dataset import BrokenFile, ImageSet
 from striate.data.decode import ImageSpec
 from striate.data.seal import SealedSplit
@@ -42,8 +44,9 @@ def measured_part(
         progress: told how many images are done.
 
     Raises:
-        DataError: no image can be read.
+        DataError: no image can be read, or the cache cannot be written or is full.
     """
+    require_writable()
     source.fetch(progress)
     split, items = _choose(source)
     images, broken = _decode(source, items, spec, progress)
@@ -70,7 +73,7 @@ def _decode(
     """Pixels go to a nameless file, so that a large set needs no memory."""
     kept: list[tuple[Item, str]] = []
     broken: list[BrokenFile] = []
-    cache_dir().mkdir(parents=True, exist_ok=True)
+    require_room(source.title, len(items) * math.prod(spec.input_size) * spec.channels)
     with tempfile.TemporaryFile(dir=cache_dir()) as stream:
         for chunk in decode_all(source.stream(items), spec):
             for item, pixels, digest, reason in chunk:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from striate import durable
-from striate.data.cache import memo_path, read_json
+from striate.data.cache import memo_path, read_json, require_writable
 from striate.data.decode import BrokenImage, open_image, readable_formats
 from striate.data.source import Content, Item, Progress, Source
 from striate.errors import DataError
@@ -63,12 +63,14 @@ def survey(source: Source, progress: Progress | None = None) -> Survey:
     is remembered until the source changes.
 
     Raises:
-        DataError: nothing can be learned from the source, or no sampled file is an image.
+        DataError: nothing can be learned from the source, no sampled file is an image, or
+            the cache cannot be written.
     """
     memo = memo_path("survey", source.fingerprint())
     known = read_json(memo)
     if isinstance(known, dict):
         return _from_json(known, source.title)
+    require_writable()
     source.fetch(progress)
     found = _look(source)
     durable.write_json(memo, asdict(found))
