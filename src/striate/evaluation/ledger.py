@@ -25,6 +25,7 @@ __all__ = [
     "Verification",
     "ledger_path",
     "open_test",
+    "opened",
     "openings",
     "record_result",
     "verify",
@@ -162,6 +163,20 @@ def openings(test_digest: str) -> list[OpeningRecord]:
         for entry in entries
         if entry.get("kind") == "opening" and isinstance(entry.get("number"), int)
     ]
+
+
+def opened(test_digest: str) -> int:
+    """How often a test split was opened so far, by all runs; 0 without a ledger.
+
+    The highest number that the ledger or its head record knows: a removed line still counts.
+
+    Args:
+        test_digest: of the split.
+
+    Raises:
+        LedgerError: the ledger cannot be read.
+    """
+    return _read(test_digest).number
 
 
 def verify(test_digest: str, receipts: Iterable[Receipt] = ()) -> Verification:

@@ -15,6 +15,7 @@ from striate.evaluation import (
     verify,
 )
 from striate.evaluation.chain import entry_hash
+from striate.evaluation.ledger import opened as num_openings
 
 
 def opened(split, run: Path, times: int = 1):
@@ -64,6 +65,20 @@ def test_a_split_that_was_never_opened_has_an_empty_sound_ledger(split, run):
     assert openings(split.digest) == []
     assert verify(split.digest).sound
     assert receipts_of(run) == []
+
+
+def test_the_openings_so_far_are_counted_over_all_runs(split, run, tmp_path):
+    assert num_openings(split.digest) == 0
+    assert not ledger_path(split.digest).exists()
+    opened(split, run, 2)
+    (tmp_path / "other").mkdir()
+    # One whose evaluation did not end counts too: the images were in reach.
+    open_test(split, run_hash="beef", run_folder=tmp_path / "other")
+    assert num_openings(split.digest) == 3
+    rewrite(split, lines_of(split)[:2])
+    assert num_openings(split.digest) == 3
+    with pytest.raises(LedgerError, match="letters and digits only"):
+        num_openings("../passwd")
 
 
 def test_two_at_once_get_different_numbers(split, tmp_path):
