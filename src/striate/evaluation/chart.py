@@ -130,6 +130,11 @@ def line_chart(
     ys += [y for item in series for _, low, high in item.band for y in (low, high)]
     log = not zero and min(ys) > 0 and max(ys) / min(ys) > LOG_RATIO
     low, high = (min(0.0, *ys) if zero else min(ys)), max(ys)
+    # An axis that shows less than 1 % of its values would blow noise up to a curve, and its
+    # labels would need more digits than the margin has room for.
+    short = 0.01 * abs(high) - (high - low)
+    if short > 0:
+        low, high = low - short / 2, high + short / 2
     if not log:
         high += 0.05 * ((high - low) or abs(high) or 1.0)
     elif high == low:
@@ -192,17 +197,19 @@ def _frame(across: _Axis, upward: _Axis, x_label: str, y_label: str) -> Markup:
             WIDTH, HEIGHT, f"{y_label} over {x_label}"
         )
     ]
-    for value in ticks(upward.low, upward.high, log=upward.log):
+    marks = ticks(upward.low, upward.high, log=upward.log)
+    for value, label in zip(marks, _labels(marks), strict=True):
         y = upward(value)
         parts.append(
             Markup(
                 '<path class="grid" d="M{} {}H{}"/><text x="{}" y="{}" text-anchor="end">{}</text>'
-            ).format(LEFT, y, WIDTH - RIGHT, LEFT - 7, y + 4, _spell(value))
+            ).format(LEFT, y, WIDTH - RIGHT, LEFT - 7, y + 4, label)
         )
-    for value in ticks(across.low, across.high):
-        parts.append(  # noqa: PERF401 (symmetric with the loop above)
+    marks = ticks(across.low, across.high)
+    for value, label in zip(marks, _labels(marks), strict=True):
+        parts.append(
             Markup('<text x="{}" y="{}" text-anchor="middle">{}</text>').format(
-                across(value), HEIGHT - BOTTOM + 17, _spell(value)
+                across(value), HEIGHT - BOTTOM + 17, label
             )
         )
     middle = (TOP + HEIGHT - BOTTOM) / 2
@@ -256,6 +263,16 @@ def _curve(series: Series, across: _Axis, upward: _Axis, x_label: str, unit: str
 
 def _fill(colour: str, visible: bool) -> str:
     return f"var(--{colour})" if visible else "transparent"
+
+
+def _labels(marks: Sequence[float]) -> list[str]:
+    """The marks of an axis spelt as short as keeps them distinct."""
+    labels = [_spell(mark) for mark in marks]
+    digits = 4
+    while len(set(labels)) < len(labels) and digits <= 10:  # ticks have no more digits
+        labels = [f"{mark:.{digits}g}" for mark in marks]
+        digits += 1
+    return labels
 
 
 def _spell(value: float) -> str:

@@ -85,3 +85,36 @@ def test_the_reliability_diagram_has_a_bar_for_each_bin_that_has_items():
     root = ET.fromstring(str(reliability_chart(bins)))
     assert len(list(root.iter("rect"))) == 2
     assert [item.count for item in bins if item.count] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    "losses",
+    [
+        (2.3026, 2.3031),
+        (2.302585, 2.302591),
+        (2.3025850, 2.3025851),
+        (2.3025850, 2.3025850),
+        (-7.00012, -7.00009),
+        (1000.21, 1001.13),
+        (1e-9, 1.0001e-9),
+        (0.00071, 123.0),
+        (0.0, 0.0),
+    ],
+)
+def test_no_two_ticks_of_an_axis_read_the_same(losses):
+    """As after one step, where the training and the validation loss are all but equal."""
+    train, validation = losses
+    series = [
+        Series("training loss", "soft", [(1.0, train)]),
+        Series("validation loss", "accent", [(1.0, validation)], dots=True),
+    ]
+    chart = line_chart(series, x_label="step", y_label="loss", x_range=(0.0, 1.0))
+    texts = list(ET.fromstring(str(chart)).iter("text"))
+    upward = [text.text for text in texts if text.attrib.get("text-anchor") == "end"]
+    assert len(upward) >= 2
+    assert len(set(upward)) == len(upward)
+    # What is read is where it stands: evenly spaced labels, not the same rounded twice.
+    assert [float(label.replace(",", "")) for label in upward] == sorted(
+        float(label.replace(",", "")) for label in upward
+    )
+    assert max(map(len, upward)) <= 9
