@@ -29,8 +29,23 @@ TINY = 96
 """Images smaller than this are enlarged with their pixels kept square."""
 
 OPTIONAL: dict[str, Any] = {
-    "run": {"choices": [], "versions": {}, "hardware": {}, "status": "finished", "config": {}},
-    "data": {"licence": None, "examples": [], "notes": [], "broken": [], "digest": None},
+    "run": {
+        "choices": [],
+        "versions": {},
+        "hardware": {},
+        "status": "finished",
+        "config": {},
+        "warnings": [],
+    },
+    "data": {
+        "licence": None,
+        "examples": [],
+        "notes": [],
+        "broken": [],
+        "digest": None,
+        "test_origin": None,
+        "test_openings": 0,
+    },
     "network": {"text": None},
     "curves": {"train": [], "validation": [], "lr": [], "unit": "step"},
     "test": None,

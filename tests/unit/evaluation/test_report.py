@@ -145,6 +145,39 @@ def test_a_sealed_test_split_is_said_to_be_sealed():
     assert "Openings of the test split" not in page.words()
 
 
+@pytest.mark.parametrize(("times", "said"), [(1, "1 time so far"), (12, "12 times so far")])
+def test_a_test_split_that_other_runs_opened_is_not_said_to_be_sealed(times, said):
+    report = report_of(opened=False)
+    report["data"]["test_openings"] = times
+    words = Page(render(report)).words()
+    assert f"it was opened {said}, by other runs; striate evaluate opens it" in words
+    assert "sealed still" not in words
+
+
+def test_warnings_of_the_training_are_shown_as_a_note_above_all_else():
+    report = report_of()
+    assert "Said during the training" not in Page(render(report)).words()
+    report["run"]["warnings"] = ["The loss was not finite at step 7.", EVIL]
+    html = render(report)
+    page = Page(html)
+    assert ("div", {"class": "note", "role": "note"}) in page.tags
+    words = page.words()
+    place = words.index("Said during the training: The loss was not finite at step 7.")
+    assert place < words.index("What it learned")
+    assert EVIL not in html
+
+
+@pytest.mark.parametrize("origin", ["official", "held out"])
+def test_the_origin_of_the_test_split_and_the_choices_are_told(origin):
+    report = report_of()
+    assert "90 to test (" not in Page(render(report)).words()
+    report["data"]["test_origin"] = origin
+    words = Page(render(report)).words()
+    assert f"90 to test ({origin})" in words
+    assert "What was chosen, and why" in words
+    assert f"networkresnet{EVIL}" in words
+
+
 def test_an_altered_ledger_is_said_at_the_top():
     report = report_of()
     assert "was altered" not in render(report)
