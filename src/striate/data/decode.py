@@ -288,6 +288,8 @@ def _from_array(values: np.ndarray) -> Image.Image:
         ):
             raise BrokenImage(f"an array of {values.dtype}; accepted: uint8, uint16, bool, float")
         low, high = _range(values)
+        if np.issubdtype(values.dtype, np.integer) and values.min() >= 0 and values.max() <= 255:
+            low, high = 0.0, 255.0  # eight bits in a wider type, as arithmetic leaves them
         if np.issubdtype(values.dtype, np.floating) and (low, high) not in ((0, 1), (0, 255)):
             raise BrokenImage(
                 f"a float array with values from {values.min():.4g} to {values.max():.4g}; "

@@ -269,3 +269,10 @@ def test_every_size_is_cropped_to_every_other() -> None:
     for side in range(1, 300):
         picture = np.zeros((side, side + side % 3, 3), dtype=np.uint8)
         assert decode_image(picture, spec).shape == (227, 227, 3)
+
+
+def test_eight_bits_in_a_wider_integer_are_eight_bits():
+    values = np.random.default_rng(3).integers(0, 256, (5, 7, 3))
+    spec = ImageSpec((5, 7), 3)
+    assert values.dtype == np.int64
+    assert np.array_equal(decode_image(values, spec), decode_image(values.astype(np.uint8), spec))
