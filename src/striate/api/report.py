@@ -6,13 +6,15 @@ from typing import Any
 
 import numpy as np
 
-from striate.data import Dataset, ImageSet, Opening
+from striate.data import Dataset, ImageSet
+from striate.data.seal import Opening
 from striate.evaluation import (
     Measures,
     confident_mistakes,
     data_uri,
     measure,
     mistakes,
+    opened,
     openings,
     receipts_of,
     verify,
@@ -94,6 +96,7 @@ def _data(record: dict[str, Any], data: Dataset) -> dict[str, Any]:
             "test": data.test.num_items,
         },
         "test_origin": data.test_origin,
+        "test_openings": opened(data.test.digest),
         "input_size": stored.get("input_size", record["config"]["data"]["input_size"]),
         "channels": record["config"]["data"]["channels"],
         "examples": _examples(data),

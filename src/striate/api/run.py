@@ -19,7 +19,7 @@ from striate.evaluation import (
     Measures,
     measure,
     open_test,
-    openings,
+    opened,
     receipts_of,
     record_result,
     verify,
@@ -84,7 +84,7 @@ class Run:
     @property
     def test_openings(self) -> int:
         """How often the test split was opened so far, by any run."""
-        return len(openings(self.record["data"]["test_digest"]))
+        return opened(self.record["data"]["test_digest"])
 
     @cached_property
     def normalise(self) -> Normalisation:

@@ -151,11 +151,14 @@ def _print_csv(answers: list["Answer"], class_names: tuple[str, ...]) -> None:
 
 
 def _print_text(answers: list["Answer"]) -> None:
-    width = max(len(answer.name) for answer in answers)
+    from striate.data.spelling import shown
+
+    width = max(len(shown(answer.name)) for answer in answers)
     for answer in answers:
+        name = f"{shown(answer.name):<{width}}"
         if answer.problem is not None:
-            typer.echo(f"{answer.name:<{width}}  not read: {answer.problem}", err=True)
+            typer.echo(f"{name}  not read: {answer.problem}", err=True)
             continue
         best = list(answer.probabilities.items())[:3]
-        shown = "  ".join(f"{name} {share:.1%}" for name, share in best)
-        typer.echo(f"{answer.name:<{width}}  {shown}")
+        likely = "  ".join(f"{shown(label)} {share:.1%}" for label, share in best)
+        typer.echo(f"{name}  {likely}")

@@ -11,7 +11,7 @@ from striate.data.decode import BrokenImage, ImageSpec, decode_image
 from striate.data.loader import BatchLoader, Normalisation
 from striate.data.locate import open_source
 from striate.data.named import NAMED_SETS
-from striate.data.seal import Opening, SealedSplit
+from striate.data.seal import SealedSplit
 from striate.data.source import Item, Source
 from striate.data.survey import Survey, survey
 
@@ -27,7 +27,6 @@ __all__ = [
     "ImageSpec",
     "Item",
     "Normalisation",
-    "Opening",
     "SealedSplit",
     "Source",
     "Survey",
