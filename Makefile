@@ -35,7 +35,7 @@ slow: $(INSTALLED)  ## Minutes of training, crashes by the dozen.
 	$(PYTEST) -m slow $(PYTEST_ARGS)
 
 docs: $(INSTALLED)
-	$(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 serve-docs: $(INSTALLED)
 	$(BIN)/mkdocs serve

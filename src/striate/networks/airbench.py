@@ -79,7 +79,7 @@ class Whitening(nn.Module):
             for axis in range(2, 2 + self.ndim):
                 patches = patches.unfold(axis, 2, 1)  # B×C×*S -> B×C×*(S-1)×2×...
             patches = patches.movedim(1, 1 + self.ndim).reshape(-1, rows)
-            total += (patches.T @ patches).double().cpu()
+            total += (patches.T @ patches).cpu().double()
         covariance = total / (len(images) * num_patches)
         if not covariance.isfinite().all():
             raise DataError(
