@@ -12,7 +12,7 @@ from striate.errors import StriateError
 from striate.training.events import Event
 from striate.training.planner import Choice
 
-__all__ = ["Quiet", "Reporter", "Terminal", "print_error"]
+__all__ = ["Reporter", "Terminal", "print_error"]
 
 _LINE_EVERY = 5.0  # seconds between plain lines
 
@@ -34,9 +34,6 @@ class Reporter:
 
     def close(self) -> None:
         """Nothing more will come."""
-
-
-Quiet = Reporter
 
 
 class Terminal(Reporter):

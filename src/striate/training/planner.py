@@ -42,29 +42,18 @@ class _Draft:
 
     def given(self, path: str) -> Any:
         """What was asked for under a dotted path; None where nothing was."""
-        value: Any = self.asked
-        for key in path.split("."):
-            value = value.get(key) if isinstance(value, dict) else None
-        return value
+        return _at(self.asked, path)
 
     def decide(self, path: str, what: str, value: Any, why: str, shown: str | None = None) -> Any:
         """Propose a value; the value that holds comes back."""
         given = self.given(path)
-        for key in reversed(path.split(".")):
-            value = {key: value}
-        self.plan = merge(merge(self.plan, value), _nested(path, given))
+        self.plan = merge(merge(self.plan, _nested(path, value)), _nested(path, given))
+        held = _at(self.plan, path)
         if given is None:
-            held = self._held(path)
             self.choices.append(Choice(what, shown or _show(held), why))
         else:
-            self.choices.append(Choice(what, _show(self._held(path)), "as asked"))
-        return self._held(path)
-
-    def _held(self, path: str) -> Any:
-        value: Any = self.plan
-        for key in path.split("."):
-            value = value[key]
-        return value
+            self.choices.append(Choice(what, _show(held), "as asked"))
+        return held
 
 
 def advise(source: str, survey: Survey, settings: Settings) -> tuple[RunConfig, list[Choice]]:
@@ -131,6 +120,14 @@ def _decide_descent(draft: _Draft, batch: int) -> None:
     loss = {"name": "softmax_cross_entropy", "label_smoothing": 0.1}
     why = "softened targets keep the network from overconfidence"
     draft.decide("loss", "loss", loss, why, "cross-entropy, smoothing 0.1")
+
+
+def _at(settings: Settings, path: str) -> Any:
+    """What settings hold under a dotted path; None where they hold nothing."""
+    value: Any = settings
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
 
 
 def _nested(path: str, value: Any) -> Settings:
