@@ -5,14 +5,14 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test lint types layers unit slow docs serve-docs bench clean
+.PHONY: demo test lint types layers native unit slow docs serve-docs bench clean
 
 demo: $(INSTALLED)  ## Train on scikit-learn's digits and say how good it is.
 	$(BIN)/striate train digits
 
 test: lint types layers unit docs  ## All checks.
 
-$(INSTALLED): requirements.txt pyproject.toml
+$(INSTALLED): requirements.txt pyproject.toml setup.py
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
@@ -28,10 +28,13 @@ types: $(INSTALLED)
 layers: $(INSTALLED)
 	$(BIN)/lint-imports
 
-unit: $(INSTALLED)
+native: $(INSTALLED)  ## Compile what changed of the native kernels.
+	$(BIN)/python setup.py -q build_ext --inplace
+
+unit: native
 	$(PYTEST) $(PYTEST_ARGS)
 
-slow: $(INSTALLED)  ## Minutes of training, crashes by the dozen.
+slow: native  ## Minutes of training, crashes by the dozen.
 	$(PYTEST) -m slow $(PYTEST_ARGS)
 
 docs: $(INSTALLED)
@@ -41,4 +44,4 @@ serve-docs: $(INSTALLED)
 	$(BIN)/mkdocs serve
 
 clean:
-	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) build dist src/striate/kernels/_native site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,1 @@
+"""Torch operators over the native library, one file per family."""
