@@ -17,6 +17,7 @@ from striate.typed_json import decode, encode
 __all__ = [
     "DataConfig",
     "ExecutionConfig",
+    "PredictionConfig",
     "PretrainedConfig",
     "RunConfig",
     "TrainingConfig",
@@ -100,6 +101,16 @@ class PretrainedConfig:
 
 
 @dataclass(frozen=True)
+class PredictionConfig:
+    """Over which views of an image the scores are averaged when the network answers."""
+
+    mirrored: bool = False
+    """The image and its mirror image."""
+    shift: int = 0
+    """Also moved by so many pixels along both diagonals; 0: not moved."""
+
+
+@dataclass(frozen=True)
 class RunConfig:
     """Everything that one training follows."""
 
@@ -112,13 +123,17 @@ class RunConfig:
     training: TrainingConfig
     task: Pick = field(default_factory=lambda: Pick("classification"))
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
+    prediction: PredictionConfig = field(default_factory=PredictionConfig)
     pretrained: PretrainedConfig | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The config as JSON values."""
         encoded: dict[str, Any] = encode(self)
-        if self.pretrained is None:  # left out, so that a run from scratch keeps its hash
+        # Left out where they say nothing, so that an older run keeps its hash.
+        if self.pretrained is None:
             del encoded["pretrained"]
+        if self.prediction == PredictionConfig():
+            del encoded["prediction"]
         return encoded
 
     @classmethod
@@ -175,6 +190,11 @@ def _range_problems(config: RunConfig) -> list[str]:
         (
             training.ema_half_life is None or training.ema_half_life > 0,
             f"training.ema_half_life={training.ema_half_life} must be above zero.",
+        ),
+        (
+            0 <= config.prediction.shift < min(data.input_size),
+            f"prediction.shift={config.prediction.shift} must be 0 or more and below the side of "
+            "the images.",
         ),
         (min(data.input_size) >= 1, f"data.input_size={data.input_size} must be 1 or more."),
         (

@@ -116,7 +116,9 @@ class Run:
     def probabilities(self, images: np.ndarray) -> np.ndarray:
         """Class probabilities (N, K) of images (N, H, W, C) uint8 of the run's input size."""
         task = build_task(self.config)
-        return infer(self.network, task, images, self.normalise, self.execution)
+        return infer(
+            self.network, task, images, self.normalise, self.execution, self.config.prediction
+        )
 
     def predict(self, images: Any, *, batch_size: int = 256) -> list[Answer]:
         """Answers for paths, folders, PIL images, NumPy arrays or tensors, one or many.

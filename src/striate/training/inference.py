@@ -6,11 +6,15 @@ import numpy as np
 import torch
 from torch import nn
 
+from striate.config import PredictionConfig
 from striate.data.loader import Normalisation, to_float
 from striate.tasks import Classification
 from striate.training.execution import Execution
+from striate.training.views import views
 
 __all__ = ["infer"]
+
+_ONE_VIEW = PredictionConfig()
 
 
 @torch.inference_mode()
@@ -20,6 +24,7 @@ def infer(
     images: np.ndarray,
     normalise: Normalisation,
     execution: Execution,
+    prediction: PredictionConfig = _ONE_VIEW,
     *,
     batch_size: int = 256,
     progress: Callable[[int, int], None] | None = None,
@@ -33,6 +38,7 @@ def infer(
         images: an array or a memory map; read batch by batch.
         normalise: that of the training split.
         execution: device, layout and precision.
+        prediction: views of each image over which the scores are averaged.
         batch_size: images at a time.
         progress: called with images done and N.
     """
@@ -45,13 +51,13 @@ def infer(
                 images[start : start + batch_size]
             )  # a copy: the memory map is read-only
             inputs = normalise(to_float(torch.from_numpy(chunk).to(execution.device)))
-            if execution.channels_last:
-                inputs = inputs.contiguous(memory_format=torch.channels_last)
-            else:
-                inputs = inputs.contiguous()
-            with execution.autocast():
-                scores = network(inputs)
-            answers.append(task.probabilities(scores.float().cpu()).numpy())
+            layout = torch.channels_last if execution.channels_last else torch.contiguous_format
+            scores = torch.zeros(())
+            for weight, view in views(inputs, prediction):
+                with execution.autocast():
+                    answer = network(view.contiguous(memory_format=layout))
+                scores = scores.to(answer.device) + weight * answer.float()
+            answers.append(task.probabilities(scores.cpu()).numpy())
             if progress is not None:
                 progress(min(start + batch_size, len(images)), len(images))
     finally:

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from striate.config import RunConfig
+from striate.config import PredictionConfig, RunConfig
 from striate.data.dataset import Dataset
 from striate.errors import DivergenceError
 from striate.evaluation import wilson
@@ -28,6 +28,7 @@ from striate.training.inference import infer
 from striate.training.interrupt import Interrupt
 from striate.training.plan import Plan
 from striate.training.step import Outcome, learn
+from striate.training.views import num_views
 
 __all__ = ["Training", "averaged"]
 
@@ -167,6 +168,7 @@ class Training:
     def validate(self, *, quick: bool) -> np.ndarray:
         """Probabilities (N, K) on the validation split (or a part of it), and an event."""
         images, labels = self.data.validation.images, self.data.validation.labels
+        prediction = PredictionConfig() if quick else self.config.prediction
         if quick and len(labels) > _QUICK_VALIDATION:
             index = np.linspace(0, len(labels) - 1, _QUICK_VALIDATION).astype(np.int64)
             images, labels = images[index], labels[index]
@@ -177,6 +179,7 @@ class Training:
                 images,
                 self.parts.normalise,
                 self.parts.execution,
+                prediction,
             )
         truth = probabilities[np.arange(len(labels)), labels]
         error = wilson(int((probabilities.argmax(axis=1) != labels).sum()), len(labels))
@@ -188,6 +191,7 @@ class Training:
             high=error.high,
             loss=float(-np.log(np.maximum(truth, 1e-12)).mean()),
             num_items=len(labels),
+            views=num_views(prediction),
             seconds=round(self.clock.seconds(), 3),
         )
         return probabilities
