@@ -71,5 +71,5 @@ def test_a_run_without_views_keeps_its_hash_and_reads_back(run_config: RunConfig
 
 def test_a_shift_as_large_as_the_image_is_refused(run_config: RunConfig) -> None:
     side = min(run_config.data.input_size)
-    with pytest.raises(ConfigError, match="prediction.shift"):
+    with pytest.raises(ConfigError, match=r"prediction\.shift"):
         RunConfig.from_json(run_config.to_json() | {"prediction": {"shift": side}})
