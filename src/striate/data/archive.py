@@ -14,10 +14,12 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from striate.data.layout import Entry, read_layout
 from striate.data.source import FILE_LIMIT, Content, Item, Listing, Source, refuse_large
 from striate.data.spelling import shown, text_name
+from striate.data.tarscan import UnusualTar, scan_tar
 from striate.data.written import outside_runs
 from striate.errors import DataError
 
@@ -28,6 +30,7 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", "
 # bitmaps of one colour. Small archives are let through whatever their ratio.
 _RATIO_LIMIT = 200
 _SMALL = 2**30
+_NOWHERE = frozenset(("", "."))
 
 
 class ArchiveSource(Source):
@@ -52,8 +55,9 @@ class ArchiveSource(Source):
         folders: list[tuple[str, ...]] = []
         total = 0
         try:
+            limit = max(_SMALL, _RATIO_LIMIT * self.path.stat().st_size)
             for name, is_folder, size, key in self._zip() if self._zipped else self._tar():
-                parts = tuple(text_name(part) for part in name.split("/") if part not in ("", "."))
+                parts = tuple(part for part in text_name(name).split("/") if part not in _NOWHERE)
                 if not parts:
                     continue
                 if is_folder:
@@ -61,7 +65,8 @@ class ArchiveSource(Source):
                     continue
                 files.append(Entry(parts, key))
                 total += size
-                self._refuse_bomb(total)
+                if total > limit:
+                    self._refuse_bomb()
         except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, OSError) as error:
             raise DataError(
                 f"The archive {self.path} cannot be read: {error}. Copy or download it again."
@@ -73,13 +78,12 @@ class ArchiveSource(Source):
             filter(belongs, folders),
         )
 
-    def _refuse_bomb(self, total: int) -> None:
-        if total > max(_SMALL, _RATIO_LIMIT * self.path.stat().st_size):
-            raise DataError(
-                f"The archive {self.path} unpacks to more than {_RATIO_LIMIT} times its size: it "
-                "looks like a decompression bomb and is refused. Unpack it yourself if you trust "
-                "it, and name the folder."
-            )
+    def _refuse_bomb(self) -> NoReturn:
+        raise DataError(
+            f"The archive {self.path} unpacks to more than {_RATIO_LIMIT} times its size: it "
+            "looks like a decompression bomb and is refused. Unpack it yourself if you trust "
+            "it, and name the folder."
+        )
 
     def _zip(self) -> Iterator[tuple[str, bool, int, object]]:
         with zipfile.ZipFile(self.path) as archive:
@@ -89,6 +93,16 @@ class ArchiveSource(Source):
                 yield name, member.is_dir(), member.file_size, member
 
     def _tar(self) -> Iterator[tuple[str, bool, int, object]]:
+        try:
+            # All of them first, so that an unusual one late in the archive leaves nothing twice.
+            members = list(scan_tar(self.path))
+        except UnusualTar:
+            yield from self._unusual_tar()
+            return
+        for member in members:
+            yield member.name, member.is_folder, member.size, (member.offset, member.size)
+
+    def _unusual_tar(self) -> Iterator[tuple[str, bool, int, object]]:
         with tarfile.open(self.path, "r:*") as archive:
             places: dict[str, tuple[int, int]] = {}
             for member in archive:

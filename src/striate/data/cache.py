@@ -22,14 +22,15 @@ import numpy as np
 import PIL
 
 from striate import durable
+from striate.data.jpeg import decoder_name
 from striate.errors import DataError, RunError, unknown_name
 from striate.places import cache_dir
 
 __all__ = ["CacheEntry", "clear_cache", "list_cache"]
 
-# Part of each key: a change of the format, or of the library that decodes, starts a new cache, so
+# Part of each key: a change of the format, or of a library that decodes, starts a new cache, so
 # that `predict` never meets pixels that another version of it made.
-FORMAT = f"striate images 1, Pillow {PIL.__version__}"
+FORMAT = f"striate images 1, Pillow {PIL.__version__}, JPEG by {decoder_name()}"
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from striate.data.jpeg import ordinary_jpeg
 from striate.errors import DataError
 
 __all__ = ["MAX_PIXELS", "BrokenImage", "ImageSpec", "decode_image", "fit_image", "open_image"]
@@ -86,7 +87,7 @@ def decode_image(picture: Picture, spec: ImageSpec) -> UInt8[np.ndarray, "H W C"
         >>> decode_image(picture, ImageSpec((3, 3), 1))[..., 0].shape
         (3, 3)
     """
-    return fit_image(open_image(picture, smallest=_smallest(spec)), spec)
+    return fit_image(_open(picture, _smallest(spec)), spec)
 
 
 def decode_with_digest(picture: Picture, spec: ImageSpec) -> tuple[UInt8[np.ndarray, "H W C"], str]:
@@ -95,11 +96,11 @@ def decode_with_digest(picture: Picture, spec: ImageSpec) -> tuple[UInt8[np.ndar
     The digest is taken of the upright eight-bit pixels, so that a copy saved in another lossless
     format has the same; of a JPEG above 1024 pixels, of its pixels at reduced size.
     """
-    image = open_image(picture)
+    image = _open(picture, _DRAFT_SIDE)
     digest = picture_digest(image)
     smallest = _smallest(spec)
     if smallest > _DRAFT_SIDE and not isinstance(picture, (np.ndarray, Image.Image)):
-        image = open_image(picture, smallest=smallest)
+        image = _open(picture, smallest)
     return fit_image(image, spec), digest
 
 
@@ -124,6 +125,12 @@ def open_image(picture: Picture, smallest: int = _DRAFT_SIDE) -> Image.Image:
         DataError: it is nothing that can be a picture.
         BrokenImage: with the reason in words.
     """
+    opened = _open(picture, smallest)
+    return Image.fromarray(opened) if isinstance(opened, np.ndarray) else opened
+
+
+def _open(picture: Any, smallest: int) -> Image.Image | np.ndarray:
+    """As `open_image`; an ordinary JPEG as an array (H, W) or (H, W, 3)."""
     if not isinstance(picture, (bytes, str, os.PathLike, Image.Image, np.ndarray)):
         raise DataError(_no_picture(picture))
     try:
@@ -148,30 +155,44 @@ def open_image(picture: Picture, smallest: int = _DRAFT_SIDE) -> Image.Image:
         raise BrokenImage(_reason(error)) from None
 
 
-def fit_image(image: Image.Image, spec: ImageSpec) -> UInt8[np.ndarray, "H W C"]:
+def fit_image(image: Image.Image | np.ndarray, spec: ImageSpec) -> UInt8[np.ndarray, "H W C"]:
     """An "L" or "RGB" picture at the size and with the channels of `spec`.
 
     Resizing covers the whole area that a new pixel stands for (antialiased).
     """
     height, width = spec.input_size
+    if isinstance(image, np.ndarray):
+        fits = image.shape[:2] == spec.input_size and spec.resize is None
+        if fits and (spec.channels == 3 or image.ndim == 2):
+            return _with_channels(image, spec.channels)
+        image = Image.fromarray(image)
     if spec.channels == 1 and image.mode != "L":
         image = image.convert("L")
     if spec.resize is not None:
         image = _resize_then_cut(image, spec, spec.resize)
     elif image.size != (width, height):
         image = _resize(image, width, height, spec.fit)
-    pixels = np.asarray(image)
+    return _with_channels(np.asarray(image), spec.channels)
+
+
+def _with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
     if pixels.ndim == 2:
         pixels = pixels[:, :, None]
-    if spec.channels == 3 and pixels.shape[2] == 1:
+    if channels == 3 and pixels.shape[2] == 1:
         pixels = np.repeat(pixels, 3, axis=2)
     return pixels
 
 
-def picture_digest(image: Image.Image) -> str:
+def picture_digest(image: Image.Image | np.ndarray) -> str:
     """A digest of the picture's pixels, the same for a copy saved in another lossless format."""
-    digest = hashlib.blake2b(f"{image.mode} {image.width} {image.height}".encode(), digest_size=16)
-    digest.update(image.tobytes())
+    if isinstance(image, np.ndarray):
+        height, width = image.shape[:2]
+        mode, content = "L" if image.ndim == 2 else "RGB", np.ascontiguousarray(image).data
+    else:
+        mode, width, height = image.mode, image.width, image.height
+        content = memoryview(image.tobytes())
+    digest = hashlib.blake2b(f"{mode} {width} {height}".encode(), digest_size=16)
+    digest.update(content)
     return digest.hexdigest()
 
 
@@ -203,10 +224,13 @@ def _resize_then_cut(image: Image.Image, spec: ImageSpec, shorter: int) -> Image
     return image.crop((left, top, left + width, top + height))
 
 
-def _from_file(picture: bytes | str | os.PathLike[str], smallest: int) -> Image.Image:
+def _from_file(picture: bytes | str | os.PathLike[str], smallest: int) -> Image.Image | np.ndarray:
     content = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
     if not content:
         raise BrokenImage("the file is empty")
+    pixels = ordinary_jpeg(content, MAX_PIXELS, 2 * smallest)
+    if pixels is not None:
+        return pixels
     with Image.open(io.BytesIO(content), formats=readable_formats()) as image:
         if image.width * image.height > MAX_PIXELS:
             raise BrokenImage(_too_large())

@@ -28,6 +28,7 @@ _SPLITS: dict[str, Split] = {
 }
 # Left behind by desktops; no person means them as images.
 _LITTER = {"thumbs.db", "desktop.ini", "__macosx"}
+_LITTER_STARTS = frozenset("." + "".join(name[0] + name[0].upper() for name in _LITTER))
 EXPECTED = (
     "Expected one folder for each class (photos/cat/1.jpg, photos/dog/2.jpg), "
     "or such folders inside train/, [validation/] and test/; or a CSV list with the columns "
@@ -44,7 +45,10 @@ class Entry(NamedTuple):
 
 def visible(name: str) -> bool:
     """Whether a file or folder is meant for people: not hidden, not a desktop's litter."""
-    return not name.startswith(".") and name.casefold() not in _LITTER
+    # Nearly every name is told by its first letter.
+    return name[:1] not in _LITTER_STARTS or not (
+        name.startswith(".") or name.casefold() in _LITTER
+    )
 
 
 def natural_key(name: str) -> tuple[Any, ...]:

@@ -1,0 +1,104 @@
+"""Reading a tar's headers finds what Python's own reader finds, and says where one is damaged."""
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from striate.data.tarscan import UnusualTar, scan_tar
+
+LONG = "/".join(["folder-" + "x" * 60] * 4) + "/picture.png"
+NAMES = [
+    "a/1.png",
+    "a/2.png",
+    "b/grün.png",
+    LONG,
+    "b/" + "y" * 60 + "/" + "z" * 60 + ".png",
+    "b/empty.png",
+]
+FORMATS = [tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT]
+
+
+def write(path: Path, form: int, mtime: float = 1.5) -> Path:
+    with tarfile.open(path, "w", format=form, encoding="utf-8") as archive:
+        folder = tarfile.TarInfo("a")
+        folder.type = tarfile.DIRTYPE
+        archive.addfile(folder)
+        for number, name in enumerate(NAMES):
+            if form == tarfile.USTAR_FORMAT and len(name) > 200:
+                continue
+            member = tarfile.TarInfo(name)
+            member.size = 0 if "empty" in name else 500 + 77 * number
+            member.mtime = mtime
+            archive.addfile(member, io.BytesIO(bytes([number]) * member.size))
+        for kind, name, target in (
+            (tarfile.LNKTYPE, "b/hard.png", "a/1.png"),
+            (tarfile.SYMTYPE, "b/soft.png", "../a/2.png"),
+            (tarfile.SYMTYPE, "b/astray.png", "../../nowhere.png"),
+            (tarfile.FIFOTYPE, "b/pipe.png", ""),
+        ):
+            link = tarfile.TarInfo(name)
+            link.type, link.linkname = kind, target
+            archive.addfile(link)
+        last = tarfile.TarInfo("c/last.png")
+        last.size = 3
+        archive.addfile(last, io.BytesIO(b"end"))
+    return path
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_members_are_those_of_tarfile(form: int, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tar", form)
+    found = {member.name: member for member in scan_tar(path)}
+    with tarfile.open(path, encoding="utf-8") as archive:
+        members = archive.getmembers()
+    files = {m.name: (m.offset_data, m.size) for m in members if m.isfile()}
+    assert len(files) >= 6
+    for name, place in files.items():
+        assert (found[name].offset, found[name].size) == place
+    assert (found["b/hard.png"].offset, found["b/hard.png"].size) == files["a/1.png"]
+    assert (found["b/soft.png"].offset, found["b/soft.png"].size) == files["a/2.png"]
+    assert [name for name, member in found.items() if member.is_folder] == ["a"]
+    assert set(found) == {*files, "a", "b/hard.png", "b/soft.png"}
+
+
+def test_a_cut_archive_says_in_which_file_it_ends(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tar", tarfile.GNU_FORMAT)
+    whole = path.read_bytes()
+    last = next(m for m in scan_tar(path) if m.name == "a/2.png")
+    path.write_bytes(whole[: last.offset + 10])
+    with pytest.raises(OSError, match=r"ends within a/2\.png, 567 bytes too early"):
+        list(scan_tar(path))
+    path.write_bytes(whole[: last.offset - 100])
+    with pytest.raises(OSError, match=f"within the header at byte {last.offset - 512}"):
+        list(scan_tar(path))
+
+
+def test_a_damaged_header_is_told_by_its_place(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tar", tarfile.GNU_FORMAT)
+    content = bytearray(path.read_bytes())
+    place = next(m for m in scan_tar(path) if m.name == "a/2.png").offset - 512
+    content[place + 3] ^= 0x21
+    path.write_bytes(content)
+    with pytest.raises(OSError, match=f"the header at byte {place} is damaged"):
+        list(scan_tar(path))
+
+
+def test_what_is_no_plain_tar_is_left_to_tarfile(tmp_path: Path) -> None:
+    packed = tmp_path / "a.tar"
+    with tarfile.open(packed, "w:gz") as archive:
+        archive.add(write(tmp_path / "b.tar", tarfile.GNU_FORMAT), "b.tar")
+    with pytest.raises(UnusualTar):
+        list(scan_tar(packed))
+
+
+def test_sizes_above_eight_gibibytes_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar"
+    member = tarfile.TarInfo("a/big.bin")
+    member.size = 9 * 2**30
+    header = member.tobuf(tarfile.GNU_FORMAT)
+    with open(path, "wb") as stream:
+        stream.write(header)
+        stream.truncate(512 + member.size + 1024)  # a hole: no room on the disk is taken
+    assert [(m.name, m.size) for m in scan_tar(path)] == [("a/big.bin", member.size)]
