@@ -24,7 +24,7 @@ from striate import durable
 from striate.config import DataConfig
 from striate.data import cache
 from striate.data.decode import BrokenImage, ImageSpec, decode_with_digest
-from striate.data.source import Content, Item, Progress, Source
+from striate.data.source import Content, Item, Progress, Source, collector_paused
 from striate.data.split import Assignment, assign
 from striate.errors import DataError
 from striate.places import cache_dir
@@ -35,6 +35,8 @@ __all__ = ["build", "content_digest", "decode_all"]
 # decoding thumbnails, small enough in bytes that photographs do not pile up in memory.
 _CHUNK_ITEMS = 64
 _CHUNK_BYTES = 4 * 2**20
+# A JPEG of 32 × 32 has about 1000 bytes; one of 64 × 64 gains from threads already.
+_THUMBNAIL_BYTES = 2048
 _COPY_BYTES = 8 * 2**20
 
 
@@ -71,7 +73,8 @@ def build(
     shutil.rmtree(folder, ignore_errors=True)
     try:
         folder.mkdir(parents=True)
-        key = _build(source, config, folder, progress)
+        with collector_paused():
+            key = _build(source, config, folder, progress)
         _move(folder, cache.images_dir() / key)
         return key
     except OSError as error:
@@ -153,12 +156,21 @@ def _stage(source: Source, spec: ImageSpec, path: Path, progress: Progress | Non
 def decode_all(
     contents: Iterable[tuple[Item, Content]], spec: ImageSpec
 ) -> Iterator[list[_Decoded]]:
-    """Decoded chunks in order, a bounded number of them under way."""
+    """Decoded chunks in order, a bounded number of them under way.
+
+    Thumbnails are decoded on the calling thread: beside so little work, threads cost more in
+    waiting for each other (at the interpreter's lock) than they bring.
+    """
     workers = os.cpu_count() or 1
     with ThreadPoolExecutor(workers, "striate-decode") as pool:
         pending: deque[Future[list[_Decoded]]] = deque()
         try:
             for chunk in _chunks(contents):
+                if _are_thumbnails(chunk):
+                    while pending:
+                        yield pending.popleft().result()
+                    yield _decode_chunk(chunk, spec)
+                    continue
                 pending.append(pool.submit(_decode_chunk, chunk, spec))
                 if len(pending) > 2 * workers:
                     yield pending.popleft().result()
@@ -167,6 +179,11 @@ def decode_all(
         finally:
             for future in pending:
                 future.cancel()
+
+
+def _are_thumbnails(chunk: list[tuple[Item, Content]]) -> bool:
+    held = sum(_num_bytes(content) for _, content in chunk if not isinstance(content, OSError))
+    return held < _THUMBNAIL_BYTES * len(chunk)
 
 
 def _chunks(contents: Iterable[tuple[Item, Content]]) -> Iterator[list[tuple[Item, Content]]]:
@@ -216,15 +233,20 @@ def _write_part(
     folder.mkdir()
     digest = hashlib.blake2b(digest_size=16)
     at_once = max(1, _COPY_BYTES // row_bytes)
-    with open(staging, "rb") as source, open(folder / "pixels.u8", "wb") as stream:
+    with (
+        open(staging, "rb") as source,
+        open(folder / "pixels.u8", "wb") as stream,
+        ThreadPoolExecutor(1, "striate-digest") as hashing,
+    ):
         for start in range(0, len(places), at_once):
             pieces = []
             for place, run in _runs(places[start : start + at_once]):
                 source.seek(place * row_bytes)
                 pieces.append(source.read(run * row_bytes))
             block = b"".join(pieces)
-            digest.update(block)
+            hashed = hashing.submit(digest.update, block)
             stream.write(block)
+            hashed.result()
         stream.flush()
         os.fsync(stream.fileno())
     return {"pixel_bytes": len(places) * row_bytes, "pixel_digest": digest.hexdigest()}
