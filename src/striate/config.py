@@ -59,6 +59,10 @@ class TrainingConfig:
     """Largest norm of the whole gradient; None leaves it alone."""
     ema_half_life: float | None = None
     """Half-life of the average of weights, as a share of the training; None: no average."""
+    small_share: float = 0.0
+    """Share of the training, from its start, in which images are shown smaller."""
+    small_scale: float = 0.5
+    """Their sides then, as a share of the input size."""
     validations: int = 10
     """How many times the validation error is measured, at even distances."""
     checkpoints: int = 20
@@ -195,6 +199,11 @@ def _range_problems(config: RunConfig) -> list[str]:
             0 <= config.prediction.shift < min(data.input_size),
             f"prediction.shift={config.prediction.shift} must be 0 or more and below the side of "
             "the images.",
+        ),
+        (
+            0 <= training.small_share < 1 and 0 < training.small_scale <= 1,
+            f"training.small_share={training.small_share} must be at least 0 and below 1, "
+            f"training.small_scale={training.small_scale} above 0 and at most 1.",
         ),
         (min(data.input_size) >= 1, f"data.input_size={data.input_size} must be 1 or more."),
         (

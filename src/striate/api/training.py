@@ -19,7 +19,7 @@ from striate.settings import Settings, checked, merge, parse_assignments
 from striate.terminal import Reporter
 from striate.training import transfer
 from striate.training.assemble import Parts, assemble, check_config
-from striate.training.budget import Budget, Clock, measure_step
+from striate.training.budget import Budget, Clock
 from striate.training.checkpoint import CheckpointStore
 from striate.training.events import EventLog, read_events
 from striate.training.execution import keep_pages, threads
@@ -28,8 +28,14 @@ from striate.training.interrupt import interruptible
 from striate.training.loop import Training, averaged
 from striate.training.plan import Plan
 from striate.training.planner import Choice, advise
+from striate.training.speed import training_speed
+from striate.training.stage import measure_stages
+from striate.training.views import num_views
 
 __all__ = ["resume", "train"]
+
+_FINISH_SECONDS = 1.5
+"""For writing the weights and the report, and for the end of the process."""
 
 
 def train(
@@ -162,7 +168,7 @@ def _resolve(data: str | Path, asked: Settings) -> tuple[RunConfig, list[Choice]
         source = open_source(config.data.source)
         return config, [Choice("recipe", name, RECIPES.describe(name))], source
     source = open_source(name)
-    config, choices = advise(_place(data), survey(source), asked)
+    config, choices = advise(_place(data), survey(source), asked, training_speed)
     return config, choices, source
 
 
@@ -211,18 +217,20 @@ def _run(
     ):
         training = Training(config, data, parts, Plan.of(1), store, log, clock)
         training.most_steps = _most_steps(config, parts)
+        training.budget = _budget(config, data, parts, clock)
         if store.is_empty:
             if parts.lacks_weights:
                 raise RunError(transfer.lacking(config))
             if not fresh:
                 log.rewind(0, "resumed")
-            training.plan = _first_plan(config, parts, clock)
+            training.plan = Plan.of(training.most_steps)
+            if training.budget is not None:
+                # A tenth is kept for pauses and the end, until they are measured.
+                fitting = int(0.9 * training.budget.steps_left(0, 0.0, 0.0))
+                training.plan = Plan.of(min(training.most_steps, fitting))
             log.write("start", step=0, hash=config.hash, steps=training.plan.total)
         else:
             _go_on(training, folder)
-        minutes = config.training.minutes
-        if minutes is not None:
-            training.budget = Budget(60 * minutes, clock, _closing_seconds(data, 60 * minutes))
         probabilities = training.run(interrupt)
     if probabilities is None:
         reporter.say(
@@ -238,6 +246,7 @@ def _run(
     }
     folder.write_tensors(folder.answers, answers)
     write_report(folder, data)
+    minutes = config.training.minutes
     if minutes is not None and clock.seconds() > 1.05 * 60 * minutes + 1:
         reporter.say(
             f"This took {clock.seconds():.0f} s where {60 * minutes:.0f} s were asked for: set-up "
@@ -257,14 +266,22 @@ def _most_steps(config: RunConfig, parts: Parts) -> int:
     return min(limits)
 
 
-def _first_plan(config: RunConfig, parts: Parts, clock: Clock) -> Plan:
-    """The number of steps of the shortest length that was given."""
-    most = _most_steps(config, parts)
-    if config.training.minutes is None:
-        return Plan.of(most)
-    left = 60 * config.training.minutes - clock.seconds()
-    # A tenth is kept for pauses and the end, until they are measured.
-    return Plan.of(min(most, int(0.9 * left / measure_step(parts))))
+def _budget(config: RunConfig, data: Dataset, parts: Parts, clock: Clock) -> Budget | None:
+    """The time to spend, where there is one, with what steps cost here."""
+    minutes = config.training.minutes
+    if minutes is None:
+        return None
+    share = None if config.pretrained is None else config.pretrained.freeze
+    stages = measure_stages(parts, config.training, share)
+    step = stages[-1].seconds / parts.loader.batch_size
+    return Budget(
+        60 * minutes,
+        clock,
+        stages,
+        answers=len(data.validation) * num_views(config.prediction),
+        answer_seconds=step / 2,  # forward is a third of a step, and there is the reading
+        finish=_FINISH_SECONDS,
+    )
 
 
 def _go_on(training: Training, folder: RunFolder) -> None:
@@ -276,8 +293,3 @@ def _go_on(training: Training, folder: RunFolder) -> None:
     training.recorded = {e["step"]: e["steps"] for e in later if e["event"] == "plan"}
     training.recorded_until = max((e.get("step", 0) for e in later), default=0)
     training.log.rewind(state["log_offset"], "resumed", step=training.step)
-
-
-def _closing_seconds(data: Dataset, budget: float) -> float:
-    """Seconds kept for the last validation, the report and the process's end."""
-    return min(0.1 * budget, 1.5 + len(data.validation) / 2_000)

@@ -74,7 +74,7 @@ class Training:
         if self.step == 0:
             self._save()
         if self.budget is not None:
-            self.budget.begin(self.step)
+            self.budget.begin(self.step, self.plan.progress(self.step))
         while self.step < self.plan.total:
             if interrupt.signal_number is not None:
                 self._save(stopping=True)
@@ -103,9 +103,8 @@ class Training:
             self.parts,
             step=self.step,
             progress=self.plan.progress(self.step),
-            seed=training.seed,
+            training=training,
             rate=self.rate,
-            clip_norm=training.clip_norm,
             average_decay=decay,
         )
         if self.step == 0:
@@ -150,15 +149,16 @@ class Training:
 
     def _replan(self, budget: Budget) -> None:
         """Change the number of steps if the clock asks for it; each change is an event."""
+        progress = self.plan.progress(self.step)
         if self.step <= self.recorded_until:
             total = self.recorded.get(self.step, self.plan.total)
         else:
-            pauses = (1 - self.plan.progress(self.step)) * self.config.training.checkpoints
-            total = self.step + max(1, budget.steps_left(self.step, pauses))
+            pauses = (1 - progress) * self.config.training.checkpoints
+            total = self.step + max(1, budget.steps_left(self.step, progress, pauses))
             total = min(total, self.most_steps)
             if abs(total - self.plan.total) < _WORTH_A_CHANGE * (self.plan.total - self.step):
                 total = self.plan.total
-        budget.begin(self.step)
+        budget.begin(self.step, progress)
         if total != self.plan.total:
             self.plan = self.plan.changed(self.step, total)
             self.log.write(
@@ -172,6 +172,7 @@ class Training:
         if quick and len(labels) > _QUICK_VALIDATION:
             index = np.linspace(0, len(labels) - 1, _QUICK_VALIDATION).astype(np.int64)
             images, labels = images[index], labels[index]
+        began = self.clock.seconds()
         with averaged(self.parts):
             probabilities = infer(
                 self.parts.network,
@@ -181,6 +182,9 @@ class Training:
                 self.parts.execution,
                 prediction,
             )
+        if self.budget is not None:
+            seconds = self.clock.seconds() - began
+            self.budget.answered(len(labels) * num_views(prediction), seconds)
         truth = probabilities[np.arange(len(labels)), labels]
         error = wilson(int((probabilities.argmax(axis=1) != labels).sum()), len(labels))
         self.log.write(

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from striate.config import TrainingConfig
 from striate.randomness import layer_randomness
 from striate.training.assemble import Parts
+from striate.training.stage import resized
 
 __all__ = ["Outcome", "learn"]
 
@@ -30,9 +32,8 @@ def learn(
     *,
     step: int,
     progress: float,
-    seed: int,
+    training: TrainingConfig,
     rate: float = 1.0,
-    clip_norm: float | None = None,
     average_decay: float | None = None,
 ) -> Outcome:
     """Take the loader's next batch and, if all is finite, one step of the optimiser.
@@ -41,9 +42,8 @@ def learn(
         parts: of the training.
         step: number of the step, which names the chance in layers.
         progress: share of the training done before this step.
-        seed: of the training.
+        training: seed, largest norm of the gradient, sizes of images.
         rate: multiplies the schedule.
-        clip_norm: largest norm of the whole gradient.
         average_decay: of the average of weights.
     """
     batch = next(parts.loader)
@@ -52,14 +52,15 @@ def learn(
     for group in parts.optimiser.param_groups:
         base = group.setdefault("base_lr", group["lr"])
         group["lr"] = base * rate * parts.schedule(progress)
-    with layer_randomness(seed, "layers", step), parts.execution.autocast():
-        losses = parts.task.losses(parts.network, batch.images, batch.target)
+    images = resized(batch.images, training, progress)
+    with layer_randomness(training.seed, "layers", step), parts.execution.autocast():
+        losses = parts.task.losses(parts.network, images, batch.target)
     loss = float(losses["loss"].detach())
     main = float(losses.get("main", losses["loss"]).detach())
     if not math.isfinite(loss):
         return Outcome(loss, main, math.nan)
     losses["loss"].backward()  # type: ignore[no-untyped-call]
-    outcome = Outcome(loss, main, _clip(parts.network, clip_norm))
+    outcome = Outcome(loss, main, _clip(parts.network, training.clip_norm))
     if outcome.is_finite:
         parts.optimiser.step()
         if parts.average is not None and average_decay is not None:

@@ -1,0 +1,80 @@
+"""A plan that grows choice by choice, each with its reason."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from striate.settings import Settings, merge
+
+__all__ = ["Choice", "Draft"]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One decision: what, which value, why."""
+
+    what: str
+    value: str
+    why: str
+
+
+@dataclass
+class Draft:
+    """A plan that grows choice by choice; what a person asked for always wins."""
+
+    asked: Settings
+    plan: Settings = field(default_factory=dict)
+    choices: list[Choice] = field(default_factory=list)
+
+    def given(self, path: str) -> Any:
+        """What was asked for under a dotted path; None where nothing was."""
+        return _at(self.asked, path)
+
+    def planned(self, path: str) -> Any:
+        """What holds so far under a dotted path; None where nothing does."""
+        return _at(self.plan, path)
+
+    def decide(self, path: str, what: str, value: Any, why: str, shown: str | None = None) -> Any:
+        """Propose a value; the value that holds comes back."""
+        given = self.given(path)
+        self.fill(path, value)
+        held = self.planned(path)
+        if given is None:
+            self.choices.append(Choice(what, shown or show(held), why))
+        else:
+            self.choices.append(Choice(what, show(held), "as asked"))
+        return held
+
+    def note(self, what: str, value: str, why: str) -> None:
+        """A line of the plan that sets nothing."""
+        self.choices.append(Choice(what, value, why))
+
+    def fill(self, path: str, value: Any) -> None:
+        """Propose a value without a line of its own in the plan."""
+        self.plan = merge(merge(self.plan, _nested(path, value)), _nested(path, self.given(path)))
+
+
+def show(value: Any) -> str:
+    """A setting as words."""
+    if isinstance(value, dict):
+        inner = ", ".join(f"{k}={v}" for k, v in value.items() if k != "name")
+        return f"{value.get('name', '')} {inner}".strip()
+    if isinstance(value, list) and all(isinstance(item, dict) for item in value):
+        return ", ".join(show(item) for item in value)
+    return " × ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _at(settings: Settings, path: str) -> Any:
+    value: Any = settings
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _nested(path: str, value: Any) -> Settings:
+    """{"a": {"b": value}} for "a.b"; nothing for None."""
+    if value is None:
+        return {}
+    for key in reversed(path.split(".")):
+        value = {key: value}
+    nested: Settings = value
+    return nested

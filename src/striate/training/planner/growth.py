@@ -1,0 +1,91 @@
+"""How the error falls with the images seen, as our own recorded trainings show it.
+
+The table holds trainings of the planner's network at half, once and twice its width on known
+sets, each with its own schedule to its end. For a new set the planner looks at the recorded set
+that resembles it most and asks which width would stand best after as many images as this machine
+can show in the time. `benchmarks/growth.py` makes the table anew.
+"""
+
+import functools
+import json
+import math
+from dataclasses import dataclass
+from importlib import resources
+
+__all__ = ["Growth", "Reference", "load", "most_alike"]
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A recorded set: what it looks like."""
+
+    name: str
+    num_classes: int
+    num_images: int
+    """Of the training split."""
+    side: int
+    """Shorter side that the network saw, pixels."""
+
+    def distance(self, num_classes: int, num_images: int, side: int) -> float:
+        """How unlike another set it is: differences of logarithms, the number of images most."""
+        return (
+            abs(math.log(num_images / self.num_images))
+            + 0.5 * abs(math.log(num_classes / self.num_classes))
+            + 0.5 * abs(math.log(side / self.side))
+        )
+
+
+@dataclass(frozen=True)
+class Growth:
+    """Recorded errors of one set, by width."""
+
+    reference: Reference
+    points: dict[float, tuple[tuple[int, float], ...]]
+    """For each factor of the widths: (images seen, validation error), rising in images."""
+
+    def error(self, width: float, images: float) -> float:
+        """The error to expect, 0 to 1, after a training that shows so many images.
+
+        Between recorded trainings and beyond them: straight lines in logarithms, and never less
+        than half of the best recorded error.
+
+        Example:
+            >>> growth = Growth(Reference("x", 10, 100, 8), {1.0: ((100, 0.4), (400, 0.2))})
+            >>> round(growth.error(1.0, 200), 3)
+            0.283
+        """
+        points = self.points[width]
+        if len(points) == 1:
+            return points[0][1]
+        place = sum(images > seen for seen, _ in points[1:-1])
+        (x0, y0), (x1, y1) = points[place], points[place + 1]
+        slope = (math.log(y1) - math.log(y0)) / (math.log(x1) - math.log(x0))
+        value = math.exp(math.log(y0) + slope * (math.log(max(images, 1)) - math.log(x0)))
+        worst = 1 - 1 / self.reference.num_classes
+        return min(worst, max(value, 0.5 * min(error for _, error in points)))
+
+
+@functools.cache
+def load() -> tuple[Growth, ...]:
+    """The table that comes with the package."""
+    text = resources.files("striate.training.planner").joinpath("growth.json").read_text("utf-8")
+    table = json.loads(text)
+    found = []
+    for name, about in table["sets"].items():
+        reference = Reference(name, about["num_classes"], about["num_images"], about["side"])
+        by_width: dict[float, dict[int, list[float]]] = {}
+        for row in table["rows"]:
+            if row["set"] == name:
+                seeds = by_width.setdefault(row["width"], {}).setdefault(row["images"], [])
+                seeds.append(row["error"])
+        points = {
+            width: tuple((images, sum(e) / len(e)) for images, e in sorted(rows.items()))
+            for width, rows in by_width.items()
+        }
+        found.append(Growth(reference, points))
+    return tuple(found)
+
+
+def most_alike(num_classes: int, num_images: int, side: int) -> Growth:
+    """The recorded set that resembles a set most."""
+    return min(load(), key=lambda growth: growth.reference.distance(num_classes, num_images, side))

@@ -1,0 +1,99 @@
+"""What the network is shown: size, channels, augmentation."""
+
+from typing import Any
+
+from striate.config import DataConfig
+from striate.data import Survey
+from striate.settings import Settings
+from striate.training.fitting import fitted
+from striate.training.planner.draft import Draft
+
+__all__ = ["KEPT_SIZE", "TINY_SIZE", "decide_augmentation", "decide_images", "num_training"]
+
+KEPT_SIZE = 64
+"""Images up to this side are used as they are."""
+TINY_SIZE = 16
+"""Up to this side there is little to see."""
+_CHARACTER_SIZE = 32  # grey images up to this side are taken for characters
+
+
+def num_training(survey: Survey, settings: Settings) -> int:
+    """Images that will be trained on: what the source names, less what is held out."""
+    data = settings.get("data") or {}
+    counts = {split: sum(per_class) for split, per_class in survey.counts_per_class.items()}
+    num = counts.get("train", 0) + counts.get("unsplit", 0)
+    if "test" not in counts:
+        num = round(num * (1 - float(data.get("test_fraction", DataConfig.test_fraction))))
+    if "validation" not in counts:
+        share = float(data.get("validation_fraction", DataConfig.validation_fraction))
+        num = round(num * (1 - share))
+    return num
+
+
+def decide_images(draft: Draft, survey: Survey, num: int) -> tuple[int, int]:
+    """Input size and channels; height and width come back."""
+    grey = survey.grey_share == 1.0
+    why = (
+        "all images are grey" if grey else f"{1 - survey.grey_share:.0%} of the images have colour"
+    )
+    suggested, reason = _input_size(survey, num)
+    channels = draft.given("data.channels") or (1 if grey else 3)
+    suggested, reason = fitted(draft.given("network"), channels, suggested, reason)
+    shown = f"{suggested[0]} × {suggested[1]}"
+    size = draft.decide("data.input_size", "input size", list(suggested), reason, shown)
+    draft.decide("data.channels", "channels", 1 if grey else 3, why, "grey" if grey else "RGB")
+    return size[0], size[1]
+
+
+def decide_augmentation(draft: Draft, survey: Survey, size: tuple[int, ...]) -> None:
+    """Random changes in training, and the views of an image when the network answers."""
+    augmentation, why = _augmentation(survey, size)
+    shown = ", ".join(item["name"] for item in augmentation)
+    held = draft.decide("augmentation", "augmentation", augmentation, why, shown)
+    names = {item["name"] if isinstance(item, dict) else item for item in held}
+    views: dict[str, Any] = {"mirrored": "flip" in names, "shift": 0}
+    if "shift" in names and min(size) > TINY_SIZE:
+        views["shift"] = max(1, round(min(size) / 32))
+    if any(views.values()) or draft.given("prediction") is not None:
+        words = [
+            *(["mirrored"] if views["mirrored"] else []),
+            *([f"moved by {views['shift']}"] if views["shift"] else []),
+        ]
+        why = "what training varies is averaged over when the network answers"
+        draft.decide("prediction", "views", views, why, "as it is, " + ", ".join(words))
+
+
+def _median_size(survey: Survey) -> tuple[int, int]:
+    return survey.heights[1], survey.widths[1]
+
+
+def _one_size(survey: Survey) -> bool:
+    return survey.heights[0] == survey.heights[2] and survey.widths[0] == survey.widths[2]
+
+
+def _input_size(survey: Survey, num: int) -> tuple[tuple[int, int], str]:
+    """Height and width: the images' own where they are small, else by their number."""
+    height, width = _median_size(survey)
+    # A network needs two pixels to see a difference.
+    height, width = max(2, height), max(2, width)
+    if max(height, width) <= KEPT_SIZE:
+        why = "the images' own size" if _one_size(survey) else "the images' median size"
+        return (height, width), why
+    side = 128 if num < 5_000 else 96 if num < 20_000 else 64
+    side = min(side, min(height, width))
+    why = f"median image {height} × {width}; {num:,} training images"
+    if not _one_size(survey):
+        return (side, side), why
+    scale = side / min(height, width)
+    even = [max(8, round(length * scale / 8) * 8) for length in (height, width)]
+    return (even[0], even[1]), why
+
+
+def _augmentation(survey: Survey, size: tuple[int, ...]) -> tuple[list[dict[str, Any]], str]:
+    """Photographs may be mirrored, drawings and characters may not."""
+    if survey.grey_share == 1.0 and max(_median_size(survey)) <= _CHARACTER_SIZE:
+        return [{"name": "affine"}], "small grey characters: a mirrored one is another one"
+    flip, shift = {"name": "flip"}, {"name": "shift"}
+    if min(size) <= KEPT_SIZE:
+        return [flip, shift], "small photographs"
+    return [flip, {"name": "resized_crop"}, {"name": "colour"}], "photographs"

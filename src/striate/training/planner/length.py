@@ -1,0 +1,55 @@
+"""How long: epochs, steps or minutes, and what happens on the way."""
+
+from typing import Any
+
+from striate.settings import Settings
+from striate.training.planner.draft import Draft
+from striate.training.planner.images import TINY_SIZE
+
+__all__ = ["decide_length", "lengths", "planned_minutes"]
+
+_DEFAULT_MINUTES = 10.0
+_MOST_EPOCHS = 100
+_MOST_EPOCHS_TINY = 40
+_IMAGES_SHOWN = 400_000  # beyond this many, one more epoch gains little without more time
+
+
+def lengths(settings: Settings) -> dict[str, Any]:
+    """The lengths that were asked for."""
+    given = settings.get("training") or {}
+    return {k: given[k] for k in ("epochs", "steps", "minutes") if given.get(k) is not None}
+
+
+def planned_minutes(settings: Settings) -> float | None:
+    """Minutes that the training may take; None where only steps or epochs were asked for."""
+    given = lengths(settings)
+    return given.get("minutes") if given else _DEFAULT_MINUTES
+
+
+def decide_length(draft: Draft, num: int, size: tuple[int, ...]) -> None:
+    """Length, average of weights, validations and checkpoints."""
+    length, why = _length(num, size, draft.asked)
+    for name, value in {**length, "ema_half_life": 0.03}.items():
+        draft.fill(f"training.{name}", value)
+    minutes = planned_minutes(draft.asked)
+    if minutes is not None and minutes < 10:
+        # Each look takes a second or so: a short training cannot afford many.
+        draft.fill("training.validations", 2 if minutes < 2 else 5)
+        draft.fill("training.checkpoints", 5 if minutes < 2 else 10)
+    held = {**length, **lengths(draft.asked)}
+    shown = {"epochs": "{:g} epochs", "steps": "{:,} steps", "minutes": "at most {:g} minutes"}
+    words = [text.format(held[key]) for key, text in shown.items() if key in held]
+    draft.note("length", ", ".join(words), why)
+
+
+def _length(num: int, size: tuple[int, ...], settings: Settings) -> tuple[dict[str, Any], str]:
+    given = lengths(settings)
+    if given and "minutes" not in given:
+        return {}, "as asked"
+    most = _MOST_EPOCHS_TINY if max(size) <= TINY_SIZE else _MOST_EPOCHS
+    if "minutes" in given:
+        why = "as asked; more epochs of the same images would gain nothing"
+        return {"epochs": 3.0 * most}, why
+    epochs = float(max(10, min(most, round(_IMAGES_SHOWN / max(1, num)))))
+    why = f"{num:,} training images; a longer training is --minutes M away"
+    return {"epochs": epochs, "minutes": _DEFAULT_MINUTES}, why

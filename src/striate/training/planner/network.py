@@ -1,0 +1,116 @@
+"""Which network, and how wide: the best that this machine can train in the time."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from striate.registry import Pick
+from striate.training.planner import growth
+from striate.training.planner.draft import Draft
+from striate.training.planner.images import TINY_SIZE
+
+__all__ = ["Candidate", "SetLook", "Speed", "candidates", "decide_network"]
+
+Speed = Callable[[Pick], float]
+"""Training images a second of a network on this machine."""
+
+_LEAST_SECONDS = 40.0
+"""Below this a training has no time for trying widths."""
+_START_AND_END = 6.0
+"""Seconds of a training that are not steps, until they are measured."""
+_WORTH_A_CHANGE = 0.98
+"""A width other than the usual one must promise this share of its error."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A width with what it promises."""
+
+    factor: float
+    widths: tuple[int, ...]
+    images_per_second: float
+    images: float
+    """Shown in the time."""
+    error: float
+    """Validation error expected, 0 to 1, if the set is as hard as the recorded one."""
+
+
+@dataclass(frozen=True)
+class SetLook:
+    """What of a set decides about its network."""
+
+    num_classes: int
+    num_images: int
+    """Of the training split."""
+    size: tuple[int, int]
+    """Height and width that the network sees, pixels."""
+
+
+def decide_network(draft: Draft, look: SetLook, seconds: float, speed: Speed | None) -> None:
+    """The network with its widths; where speed can be measured, the best of several.
+
+    Args:
+        draft: of the plan.
+        look: of the set.
+        seconds: of the whole training.
+        speed: measures a network; None: take the usual widths.
+    """
+    usual = _widths(look.size, look.num_images)
+    if speed is None or draft.given("network") is not None or seconds < _LEAST_SECONDS:
+        why = "made for minutes of training; as many stages as the size bears"
+        _decide(draft, usual, why)
+        return
+    found = candidates(usual, look, seconds, speed)
+    chosen = _best(found)
+    tried = ", ".join(f"{_shown(c.widths)} {c.images_per_second:,.0f}" for c in found)
+    _decide(draft, chosen.widths, f"least error expected; images/s here: {tried}")
+    alike = growth.most_alike(look.num_classes, look.num_images, min(look.size)).reference
+    draft.note(
+        "expected error",
+        f"about {chosen.error:.0%}",
+        f"on images as hard as those of {alike.name}; up to {chosen.images:,.0f} images shown",
+    )
+
+
+def _decide(draft: Draft, widths: tuple[int, ...], why: str) -> None:
+    pick = {"name": "airbench", "widths": list(widths)}
+    draft.decide("network", "network", pick, why, f"airbench {_shown(widths)}")
+
+
+def _shown(widths: tuple[int, ...]) -> str:
+    return "-".join(map(str, widths))
+
+
+def candidates(
+    usual: tuple[int, ...], look: SetLook, seconds: float, speed: Speed
+) -> list[Candidate]:
+    """Half, once and twice the usual widths with their speed here and the error they promise."""
+    table = growth.most_alike(look.num_classes, look.num_images, min(look.size))
+    found = []
+    for factor in sorted(table.points):
+        widths = tuple(max(16, 8 * round(factor * width / 8)) for width in usual)
+        rate = speed(Pick("airbench", widths=list(widths)))
+        images = rate * max(1.0, seconds - _START_AND_END)
+        found.append(Candidate(factor, widths, rate, images, table.error(factor, images)))
+    return found
+
+
+def _best(found: list[Candidate]) -> Candidate:
+    """The one with the least error; the usual width where others promise next to nothing more."""
+    best = min(found, key=lambda candidate: candidate.error)
+    usual = next((c for c in found if c.factor == 1.0), best)
+    return best if best.error < _WORTH_A_CHANGE * usual.error else usual
+
+
+def _widths(size: tuple[int, ...], num_images: int) -> tuple[int, ...]:
+    """Stages until the map is about 3 pixels; narrow where it is large, wide where it is small."""
+    side, stages = min(size) - 1, 0
+    while side >= 6 or stages < 2:
+        side, stages = side // 2, stages + 1
+    stages = min(stages, 6)
+    widths = [128] * stages
+    for place in range(stages):
+        left = stages - 1 - place
+        widths[place] = 128 if left < 2 else max(16, 128 >> (2 * (left - 1)))
+    if num_images < 500 or max(size) <= TINY_SIZE:
+        widths = [max(16, width // 2) for width in widths]
+    return tuple(widths)

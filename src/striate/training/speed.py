@@ -1,0 +1,57 @@
+"""How fast this machine trains a network, before there is one to train."""
+
+import statistics
+import time
+
+import torch
+from torch import nn
+
+from striate.config import ExecutionConfig
+from striate.networks import NETWORKS
+from striate.registry import Pick
+from striate.training.execution import Execution
+
+__all__ = ["training_speed"]
+
+_STEPS = 3
+
+
+def training_speed(
+    num_classes: int,
+    channels: int,
+    size: tuple[int, int],
+    batch_size: int,
+    network: Pick,
+    execution: ExecutionConfig | None = None,
+) -> float:
+    """Training images a second of a network on random images, with plain descent.
+
+    Args:
+        num_classes: K.
+        channels: C.
+        size: H and W, pixels.
+        batch_size: B.
+        network: name and arguments.
+        execution: device and precision; None: those of a training that asks for nothing.
+    """
+    place = Execution.of(execution or ExecutionConfig())
+    built = NETWORKS.build(network, num_classes=num_classes, in_channels=channels, input_size=size)
+    trained = place.place(built).train()
+    layout = torch.channels_last if place.channels_last else torch.contiguous_format
+    images = torch.randn(batch_size, channels, *size, device=place.device)
+    images = images.contiguous(memory_format=layout)
+    target = torch.randint(num_classes, (batch_size,), device=place.device)
+    optimiser = torch.optim.SGD(
+        [p for p in trained.parameters() if p.requires_grad], lr=0.0, momentum=0.9
+    )
+    seconds = []
+    for _ in range(_STEPS + 1):
+        begin = time.perf_counter()
+        with place.autocast():
+            loss = nn.functional.cross_entropy(trained(images), target)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        float(loss.detach())  # waits for the device
+        seconds.append(time.perf_counter() - begin)
+    return batch_size / statistics.median(seconds[1:])  # the first one pays for setting up

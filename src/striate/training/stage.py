@@ -1,0 +1,105 @@
+"""Stages of a training whose steps cost differently: frozen features, small images."""
+
+import copy
+import statistics
+import time
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional
+
+from striate.config import TrainingConfig
+from striate.training.assemble import Parts
+from striate.training.transfer import FrozenFeatures
+
+__all__ = ["Stage", "mean_seconds", "measure_stages", "resized", "stage_ends"]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A share of the training with what one of its steps costs."""
+
+    end: float
+    """Progress at which it ends, 0 to 1."""
+    seconds: float
+    """Of one step."""
+
+
+def stage_ends(training: TrainingConfig, frozen_share: float | None) -> tuple[float, ...]:
+    """Where the cost of a step changes, rising, 1 the last.
+
+    Example:
+        >>> stage_ends(TrainingConfig(batch_size=8, small_share=0.4), frozen_share=None)
+        (0.4, 1.0)
+    """
+    ends = {training.small_share, frozen_share or 0.0, 1.0}
+    return tuple(sorted(end for end in ends if end > 0))
+
+
+def mean_seconds(stages: tuple[Stage, ...], begin: float, end: float = 1.0) -> float:
+    """Mean cost of a step between two points of progress.
+
+    Example:
+        >>> mean_seconds((Stage(0.5, 1.0), Stage(1.0, 3.0)), begin=0.25)
+        2.3333333333333335
+    """
+    if end <= begin:
+        return next((s.seconds for s in stages if begin < s.end), stages[-1].seconds)
+    total, start = 0.0, 0.0
+    for stage in stages:
+        total += stage.seconds * max(0.0, min(end, stage.end) - max(begin, start))
+        start = stage.end
+    return total / (end - begin)
+
+
+def resized(
+    images: Float[Tensor, "B C H W"], training: TrainingConfig, progress: float
+) -> Float[Tensor, "B C h w"]:
+    """The batch as this part of the training sees it: made smaller in its first share.
+
+    Source: Howard (2018), "Training Imagenet in 3 hours for 25 minutes" (progressive resizing).
+
+    Example:
+        >>> training = TrainingConfig(batch_size=8, small_share=0.5, small_scale=0.5)
+        >>> resized(torch.zeros(2, 3, 12, 8), training, progress=0.1).shape
+        torch.Size([2, 3, 6, 4])
+    """
+    if progress >= training.small_share:
+        return images
+    size = [max(2, round(length * training.small_scale)) for length in images.shape[2:]]
+    return functional.interpolate(
+        images, size=size, mode="bilinear", align_corners=False, antialias=True
+    )
+
+
+def measure_stages(
+    parts: Parts, training: TrainingConfig, frozen_share: float | None, repeats: int = 3
+) -> tuple[Stage, ...]:
+    """What a step of each stage costs, measured on a copy of the network that is thrown away."""
+    network = copy.deepcopy(parts.network).train()
+    trainable = [p for p in network.parameters() if p.requires_grad]
+    optimiser = torch.optim.SGD(trainable, lr=0.0, momentum=0.9)
+    frozen = None if frozen_share is None else FrozenFeatures(network, frozen_share)
+    stages: list[Stage] = []
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        begin = 0.0
+        for end in stage_ends(training, frozen_share):
+            if frozen is not None:
+                frozen.follow(begin)
+            times = []
+            for step in range(repeats + 1):
+                started = time.perf_counter()
+                batch = parts.loader.batch(step)
+                images = resized(batch.images, training, begin)
+                with parts.execution.autocast():
+                    loss = parts.task.losses(network, images, batch.target)["loss"]
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimiser.step()
+                optimiser.zero_grad(set_to_none=True)
+                float(loss.detach())  # waits for the device
+                times.append(time.perf_counter() - started)
+            stages.append(Stage(end, statistics.median(times[1:])))  # the first sets up
+            begin = end
+    return tuple(stages)

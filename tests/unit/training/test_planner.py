@@ -1,0 +1,133 @@
+"""What the planner chooses for sets of every look, and how a measured speed changes it."""
+
+import pytest
+
+from striate.data import Survey
+from striate.registry import Pick
+from striate.training.planner import advise, growth, network
+
+CURVE = growth.Growth(
+    growth.Reference("known", 10, 50_000, 32),
+    {
+        0.5: ((10_000, 0.4), (100_000, 0.2), (1_000_000, 0.15)),
+        1.0: ((10_000, 0.5), (100_000, 0.2), (1_000_000, 0.1)),
+        2.0: ((10_000, 0.6), (100_000, 0.25), (1_000_000, 0.08)),
+    },
+)
+
+
+@pytest.fixture
+def photographs() -> Survey:
+    return survey_of(50_000, 32, grey=0.0)
+
+
+@pytest.fixture
+def curve(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(growth, "load", lambda: (CURVE,))
+
+
+def survey_of(num: int, side: int, grey: float, classes: int = 10) -> Survey:
+    return Survey(
+        title="set",
+        class_names=tuple(f"class {k}" for k in range(classes)),
+        num_images=num,
+        counts_per_class={"unsplit": (num // classes,) * classes},
+        num_sampled=100,
+        heights=(side, side, side),
+        widths=(side, side, side),
+        grey_share=grey,
+        modes={"RGB": 100},
+        formats={"JPEG": 100},
+        num_broken=0,
+    )
+
+
+@pytest.mark.parametrize(
+    ("num", "side", "grey"),
+    [(200, 8, 1.0), (1_500, 200, 1.0), (50_000, 32, 0.0), (9_000, 64, 0.01), (10**6, 256, 0.0)],
+)
+@pytest.mark.parametrize("minutes", [0.5, 10.0, 600.0])
+def test_a_plan_is_whole_for_any_set_and_time(num, side, grey, minutes) -> None:
+    config, choices = advise(
+        "x", survey_of(num, side, grey), {"training": {"minutes": minutes}}, lambda *_: 1000.0
+    )
+    assert config.training.minutes == minutes
+    assert config.data.channels == (1 if grey == 1.0 else 3)
+    assert all(choice.why and choice.value for choice in choices)
+
+
+def slow_and_fast(rate: float):
+    """A machine whose speed falls with the square of the widths."""
+
+    def measure(classes: int, channels: int, size: tuple, batch: int, pick: Pick) -> float:
+        return rate * (128 / max(pick.arguments["widths"])) ** 2
+
+    return measure
+
+
+@pytest.mark.parametrize(
+    ("rate", "widths"), [(200.0, (16, 64, 64)), (1_500.0, (32, 128, 128)), (1e5, (64, 256, 256))]
+)
+def test_a_faster_machine_trains_a_wider_network(curve, photographs, rate, widths) -> None:
+    settings = {"training": {"minutes": 5.0}}
+    config, choices = advise("x", photographs, settings, slow_and_fast(rate))
+    assert tuple(config.network.arguments["widths"]) == widths
+    told = {choice.what: choice for choice in choices}
+    assert "known" in told["expected error"].why
+
+
+def test_what_was_asked_for_is_not_measured(curve, photographs) -> None:
+    def fail(*_: object) -> float:
+        raise AssertionError("nothing to measure")
+
+    settings = {"training": {"minutes": 5.0}, "network": {"name": "resnet"}}
+    config, _ = advise("x", photographs, settings, fail)
+    assert config.network.name == "resnet"
+    short, _ = advise("x", photographs, {"training": {"minutes": 0.25}}, fail)
+    assert short.training.validations <= 2
+
+
+def test_mirrored_views_follow_the_mirrored_training(photographs) -> None:
+    config, _ = advise("x", photographs, {})
+    assert config.prediction.mirrored
+    assert config.prediction.shift == 1
+    plain, _ = advise("x", photographs, {"augmentation": [{"name": "shift"}]})
+    assert not plain.prediction.mirrored
+    characters, _ = advise("x", survey_of(1_800, 28, grey=1.0), {})
+    assert not characters.prediction.mirrored
+
+
+class TestGrowth:
+    """Errors between and beyond recorded trainings."""
+
+    def test_recorded_points_are_met(self) -> None:
+        for images, error in CURVE.points[1.0]:
+            assert CURVE.error(1.0, images) == pytest.approx(error)
+
+    def test_between_two_points_the_logarithms_are_straight(self) -> None:
+        assert CURVE.error(1.0, 10**5.5) == pytest.approx((0.2 * 0.1) ** 0.5)
+
+    def test_no_error_beyond_chance_or_below_half_of_the_best(self) -> None:
+        assert CURVE.error(2.0, 1) == pytest.approx(0.9)
+        assert CURVE.error(1.0, 1e12) == pytest.approx(0.05)
+
+    def test_the_shipped_table_is_sound(self) -> None:
+        for known in growth.load():
+            for points in known.points.values():
+                images = [seen for seen, _ in points]
+                assert images == sorted(images)
+                assert all(0 < error < 1 for _, error in points)
+
+    def test_the_set_most_alike_is_near_in_number_of_images(self, monkeypatch) -> None:
+        small = growth.Growth(growth.Reference("small", 15, 1_300, 128), {1.0: ((1_000, 0.5),)})
+        monkeypatch.setattr(growth, "load", lambda: (CURVE, small))
+        assert growth.most_alike(20, 2_000, 96) is small
+        assert growth.most_alike(20, 40_000, 48) is CURVE
+
+
+def test_a_candidate_says_how_many_images_it_would_see(curve) -> None:
+    look = network.SetLook(10, 45_000, (32, 32))
+    found = network.candidates((32, 128, 128), look, 106.0, lambda pick: 1000.0)
+    assert [c.factor for c in found] == [0.5, 1.0, 2.0]
+    assert found[1].images == pytest.approx(1e5)
+    assert found[1].error == pytest.approx(0.2)
