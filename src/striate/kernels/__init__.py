@@ -5,5 +5,21 @@ they do not know, the same functions call torch's own operators.
 """
 
 from striate.kernels.library import available, isa, why_not
+from striate.kernels.operators.convolution import (
+    Geometry,
+    candidates,
+    convolution,
+    decompositions,
+    default_methods,
+)
 
-__all__ = ["available", "isa", "why_not"]
+__all__ = [
+    "Geometry",
+    "available",
+    "candidates",
+    "convolution",
+    "decompositions",
+    "default_methods",
+    "isa",
+    "why_not",
+]

@@ -1,0 +1,368 @@
+"""The 2-D convolution whose forward and gradients each take their own method.
+
+`torch.ops.striate.convolution` is torch's convolution with one more argument: three names,
+"forward,data,weight", of the methods that compute the output and the gradients of the data and
+of the weight. A method that does not fit the shapes, the device or the number type gives way to
+torch's own operator, so that any names are correct for any input.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from striate.errors import ConfigError, unknown_name
+from striate.kernels import library
+from striate.kernels.operators import winograd
+from striate.kernels.operators.geometry import DIRECTIONS, Direction, Geometry, Method
+
+__all__ = ["METHODS", "Geometry", "candidates", "convolution", "decompositions", "default_methods"]
+
+METHODS: dict[str, Method] = {
+    **winograd.METHODS,
+}
+"""Native methods by name; "torch" stands for torch's own operator beside them."""
+
+_CHANNELS_LAST = torch.channels_last
+_SIZES = "SymInt[] stride, SymInt[] padding, SymInt[] dilation, SymInt groups, str methods"
+_LIBRARY: Any = torch.library.Library("striate", "FRAGMENT")  # type: ignore[no-untyped-call]
+_LIBRARY.define(f"convolution(Tensor x, Tensor weight, Tensor? bias, {_SIZES}) -> Tensor")
+_LIBRARY.define(f"convolution_data(Tensor grad, Tensor weight, SymInt[] size, {_SIZES}) -> Tensor")
+_LIBRARY.define(
+    "convolution_weight(Tensor grad, Tensor x, Tensor weight, bool bias, "
+    f"{_SIZES}) -> (Tensor, Tensor)"
+)
+
+
+def convolution(
+    x: Float[Tensor, "B C H W"],
+    weight: Float[Tensor, "K C_g R S"],
+    bias: Float[Tensor, " K"] | None = None,
+    stride: Sequence[int] = (1, 1),
+    padding: Sequence[int] = (0, 0),
+    dilation: Sequence[int] = (1, 1),
+    groups: int = 1,
+    methods: str = "torch,torch,torch",
+) -> Float[Tensor, "B K H_out W_out"]:
+    """The convolution of images with a kernel, computed and differentiated by named methods.
+
+    Args:
+        x: images; float32 on a CPU runs native methods, all else torch's operator.
+        weight: the kernel.
+        bias: added to each channel of the output.
+        stride: of rows and columns, as are padding and dilation.
+        padding: zeros around the image.
+        dilation: distance between the kernel's elements.
+        groups: blocks of channels that see only each other.
+        methods: "forward,data,weight", each "torch" or a name of `METHODS`.
+
+    Raises:
+        ConfigError: a method that does not exist.
+
+    Example:
+        >>> x, weight = torch.randn(2, 5, 7, 9), torch.randn(4, 5, 3, 3)
+        >>> y = convolution(x, weight, padding=(1, 1), methods="winograd4,winograd4,winograd4")
+        >>> torch.allclose(y, torch.conv2d(x, weight, padding=1), atol=1e-3)
+        True
+    """
+    sizes = (stride, padding, dilation, groups, methods)
+    if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
+        y: Tensor = torch.ops.striate.convolution(x, weight, bias, *sizes)
+        return y
+    _parse(methods)
+    if _transformed():
+        return _by_torch(x, weight, bias, sizes)
+    # The operator's own dispatch through Python costs ten times as much as this.
+    return _Eager.apply(x, weight, bias, sizes)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def _transformed() -> bool:
+    """Whether function transforms (torch.func, forward mode) are at work: torch's operator has
+    their rules."""
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+
+
+def candidates(geometry: Geometry) -> dict[Direction, list[str]]:
+    """The methods that can compute a geometry, by direction; "torch" is always the first.
+
+    Example:
+        >>> candidates(Geometry((8, 16, 9, 9), (32, 16, 1, 1)))["forward"][0]
+        'torch'
+    """
+    return {
+        direction: ["torch", *(n for n, m in METHODS.items() if m.supports(geometry, direction))]
+        for direction in DIRECTIONS
+    }
+
+
+def decompositions() -> dict[Any, Any]:
+    """Our operators as torch's own: for `ExportedProgram.run_decompositions`, as ONNX needs it."""
+
+    def ordinary(x: Tensor, weight: Tensor, bias: Tensor | None, *sizes: Any) -> Tensor:
+        return _by_torch(x, weight, bias, sizes)
+
+    return {torch.ops.striate.convolution.default: ordinary}
+
+
+def default_methods(geometry: Geometry) -> str:
+    """A good guess of methods without measuring: "forward,data,weight".
+
+    Example:
+        >>> default_methods(Geometry((8, 16, 9, 9), (32, 16, 4, 4), stride=(3, 3), groups=1))
+        'torch,torch,torch'
+    """
+    return ",".join(_guess(geometry, direction) for direction in DIRECTIONS)
+
+
+def _guess(geometry: Geometry, direction: Direction) -> str:
+    """Winograd where there are channels enough to pay for its transforms."""
+    few = min(geometry.weight[0], geometry.x[1]) < 16
+    if few or not METHODS["winograd4"].supports(geometry, direction):
+        return "torch"
+    height, width = geometry.x[2:] if direction == "data" else geometry.output[2:]
+    products = {tile: (tile + 2) ** 2 * -(-height // tile) * -(-width // tile) for tile in (2, 4)}
+    return "winograd4" if products[4] < products[2] else "winograd2"
+
+
+@lru_cache(maxsize=1024)
+def _parse(methods: str) -> tuple[str, str, str]:
+    names = methods.split(",")
+    for name in names:
+        if name != "torch" and name not in METHODS:
+            raise ConfigError(unknown_name("convolution method", name, ["torch", *METHODS]))
+    if len(names) != 3:
+        raise ConfigError(
+            f"methods={methods!r}: expected three names, 'forward,data,weight', "
+            "for example 'winograd4,winograd4,torch'."
+        )
+    return names[0], names[1], names[2]
+
+
+@lru_cache(maxsize=4096)
+def _choose(
+    x: tuple[int, ...],
+    weight: tuple[int, ...],
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+    groups: int,
+    methods: str,
+    isa: str,
+) -> tuple[Geometry, dict[Direction, Method | None]]:
+    """The geometry and, for each direction, the native method or None for torch's operator.
+
+    What is supported may depend on the library in use: `isa` is there for the cache's key.
+    """
+    geometry = Geometry(x, weight, stride, padding, dilation, groups)  # type: ignore[arg-type]
+    chosen: dict[Direction, Method | None] = {}
+    for direction, name in zip(DIRECTIONS, _parse(methods), strict=True):
+        method = METHODS.get(name)
+        fits = method is not None and method.supports(geometry, direction)
+        chosen[direction] = method if fits else None
+    return geometry, chosen
+
+
+def _native(
+    direction: Direction, x: Sequence[int], weight: Tensor, image: Tensor, sizes: tuple[Any, ...]
+) -> tuple[Geometry, Method] | None:
+    """What computes this call natively, if anything does."""
+    if not (image.dtype == weight.dtype == torch.float32 and image.device.type == "cpu"):
+        return None
+    *lists, groups, methods = sizes
+    key = (tuple(x), tuple(weight.shape), *map(tuple, lists), groups, methods, library.isa())
+    geometry, chosen = _choose(*key)
+    method = chosen[direction]
+    return None if method is None else (geometry, method)
+
+
+def _dense(image: Tensor) -> Tensor:
+    return image.contiguous(memory_format=_CHANNELS_LAST)
+
+
+def _forward(x: Tensor, weight: Tensor, bias: Tensor | None, *sizes: Any) -> Tensor:
+    native = _native("forward", x.shape, weight, x, sizes)
+    if native is None:
+        return _dense(_by_torch(x, weight, bias, sizes))
+    geometry, method = native
+    return method.forward(_dense(x), weight, None if bias is None else bias.contiguous(), geometry)
+
+
+def _data(grad: Tensor, weight: Tensor, size: Sequence[int], *sizes: Any) -> Tensor:
+    native = _native("data", size, weight, grad, sizes)
+    if native is None:
+        # Only its shape and layout are looked at: memory that is never touched costs nothing.
+        x = torch.empty(size, dtype=grad.dtype, device=grad.device, memory_format=_CHANNELS_LAST)
+        return _dense(_torch_backward(grad, x, weight, sizes, (True, False, False))[0])
+    geometry, method = native
+    return method.data(_dense(grad), weight, geometry)
+
+
+def _weight(
+    grad: Tensor, x: Tensor, weight: Tensor, bias: bool, *sizes: Any
+) -> tuple[Tensor, Tensor]:
+    native = _native("weight", x.shape, weight, x, sizes)
+    if native is None:
+        _, gw, gb = _torch_backward(grad, x, weight, sizes, (False, True, bias))
+        if gw.stride() != weight.stride():
+            gw = torch.empty_like(weight).copy_(gw)
+    else:
+        geometry, method = native
+        gw, gb = method.weight(_dense(grad), _dense(x), weight, geometry, bias)
+    return gw, weight.new_empty(0) if gb is None else gb
+
+
+def _by_torch(x: Tensor, weight: Tensor, bias: Tensor | None, sizes: Sequence[Any]) -> Tensor:
+    stride, padding, dilation, groups, _ = sizes
+    y: Tensor = torch.ops.aten.convolution(
+        x, weight, bias, stride, padding, dilation, False, [0, 0], groups
+    )
+    return y
+
+
+def _torch_backward(
+    grad: Tensor, x: Tensor, weight: Tensor, sizes: Sequence[Any], mask: Sequence[bool]
+) -> tuple[Any, Any, Any]:
+    stride, padding, dilation, groups, _ = sizes
+    gradients: tuple[Any, Any, Any] = torch.ops.aten.convolution_backward(
+        grad,
+        x,
+        weight,
+        [weight.shape[0]] if mask[2] else None,
+        stride,
+        padding,
+        dilation,
+        False,
+        [0, 0],
+        groups,
+        mask,
+    )
+    return gradients
+
+
+def _fake_forward(x: Tensor, weight: Tensor, bias: Tensor | None, *sizes: Any) -> Tensor:
+    return torch.empty_like(_by_torch(x, weight, bias, sizes), memory_format=_CHANNELS_LAST)
+
+
+def _fake_data(grad: Tensor, weight: Tensor, size: Sequence[Any], *sizes: Any) -> Tensor:
+    return torch.empty(size, dtype=grad.dtype, device=grad.device, memory_format=_CHANNELS_LAST)
+
+
+def _fake_weight(
+    grad: Tensor, x: Tensor, weight: Tensor, bias: bool, *sizes: Any
+) -> tuple[Tensor, Tensor]:
+    return torch.empty_like(weight), weight.new_empty(weight.shape[0] if bias else 0)
+
+
+def _save_forward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, weight, bias, *sizes = inputs
+    ctx.save_for_backward(x, weight)
+    ctx.bias, ctx.sizes = bias is not None, sizes
+
+
+def _forward_gradients(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    gx, gw, gb = _gradients(ctx, grad, torch.ops.striate)
+    return gx, gw, gb, *[None] * len(ctx.sizes)
+
+
+def _gradients(ctx: Any, grad: Tensor, operators: Any) -> tuple[Tensor | None, ...]:
+    """Of x, weight and bias, those that are asked for."""
+    x, weight = ctx.saved_tensors
+    gx = gw = gb = None
+    if ctx.needs_input_grad[0]:
+        gx = operators.convolution_data(grad, weight, x.shape, *ctx.sizes)
+    bias = ctx.bias and ctx.needs_input_grad[2]
+    if ctx.needs_input_grad[1] or bias:
+        gw, gb = operators.convolution_weight(grad, x, weight, bias, *ctx.sizes)
+    return gx, gw, gb if bias else None
+
+
+class _Direct:
+    """The operators' functions under their names, without torch's dispatch."""
+
+    convolution_data = staticmethod(_data)
+    convolution_weight = staticmethod(_weight)
+
+
+class _Eager(torch.autograd.Function):
+    """The same operator for plain eager calls."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, sizes: tuple[Any, ...]
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.bias, ctx.sizes = bias is not None, sizes
+        return _forward(x, weight, bias, *sizes)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        # Gradients of gradients need operators that autograd knows.
+        operators = torch.ops.striate if torch.is_grad_enabled() else _Direct
+        return *_gradients(ctx, grad, operators), None
+
+
+def _save_data(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    grad, weight, _, *sizes = inputs
+    ctx.save_for_backward(grad, weight)
+    ctx.sizes = sizes
+
+
+def _data_gradients(ctx: Any, v: Tensor) -> tuple[Tensor | None, ...]:
+    """Gradients of a gradient: the data's is linear in both, by torch's own operators."""
+    grad, weight = ctx.saved_tensors
+    ggrad = _by_torch(v, weight, None, ctx.sizes)
+    gw = _torch_backward(grad, v, weight, ctx.sizes, (False, True, False))[1]
+    return ggrad, gw, None, *[None] * len(ctx.sizes)
+
+
+def _save_weight(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    grad, x, weight, bias, *sizes = inputs
+    ctx.save_for_backward(grad, x, weight)
+    ctx.bias, ctx.sizes = bias, sizes
+
+
+def _weight_gradients(ctx: Any, u: Tensor, ub: Tensor) -> tuple[Tensor | None, ...]:
+    """Gradients of a gradient: the weight's is linear in the output's gradient and in x."""
+    grad, x, _ = ctx.saved_tensors
+    ggrad = _by_torch(x, u, ub if ctx.bias else None, ctx.sizes)
+    gx = _torch_backward(grad, x, u, ctx.sizes, (True, False, False))[0]
+    return ggrad, gx, None, None, *[None] * len(ctx.sizes)
+
+
+def _unbatched(operator: Any) -> Any:
+    """A vmap rule: one call for each element, as torch does for operators without a rule."""
+
+    def rule(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Any, Any]:
+        results = [
+            operator(
+                *(
+                    argument.select(dim, i) if isinstance(dim, int) else argument
+                    for argument, dim in zip(arguments, in_dims, strict=True)
+                )
+            )
+            for i in range(info.batch_size)
+        ]
+        if isinstance(results[0], Tensor):
+            return torch.stack(results), 0
+        return tuple(map(torch.stack, zip(*results, strict=True))), (0,) * len(results[0])
+
+    return rule
+
+
+def _register(name: str, run: Any, fake: Any, gradients: Any, save: Any) -> None:
+    full = f"striate::{name}"
+    _LIBRARY.impl(name, run, "CompositeExplicitAutograd")
+    torch.library.register_fake(full, fake, lib=_LIBRARY)
+    torch.library.register_autograd(full, gradients, setup_context=save, lib=_LIBRARY)
+    torch.library.register_vmap(full, _unbatched(getattr(torch.ops.striate, name)), lib=_LIBRARY)
+
+
+_register("convolution", _forward, _fake_forward, _forward_gradients, _save_forward)
+_register("convolution_data", _data, _fake_data, _data_gradients, _save_data)
+_register("convolution_weight", _weight, _fake_weight, _weight_gradients, _save_weight)
+# Under autocast these kernels still compute in float32: they know nothing narrower.
+torch.library.register_autocast("striate::convolution", "cpu", torch.float32, lib=_LIBRARY)

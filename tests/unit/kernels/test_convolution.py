@@ -1,0 +1,187 @@
+"""The convolution of named methods equals torch's in every way that torch's is used."""
+
+import warnings
+
+import pytest
+import torch
+
+from striate import kernels
+from striate.errors import ConfigError
+from striate.kernels.operators.convolution import METHODS
+from striate.kernels.operators.geometry import Geometry
+
+WINOGRAD = "winograd4,winograd2,winograd4"
+
+
+def batch(dtype=torch.float32, seed=0):
+    """x, weight, bias and the gradient of the output, all sides different."""
+    draw = torch.Generator().manual_seed(seed)
+    sizes = (2, 5, 9, 7), (4, 5, 3, 3), (4,), (2, 4, 7, 9)
+    return [torch.randn(size, generator=draw, dtype=dtype) for size in sizes]
+
+
+def run(x, weight, bias, methods=WINOGRAD):
+    return kernels.convolution(x, weight, bias, padding=(0, 2), methods=methods)
+
+
+def by_torch(x, weight, bias):
+    return torch.conv2d(x, weight, bias, padding=(0, 2))
+
+
+def gradients(function, x, weight, bias, grad):
+    leaves = [t.clone().requires_grad_() for t in (x, weight, bias)]
+    y = function(*leaves)
+    return [y.detach(), *torch.autograd.grad(y, leaves, grad)]
+
+
+@pytest.fixture(params=["none", "generic", "avx2", "avx512"])
+def instruction_set(request, monkeypatch):
+    monkeypatch.setenv("STRIATE_ISA", request.param)
+    try:
+        if not kernels.available() and request.param != "none":
+            pytest.skip(kernels.why_not())
+    except ConfigError as error:
+        pytest.skip(str(error))
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_values_and_gradients_are_torchs(instruction_set, channels_last):
+    x, weight, bias, grad = batch()
+    if channels_last:
+        x, weight, grad = (
+            t.contiguous(memory_format=torch.channels_last) for t in (x, weight, grad)
+        )
+    ours = gradients(run, x, weight, bias, grad)
+    theirs = gradients(by_torch, *(t.double() for t in (x, weight, bias, grad)))
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a.double(), b, rtol=0, atol=3e-5 * float(b.abs().max()))
+    assert ours[2].stride() == weight.stride()
+
+
+def test_only_the_gradients_that_are_asked_for():
+    x, weight, bias, grad = batch()
+    for wanted in ([True, False, False], [False, True, False], [False, False, True]):
+        leaves = [
+            t.clone().requires_grad_(w) for t, w in zip((x, weight, bias), wanted, strict=True)
+        ]
+        run(*leaves).backward(grad)
+        assert [leaf.grad is not None for leaf in leaves] == wanted
+
+
+def test_other_number_types_and_devices_take_torchs_operator():
+    x, weight, bias, _ = batch(torch.float64)
+    torch.testing.assert_close(run(x, weight, bias), by_torch(x, weight, bias))
+    meta = run(*(t.to("meta") for t in (x, weight, bias)))
+    assert meta.shape == (2, 4, 7, 9)
+    assert meta.device.type == "meta"
+
+
+@pytest.mark.parametrize("call", [run, lambda *a: torch.ops.striate.convolution(*a, *SIZES)])
+def test_gradients_and_their_gradients(call):
+    leaves = [t[:1, :2].requires_grad_() if t.dim() > 1 else t for t in batch(torch.float64)[:2]]
+    leaves.append(torch.randn(1, dtype=torch.float64, requires_grad=True))
+    assert torch.autograd.gradcheck(call, leaves)
+    assert torch.autograd.gradgradcheck(call, leaves)
+
+
+CHECKS = ("test_schema", "test_autograd_registration", "test_faketensor")
+SIZES = [[1, 1], [0, 2], [1, 1], 1, WINOGRAD]
+
+
+def test_second_gradient_in_single_precision():
+    def penalty(function, x, weight, bias, _):
+        leaves = [t.clone().requires_grad_() for t in (x, weight, bias)]
+        first = torch.autograd.grad(function(*leaves).square().sum(), leaves, create_graph=True)
+        return torch.autograd.grad(sum(g.square().sum() for g in first), leaves)
+
+    ours, theirs = (penalty(function, *batch()) for function in (run, by_torch))
+    for a, b in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4 * float(b.abs().max()))
+
+
+def test_operator_checks():
+    x, weight, bias, _ = batch()
+    x.requires_grad_()
+    torch.library.opcheck(
+        torch.ops.striate.convolution, (x, weight, bias, *SIZES), test_utils=CHECKS
+    )
+
+
+def test_function_transforms_fall_back_to_torch():
+    x, weight, bias, _ = batch()
+    each = torch.func.vmap(lambda image: run(image[None], weight, bias)[0])(x)
+    torch.testing.assert_close(each, by_torch(x, weight, bias))
+    gradient = torch.func.grad(lambda w: run(x, w, bias).square().sum())(weight)
+    expected = torch.func.grad(lambda w: by_torch(x, w, bias).square().sum())(weight)
+    torch.testing.assert_close(gradient, expected)
+    operator = torch.ops.striate.convolution
+    each = torch.func.vmap(lambda image: operator(image[None], weight, bias, *SIZES)[0])(x)
+    torch.testing.assert_close(each, by_torch(x, weight, bias), rtol=1e-4, atol=1e-4)
+
+
+def test_autocast_computes_in_single_precision():
+    x, weight, bias, _ = batch()
+    with torch.autocast("cpu", torch.bfloat16):
+        y = run(x.bfloat16(), weight, bias)
+    assert y.dtype == torch.float32
+    torch.testing.assert_close(y, by_torch(x.bfloat16().float(), weight, bias), rtol=0, atol=1e-4)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_compiles_whole():
+    x, weight, bias, grad = batch()
+    torch.compiler.reset()
+    # Not `run`: the type checks of the tests are no business of the compiler.
+    compiled = torch.compile(
+        lambda *a: torch.ops.striate.convolution(*a, *SIZES), fullgraph=True, backend="aot_eager"
+    )
+    for a, b in zip(
+        gradients(compiled, x, weight, bias, grad),
+        gradients(run, x, weight, bias, grad),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b)
+
+
+class Layer(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight, self.bias = map(torch.nn.Parameter, batch()[1:3])
+
+    def forward(self, x):
+        return run(x, self.weight, self.bias)
+
+
+def test_exports_as_itself_and_as_the_ordinary_operator():
+    x, layer = batch()[0], Layer()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exported = torch.export.export(layer, (x,))
+        plain = exported.run_decompositions(kernels.decompositions())
+    assert "striate.convolution" in str(exported.graph)
+    assert "striate" not in str(plain.graph)
+    assert "aten.convolution" in str(plain.graph)
+    torch.testing.assert_close(plain.module()(x), layer(x), rtol=0, atol=2e-4)
+
+
+def test_unknown_methods_are_refused():
+    x, weight, bias, _ = batch()
+    with pytest.raises(ConfigError, match=r"named 'winograd5'.*Did you mean 'winograd"):
+        run(x, weight, bias, "torch,winograd5,torch")
+    with pytest.raises(ConfigError, match="expected three names"):
+        run(x, weight, bias, "torch,torch")
+
+
+def test_candidates_and_defaults():
+    square = Geometry((2, 16, 9, 8), (32, 16, 3, 3), padding=(1, 1))
+    strided = Geometry((2, 16, 9, 8), (32, 16, 3, 3), stride=(2, 1), padding=(1, 1))
+    for geometry in (square, strided):
+        found = kernels.candidates(geometry)
+        for direction, name in zip(
+            found, kernels.default_methods(geometry).split(","), strict=True
+        ):
+            assert found[direction][0] == "torch"
+            assert name in found[direction]
+            assert set(found[direction]) <= {"torch", *METHODS}
+    assert ("winograd4" in kernels.candidates(square)["forward"]) == kernels.available()
+    assert "winograd4" not in kernels.candidates(strided)["weight"]
