@@ -5,7 +5,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test lint types layers native unit slow docs serve-docs bench clean
+.PHONY: demo test lint types layers native unit slow docs serve-docs bench bench-prepare bench-page \
+	bench-throughput bench-error bench-data bench-inference bench-startup bench-memory clean
 
 demo: $(INSTALLED)  ## Train on scikit-learn's digits and say how good it is.
 	$(BIN)/striate train digits
@@ -42,6 +43,13 @@ docs: $(INSTALLED)
 
 serve-docs: $(INSTALLED)
 	$(BIN)/mkdocs serve
+
+bench: $(INSTALLED)  ## Measure beside the peers; hours. BENCH_ARGS="--quick" or others go along.
+	$(BIN)/python -m benchmarks all $(BENCH_ARGS)
+
+bench-prepare bench-page bench-throughput bench-error bench-data bench-inference bench-startup \
+bench-memory: bench-%: $(INSTALLED)  ## One part of it.
+	$(BIN)/python -m benchmarks $* $(BENCH_ARGS)
 
 clean:
 	rm -rf $(VENV) build dist src/striate/kernels/_native site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

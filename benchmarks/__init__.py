@@ -1,0 +1,1 @@
+"""Striate beside its peers on one machine: `python -m benchmarks --help`."""

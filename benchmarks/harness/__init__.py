@@ -1,0 +1,1 @@
+"""What every benchmark needs: environments, interleaved rounds, results, a page."""

@@ -1,0 +1,83 @@
+"""CIFAR-10 as arrays, for peers that are spared the decoding."""
+
+import hashlib
+import io
+import os
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.harness import environment
+
+__all__ = ["arrays", "find"]
+
+_NAMES = ("cifar10-jpeg.tar", "cifar10-jpeg", "cifar10.tar", "cifar10")
+_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+def find(given: str | None) -> Path:
+    """The folder or tar of class folders under `train` and `test`.
+
+    Raises:
+        SystemExit: there is none; says how to name it.
+    """
+    if given is not None:
+        path = Path(given).expanduser()
+        if path.exists():
+            return path.resolve()
+        raise SystemExit(f"--data {given} does not exist.")
+    folder = os.environ.get("STRIATE_DATA")
+    for name in _NAMES if folder else ():
+        if (path := Path(folder or "") / name).exists():
+            return path.resolve()
+    raise SystemExit(
+        "The part error needs CIFAR-10 as class folders under train and test (a folder or a tar): "
+        "name it with --data PATH, or set STRIATE_DATA to a folder that holds "
+        f"one of {', '.join(_NAMES)}."
+    )
+
+
+def arrays(source: Path) -> Path:
+    """A folder with train.npy, test.npy (N, 32, 32, 3) and their labels, made once."""
+    named = f"{source} {source.stat().st_size} {source.stat().st_mtime_ns}"
+    folder = environment.place("cifar10", hashlib.sha256(named.encode()).hexdigest()[:12])
+    if (folder / "whole").is_file():
+        return folder
+    print(f"  decoding {source} for the peers, once", flush=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    found: dict[str, list[tuple[str, np.ndarray]]] = {"train": [], "test": []}
+    for split, name, data in _files(source):
+        found[split].append((name, _decoded(data)))
+    classes = sorted({name for name, _ in found["train"]})
+    for split, items in found.items():
+        labels = np.array([classes.index(name) for name, _ in items], np.int64)
+        np.save(folder / f"{split}.npy", np.stack([pixels for _, pixels in items]))
+        np.save(folder / f"{split}_labels.npy", labels)
+    (folder / "whole").write_text("")
+    return folder
+
+
+def _files(source: Path) -> Iterator[tuple[str, str, bytes]]:
+    """Split, class and bytes of each image."""
+    if source.is_dir():
+        for path in sorted(source.rglob("*")):
+            if path.suffix.lower() in _SUFFIXES and path.parts[-3] in ("train", "test"):
+                yield path.parts[-3], path.parts[-2], path.read_bytes()
+        return
+    with tarfile.open(source) as archive:
+        for member in archive:
+            parts = Path(member.name).parts
+            wanted = member.isfile() and parts[-1].lower().endswith(_SUFFIXES)
+            if wanted and len(parts) >= 3 and parts[-3] in ("train", "test"):
+                file = archive.extractfile(member)
+                if file is not None:
+                    yield parts[-3], parts[-2], file.read()
+
+
+def _decoded(data: bytes) -> np.ndarray:
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image.convert("RGB"))

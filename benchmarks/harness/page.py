@@ -1,0 +1,309 @@
+"""docs/benchmarks.md and its pictures, made from the results and from nothing else."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import chart, environment
+from benchmarks.harness.statistic import shown
+from benchmarks.harness.store import load
+from benchmarks.harness.table import failures, markdown, summaries, versions
+from benchmarks.harness.verdict import best_tuned, error_verdict, throughput_verdict
+from benchmarks.parts.error import RECIPES
+from benchmarks.parts.inference import ANSWERERS
+from benchmarks.parts.startup import STARTS
+from benchmarks.parts.throughput import SGEMM
+from benchmarks.parts.trainer import TRAINERS
+from benchmarks.workers.cases import CASES
+
+__all__ = ["page", "write"]
+
+_INTRODUCTION = """# Benchmarks
+
+Written by `make bench-page` from `benchmarks/results/*.json`; no figure is typed by hand. Measured
+by `make bench`, or part by part: `make bench-throughput`, `bench-error`, `bench-data`,
+`bench-inference`, `bench-startup`, `bench-memory`. Peers run in environments of their own, pinned
+in `benchmarks/peers/`. Measurements are interleaved (A B C, C B A, ...), each in a process of its
+own; figures are medians, ranges in brackets.
+"""
+
+_Section = Callable[[Mapping[str, Any], Path, str], list[str]]
+
+
+def write(results: Path, *, quick: bool = False) -> Path:
+    """Write the page and its pictures, print the verdicts, and return the page's path.
+
+    Pages of quick runs, and of results kept elsewhere, go beside their results.
+    """
+    published = results.resolve() == (environment.ROOT / "benchmarks" / "results") and not quick
+    docs = environment.ROOT / "docs" if published else results
+    path = docs / "benchmarks.md"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(page(results, docs / "images" / "bench"), "utf-8")
+    for part, verdict in (("throughput", throughput_verdict), ("error", error_verdict)):
+        for file in sorted(results.glob(f"{part}*.json")):
+            if not file.name.endswith(".before.json"):
+                for line in verdict(load(file)):
+                    print(f"{file.stem}: {line}")
+    print(f"Page: {path}")
+    return path
+
+
+def page(results: Path, pictures: Path) -> str:
+    """The page as Markdown; pictures are written into their folder."""
+    parts = [_INTRODUCTION]
+    for part, (title, section) in _SECTIONS.items():
+        files = [results / f"{part}.json", *sorted(results.glob(f"{part}-*.json"))]
+        held = [path for path in files if path.is_file() and ".before" not in path.name]
+        parts.append(f"## {title}\n")
+        if not held:
+            parts.append(f"Not measured yet: `make bench-{part}`.\n")
+        for path in held:
+            content = load(path)
+            if content["isa"]:
+                parts.append(f"### Held to {content['isa'].upper()}\n")
+            parts += [*section(content, pictures, path.stem), _provenance(content)]
+    return "\n".join(parts)
+
+
+def _provenance(content: Mapping[str, Any]) -> str:
+    """Hardware, versions, how many repeats, how quiet it was, what is missing."""
+    machine = content["machine"]
+    vectors = ", ".join(machine["vector instructions"]) or "no vector instructions known"
+    repeats = [record["repeat"] + 1 for record in content["records"]]
+    others = [record["others"] for record in content["records"] if record.get("others") is not None]
+    days = sorted({record["taken"][:10] for record in content["records"]})
+    lines = [
+        f"{machine['processor']}, {machine['cores']} core(s), {machine['memory_gib']} GiB, "
+        f"{vectors}; {machine['system']}, Python {machine['python']}; "
+        + ", ".join(f"{name} {number}" for name, number in versions(content).items())
+        + f". Up to n = {max(repeats, default=0)} repeats, {' to '.join(days[:1] + days[1:][-1:])}."
+    ]
+    if others:
+        busy = sorted(others)[len(others) // 2]
+        lines.append(
+            f"Others used {busy:.0%} of the machine meanwhile (median; at most {max(others):.0%})."
+        )
+    if content["settings"].get("quick"):
+        lines.append("**A quick run: it shows that everything runs, its figures mean nothing.**")
+    missing = failures(content)
+    lines += ["", *[f"- {line}" for line in missing]] if missing else []
+    return "\n".join([*lines, ""])
+
+
+def _throughput(content: Mapping[str, Any], pictures: Path, stem: str) -> list[str]:
+    table = summaries(content, lambda value: value.get("images_per_second", 0.0))
+    peaks = [
+        record["value"]["flops_per_second"]
+        for record in content["records"]
+        if record["case"] == SGEMM and "value" in record
+    ]
+    peak = max(peaks, default=None)
+    table = {case: table[case] for case in CASES if case in table}
+    titles = {name: trainer.title for name, trainer in TRAINERS.items()}
+    chart.bars(
+        pictures / f"{stem}.svg",
+        table,
+        titles,
+        label="images/s, PyTorch = 1",
+        base="torch",
+        cases={
+            name: case.title.replace(", ", ",\n").replace(" ", "\n", 1)
+            for name, case in CASES.items()
+        },
+    )
+    lines = [f"- {line}" for line in throughput_verdict(content)]
+    lines += ["", f"![Training throughput](images/bench/{stem}.svg)", ""]
+    rows = []
+    for name in TRAINERS:
+        if any(name in row for row in table.values()):
+            cells = [table[case].get(name, "–") for case in table]
+            rows.append([titles[name], *cells])
+    heads = [f"{CASES[case].title}, batch {CASES[case].batch}" for case in table]
+    lines += ["Images a second, whole training steps:", "", markdown(["", *heads], rows), ""]
+    if peak:
+        shares = [
+            [titles[name], *[_share(table[case].get(name), case, peak) for case in table]]
+            for name in TRAINERS
+            if any(name in row for row in table.values())
+        ]
+        lines += [
+            f"Share of the machine's SGEMM peak ({peak / 1e9:.0f} GFLOP/s), counting the "
+            "operations of direct convolution; Winograd's form needs fewer and may pass 100 %:",
+            "",
+            markdown(["", *heads], shares),
+            "",
+        ]
+    return lines + _choices(content, table)
+
+
+def _share(found: Any, case: str, peak: float) -> str:
+    return "–" if found is None else f"{found.median * CASES[case].step_flops / peak:.0%}"
+
+
+def _choices(content: Mapping[str, Any], table: Mapping[str, Any]) -> list[str]:
+    """The fastest PyTorch of each network, and which settings the search kept."""
+    rows = []
+    for case, row in table.items():
+        best = best_tuned(row)
+        if best is None:
+            continue
+        found = content["choices"].get(case, {})
+        kept = [
+            ", ".join(
+                entry["toggle"]
+                for entry in found.get(peer, {}).get("tried", [])
+                if entry.get("kept")
+            )
+            for peer in ("torch-tuned", "striate")
+        ]
+        how = {
+            r["value"].get("how") for r in content["records"] if r["case"] == case and "value" in r
+        }
+        how.discard(None)
+        words = "; ".join(sorted(how)) or "–"
+        rows.append(
+            [CASES[case].title, TRAINERS[best[0]].title, *[k or "none" for k in kept], words]
+        )
+    if not rows:
+        return []
+    heads = ["", "fastest PyTorch", "search kept, PyTorch", "search kept, Striate", "Striate ran"]
+    return ["What was chosen:", "", markdown(heads, rows), ""]
+
+
+def _error(content: Mapping[str, Any], pictures: Path, stem: str) -> list[str]:
+    table = summaries(content, lambda value: value["test_error"])
+    seconds = summaries(content, lambda value: value["seconds"])
+    titles = {name: recipe.title for name, recipe in RECIPES.items()}
+    labels = ("seconds, everything included", "test error, %")
+    chart.curves(pictures / f"{stem}.svg", table, titles, labels=labels)
+    budgets = sorted(table, key=float)
+    rows = []
+    for name in RECIPES:
+        cells = []
+        for budget in budgets:
+            found = table[budget].get(name)
+            if found is None:
+                cells.append("–")
+                continue
+            spread = "" if found.n == 1 else f" ({100 * found.low:.1f}–{100 * found.high:.1f})"
+            took = seconds[budget][name].median
+            cells.append(f"{100 * found.median:.1f}{spread}, n = {found.n}; {took:.0f} s")
+        if any(cell != "–" for cell in cells):
+            rows.append([titles[name], *cells])
+    images = content["settings"].get("images")
+    note = f" Peers answered only {images} test images." if images else ""
+    heads = ["", *[f"{float(budget):g} s" for budget in budgets]]
+    return [
+        *[f"- {line}" for line in error_verdict(content)],
+        "",
+        f"![Error against seconds](images/bench/{stem}.svg)",
+        "",
+        f"Error on the official test split of {content['settings']['data']}, %, and the seconds "
+        "that the whole training took. Peers train on all training images and read them decoded "
+        "from an array; Striate decodes them itself (cold) or finds them decoded by an earlier "
+        f"run (warm), and holds a tenth back for validation.{note}",
+        "",
+        markdown(heads, rows),
+        "",
+    ]
+
+
+def _inference(content: Mapping[str, Any], pictures: Path, stem: str) -> list[str]:
+    titles = {name: answerer.title for name, answerer in ANSWERERS.items()}
+    lines: list[str] = []
+    for batch in map(str, content["settings"]["batches"]):
+
+        def milliseconds(value: dict[str, Any], batch: str = batch) -> float:
+            return 1e3 * float(value["batches"][batch]["step_seconds"])
+
+        def speed(value: dict[str, Any], batch: str = batch) -> float:
+            return int(batch) / float(value["batches"][batch]["step_seconds"])
+
+        one = batch == "1"
+        table = summaries(content, milliseconds if one else speed)
+        what = "Milliseconds for one image" if one else f"Images a second, batch {batch}"
+        name = f"{stem}-{batch}.svg"
+        if not one:
+            chart.bars(
+                pictures / name,
+                table,
+                titles,
+                label="images/s, PyTorch = 1",
+                base="torch",
+                cases={case: CASES[case].title for case in table},
+            )
+            lines += [f"![Inference throughput](images/bench/{name})", ""]
+        rows = [
+            [titles[peer], *[table[case].get(peer, "–") for case in table]]
+            for peer in ANSWERERS
+            if any(peer in row for row in table.values())
+        ]
+        heads = ["", *[CASES[case].title for case in table]]
+        lines += [f"{what}:", "", markdown(heads, rows), ""]
+    return lines
+
+
+def _startup(content: Mapping[str, Any], pictures: Path, stem: str) -> list[str]:
+    table = summaries(content, lambda value: value["seconds"])
+    rows = [
+        [start.title, found, found.n]
+        for name, start in STARTS.items()
+        for row in table.values()
+        if (found := row.get(name)) is not None
+    ]
+    return [markdown(["", "seconds", "n"], rows), ""]
+
+
+def _memory(content: Mapping[str, Any], pictures: Path, stem: str) -> list[str]:
+    table = summaries(content, lambda value: value["peak_bytes"] / 2**20)
+    table = {case: table[case] for case in CASES if case in table}
+    rows = [
+        [trainer.title, *[table[case].get(name, "–") for case in table]]
+        for name, trainer in TRAINERS.items()
+        if any(name in row for row in table.values())
+    ]
+    heads = ["", *[f"{CASES[case].title}, batch {CASES[case].batch}" for case in table]]
+    return [
+        "Peak resident memory of a process that trains a few steps, MiB (libraries included; "
+        "compilers that it starts are not):",
+        "",
+        markdown(heads, rows),
+        "",
+    ]
+
+
+def _data(content: Mapping[str, Any], pictures: Path, stem: str) -> list[str]:
+    values = [record["value"] for record in content["records"] if "value" in record]
+    rows = [[name, _cell(value)] for name, value in _leaves(values[-1], ())] if values else []
+    return [
+        "What `benchmarks/data_throughput.py` found:",
+        "",
+        markdown(["", "figure"], rows),
+        "",
+    ]
+
+
+def _cell(value: object) -> str:
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return shown(float(value)) if number else str(value)  # type: ignore[arg-type]
+
+
+def _leaves(value: object, path: tuple[str, ...]) -> list[tuple[str, object]]:
+    """Every number and word in a nest of objects, with its path."""
+    if isinstance(value, Mapping):
+        return [leaf for key, inner in value.items() for leaf in _leaves(inner, (*path, str(key)))]
+    if isinstance(value, list) and any(isinstance(item, (Mapping, list)) for item in value):
+        inner = enumerate(value)
+        return [leaf for key, item in inner for leaf in _leaves(item, (*path, str(key)))]
+    return [(" · ".join(path), value)]
+
+
+_SECTIONS: dict[str, tuple[str, _Section]] = {
+    "throughput": ("Training throughput", _throughput),
+    "error": ("CIFAR-10: error against seconds", _error),
+    "data": ("Data", _data),
+    "inference": ("Inference", _inference),
+    "startup": ("Start-up", _startup),
+    "memory": ("Memory", _memory),
+}

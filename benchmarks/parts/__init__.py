@@ -1,0 +1,1 @@
+"""One file per benchmark; each can be run alone."""

@@ -1,0 +1,65 @@
+"""CIFAR-10 from decoded arrays: batches, mirrored and shifted, by plain indexing."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+__all__ = ["MEAN", "STD", "Clock", "Images"]
+
+MEAN = np.array([0.4914, 0.4822, 0.4465], np.float32) * 255
+STD = np.array([0.2470, 0.2435, 0.2616], np.float32) * 255
+
+
+class Clock:
+    """The share of a budget that is used; the budget began when the command was started."""
+
+    def __init__(self, began: float, budget: float, closing: float) -> None:
+        self.end = began + budget - closing
+        self.start = time.time()
+
+    def progress(self) -> float:
+        """0 at the first step, 1 when it is time to stop."""
+        return min(1.0, (time.time() - self.start) / max(1e-3, self.end - self.start))
+
+
+class Images:
+    """Shuffled training batches without end.
+
+    Args:
+        folder: of the arrays.
+        batch: images in a batch.
+        seed: of order, mirroring and shifts.
+        shift: most pixels, zeros outside; None leaves the images where they are.
+        alternate: mirror each image in every second epoch instead of at random.
+    """
+
+    def __init__(
+        self, folder: str, batch: int, seed: int, *, shift: int = 4, alternate: bool = False
+    ) -> None:
+        pixels = np.load(Path(folder) / "train.npy")
+        ends = (shift, shift)
+        self.padded = np.pad(pixels, ((0, 0), ends, ends, (0, 0)), mode="reflect")
+        self.labels = np.load(Path(folder) / "train_labels.npy")
+        self.batch, self.shift, self.alternate = batch, shift, alternate
+        self.draw = np.random.default_rng(seed)
+        self.first_flip = self.draw.integers(0, 2, len(self.labels)).astype(bool)
+        self.epoch, self.place = -1, len(self.labels)
+        self.seen = 0
+
+    def __next__(self) -> tuple[np.ndarray, np.ndarray]:
+        """uint8 images (B, 32, 32, 3) and labels (B,)."""
+        if self.place + self.batch > len(self.labels):
+            self.order, self.place = self.draw.permutation(len(self.labels)), 0
+            self.epoch += 1
+        index = self.order[self.place : self.place + self.batch]
+        self.place += self.batch
+        self.seen += self.batch
+        reach = np.arange(32)
+        rows, columns = self.draw.integers(0, 2 * self.shift + 1, (2, self.batch, 1)) + reach
+        flip = self.draw.random(self.batch) < 0.5
+        if self.alternate:
+            flip = self.first_flip[index] ^ bool(self.epoch % 2)
+        columns = np.where(flip[:, None], columns[:, ::-1], columns)
+        images = self.padded[index[:, None, None], rows[:, :, None], columns[:, None, :]]
+        return images, self.labels[index]
