@@ -21,6 +21,7 @@ from pathlib import Path
 
 from benchmarks.harness import environment
 from benchmarks.harness.campaign import Options
+from benchmarks.harness.cifar import MissingDataError
 from benchmarks.harness.isa import ISAS
 from benchmarks.harness.store import OtherMachineError
 
@@ -50,7 +51,7 @@ def main() -> int:
                     whole &= module.measure(options, arguments.budgets, arguments.images)
                 else:
                     whole &= module.measure(options)
-            except OtherMachineError as error:
+            except (OtherMachineError, MissingDataError) as error:
                 sys.stderr.write(f"{error}\n")
                 whole = False
     from benchmarks.harness import page
@@ -122,4 +123,8 @@ def _seconds(text: str) -> tuple[float, ...]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.stderr.write("Stopped; the same command goes on from here.\n")
+        sys.exit(130)

@@ -91,7 +91,7 @@ def run(
         neighbours = Neighbours()
         try:
             found = measure(job)
-        except FailureError as reason:
+        except (FailureError, AbsentError) as reason:
             failed.add((job.case, job.peer))
             store.add(job, error=str(reason))
             print(f"{words}: failed: {reason}", flush=True)

@@ -11,28 +11,32 @@ import numpy as np
 
 from benchmarks.harness import environment
 
-__all__ = ["arrays", "find"]
+__all__ = ["MissingDataError", "arrays", "find"]
 
 _NAMES = ("cifar10-jpeg.tar", "cifar10-jpeg", "cifar10.tar", "cifar10")
 _SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+class MissingDataError(RuntimeError):
+    """The set is not on this machine; the text says how to name it."""
 
 
 def find(given: str | None) -> Path:
     """The folder or tar of class folders under `train` and `test`.
 
     Raises:
-        SystemExit: there is none; says how to name it.
+        MissingDataError: there is none.
     """
     if given is not None:
         path = Path(given).expanduser()
         if path.exists():
             return path.resolve()
-        raise SystemExit(f"--data {given} does not exist.")
+        raise MissingDataError(f"--data {given} does not exist.")
     folder = os.environ.get("STRIATE_DATA")
     for name in _NAMES if folder else ():
         if (path := Path(folder or "") / name).exists():
             return path.resolve()
-    raise SystemExit(
+    raise MissingDataError(
         "The part error needs CIFAR-10 as class folders under train and test (a folder or a tar): "
         "name it with --data PATH, or set STRIATE_DATA to a folder that holds "
         f"one of {', '.join(_NAMES)}."

@@ -1,6 +1,7 @@
 """The best settings of one peer on one network: toggles tried one after another, kept if faster."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from benchmarks.harness.process import FailureError
@@ -9,6 +10,16 @@ __all__ = ["Setting", "best_setting", "toggles"]
 
 Setting = dict[str, dict[str, Any]]
 """`asked` goes into the worker's argument, `variables` into its environment."""
+
+_LIBRARIES = tuple(
+    Path("/", *parts)
+    for parts in (
+        ("usr", "lib", "x86_64-linux-gnu"),
+        ("usr", "lib", "aarch64-linux-gnu"),
+        ("usr", "lib64"),
+        ("usr", "local", "lib"),
+    )
+)
 
 _WORTH = 1.01
 """A toggle must gain this much to be kept: less is noise."""
@@ -26,6 +37,7 @@ def toggles(peer: str, *, little_work: bool) -> list[tuple[str, Setting]]:
         ("threads spin", {"OMP_WAIT_POLICY": "ACTIVE"}),
         ("huge pages", {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}),
     ]
+    variables += [(path.name, {"LD_PRELOAD": str(path)}) for path in _allocators()]
     tried: list[tuple[str, Setting]] = [(name, {"variables": v}) for name, v in variables]
     if peer != "striate":  # which chooses these by itself
         asked: list[tuple[str, dict[str, Any]]] = [
@@ -37,6 +49,15 @@ def toggles(peer: str, *, little_work: bool) -> list[tuple[str, Setting]]:
             asked.append(("one thread", {"threads": 1}))
         tried += [(name, {"asked": a}) for name, a in asked]
     return tried
+
+
+def _allocators() -> list[Path]:
+    """The memory allocators that people preload to make PyTorch faster, where they are there."""
+    found = []
+    for pattern in ("libtcmalloc_minimal.so*", "libjemalloc.so*"):
+        paths = [path for folder in _LIBRARIES for path in sorted(folder.glob(pattern))]
+        found += paths[:1]
+    return found
 
 
 def best_setting(
