@@ -16,6 +16,9 @@ __all__ = ["Muon", "orthogonalise"]
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """(a, b, c) of p(σ) = aσ + bσ³ + cσ⁵: steepest at 0 among those that keep [0.7, 1.2] in reach."""
 
+_ITERATIONS_TOGETHER = 3
+"""More would lose the small singular values, whose squares the small matrices hold."""
+
 RMS_OF_ADAMW = 0.2
 """Root mean square of a usual AdamW step divided by its rate (Liu et al., 2025, section 2.2)."""
 
@@ -25,9 +28,8 @@ class Muon(Optimizer):
 
     A kernel is the matrix (C_out, C_in · ∏kernel). Its step O is scaled by 0.2 √max(rows,
     columns), which gives it the size of an AdamW step: one rate and one weight decay serve both
-    parts, and those tuned for AdamW carry over. torch.optim.Muon takes matrices only and always
-    computes in bfloat16; here the products are bfloat16 on CUDA and the parameter's own type
-    elsewhere (a CPU gains nothing from bfloat16).
+    parts, and those tuned for AdamW carry over. torch.optim.Muon takes matrices only and computes
+    in bfloat16; here the products are in the parameter's own type.
 
     The output layer is taken to be the last parameter of two axes or more, in the order given.
 
@@ -108,14 +110,29 @@ def orthogonalise(
         True
     """
     a, b, c = COEFFICIENTS
-    wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    x = wide.bfloat16() if wide.is_cuda else wide
+    x = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     x = x / x.norm().clamp(min=1e-7)  # the Frobenius norm bounds the largest singular value
-    for _ in range(num_iterations):
+    left = num_iterations
+    while left > 0:
+        # x ← (aI + bG + cG²) x with G = x xᵀ: the polynomials commute with G, so that several
+        # iterations are products of small square matrices, applied to x once.
         gram = x @ x.T
-        x = a * x + (b * gram + c * gram @ gram) @ x
-    result: Tensor = x.to(matrix.dtype)
-    return result if matrix.shape[0] <= matrix.shape[1] else result.T
+        together = min(left, _ITERATIONS_TOGETHER)
+        product = factor = _polynomial(gram, a, b, c)
+        for _ in range(together - 1):
+            gram = factor @ (gram @ factor)
+            factor = _polynomial(gram, a, b, c)
+            product = factor @ product
+        x = product @ x
+        left -= together
+    return x if matrix.shape[0] <= matrix.shape[1] else x.T
+
+
+def _polynomial(gram: Tensor, a: float, b: float, c: float) -> Tensor:
+    """aI + bG + cG²."""
+    result = torch.addmm(gram, gram, gram, beta=b, alpha=c)
+    result.diagonal().add_(a)
+    return result
 
 
 def _split(groups: list[dict[str, Any]], with_last: bool) -> list[dict[str, Any]]:

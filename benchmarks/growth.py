@@ -1,0 +1,87 @@
+"""How the error falls with the images seen: the table that the planner looks things up in.
+
+    python benchmarks/growth.py CIFAR-10=cifar10.tar --images 32000 64000 128000
+
+trains the planner's network at half, once and twice its widths for so many images each, every
+training with its own whole schedule, and adds a row for each to the table in the package. A row
+that is there already (same set, width, images and seed) is not measured again.
+"""
+
+import argparse
+import json
+import tempfile
+from importlib import metadata, resources
+from pathlib import Path
+from typing import Any
+
+import striate
+from striate.data import open_source, survey
+from striate.training.planner import advise
+from striate.training.planner.images import num_training
+
+TABLE = Path(str(resources.files("striate.training.planner").joinpath("growth.json")))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("sets", nargs="+", metavar="NAME=DATA")
+    parser.add_argument("--widths", type=float, nargs="+", default=[0.5, 1.0, 2.0])
+    parser.add_argument("--images", type=int, nargs="+", default=[32_000, 64_000, 128_000])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    arguments = parser.parse_args()
+    table = json.loads(TABLE.read_text("utf-8"))
+    for word in arguments.sets:
+        name, _, data = word.partition("=")
+        config, _ = advise(data, survey(open_source(data)), {})
+        about = {
+            "num_classes": len(survey(open_source(data)).class_names),
+            "num_images": num_training(survey(open_source(data)), {}),
+            "side": min(config.data.input_size),
+        }
+        table["sets"][name] = about
+        for images in arguments.images:
+            for width in arguments.widths:
+                for seed in arguments.seeds:
+                    key = {"set": name, "width": width, "images": images, "seed": seed}
+                    if any(key.items() <= row.items() for row in table["rows"]):
+                        continue
+                    table["rows"].append(key | measured(data, config, width, images, seed))
+                    TABLE.write_text(dumped(table), "utf-8")
+                    print(table["rows"][-1], flush=True)
+
+
+def measured(data: str, config: Any, width: float, images: int, seed: int) -> dict[str, Any]:
+    """Validation error of one training."""
+    widths = [max(16, 8 * round(width * w / 8)) for w in config.network.arguments["widths"]]
+    with tempfile.TemporaryDirectory() as folder:
+        run = striate.train(
+            data,
+            steps=round(images / config.training.batch_size),
+            seed=seed,
+            out=Path(folder) / "run",
+            settings={
+                "network": {"name": "airbench", "widths": widths},
+                "training": {
+                    "validations": 1,
+                    "checkpoints": 1,
+                    "batch_size": config.training.batch_size,
+                },
+            },
+        )
+        error = run.validation.error
+    return {
+        "error": round(error.value, 4),
+        "num_items": error.n,
+        "versions": f"striate {striate.__version__}, torch {metadata.version('torch')}",
+    }
+
+
+def dumped(table: dict[str, Any]) -> str:
+    """The table as JSON with a line for each row."""
+    sets = ",\n".join(f"  {json.dumps(k)}: {json.dumps(v)}" for k, v in table["sets"].items())
+    rows = ",\n".join(f"  {json.dumps(row)}" for row in table["rows"])
+    return f'{{"sets": {{\n{sets}\n }},\n "rows": [\n{rows}\n ]}}\n'
+
+
+if __name__ == "__main__":
+    main()
