@@ -15,7 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import striate
+from striate.config import RunConfig
 from striate.data import open_source, survey
+from striate.evaluation import Proportion
+from striate.settings import merge
 from striate.training.planner import advise
 from striate.training.planner.images import num_training
 
@@ -50,30 +53,34 @@ def main() -> None:
                     print(table["rows"][-1], flush=True)
 
 
-def measured(data: str, config: Any, width: float, images: int, seed: int) -> dict[str, Any]:
+def measured(data: str, config: RunConfig, width: float, images: int, seed: int) -> dict[str, Any]:
     """Validation error of one training."""
     widths = [max(16, 8 * round(width * w / 8)) for w in config.network.arguments["widths"]]
-    with tempfile.TemporaryDirectory() as folder:
-        run = striate.train(
-            data,
-            steps=round(images / config.training.batch_size),
-            seed=seed,
-            out=Path(folder) / "run",
-            settings={
-                "network": {"name": "airbench", "widths": widths},
-                "training": {
-                    "validations": 1,
-                    "checkpoints": 1,
-                    "batch_size": config.training.batch_size,
-                },
-            },
-        )
-        error = run.validation.error
+    batch = config.training.batch_size
+    settings = {
+        "network": {"name": "airbench", "widths": widths},
+        "training": {"batch_size": batch},
+    }
+    error = trained(data, settings, round(images / batch), seed)
     return {
         "error": round(error.value, 4),
         "num_items": error.n,
         "versions": f"striate {striate.__version__}, torch {metadata.version('torch')}",
     }
+
+
+def trained(data: str, settings: dict[str, Any], steps: int, seed: int) -> Proportion:
+    """The validation error of a training that is thrown away."""
+    sparing = {"training": {"validations": 1, "checkpoints": 1}}
+    with tempfile.TemporaryDirectory() as folder:
+        run = striate.train(
+            data,
+            steps=steps,
+            seed=seed,
+            out=Path(folder) / "run",
+            settings=merge(settings, sparing),
+        )
+        return run.validation.error
 
 
 def dumped(table: dict[str, Any]) -> str:

@@ -74,7 +74,11 @@ def _batch_size(num_images: int) -> int:
 
 
 def _optimiser(network: str, batch: int) -> tuple[dict[str, Any], str]:
-    if network in ("airbench", "resnet"):
+    if network == "airbench":
+        rate = 0.02 * (batch / 128) ** 0.5
+        why = "Muon: least error for as many images; the rate grows with the batch"
+        return {"name": "muon", "lr": rate, "momentum": 0.9, "weight_decay": 0.1}, why
+    if network == "resnet":
         rate = 0.3 * (batch / 128) ** 0.5
         why = "Nesterov momentum; the rate grows with the batch"
         return {"name": "sgd", "lr": rate, "weight_decay": 5e-4}, why

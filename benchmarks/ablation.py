@@ -1,0 +1,67 @@
+"""What each ingredient of the planner's recipe is worth: the whole recipe against it without one.
+
+    python benchmarks/ablation.py cifar10.tar --images 64000 --seeds 0 1 2
+
+Every row is trained on as many images, with the same seeds; the validation error is given with
+the mean and the standard deviation over seeds. Views cost nothing in training.
+"""
+
+import argparse
+import json
+import statistics
+from pathlib import Path
+from typing import Any
+
+from growth import trained
+
+from striate.data import open_source, survey
+from striate.training.planner import advise
+
+WITHOUT: dict[str, dict[str, Any]] = {
+    "the whole recipe": {},
+    "momentum in place of Muon": {
+        "optimiser": {"name": "sgd", "lr": 0.3, "weight_decay": 5e-4},
+    },
+    "AdamW in place of Muon": {"optimiser": {"name": "adamw", "lr": 3e-3, "weight_decay": 0.05}},
+    "no label smoothing": {"loss": {"name": "softmax_cross_entropy"}},
+    "constant rate in place of one-cycle": {"schedule": {"name": "constant"}},
+    "cosine in place of one-cycle": {"schedule": {"name": "cosine"}},
+    "no average of weights": {"training": {"ema_half_life": 1e-6}},
+    "no flip": {"augmentation": [{"name": "shift"}]},
+    "no shift": {"augmentation": [{"name": "flip"}]},
+    "one view": {"prediction": {"mirrored": False, "shift": 0}},
+    "mirrored view, not moved": {"prediction": {"mirrored": True, "shift": 0}},
+    "small images for the first half": {"training": {"small_share": 0.5, "small_scale": 0.75}},
+    "ResNet-20 in place of airbench": {"network": {"name": "resnet", "depth": 20}},
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data")
+    parser.add_argument("--images", type=int, default=64_000)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--only", nargs="*", default=list(WITHOUT))
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    plan, _ = advise(arguments.data, survey(open_source(arguments.data)), {})
+    steps = round(arguments.images / plan.training.batch_size)
+    rows: dict[str, list[float]] = {name: [] for name in arguments.only}
+    num_items = 0
+    for seed in arguments.seeds:  # seed by seed: a slow hour meets all rows alike
+        for name in arguments.only:
+            error = trained(arguments.data, WITHOUT[name], steps, seed)
+            rows[name].append(100 * error.value)
+            num_items = error.n
+            print(f"{name}: {100 * error.value:.2f} %", flush=True)
+    print(f"\n| recipe | validation error, % | seeds |\n|---|---|---|  (n = {num_items} images)")
+    for name, errors in rows.items():
+        spread = f" ± {statistics.stdev(errors):.2f}" if len(errors) > 1 else ""
+        print(f"| {name} | {statistics.mean(errors):.2f}{spread} | {len(errors)} |")
+    if arguments.json:
+        found = {"data": arguments.data, "images": arguments.images, "n": num_items, "rows": rows}
+        arguments.json.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
