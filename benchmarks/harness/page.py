@@ -20,12 +20,32 @@ __all__ = ["page", "write"]
 
 _INTRODUCTION = """# Benchmarks
 
-Written by `make bench-page` from `benchmarks/results/*.json`; no figure is typed by hand. Measured
-by `make bench`, or part by part: `make bench-throughput`, `bench-error`, `bench-data`,
-`bench-inference`, `bench-startup`, `bench-memory`. Peers run in environments of their own, pinned
-in `benchmarks/peers/`. Measurements are interleaved (A B C, C B A, ...), each in a process of its
-own; figures are medians, ranges in brackets.
+Written by `make bench-page` from `benchmarks/results/*.json`; no figure is typed by hand. Peers run
+in environments of their own, pinned in `benchmarks/peers/` and made by the first run that needs
+them. Measurements are interleaved (A B C, C B A, ...), each in a process of its own; figures are
+medians, ranges in brackets. A peer that does not install or fails is named with the reason.
+
+| command | measures | on two cores, about |
+| --- | --- | --- |
+| `make bench-prepare` | nothing: installs the peers (7 GB) | 15 min |
+| `make bench-throughput` | training steps, share of the SGEMM peak | 90 min |
+| `make bench-error` | CIFAR-10, error against seconds; needs `STRIATE_DATA` or `--data` | 10 h |
+| `make bench-data` | decoding and batches | 10 min |
+| `make bench-inference` | latency and throughput | 30 min |
+| `make bench-startup` | seconds until something happens | 5 min |
+| `make bench-memory` | the most that training holds | 20 min |
+
+Every part goes on where it was stopped and can be taken in pieces:
+`make bench-error BENCH_ARGS="--budgets 60,300 --only striate,resnet18 --repeats 3"`,
+`make bench-throughput BENCH_ARGS="--cases vgg,wide --max-minutes 20"`. `--isa avx2` holds all but
+onnxruntime to older instructions, in files of their own. `--quick` shows in tiny batches that
+everything runs; its figures mean nothing and are kept apart.
 """
+
+_LEFT_OUT = (
+    "Left out: AutoGluon, whose dependencies could not be resolved within five minutes, and "
+    "Ultralytics; both begin from published weights, which is another task."
+)
 
 _Section = Callable[[Mapping[str, Any], Path, str], list[str]]
 
@@ -205,6 +225,8 @@ def _error(content: Mapping[str, Any], pictures: Path, stem: str) -> list[str]:
         f"run (warm), and holds a tenth back for validation.{note}",
         "",
         markdown(heads, rows),
+        "",
+        _LEFT_OUT,
         "",
     ]
 

@@ -30,16 +30,14 @@ class Images:
         folder: of the arrays.
         batch: images in a batch.
         seed: of order, mirroring and shifts.
-        shift: most pixels, zeros outside; None leaves the images where they are.
+        shift: most pixels; the image is mirrored at its border.
         alternate: mirror each image in every second epoch instead of at random.
     """
 
     def __init__(
         self, folder: str, batch: int, seed: int, *, shift: int = 4, alternate: bool = False
     ) -> None:
-        pixels = np.load(Path(folder) / "train.npy")
-        ends = (shift, shift)
-        self.padded = np.pad(pixels, ((0, 0), ends, ends, (0, 0)), mode="reflect")
+        self.pixels = np.load(Path(folder) / "train.npy", mmap_mode="r")
         self.labels = np.load(Path(folder) / "train_labels.npy")
         self.batch, self.shift, self.alternate = batch, shift, alternate
         self.draw = np.random.default_rng(seed)
@@ -55,11 +53,11 @@ class Images:
         index = self.order[self.place : self.place + self.batch]
         self.place += self.batch
         self.seen += self.batch
-        reach = np.arange(32)
-        rows, columns = self.draw.integers(0, 2 * self.shift + 1, (2, self.batch, 1)) + reach
+        moved = self.draw.integers(-self.shift, self.shift + 1, (2, self.batch, 1)) + np.arange(32)
+        rows, columns = 31 - np.abs(31 - np.abs(moved))  # mirrored at both borders
         flip = self.draw.random(self.batch) < 0.5
         if self.alternate:
             flip = self.first_flip[index] ^ bool(self.epoch % 2)
         columns = np.where(flip[:, None], columns[:, ::-1], columns)
-        images = self.padded[index[:, None, None], rows[:, :, None], columns[:, None, :]]
+        images = self.pixels[index[:, None, None], rows[:, :, None], columns[:, None, :]]
         return images, self.labels[index]
