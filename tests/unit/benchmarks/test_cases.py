@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from benchmarks.workers.cases import CASES
 
+from benchmarks.workers.cases import CASES
 from striate.layers.geometry import ledger
 from striate.networks import NETWORKS
 from striate.registry import Pick

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from benchmarks.harness import campaign, environment, isa
 from benchmarks.harness.campaign import Options, chosen
 from benchmarks.harness.process import FailureError, clean_environment, finished, measured

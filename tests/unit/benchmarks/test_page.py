@@ -3,6 +3,7 @@
 import re
 
 import pytest
+
 from benchmarks.harness import page as pages
 from benchmarks.harness.round import Job
 from benchmarks.harness.statistic import summary
