@@ -43,6 +43,7 @@ def main() -> int:
     whole = True
     if arguments.part != "page":
         options = _options(arguments, results)
+        environment.begin_cache(quick=arguments.quick, fresh=arguments.fresh)
         for part in parts:
             module = importlib.import_module(f"benchmarks.parts.{part}")
             print(f"== {part}: about {module.EXPECTED_MINUTES} minutes in all", flush=True)

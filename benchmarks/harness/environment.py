@@ -10,13 +10,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-__all__ = ["PEERS", "ROOT", "AbsentError", "interpreter", "names", "place"]
+__all__ = ["PEERS", "ROOT", "AbsentError", "begin_cache", "cache", "interpreter", "names", "place"]
 
 ROOT = Path(__file__).parents[2]
 PEERS = ROOT / "benchmarks" / "peers"
 _LIMIT = 900.0
 _LAST_WORDS = 400
 _refused: dict[str, str] = {}
+_caches = {"name": "cache"}
 
 
 class AbsentError(RuntimeError):
@@ -26,6 +27,23 @@ class AbsentError(RuntimeError):
 def place(*parts: str) -> Path:
     """A path in the folder of what benchmarks make for themselves, which git ignores."""
     return ROOT.joinpath(".bench", *parts)
+
+
+def begin_cache(*, quick: bool, fresh: bool) -> None:
+    """Choose Striate's cache: decoded sets, and which operators were measured to be fastest.
+
+    Quick runs have one of their own, because what is measured in them may be wrong; `fresh`
+    forgets the old one.
+    """
+    _caches["name"] = "quick-cache" if quick else "cache"
+    if fresh:
+        for folder in place().glob(f"{_caches['name']}*"):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def cache(isa: str | None = None) -> Path:
+    """Striate's cache in these benchmarks, one for each limit on the instruction set."""
+    return place(_caches["name"] + (f"-{isa}" if isa else ""))
 
 
 def names() -> list[str]:

@@ -48,7 +48,7 @@ def variables(
     own = {
         "TORCHINDUCTOR_CACHE_DIR": str(environment.place("inductor")),
         "KERAS_HOME": str(environment.place("keras")),
-        "STRIATE_CACHE": str(environment.place("cache")),
+        "STRIATE_CACHE": str(environment.cache(instructions)),
         "STRIATE_HOME": str(environment.place("home")),
         "PYTHONWARNINGS": "ignore",
         **isa.variables(instructions),

@@ -112,7 +112,7 @@ def _jobs(budgets: Sequence[float], peers: Sequence[str], options: Options) -> I
 
 def _striate(source: Path, budget: float, seed: int, warm: bool, isa: str | None) -> dict[str, Any]:
     folder = Path(tempfile.mkdtemp(prefix="striate-error-"))
-    cache = environment.place("cache") if warm else folder / "cache"
+    cache = environment.cache(isa) if warm else folder / "cache"
     given = variables(None, isa, {"STRIATE_CACHE": str(cache)})
     python = [sys.executable, "-m", "striate"]
     try:
@@ -144,7 +144,7 @@ def _striate(source: Path, budget: float, seed: int, warm: bool, isa: str | None
 def _warm(python: list[str], source: Path, given: Mapping[str, str]) -> None:
     """Decode the set into the benchmarks' own cache, once."""
     named = hashlib.sha256(f"{source} {source.stat().st_mtime_ns}".encode()).hexdigest()[:12]
-    mark = environment.place("cache", f".warm-{named}")
+    mark = Path(given["STRIATE_CACHE"], f".warm-{named}")
     if mark.is_file():
         return
     with tempfile.TemporaryDirectory() as folder:

@@ -191,3 +191,19 @@ def test_every_peer_has_exact_pins():
         for line in (environment.PEERS / f"{name}.txt").read_text().split():
             assert line.count("==") == 1, f"{name}: {line}"
     assert Path(environment.PEERS).name == "peers"
+
+
+def test_quick_runs_and_limited_ones_measure_into_caches_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.setattr(environment, "ROOT", tmp_path)
+    monkeypatch.setattr(environment, "_caches", {"name": "cache"})
+    folders = {environment.cache(), environment.cache("avx2")}
+    environment.begin_cache(quick=True, fresh=False)
+    folders |= {environment.cache(), environment.cache("avx2")}
+    assert len(folders) == 4
+    for folder in folders:
+        folder.mkdir(parents=True)
+    environment.begin_cache(quick=False, fresh=True)
+    assert sorted(path.name for path in environment.place().iterdir()) == [
+        "quick-cache",
+        "quick-cache-avx2",
+    ]
