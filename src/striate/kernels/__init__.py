@@ -12,14 +12,19 @@ from striate.kernels.operators.convolution import (
     decompositions,
     default_methods,
 )
+from striate.kernels.operators.norm import batch_norm_act, norm_act
+from striate.kernels.operators.pooling import max_pool2d
 
 __all__ = [
     "Geometry",
     "available",
+    "batch_norm_act",
     "candidates",
     "convolution",
     "decompositions",
     "default_methods",
     "isa",
+    "max_pool2d",
+    "norm_act",
     "why_not",
 ]

@@ -75,7 +75,7 @@ STRIATE_INLINE vec select(ivec mask, vec yes, vec no) {
 // Lane by lane; where either is not a number the second comes out, as the machine has it.
 STRIATE_INLINE vec max(vec a, vec b) {
 #if defined(__AVX512F__)
-  return (vec)_mm512_max_ps((__m512)a, (__m512)b);
+  return (vec)_mm512_maskz_max_ps((__mmask16)-1, (__m512)a, (__m512)b);
 #elif defined(__AVX2__)
   return (vec)_mm256_max_ps((__m256)a, (__m256)b);
 #elif defined(__SSE2__)
@@ -87,7 +87,7 @@ STRIATE_INLINE vec max(vec a, vec b) {
 
 STRIATE_INLINE vec min(vec a, vec b) {
 #if defined(__AVX512F__)
-  return (vec)_mm512_min_ps((__m512)a, (__m512)b);
+  return (vec)_mm512_maskz_min_ps((__mmask16)-1, (__m512)a, (__m512)b);
 #elif defined(__AVX2__)
   return (vec)_mm256_min_ps((__m256)a, (__m256)b);
 #elif defined(__SSE2__)
@@ -99,7 +99,7 @@ STRIATE_INLINE vec min(vec a, vec b) {
 
 STRIATE_INLINE vec sqrt(vec a) {
 #if defined(__AVX512F__)
-  return (vec)_mm512_sqrt_ps((__m512)a);
+  return (vec)_mm512_maskz_sqrt_ps((__mmask16)-1, (__m512)a);
 #elif defined(__AVX2__)
   return (vec)_mm256_sqrt_ps((__m256)a);
 #elif defined(__SSE2__)

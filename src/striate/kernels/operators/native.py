@@ -1,0 +1,89 @@
+"""Entry points of the native library, declared once and found again at no cost."""
+
+import ctypes
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+from striate.kernels import library
+
+__all__ = [
+    "DOUBLE",
+    "FLOAT",
+    "INT",
+    "POINTER",
+    "SIZE",
+    "call",
+    "dense",
+    "one_by_one",
+    "pointer",
+    "transformed",
+]
+
+POINTER, SIZE, INT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
+FLOAT, DOUBLE = ctypes.c_float, ctypes.c_double
+
+
+@cache
+def _entry(name: str, arguments: tuple[Any, ...], isa: str) -> Callable[..., int]:
+    """`isa` is in the cache's key: the library in use may change."""
+    native = library.load()
+    if native is None:
+        raise RuntimeError(library.why_not())
+    function: Any = native.function(f"striate_{name}", [*arguments, INT])
+    return function  # type: ignore[no-any-return]
+
+
+def call(name: str, declared: tuple[Any, ...], *arguments: Any) -> None:
+    """Run the entry point `striate_<name>` with torch's number of threads as last argument.
+
+    Args:
+        name: without the prefix.
+        declared: the ctypes of the arguments but the last.
+        arguments: pointers as integers or None.
+
+    Raises:
+        RuntimeError: the kernel refused the arguments; the operators never give it such.
+    """
+    code = _entry(name, declared, library.isa())(*arguments, torch.get_num_threads())
+    if code != 0:
+        raise RuntimeError(f"the native kernel {name} refused its arguments: {code}")
+
+
+def pointer(tensor: Tensor | None) -> int | None:
+    """Where a tensor's values begin."""
+    return None if tensor is None else tensor.data_ptr()
+
+
+def dense(tensor: Tensor) -> bool:
+    """Whether memory holds a (B, C, *S) or (B, C) tensor pixel by pixel, channels side by side."""
+    return tensor.movedim(1, -1).is_contiguous()
+
+
+def transformed() -> bool:
+    """Whether torch.func or forward mode is at work: torch's own operators have their rules."""
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+
+
+def one_by_one(operator: Any) -> Any:
+    """A vmap rule: one call for each element, as torch does for operators without a rule."""
+
+    def rule(info: Any, in_dims: Sequence[Any], *arguments: Any) -> tuple[Any, Any]:
+        results = [
+            operator(
+                *(
+                    argument.select(dim, i) if isinstance(dim, int) else argument
+                    for argument, dim in zip(arguments, in_dims, strict=True)
+                )
+            )
+            for i in range(info.batch_size)
+        ]
+        if isinstance(results[0], Tensor):
+            return torch.stack(results), 0
+        return tuple(map(torch.stack, zip(*results, strict=True))), (0,) * len(results[0])
+
+    return rule

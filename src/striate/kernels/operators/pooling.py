@@ -1,0 +1,209 @@
+"""Max pooling that keeps one byte for each maximum, not eight, and gathers its gradients."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from striate.kernels import library
+from striate.kernels.operators.native import POINTER, call, dense, one_by_one, transformed
+
+__all__ = ["max_pool2d"]
+
+MOST_TAPS = 256
+"""Places of a window that one byte can tell apart."""
+
+_SIZES = "SymInt[] window, SymInt[] stride, SymInt[] padding, SymInt[] dilation"
+_LIBRARY: Any = torch.library.Library("striate", "FRAGMENT")  # type: ignore[no-untyped-call]
+_LIBRARY.define(f"max_pool2d(Tensor x, {_SIZES}, bool ceil_mode) -> (Tensor, Tensor)")
+_LIBRARY.define(
+    f"max_pool2d_backward(Tensor grad, Tensor index, SymInt height, SymInt width, {_SIZES}) "
+    "-> Tensor"
+)
+_LIBRARY.define(f"max_pool2d_take(Tensor x, Tensor index, {_SIZES}) -> Tensor")
+
+
+def max_pool2d(
+    x: Float[Tensor, "B C H W"],
+    kernel_size: int | Sequence[int],
+    stride: int | Sequence[int] | None = None,
+    padding: int | Sequence[int] = 0,
+    dilation: int | Sequence[int] = 1,
+    ceil_mode: bool = False,
+) -> Float[Tensor, "B C H_out W_out"]:
+    """The largest value in each window, with ties and NaN as torch has them.
+
+    float32 with the channels last in memory runs natively on a CPU for windows of up to 256
+    places; all else torch's operators.
+
+    Args:
+        x: images.
+        kernel_size: height and width of the window.
+        stride: of the windows; the window's size where it is not given.
+        padding: of the border, at most half the window, never the maximum.
+        dilation: distance between the places of a window.
+        ceil_mode: let the last windows begin inside and end outside.
+
+    Example:
+        >>> max_pool2d(torch.arange(6.0).view(1, 1, 2, 3), 2, ceil_mode=True).flatten()
+        tensor([4., 5.])
+    """
+    window, dilated = _pair(kernel_size), _pair(dilation)
+    padded, step = _pair(padding), window if not stride else _pair(stride)
+    if window[0] * window[1] > MOST_TAPS or transformed():
+        return F.max_pool2d(x, window, step, padded, dilated, ceil_mode)
+    y: Tensor = torch.ops.striate.max_pool2d(x, window, step, padded, dilated, ceil_mode)[0]
+    return y
+
+
+def _pair(size: int | Sequence[int]) -> list[int]:
+    sizes = [size] if isinstance(size, int) else list(size)
+    return sizes * 2 if len(sizes) == 1 else sizes
+
+
+def _native(x: Tensor) -> bool:
+    plain = x.dtype == torch.float32 and x.device.type == "cpu" and x.ndim == 4
+    return plain and x.numel() > 0 and library.available()
+
+
+def _call(name: str, pointers: Sequence[Tensor], sizes: Sequence[int]) -> None:
+    packed = torch.tensor(sizes, dtype=torch.int64)
+    arguments = [t.data_ptr() for t in (*pointers, packed)]
+    call(name, (POINTER,) * len(arguments), *arguments)
+
+
+def _pool(x: Tensor, *sizes: Any) -> tuple[Tensor, Tensor]:
+    window, stride, padding, dilation, ceil_mode = sizes
+    if _native(x) and dense(x):
+        # Its checks and its output's shape are torch's.
+        shape = F.max_pool2d(x.to("meta"), window, stride, padding, dilation, ceil_mode).shape
+        y = torch.empty(shape, memory_format=torch.channels_last)
+        index = torch.empty(shape, dtype=torch.uint8, memory_format=torch.channels_last)
+        B, C, H, W = x.shape
+        _call(
+            "pool_max",
+            (x, y, index),
+            [B, H, W, C, *shape[2:], *window, *stride, *padding, *dilation],
+        )
+        return y, index
+    y, place = F.max_pool2d_with_indices(x, window, stride, padding, dilation, ceil_mode)
+    row, column = place // x.shape[-1], place % x.shape[-1]
+    top, left = _corners(y, stride, padding)
+    index = (row - top) // dilation[0] * window[1] + (column - left) // dilation[1]
+    return y, index.to(torch.uint8)
+
+
+def _corners(y: Tensor, stride: Sequence[int], padding: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """Row and column where each window begins."""
+    rows = torch.arange(y.shape[-2], device=y.device) * stride[0] - padding[0]
+    columns = torch.arange(y.shape[-1], device=y.device) * stride[1] - padding[1]
+    return rows[:, None], columns
+
+
+def _places(
+    index: Tensor, width: int, window: Any, stride: Any, padding: Any, dilation: Any
+) -> Tensor:
+    """Where in the image, counted row by row, each maximum lies: (..., H_out W_out)."""
+    number = index.long()
+    top, left = _corners(index, stride, padding)
+    row = top + number // window[1] * dilation[0]
+    column = left + number % window[1] * dilation[1]
+    places: Tensor = (row * width + column).flatten(-2)
+    return places
+
+
+def _backward(grad: Tensor, index: Tensor, height: int, width: int, *sizes: Any) -> Tensor:
+    shape = (*grad.shape[:-2], height, width)
+    if _native(grad) and dense(index):
+        window, stride, padding, dilation = sizes
+        grad = grad if dense(grad) else grad.contiguous(memory_format=torch.channels_last)
+        dx = torch.empty(shape, memory_format=torch.channels_last)
+        B, C, H, W = grad.shape
+        _call(
+            "pool_max_backward",
+            (grad, index, dx),
+            [B, height, width, C, H, W, *window, *stride, *padding, *dilation],
+        )
+        return dx
+    dx = grad.new_zeros(shape).flatten(-2)
+    places = _places(index, width, *sizes)
+    dx = dx.scatter_add(-1, places, grad.flatten(-2)).view(shape)
+    return dx.contiguous(memory_format=_format(index))
+
+
+def _format(t: Tensor) -> torch.memory_format:
+    return torch.channels_last if t.ndim == 4 and dense(t) else torch.contiguous_format
+
+
+def _take(x: Tensor, index: Tensor, *sizes: Any) -> Tensor:
+    """The values of x at the places that the index tells: the backward's adjoint."""
+    taken = x.flatten(-2).gather(-1, _places(index, x.shape[-1], *sizes)).view(index.shape)
+    return taken.contiguous(memory_format=_format(index))
+
+
+def _fake_pool(x: Tensor, *sizes: Any) -> tuple[Tensor, Tensor]:
+    y = F.max_pool2d(x, *sizes)
+    y = torch.empty_like(y, memory_format=_format(x))
+    return y, torch.empty_like(y, dtype=torch.uint8)
+
+
+def _fake_backward(grad: Tensor, index: Tensor, height: int, width: int, *sizes: Any) -> Tensor:
+    dx = grad.new_empty((*grad.shape[:-2], height, width))
+    return torch.empty_like(dx, memory_format=_format(index))
+
+
+def _fake_take(x: Tensor, index: Tensor, *sizes: Any) -> Tensor:
+    return torch.empty_like(index, dtype=x.dtype, memory_format=_format(index))
+
+
+def _save_pool(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    x, *sizes, _ = inputs
+    ctx.mark_non_differentiable(output[1])
+    ctx.save_for_backward(output[1])
+    ctx.image, ctx.sizes = x.shape[-2:], sizes
+
+
+def _pool_gradients(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
+    (index,) = ctx.saved_tensors
+    dx = torch.ops.striate.max_pool2d_backward(grad, index, *ctx.image, *ctx.sizes)
+    return dx, *[None] * 5
+
+
+def _save_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    _, index, _, _, *sizes = inputs
+    ctx.save_for_backward(index)
+    ctx.sizes = sizes
+
+
+def _second_gradients(ctx: Any, v: Tensor) -> tuple[Tensor | None, ...]:
+    (index,) = ctx.saved_tensors
+    return torch.ops.striate.max_pool2d_take(v, index, *ctx.sizes), *[None] * 7
+
+
+def _save_take(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    x, index, *sizes = inputs
+    ctx.save_for_backward(index)
+    ctx.image, ctx.sizes = x.shape[-2:], sizes
+
+
+def _take_gradients(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    (index,) = ctx.saved_tensors
+    dx = torch.ops.striate.max_pool2d_backward(grad, index, *ctx.image, *ctx.sizes)
+    return dx, *[None] * 5
+
+
+def _register(name: str, run: Any, fake: Any, gradients: Any, save: Any) -> None:
+    full = f"striate::{name}"
+    _LIBRARY.impl(name, run, "CompositeExplicitAutograd")
+    torch.library.register_fake(full, fake, lib=_LIBRARY)
+    torch.library.register_autograd(full, gradients, setup_context=save, lib=_LIBRARY)
+    torch.library.register_vmap(full, one_by_one(getattr(torch.ops.striate, name)), lib=_LIBRARY)
+
+
+_register("max_pool2d", _pool, _fake_pool, _pool_gradients, _save_pool)
+_register("max_pool2d_backward", _backward, _fake_backward, _second_gradients, _save_backward)
+_register("max_pool2d_take", _take, _fake_take, _take_gradients, _save_take)
+torch.library.register_autocast("striate::max_pool2d", "cpu", torch.float32, lib=_LIBRARY)

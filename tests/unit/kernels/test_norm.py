@@ -1,0 +1,149 @@
+"""norm_act as an operator: modes of torch, running statistics, determinism, errors."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from striate import kernels
+from striate.errors import ConfigError, ShapeError
+
+LAST = torch.channels_last
+
+
+def images(*shape):
+    return torch.randn(shape, generator=torch.Generator().manual_seed(7)).contiguous(
+        memory_format=LAST
+    )
+
+
+@pytest.mark.parametrize("momentum", [0.2, None])
+def test_a_module_keeps_its_statistics_as_torch_does(momentum):
+    mine, theirs = (nn.BatchNorm2d(5, momentum=momentum) for _ in range(2))
+    for step in range(3):
+        x = images(4, 5, 6, 3) * (step + 1)
+        y = kernels.batch_norm_act(mine, x, "relu")
+        torch.testing.assert_close(y, F.relu(theirs(x)), rtol=1e-5, atol=1e-6)
+    for name, value in theirs.state_dict().items():
+        torch.testing.assert_close(mine.state_dict()[name], value, rtol=1e-6, atol=1e-6)
+    mine.eval(), theirs.eval()
+    torch.testing.assert_close(kernels.batch_norm_act(mine, x), theirs(x), rtol=1e-5, atol=1e-6)
+
+
+def test_same_bits_twice_and_for_any_number_of_threads():
+    x, grad = images(32, 24, 19, 17), images(32, 24, 19, 17)
+
+    def run(threads):
+        torch.set_num_threads(threads)
+        leaf = x.clone().requires_grad_()
+        y = kernels.norm_act(leaf, activation="gelu")
+        return y.detach(), torch.autograd.grad(y, leaf, grad)[0]
+
+    try:
+        first = run(1)
+        for threads in (1, 2, 3):
+            for a, b in zip(first, run(threads), strict=True):
+                assert torch.equal(a, b)
+    finally:
+        torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("wanted", ["x", "weight", "bias", "residual"])
+def test_only_what_is_asked_for_gets_a_gradient(wanted):
+    inputs = {
+        "x": images(2, 3, 5, 4),
+        "residual": images(2, 3, 5, 4) + 1,
+        "weight": torch.rand(3),
+        "bias": torch.rand(3),
+    }
+    inputs[wanted].requires_grad_()
+    exact = {name: t.detach().double() for name, t in inputs.items()}
+    exact[wanted].requires_grad_()
+    kernels.norm_act(**inputs, activation="silu").square().sum().backward()
+    kernels.norm_act(**exact, activation="silu").square().sum().backward()
+    torch.testing.assert_close(
+        inputs[wanted].grad.double(), exact[wanted].grad, rtol=1e-4, atol=1e-4
+    )
+    assert all(t.grad is None for name, t in inputs.items() if name != wanted)
+
+
+def test_what_is_no_number_stays_visible():
+    x = images(2, 3, 4, 5)
+    x[0, 1, 2, 3] = float("nan")
+    for activation in ("relu", "gelu", "gelu_tanh", "silu"):
+        y = kernels.norm_act(x, activation=activation)
+        assert y[:, 1].isnan().all()
+        assert not y[:, [0, 2]].isnan().any()
+
+
+def test_the_operators_pass_the_checks_of_torch():
+    x, w = images(3, 5, 4, 7).requires_grad_(), torch.rand(5).requires_grad_()
+    mean, var = torch.rand(5), torch.rand(5) + 0.5
+    checks = ("test_schema", "test_autograd_registration", "test_faketensor")
+    operators = torch.ops.striate
+    torch.library.opcheck(
+        operators.norm_act_train, (x, None, w, None, 1e-5, "gelu"), test_utils=checks
+    )
+    torch.library.opcheck(
+        operators.norm_act_eval, (x, x, mean, var, w, None, 1e-5, "relu"), test_utils=checks
+    )
+    y = x.detach()
+    torch.library.opcheck(
+        operators.norm_act_backward,
+        (y, y, y, mean, var, w.detach(), None, 1e-5, "relu", True, True, True),
+        test_utils=checks,
+    )
+
+
+def test_meta_vmap_func_grad_and_autocast():
+    meta = kernels.norm_act(torch.empty(2, 3, 4, 5, device="meta"), activation="relu")
+    assert meta.shape == (2, 3, 4, 5)
+    x = images(4, 3, 5, 2)
+    many = torch.func.vmap(lambda v: kernels.norm_act(v, activation="gelu"))(x[:, None])
+    for i in range(4):
+        one = kernels.norm_act(x[i : i + 1], activation="gelu")
+        torch.testing.assert_close(many[i], one, rtol=1e-5, atol=1e-5)
+    by_func = torch.func.grad(lambda v: kernels.norm_act(v, activation="gelu").pow(3).sum())(x)
+    leaf = x.clone().requires_grad_()
+    kernels.norm_act(leaf, activation="gelu").pow(3).sum().backward()
+    torch.testing.assert_close(by_func, leaf.grad, rtol=1e-4, atol=1e-5)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert kernels.norm_act(x).dtype == torch.float32
+
+
+def test_export_keeps_the_operator():
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm = nn.BatchNorm2d(3)
+
+        def forward(self, x):
+            return kernels.batch_norm_act(self.norm, x, "relu")
+
+    block, x = Block().eval(), images(2, 3, 4, 5)
+    program = torch.export.export(block, (x,))
+    assert "striate.norm_act_eval" in program.graph_module.code
+    torch.testing.assert_close(program.module()(x), block(x))
+
+
+@pytest.mark.slow
+def test_compiled_whole():
+    def step(x, w):
+        y = kernels.norm_act(x, w, activation="gelu")
+        return kernels.max_pool2d(y, 2)
+
+    x, w = images(3, 5, 6, 8).requires_grad_(), torch.rand(5).requires_grad_()
+    compiled = torch.compile(step, fullgraph=True, backend="aot_eager")
+    for a, b in zip(
+        torch.autograd.grad(compiled(x, w).square().sum(), (x, w)),
+        torch.autograd.grad(step(x, w).square().sum(), (x, w)),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b)
+
+
+def test_mistakes_are_told():
+    with pytest.raises(ConfigError, match="gellu"):
+        kernels.norm_act(images(2, 3, 4, 5), activation="gellu")
+    with pytest.raises(ShapeError, match="one value a channel"):
+        kernels.norm_act(images(1, 3, 1, 1))
