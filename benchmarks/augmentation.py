@@ -17,9 +17,9 @@ from torch.nn import functional
 
 from striate.data import AUGMENTATIONS
 from striate.data.augment import augmenter
+from striate.execution import keep_pages
 from striate.networks import NETWORKS
 from striate.registry import Pick
-from striate.training.execution import keep_pages
 
 
 def main() -> None:

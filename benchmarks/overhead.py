@@ -21,12 +21,12 @@ import torch
 
 from striate.config import DataConfig, RunConfig, TrainingConfig
 from striate.data import prepare
+from striate.execution import keep_pages
 from striate.registry import Pick
 from striate.training.assemble import assemble
 from striate.training.budget import Clock
 from striate.training.checkpoint import CheckpointStore
 from striate.training.events import EventLog
-from striate.training.execution import keep_pages
 from striate.training.loop import Training
 from striate.training.plan import Plan
 

@@ -1,9 +1,11 @@
-"""How threads should wait for each other: training speed by OMP_WAIT_POLICY, idle and disturbed.
+"""How threads should wait for each other: training speed by waiting policy, idle and disturbed.
 
-    python benchmarks/waiting.py [--repeats 5]
+    python benchmarks/waiting.py [--repeats 5] [--policy SPIN=1000 ...]
 
 Each measurement is a process of its own (the policy is read when torch starts): steps of the
 airbench network on batches of 128 images of 32×32. "Disturbed" runs one busy process beside it.
+A policy is ACTIVE, PASSIVE (`OMP_WAIT_POLICY`), SPIN=n (`GOMP_SPINCOUNT`, turns of an empty loop
+before a waiting thread sleeps) or "not set".
 Interleaved; medians with the range, images a second. Prints JSON.
 """
 
@@ -20,7 +22,7 @@ STEPS = """
 import time, torch
 from striate.networks import NETWORKS
 from striate.registry import Pick
-from striate.training.execution import keep_pages
+from striate.execution import keep_pages
 keep_pages()
 network = NETWORKS.build(Pick("airbench", widths=[32, 128, 128]), num_classes=10, in_channels=3)
 network.to(memory_format=torch.channels_last)
@@ -34,9 +36,20 @@ print(10 * 128 / (time.perf_counter() - began))
 """
 
 
-def speed(policy: str | None) -> float:
-    environment = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"}
-    if policy is not None:
+POLICIES = (
+    "not set",
+    "ACTIVE",
+    "PASSIVE",
+    *(f"SPIN={turns}" for turns in (100, 300, 1_000, 3_000, 10_000, 30_000)),
+)
+
+
+def speed(policy: str) -> float:
+    own = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
+    environment = {key: value for key, value in os.environ.items() if key not in own}
+    if policy.startswith("SPIN="):
+        environment["GOMP_SPINCOUNT"] = policy.removeprefix("SPIN=")
+    elif policy != "not set":
         environment["OMP_WAIT_POLICY"] = policy
     done = subprocess.run(
         [sys.executable, "-c", STEPS], env=environment, capture_output=True, text=True, check=True
@@ -47,16 +60,18 @@ def speed(policy: str | None) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=5)
-    repeats = parser.parse_args().repeats
+    parser.add_argument("--policy", action="append", help="measure these alone")
+    arguments = parser.parse_args()
+    repeats = arguments.repeats
     found: dict[str, list[float]] = {}
     for disturbed in (False, True):
         for _ in range(repeats):
-            for policy in (None, "ACTIVE", "PASSIVE"):
+            for policy in arguments.policy or POLICIES:
                 busy = None
                 if disturbed:
                     busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
                 try:
-                    key = f"{'disturbed' if disturbed else 'idle'}, {policy or 'not set'}"
+                    key = f"{'disturbed' if disturbed else 'idle'}, {policy}"
                     found.setdefault(key, []).append(speed(policy))
                 finally:
                     if busy is not None:

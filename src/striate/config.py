@@ -73,15 +73,30 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class ExecutionConfig:
-    """On what and how the arithmetic runs; none of it changes what is computed."""
+    """On what and how the arithmetic runs; none of it changes what is computed.
+
+    What is None is chosen, by measuring where there is time for it.
+    """
 
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
     threads: int | None = None
-    """CPU threads; None: torch's own choice."""
-    channels_last: bool = True
-    precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16 runs matrix products in mixed precision where the hardware has it."""
+    """CPU threads."""
+    channels_last: bool | None = None
+    """Images in memory with the channels of a pixel side by side."""
+    precision: Literal["float32", "tf32", "bfloat16", "auto"] = "float32"
+    """tf32 and bfloat16 round what is multiplied to 10 and 7 bits, where the hardware has it;
+    auto allows both, if they are measured to be faster."""
+    exact: bool = False
+    """torch's own operators throughout, bit for bit."""
+    kernels: bool | None = None
+    """Striate's own operators: False: none; True: wherever they fit."""
+    compile: bool | None = None
+    """torch.compile."""
+
+
+_LATER = ("exact", "kernels", "compile")
+"""Settings of the execution that runs of earlier versions do not have."""
 
 
 @dataclass(frozen=True)
@@ -138,6 +153,9 @@ class RunConfig:
             del encoded["pretrained"]
         if self.prediction == PredictionConfig():
             del encoded["prediction"]
+        for name in _LATER:
+            if encoded["execution"][name] == getattr(ExecutionConfig, name):
+                del encoded["execution"][name]
         return encoded
 
     @classmethod
@@ -180,6 +198,11 @@ def _range_problems(config: RunConfig) -> list[str]:
         (
             config.execution.threads is None or config.execution.threads >= 1,
             f"execution.threads={config.execution.threads} must be 1 or more.",
+        ),
+        (
+            not (config.execution.exact and config.execution.kernels),
+            "execution.exact=true asks for torch's own operators and execution.kernels=true for "
+            "Striate's; give one of them.",
         ),
         (training.batch_size >= 1, f"training.batch_size={training.batch_size} must be 1 or more."),
         (

@@ -10,13 +10,13 @@ import torch
 
 from striate.data import ImageSet
 from striate.data.loader import BatchLoader, Normalisation
+from striate.execution import Execution
 from striate.losses import softmax_cross_entropy_loss
 from striate.networks import ResNet
 from striate.optim import OPTIMISERS, SCHEDULES, parameter_groups
 from striate.registry import Pick
 from striate.tasks import Classification
 from striate.training.assemble import Parts
-from striate.training.execution import Execution
 from striate.training.step import learn
 
 STEPS, BATCH = 7, 12
@@ -72,7 +72,6 @@ def both(images, **changes) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         average=None,
         execution=Execution(torch.device("cpu"), True, "float32"),
         num_classes=5,
-        num_threads=1,
     )
     for step in range(STEPS):
         learn(parts, step=step, progress=step / STEPS, seed=2)

@@ -8,6 +8,7 @@ import torch
 
 from striate.data import open_source, prepare, survey
 from striate.errors import ConfigError
+from striate.execution import Execution
 from striate.losses import LOSSES
 from striate.networks import NETWORKS
 from striate.optim import INITIALISATIONS, OPTIMISERS, SURFACES
@@ -121,7 +122,7 @@ def range_test(
     config, _ = advise(place, survey(source), asked)
     check_config(config)
     dataset = prepare(config.data, source=source, progress=reporter.progress)
-    parts = assemble(config, dataset)
+    parts = assemble(config, dataset, Execution.of(config.execution))
 
     def optimiser(params: Any, lr: float) -> torch.optim.Optimizer:
         return OPTIMISERS.build(config.optimiser.replace(lr=lr), params)

@@ -20,13 +20,13 @@ from striate.evaluation import (
     record_result,
     verify,
 )
+from striate.execution import Execution
 from striate.networks.class_order import answer_names, class_order
 from striate.networks.pretrained import fill, locate_weights, published_network
 from striate.networks.weight import Preparation
 from striate.networks.weight_file import WeightFile
 from striate.tasks import Classification
 from striate.terminal import Reporter
-from striate.training.execution import Execution
 from striate.training.inference import infer
 
 __all__ = ["PublishedEvaluation", "evaluate_pretrained"]

@@ -1,7 +1,7 @@
 """A run that was trained: what it is, what it answers, how good it is."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -24,13 +24,13 @@ from striate.evaluation import (
     record_result,
     verify,
 )
+from striate.execution import Execution
 from striate.terminal import Reporter
 from striate.training.assemble import build_network, build_task
-from striate.training.execution import Execution
 from striate.training.folder import RunFolder
 from striate.training.inference import infer
 
-__all__ = ["Evaluation", "Run", "data_of", "evaluate", "load"]
+__all__ = ["Evaluation", "Run", "data_of", "evaluate", "load", "recorded_execution"]
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ class Run:
 
     @cached_property
     def execution(self) -> Execution:
-        return Execution.of(self.config.execution)
+        return Execution.recorded(self.config.execution, recorded_execution(self.record))
 
     @cached_property
     def network(self) -> Any:
@@ -195,6 +195,12 @@ class Run:
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
+
+
+def recorded_execution(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """How a run was executed; of runs that did not write it down, their number of threads."""
+    found: Mapping[str, Any] = record.get("execution") or {"threads": record["hardware"]["threads"]}
+    return found
 
 
 def load(path: str | Path) -> Run:

@@ -9,10 +9,11 @@ from typing import Any
 import torch
 
 from striate.api.report import write_report
-from striate.api.run import Run, data_of
+from striate.api.run import Run, data_of, recorded_execution
 from striate.config import RunConfig
 from striate.data import Dataset, Source, open_source, prepare, survey
 from striate.errors import ConfigError, RunError
+from striate.execution import Execution, accelerated, keep_pages
 from striate.recipes import RECIPES
 from striate.registry import Pick
 from striate.settings import Settings, checked, merge, parse_assignments
@@ -22,7 +23,6 @@ from striate.training.assemble import Parts, assemble, check_config
 from striate.training.budget import Budget, Clock
 from striate.training.checkpoint import CheckpointStore
 from striate.training.events import EventLog, read_events
-from striate.training.execution import keep_pages, threads
 from striate.training.folder import RunFolder
 from striate.training.interrupt import interruptible
 from striate.training.loop import Training, averaged
@@ -152,7 +152,8 @@ def resume(
                     f"The images of {dataset.source} have changed since {folder.path} began; "
                     "a resumed training would not be the same. Restore them, or train anew."
                 )
-            parts = assemble(config, dataset)
+            execution = Execution.recorded(config.execution, recorded_execution(record))
+            parts = assemble(config, dataset, execution)
             clock = Clock(started=time.monotonic() if started is None else started)
             return _run(folder, config, dataset, parts, clock, reporter, fresh=False)
     finally:
@@ -190,7 +191,8 @@ def _record(
         "class_names": list(data.class_names),
         "normalisation": {"mean": parts.normalise.mean, "std": parts.normalise.std},
         "num_parameters": num_parameters,
-        "hardware": {**parts.execution.describe(), "threads": parts.num_threads},
+        "hardware": parts.execution.describe(),
+        "execution": parts.execution.to_json(),
     }
 
 
@@ -213,7 +215,8 @@ def _run(
     with (
         EventLog(folder.events, tuple(listeners)) as log,
         interruptible() as interrupt,
-        threads(parts.num_threads),
+        parts.execution.arithmetic(),
+        accelerated(parts.network, parts.execution),
     ):
         training = Training(config, data, parts, Plan.of(1), store, log, clock)
         training.most_steps = _most_steps(config, parts)
@@ -229,6 +232,7 @@ def _run(
                 fitting = int(0.9 * training.budget.steps_left(0, 0.0, 0.0))
                 training.plan = Plan.of(min(training.most_steps, fitting))
             log.write("start", step=0, hash=config.hash, steps=training.plan.total)
+            log.write("execution", step=0, text=parts.execution.summary())
         else:
             _go_on(training, folder)
         probabilities = training.run(interrupt)

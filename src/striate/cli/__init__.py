@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from striate import __version__
-from striate.cli import answer, cache, gradients, listing, optimisation, training
+from striate.cli import answer, cache, gradients, listing, optimisation, profile, training
 from striate.errors import StriateError
 
 __all__ = ["app", "main"]
@@ -21,7 +21,14 @@ app = typer.Typer(
 )
 _TRAIN, _SEE = "Train and answer", "Open the mathematics"
 _COMMANDS = {
-    _TRAIN: (training.train, training.resume, answer.evaluate, answer.predict, listing.list_),
+    _TRAIN: (
+        training.train,
+        training.resume,
+        answer.evaluate,
+        answer.predict,
+        profile.profile,
+        listing.list_,
+    ),
     _SEE: (
         gradients.check,
         gradients.graph,

@@ -13,16 +13,23 @@ from striate.data.augment import OFFERED as AUGMENTATION_OFFERED
 from striate.data.dataset import Dataset
 from striate.data.loader import BatchLoader, Normalisation
 from striate.errors import ConfigError
+from striate.execution import Execution, choose, estimated_seconds, trial_seconds
 from striate.losses import LOSSES
 from striate.networks import NETWORKS
 from striate.optim import OPTIMISERS, SCHEDULES, Average, parameter_groups
 from striate.randomness import layer_randomness
 from striate.tasks import TASKS, Classification
 from striate.training import transfer
-from striate.training.execution import Execution, num_threads
 from striate.training.fitting import classifier_problem, size_problem
 
-__all__ = ["Parts", "assemble", "build_network", "build_task", "check_config"]
+__all__ = [
+    "Parts",
+    "assemble",
+    "build_network",
+    "build_task",
+    "check_config",
+    "choose_execution",
+]
 
 _THREADS_PER_CORE = 4
 _NETWORK_OFFERED = ("num_classes", "in_channels", "input_size")
@@ -41,7 +48,6 @@ class Parts:
     average: Average | None
     execution: Execution
     num_classes: int
-    num_threads: int
     frozen: transfer.FrozenFeatures | None = None
     """Features that come from published weights, and when they learn."""
     lacks_weights: bool = False
@@ -118,15 +124,23 @@ def build_task(config: RunConfig) -> Classification:
     return TASKS.build(config.task, loss=loss)
 
 
-def assemble(config: RunConfig, data: Dataset) -> Parts:
+def assemble(config: RunConfig, data: Dataset, execution: Execution | None = None) -> Parts:
     """All parts of a training, fresh.
+
+    Args:
+        config: checked again.
+        data: of the training.
+        execution: on what it runs; None: chosen for this network, batch and machine.
 
     Raises:
         ConfigError: choices that do not fit.
     """
     check_config(config)
     num_classes = len(data.class_names)
-    execution = Execution.of(config.execution)
+    network = build_network(config, num_classes)
+    if execution is None:
+        Execution.of(config.execution)  # a device that is not there is told before the trial
+        execution = choose_execution(config, network, len(data.train))
     pretrained = config.pretrained
     normalise = (
         Normalisation.measure(data.train.images)
@@ -143,7 +157,6 @@ def assemble(config: RunConfig, data: Dataset) -> Parts:
         execution.device,
         execution.channels_last,
     )
-    network = build_network(config, num_classes)
     lacks_weights = pretrained is not None and not transfer.load_features(network, pretrained)
     network = execution.place(network)
     initialise: Callable[[Tensor], None] | None = getattr(network, "initialise_from", None)
@@ -164,15 +177,25 @@ def assemble(config: RunConfig, data: Dataset) -> Parts:
         average=Average(network) if config.training.ema_half_life is not None else None,
         execution=execution,
         num_classes=num_classes,
-        num_threads=_threads(config, network, loader.batch_size),
         frozen=None if pretrained is None else transfer.FrozenFeatures(network, pretrained.freeze),
         lacks_weights=lacks_weights,
     )
 
 
-def _threads(config: RunConfig, network: nn.Module, batch_size: int) -> int:
-    shape = (batch_size, config.data.channels, *config.data.input_size)
-    return num_threads(config.execution, network, shape)
+def choose_execution(config: RunConfig, network: nn.Module, num_items: int) -> Execution:
+    """How a training runs, after a trial that takes little of its time (none of a short one's)."""
+    training = config.training
+    batch = min(training.batch_size, num_items)
+    shape = (batch, config.data.channels, *config.data.input_size)
+    lengths = [] if training.minutes is None else [60 * training.minutes]
+    steps = [] if training.steps is None else [float(training.steps)]
+    steps += [] if training.epochs is None else [training.epochs * num_items / batch]
+    if steps:
+        lengths.append(estimated_seconds(network, shape, min(steps)))
+    left = min(lengths)
+    seconds = trial_seconds(left)
+    trial = choose(network, shape, config.execution, seconds=seconds, training_seconds=left)
+    return trial.execution
 
 
 def _first_images(loader: BatchLoader, enough: int = 5_000) -> Tensor:

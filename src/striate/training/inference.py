@@ -1,6 +1,7 @@
 """A network's answers to many images: the one path of validation, evaluation and prediction."""
 
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import numpy as np
 import torch
@@ -8,8 +9,8 @@ from torch import nn
 
 from striate.config import PredictionConfig
 from striate.data.loader import Normalisation, to_float
+from striate.execution import Execution, accelerated
 from striate.tasks import Classification
-from striate.training.execution import Execution
 from striate.training.views import views
 
 __all__ = ["infer"]
@@ -45,7 +46,10 @@ def infer(
     was_training = network.training
     network.eval()
     answers = []
+    quick = ExitStack()
     try:
+        quick.enter_context(execution.arithmetic())
+        quick.enter_context(accelerated(network, execution))
         for start in range(0, len(images), batch_size):
             chunk = np.array(
                 images[start : start + batch_size]
@@ -61,5 +65,6 @@ def infer(
             if progress is not None:
                 progress(min(start + batch_size, len(images)), len(images))
     finally:
+        quick.close()
         network.train(was_training)
     return np.concatenate(answers)

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from striate.config import PredictionConfig, RunConfig
@@ -239,7 +238,6 @@ class Training:
         stateful = unflatten(state["parts"], tensors)
         self.parts.network.load_state_dict(stateful["network"])
         self.parts.optimiser.load_state_dict(stateful["optimiser"])
-        _match_layout(self.parts.optimiser)
         if self.parts.average is not None:
             self.parts.average.load_state_dict(stateful["average"])
         self.parts.loader.load_state_dict(state["loader"])
@@ -299,11 +297,3 @@ def averaged(parts: Parts) -> Iterator[None]:
     finally:
         if switch:
             optimiser.train()
-
-
-def _match_layout(optimiser: torch.optim.Optimizer) -> None:
-    """Give restored moments the memory layout of their weights, as they had it when made."""
-    for weight, moments in optimiser.state.items():
-        for name, value in moments.items():
-            if isinstance(value, Tensor) and value.shape == weight.shape:
-                moments[name] = torch.empty_like(weight, dtype=value.dtype).copy_(value)

@@ -1,0 +1,94 @@
+"""How a network runs fastest on this machine: the trial that a training makes, to be looked at."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from striate.api.run import Run
+from striate.config import ExecutionConfig
+from striate.errors import ConfigError
+from striate.execution import Trial, choose, keep_pages
+from striate.networks import NETWORKS
+from striate.randomness import layer_randomness
+from striate.registry import Pick
+from striate.settings import parse_assignments
+from striate.training.assemble import build_network
+from striate.typed_json import decode
+
+__all__ = ["profile"]
+
+_SECONDS = 15.0
+
+
+def profile(
+    what: str | Path,
+    *,
+    batch_size: int | None = None,
+    size: tuple[int, int] | None = None,
+    channels: int | None = None,
+    num_classes: int = 10,
+    fresh: bool = False,
+    seconds: float = _SECONDS,
+    assignments: Sequence[str] = (),
+) -> Trial:
+    """The trial of a network: what was tried, how fast it was, what is chosen.
+
+    Args:
+        what: a name of `NETWORKS`, or the folder of a run.
+        batch_size: B; by default the run's, or 128.
+        size: height and width; by default the run's, or 32 × 32.
+        channels: by default the run's, or 3.
+        num_classes: of a network by name.
+        fresh: measure again what is remembered.
+        seconds: about how long the trial takes.
+        assignments: other settings as words: ("network.depth=56", "execution.threads=1").
+
+    Raises:
+        ConfigError: no such network, or settings that do not fit.
+        RunError: the folder holds no run.
+    """
+    keep_pages()
+    asked = parse_assignments(tuple(assignments))
+    name = str(what)
+    if name in NETWORKS and not Path(name).exists():
+        execution, pick = _asked(asked, ExecutionConfig()), _pick(name, asked)
+        shape = (batch_size or 128, channels or 3, *(size or (32, 32)))
+        offered = {"num_classes": num_classes, "in_channels": shape[1], "input_size": shape[2:]}
+        problems = NETWORKS.problems(pick, tuple(offered))
+        if problems:
+            raise ConfigError(problems)
+        with layer_randomness(0, "initialise"):
+            network = NETWORKS.build(pick, **offered)
+    else:
+        if not Path(name).exists():
+            NETWORKS.bind(Pick(name))  # tells the nearest name
+        run = Run(what)
+        config, data = run.config, run.config.data
+        execution = _asked(asked, config.execution)
+        if "network" in asked:
+            raise ConfigError(f"The network of {what} is fixed; only execution.* can be set.")
+        batch = batch_size or config.training.batch_size
+        shape = (batch, channels or data.channels, *(size or data.input_size))
+        network = build_network(config, len(run.class_names))
+    return choose(network, shape, execution, seconds=seconds, fresh=fresh)
+
+
+def _pick(name: str, asked: Mapping[str, Any]) -> Pick:
+    given: Any = asked.get("network", {})
+    if not isinstance(given, dict) or given.get("name", name) != name:
+        raise ConfigError(f"The network is named already: {name!r}.")
+    return Pick(name).replace(**{key: value for key, value in given.items() if key != "name"})
+
+
+def _asked(asked: Mapping[str, Any], before: ExecutionConfig) -> ExecutionConfig:
+    """The execution's configuration with what was asked for."""
+    problems = [
+        f"There is nothing to set under {name!r}: only network.* and execution.*."
+        for name in asked
+        if name not in ("network", "execution")
+    ]
+    merged = {**vars(before), **dict(asked.get("execution", {}))}
+    config: ExecutionConfig = decode(ExecutionConfig, merged, "execution", problems)
+    if problems:
+        raise ConfigError(problems)
+    return config

@@ -1,0 +1,64 @@
+"""striate profile."""
+
+from typing import Annotated
+
+import typer
+
+__all__ = ["profile"]
+
+
+def profile(
+    what: Annotated[str, typer.Argument(help="A network's name, or the folder of a run.")],
+    batch: Annotated[
+        int | None, typer.Option(min=1, help="Images in a batch; the run's, or 128.")
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="HxW", help="Height and width; the run's, or 32x32.")
+    ] = None,
+    channels: Annotated[
+        int | None, typer.Option(min=1, help="Of an image; the run's, or 3.")
+    ] = None,
+    classes: Annotated[int, typer.Option(min=1, help="Number of classes.")] = 10,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Measure again what is remembered.")
+    ] = False,
+    seconds: Annotated[
+        float, typer.Option(min=1.0, help="About how long the trial may take.")
+    ] = 15.0,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="network.depth=56 execution.threads=1 ..."),
+    ] = None,
+) -> None:
+    """Measure how a network runs fastest on this machine, layer by layer, and remember it."""
+    from striate.api.profile import profile as run
+    from striate.execution.table import trial_json, trial_text
+
+    trial = run(
+        what,
+        batch_size=batch,
+        size=None if size is None else _size(size),
+        channels=channels,
+        num_classes=classes,
+        fresh=fresh,
+        seconds=seconds,
+        assignments=tuple(set_ or ()),
+    )
+    if as_json:
+        import json
+
+        typer.echo(json.dumps(trial_json(trial), ensure_ascii=False, indent=2))
+        return
+    typer.echo(trial_text(trial))
+
+
+def _size(text: str) -> tuple[int, int]:
+    from striate.errors import ConfigError
+
+    parts = text.lower().replace("×", "x").split("x")
+    if len(parts) == 1:
+        parts *= 2
+    if len(parts) == 2 and all(part.isdigit() and int(part) > 0 for part in parts):
+        return int(parts[0]), int(parts[1])
+    raise ConfigError(f"--size {text} is no size; write height and width in pixels: 32x48.")

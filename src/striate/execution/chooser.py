@@ -1,0 +1,340 @@
+"""How a network runs fastest on this machine: guessed from shapes, measured, or remembered.
+
+A trial has two parts. The methods of each convolution are raced by themselves, geometry by
+geometry. Then whole training steps are compared: torch alone against all that could be better.
+What wins the second part is taken, so that no sum of good parts can be a loss.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import nn
+
+from striate.config import ExecutionConfig
+from striate.errors import ShapeError
+from striate.execution.convolution import (
+    Convolution,
+    MeasuredMethods,
+    convolutions,
+    measure_methods,
+)
+from striate.execution.device import Execution
+from striate.execution.layer import offered, operator
+from striate.execution.step import agrees, step_call
+from striate.execution.store import Store, machine
+from striate.execution.timing import Timing, race
+from striate.layers.geometry import ledger
+
+__all__ = ["Contender", "Trial", "choose", "guess", "trial_seconds"]
+
+_LITTLE_WORK = 150_000_000
+"""Multiply-adds of a step's forward pass below which threads wait for each other more than they
+help; benchmarks/threads.py measures it."""
+_SHARE = 0.025
+"""Of a training's time, for the trial."""
+_LEAST, _MOST = 0.6, 15.0
+"""Seconds of a trial: below the first a guess is better, above the second nothing is learned."""
+_CALM = 1.0
+"""Seconds that whole steps get at least, of the trial."""
+_MARGIN = 0.98
+"""A contender must need this share of the incumbent's time to replace it: below it is noise."""
+_STEP_RATE = 1.5e10
+"""Multiply-adds a second and thread, to foresee how long a step will take."""
+_WORTH_COMPILING = 1800.0
+"""Seconds of training below which compiling on a GPU is not tried unasked: it takes minutes."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """One way to run whole steps, and how fast it was."""
+
+    title: str
+    execution: Execution
+    timing: Timing | None = None
+    problem: str = ""
+    """Why it could not be measured, or may not be used."""
+
+
+@dataclass
+class Trial:
+    """What was tried, and what was chosen."""
+
+    execution: Execution
+    batch_shape: tuple[int, ...]
+    contenders: list[Contender] = field(default_factory=list)
+    layers: list[Convolution] = field(default_factory=list)
+    methods: Mapping[str, MeasuredMethods] = field(default_factory=dict)
+    seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)
+    measured_batch: int = 0
+    """Images in the measured steps."""
+
+
+def trial_seconds(training_seconds: float | None) -> float:
+    """Seconds that a trial may take before a training of so many seconds; 0: do not measure.
+
+    Example:
+        >>> trial_seconds(20.0), trial_seconds(600.0), trial_seconds(None)
+        (0.0, 15.0, 15.0)
+    """
+    if training_seconds is None:
+        return _MOST
+    wanted = min(_MOST, _SHARE * training_seconds)
+    return wanted if wanted >= _LEAST else 0.0
+
+
+def estimated_seconds(network: nn.Module, batch_shape: tuple[int, ...], steps: float) -> float:
+    """Roughly how long so many training steps take, by counting alone."""
+    work = _work(network, batch_shape)
+    return 3 * work * steps / (_STEP_RATE * torch.get_num_threads())
+
+
+def _work(network: nn.Module, batch_shape: tuple[int, ...]) -> float:
+    """Multiply-adds of a batch's forward pass; 0 where they cannot be counted."""
+    try:
+        rows = ledger(network, batch_shape[1:])
+    except ShapeError:
+        return 0.0
+    return float(batch_shape[0] * sum(row.multiply_adds for row in rows))
+
+
+def guess(network: nn.Module, batch_shape: tuple[int, ...], config: ExecutionConfig) -> Execution:
+    """A good execution without measuring: the same for the same shapes, machine and versions."""
+    plain = Execution.of(config)
+    count = config.threads
+    if count is None:
+        count = 1 if _work(network, batch_shape) < _LITTLE_WORK else torch.get_num_threads()
+    plain = replace(plain, threads=count, compiled=_asked(config), origin="guessed")
+    if not _may_swap(config, plain):
+        return plain
+    from striate import kernels
+
+    methods = {}
+    if operator("convolution") is not None:
+        for layer in convolutions(network, batch_shape):
+            found = kernels.default_methods(layer.geometry())
+            if found != "torch,torch,torch":
+                methods[layer.name] = found
+    return _checked(network, batch_shape, replace(plain, methods=methods, layers=offered()))
+
+
+def choose(
+    network: nn.Module,
+    batch_shape: tuple[int, ...],
+    config: ExecutionConfig,
+    *,
+    seconds: float,
+    fresh: bool = False,
+    training_seconds: float | None = None,
+    store: Store | None = None,
+    race: Callable[..., dict[str, Timing]] = race,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Trial:
+    """The execution for a network, its batches and this machine, with what was tried.
+
+    What a configuration fixes is not tried. With `exact`, or without time and memory of an
+    earlier trial, nothing is measured.
+
+    Args:
+        network: on any device; left as it is.
+        batch_shape: (B, C, *S) of the training.
+        config: what was asked for.
+        seconds: for the whole trial; 0: do not measure.
+        fresh: measure, whatever is remembered.
+        training_seconds: of the training to come; None: long.
+        store: of earlier trials.
+        race: times the entrants.
+        clock: gives seconds.
+    """
+    began = clock()
+    store = store or Store()
+    if config.exact:
+        return Trial(_exact(network, batch_shape, config), batch_shape, notes=store.notes)
+    question = _question(network, batch_shape, config)
+    kept = None if fresh else store.read(question)
+    if kept is not None and (kept["complete"] or kept["seconds"] >= seconds / 2):
+        found = Execution.recorded(config, kept["execution"])
+        return Trial(replace(found, origin="remembered"), batch_shape, notes=store.notes)
+    first = guess(network, batch_shape, config)
+    trial = Trial(first, batch_shape, notes=store.notes)
+    if seconds <= 0:
+        return trial
+    plain = replace(Execution.of(config), threads=first.threads, compiled=first.compiled)
+    if _may_swap(config, plain) and operator("convolution") is not None:
+        trial.layers = convolutions(network, batch_shape)
+        share = max(seconds - _CALM, 0.5 * seconds) * 0.6
+        trial.methods = measure_methods(
+            trial.layers, share, store=store, fresh=fresh, race=race, clock=clock
+        )
+    entrants = _contenders(config, first, plain, trial, training_seconds)
+    left = max(seconds - (clock() - began), 0.2 * seconds)
+    _compare(network, trial, entrants, left, race)
+    trial.seconds = clock() - began
+    complete = all(m.timings or m.batch for m in trial.methods.values())
+    answer = {
+        "execution": trial.execution.to_json(),
+        "complete": complete and seconds >= 4 * _LEAST,
+        "seconds": seconds,
+    }
+    store.write(question, answer)
+    return trial
+
+
+def _exact(network: nn.Module, batch_shape: tuple[int, ...], config: ExecutionConfig) -> Execution:
+    only_torch = replace(config, kernels=False, compile=False, precision="float32")
+    return replace(guess(network, batch_shape, only_torch), origin="exact")
+
+
+def _asked(config: ExecutionConfig) -> str | None:
+    return "default" if config.compile else None
+
+
+def _may_swap(config: ExecutionConfig, plain: Execution) -> bool:
+    wanted = config.kernels is not False and not config.exact and plain.channels_last
+    return (
+        wanted and plain.device.type == "cpu" and plain.precision == "float32" and bool(offered())
+    )
+
+
+def _contenders(
+    config: ExecutionConfig,
+    first: Execution,
+    plain: Execution,
+    trial: Trial,
+    training_seconds: float | None,
+) -> list[Contender]:
+    """Torch first, then what could be better, the likeliest first."""
+    entrants = [] if config.kernels else [Contender("torch", replace(plain, origin="measured"))]
+
+    def add(title: str, execution: Execution) -> None:
+        execution = replace(execution, origin="measured")
+        if all(execution != known.execution for known in entrants):
+            entrants.append(Contender(title, execution))
+
+    best = plain
+    if _may_swap(config, plain):
+        raced = {n: m.chosen for n, m in trial.methods.items() if m.chosen != "torch,torch,torch"}
+        best = replace(plain, methods=raced, layers=first.layers)
+        add("kernels", best)
+        if best.layers and raced:
+            add("kernels, convolutions alone", replace(best, layers=()))
+        if best.layers and not config.kernels:
+            add("kernels, all but convolutions", replace(best, methods={}))
+    if config.threads is None and plain.device.type == "cpu" and torch.get_num_threads() > 1:
+        other = 1 if plain.threads != 1 else torch.get_num_threads()
+        # Many threads on much work, or one on little, need no trial.
+        if _work_of(trial) < 20 * _LITTLE_WORK:
+            add(
+                f"{entrants[-1].title if not best.layers else 'kernels'}, {other} thread(s)",
+                replace(best, threads=other),
+            )
+    if config.channels_last is None:
+        add("torch, channels first", replace(plain, channels_last=False))
+    _add_devices(config, plain, training_seconds, add)
+    return entrants
+
+
+def _work_of(trial: Trial) -> float:
+    return float(sum(layer.multiply_adds for layer in trial.layers))
+
+
+def _add_devices(
+    config: ExecutionConfig,
+    plain: Execution,
+    training_seconds: float | None,
+    add: Callable[[str, Execution], None],
+) -> None:
+    """Narrow numbers, where a person allowed them, and compilation on GPUs."""
+    narrow = [plain.precision]
+    if config.precision == "auto":
+        is_gpu = plain.device.type == "cuda"
+        if is_gpu:
+            narrow.append("tf32")
+        if torch.cuda.is_bf16_supported() if is_gpu else _has_cpu_bfloat16():
+            narrow.append("bfloat16")
+        for precision in narrow[1:]:
+            add(f"torch, {precision}", replace(plain, precision=precision))
+    long = training_seconds is None or training_seconds >= _WORTH_COMPILING
+    if config.compile is None and plain.device.type == "cuda" and long:
+        for mode in ("default", "reduce-overhead"):  # the second one records CUDA graphs
+            add(f"torch.compile, {mode}", replace(plain, precision=narrow[-1], compiled=mode))
+
+
+def _has_cpu_bfloat16() -> bool:
+    """Whether the processor multiplies bfloat16 by itself; emulated it is slow."""
+    probe = getattr(torch.cpu, "_is_avx512_bf16_supported", None)
+    return bool(probe is not None and probe())
+
+
+def _compare(
+    network: nn.Module,
+    trial: Trial,
+    entrants: list[Contender],
+    seconds: float,
+    race: Callable[..., dict[str, Timing]],
+) -> None:
+    """Time whole steps of all contenders, and choose."""
+    work = 3 * _work(network, trial.batch_shape) / (_STEP_RATE * torch.get_num_threads())
+    fitting = seconds / (3 * len(entrants))  # a first turn and two that count
+    share = min(1.0, fitting / max(work, 1e-9))
+    batch = max(min(trial.batch_shape[0], 8), round(share * trial.batch_shape[0]))
+    shape = (batch, *trial.batch_shape[1:])
+    trial.measured_batch = batch
+    calls: dict[str, Callable[[], object]] = {}
+    judged: list[Contender] = []
+    checked: dict[tuple[str, ...], bool] = {(): True}
+    for entrant in entrants:
+        problem, layers = "", entrant.execution.layers
+        if layers not in checked:
+            checked[layers] = agrees(network, entrant.execution, shape)
+        if not checked[layers]:
+            problem = "its answers differ from torch's"
+        else:
+            try:
+                calls[entrant.title] = step_call(network, entrant.execution, shape)
+            except RuntimeError as error:
+                problem = str(error).splitlines()[0]
+        judged.append(replace(entrant, problem=problem))
+    times = race(calls, seconds, most_turns=7)
+    trial.contenders = [replace(e, timing=times.get(e.title)) for e in judged]
+    usable = [entrant for entrant in trial.contenders if entrant.timing is not None]
+    held = usable[0]
+    for entrant in usable[1:]:
+        if _seconds(entrant) < _MARGIN * _seconds(held):
+            held = entrant
+    trial.execution = held.execution
+
+
+def _seconds(entrant: Contender) -> float:
+    return float("inf") if entrant.timing is None else entrant.timing.best
+
+
+def _checked(network: nn.Module, batch_shape: tuple[int, ...], execution: Execution) -> Execution:
+    """The execution without fused layers, should a network's answers differ with them."""
+    if execution.layers and not agrees(network, execution, batch_shape):
+        return replace(execution, layers=())
+    return execution
+
+
+def _question(
+    network: nn.Module, batch_shape: tuple[int, ...], config: ExecutionConfig
+) -> dict[str, Any]:
+    """What a choice depends on: machine, structure and shapes, what was asked for."""
+    text = [
+        f"{name} {type(module).__name__} {module.extra_repr()}"
+        for name, module in network.named_modules()
+    ]
+    text += [f"{name} {tuple(p.shape)} {p.requires_grad}" for name, p in network.named_parameters()]
+    return {
+        "network": hashlib.sha256("\n".join(text).encode()).hexdigest()[:20],
+        "batch": list(batch_shape),
+        "asked": {
+            name: getattr(config, name)
+            for name in ("threads", "channels_last", "precision", "kernels", "compile")
+        },
+        "machine": machine(Execution.of(config).device),
+    }

@@ -1,0 +1,186 @@
+"""On what the arithmetic runs, and how: device, layout, precision, threads, operators."""
+
+import platform
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from striate.config import ExecutionConfig
+from striate.errors import ConfigError
+
+__all__ = ["Execution", "threads"]
+
+_PRECISIONS = {"auto": "float32"}
+"""What holds until something else was measured: nothing is rounded that nobody allowed."""
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Run torch with so many CPU threads inside the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a network runs: all that was chosen, so that it can be repeated.
+
+    The first three fields alone are torch as it comes.
+    """
+
+    device: torch.device
+    channels_last: bool
+    precision: str
+    """float32, tf32 or bfloat16."""
+    threads: int | None = None
+    """CPU threads; None: torch's own choice."""
+    methods: Mapping[str, str] = field(default_factory=dict)
+    """Convolutions by name, each with its methods "forward,data,weight"; the others are torch's."""
+    layers: tuple[str, ...] = ()
+    """Other kinds of layers that run on Striate's operators: "norm", "pool", "activation" ..."""
+    compiled: str | None = None
+    """Mode of torch.compile; None: not compiled."""
+    origin: str = "given"
+    """Where the choice is from: given, guessed, measured or remembered."""
+
+    @classmethod
+    def of(cls, config: ExecutionConfig) -> "Execution":
+        """The execution that a configuration asks for on this machine, with torch's operators.
+
+        Raises:
+            ConfigError: a device that is not there.
+        """
+        return cls(
+            _device(config.device),
+            config.channels_last is not False,
+            _PRECISIONS.get(config.precision, config.precision),
+            config.threads,
+        )
+
+    @classmethod
+    def recorded(cls, config: ExecutionConfig, record: Mapping[str, Any] | None) -> "Execution":
+        """The execution that a run was made with; of a run that recorded none, torch's operators.
+
+        Threads beyond those of this machine are left out.
+
+        Raises:
+            ConfigError: a device that is not there.
+        """
+        plain = cls.of(config)
+        if not record:
+            return plain
+        count = record.get("threads")
+        return cls(
+            plain.device,
+            bool(record.get("channels_last", plain.channels_last)),
+            str(record.get("precision", plain.precision)),
+            None if count is None else min(int(count), torch.get_num_threads()),
+            dict(record.get("methods", {})),
+            tuple(record.get("layers", ())),
+            record.get("compiled"),
+            str(record.get("origin", "given")),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The choice as JSON values, for the run's record; the device is in the configuration."""
+        return {
+            "channels_last": self.channels_last,
+            "precision": self.precision,
+            "threads": self.threads,
+            "methods": dict(self.methods),
+            "layers": list(self.layers),
+            "compiled": self.compiled,
+            "origin": self.origin,
+        }
+
+    def summary(self) -> str:
+        """One sentence for a person."""
+        what = [] if self.device.type != "cpu" else [f"{self.threads or 'all'} thread(s)"]
+        if self.methods or self.layers:
+            what.append("Striate's kernels")
+        what += [self.precision] if self.precision != "float32" else []
+        what += ["compiled"] if self.compiled else []
+        return f"Runs on {', '.join([self.device.type, *what])} ({self.origin})."
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether every operator is torch's own."""
+        return not self.methods and not self.layers and self.compiled is None
+
+    def place(self, network: nn.Module) -> nn.Module:
+        """The network on the device, its convolutions in the chosen layout."""
+        network = network.to(self.device)
+        if self.channels_last and any(p.ndim == 4 for p in network.parameters()):
+            network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return network
+
+    @contextmanager
+    def autocast(self) -> Iterator[None]:
+        """The context for forward passes: mixed precision where it is asked for."""
+        inside: AbstractContextManager[object] = nullcontext()
+        if self.precision == "bfloat16":
+            inside = torch.autocast(self.device.type, dtype=torch.bfloat16)
+        with inside:
+            yield
+
+    @contextmanager
+    def arithmetic(self) -> Iterator[None]:
+        """Threads and, on GPUs, the rounding of products, as chosen, inside the block.
+
+        float32 means float32 there too: torch by itself lets cuDNN round to TF32's 10 bits.
+        """
+        count = torch.get_num_threads() if self.threads is None else self.threads
+        if self.device.type != "cuda":
+            with threads(count):
+                yield
+            return
+        matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+        before = matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark
+        matmul.allow_tf32 = cudnn.allow_tf32 = self.precision == "tf32"
+        try:
+            with threads(count):
+                yield
+        finally:
+            matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark = before
+
+    def describe(self) -> dict[str, object]:
+        """Device, threads and versions as JSON values, for the run's record."""
+        name = str(self.device)
+        if self.device.type == "cuda":
+            name = torch.cuda.get_device_name(self.device)
+        return {
+            "device": name,
+            "machine": platform.machine(),
+            "threads": self.threads or torch.get_num_threads(),
+            "torch": torch.__version__,
+        }
+
+
+def _device(wanted: str) -> torch.device:
+    if wanted == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(wanted)
+    except RuntimeError:
+        raise ConfigError(
+            f"execution.device={wanted!r} is not a device. Accepted: auto, cpu, cuda, cuda:1, mps."
+        ) from None
+    present = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not present.get(device.type, False):
+        here = ", ".join(name for name, is_here in present.items() if is_here)
+        raise ConfigError(f"execution.device={wanted!r} is not on this machine. Here: {here}.")
+    return device

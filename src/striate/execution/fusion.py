@@ -1,0 +1,210 @@
+"""Normalisation, sum and activation in one pass: found in a module's code, proven, rewritten.
+
+A block such as `relu(norm(conv(x)) + shortcut(x))` goes over its maps three times. Where a trace
+of the block's own code proves that the normalisation's result is used for nothing else, the block
+gets a forward pass that calls the normalisation with the residual and the activation. Everything
+that the trace took for constant is looked at again on each call; if it has changed, the block's
+own code runs.
+"""
+
+import operator as python
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, fx, nn
+
+from striate.execution.layer import ACTIVATIONS, Norm2d, activation_name, plain_class
+from striate.execution.purity import has_hooks, pure_trace
+
+__all__ = ["fused_class"]
+
+_FUNCTIONS: dict[Any, str] = {
+    F.relu: "relu",
+    torch.relu: "relu",
+    torch.relu_: "relu",
+    F.silu: "silu",
+    F.gelu: "gelu",
+}
+_METHODS = {"relu": "relu", "relu_": "relu"}
+_FRESH = (nn.Conv2d, nn.ConvTranspose2d, nn.MaxPool2d, nn.AvgPool2d)
+"""Layers whose result shares its memory with nothing."""
+_SUMS = (python.add, python.iadd, torch.add)
+
+Guard = tuple[tuple[str, ...], type[nn.Module]]
+
+_found: "WeakKeyDictionary[nn.Module, type[nn.Module] | None]" = WeakKeyDictionary()
+
+
+def fused_class(module: nn.Module) -> type[nn.Module] | None:
+    """A subclass of a module's class whose forward pass is fused; None where nothing can be."""
+    if module not in _found:
+        _found[module] = _build(module)
+    return _found[module]
+
+
+def _build(module: nn.Module) -> type[nn.Module] | None:
+    inner = list(module.children())
+    for child in inner:  # a sequence is looked into, at any depth
+        inner += child.children() if type(child) is nn.Sequential else []
+    if not any(plain_class(child) is nn.BatchNorm2d for child in inner):
+        return None
+    traced = pure_trace(module)
+    if traced is None:
+        return None
+    guards = _rewrite(traced.graph, module)
+    if not guards:
+        return None
+    for node in traced.graph.nodes:
+        node.type = None  # annotations need not be known where the code is made
+    traced.graph.lint()
+    code = traced.graph.python_code("self")
+    space: dict[str, Any] = dict(code.globals)
+    exec(code.src, space)  # the code that fx wrote
+    plain = type(module)
+    forward = _guarded(space["forward"], plain, traced.constants, guards)
+    return type(plain.__name__, (plain,), {"forward": forward, "striate_plain": plain})
+
+
+def _guarded(
+    quick: Callable[[nn.Module, Tensor], Any],
+    plain: type[nn.Module],
+    constants: dict[str, Any],
+    guards: list[Guard],
+) -> Callable[[nn.Module, Tensor], Any]:
+    """The fused pass where all is as it was when the module was traced, else the module's own."""
+
+    def forward(self: nn.Module, x: Tensor) -> Any:
+        own = self.__dict__
+        for name, value in constants.items():
+            if name not in own or own[name] != value:
+                return plain.forward(self, x)
+        for path, kind in guards:
+            layer = _at(self, path)
+            if layer is None or plain_class(layer) is not kind or has_hooks(layer):
+                return plain.forward(self, x)
+        return quick(self, x)
+
+    return forward
+
+
+def _at(module: nn.Module, path: tuple[str, ...]) -> nn.Module | None:
+    found: nn.Module | None = module
+    for name in path:
+        found = None if found is None else found._modules.get(name)
+    return found
+
+
+def _rewrite(graph: fx.Graph, module: nn.Module) -> list[Guard]:
+    """Replace what can be fused; the layers that the new code relies on come back."""
+    guards: list[Guard] = []
+    for node in list(graph.nodes):
+        if node.op != "call_module":
+            continue
+        path = tuple(str(node.target).split("."))
+        layer = _at(module, path)
+        one = len(node.args) == 1 and not node.kwargs
+        if layer is None or plain_class(layer) is not nn.BatchNorm2d or has_hooks(layer) or not one:
+            continue
+        found = _what_follows(node, module)
+        if found is None:
+            continue
+        last, residual, activation, swallowed = found
+        with graph.inserting_before(node if residual is None else last):
+            owner = graph.get_attr(str(node.target))
+            fused = graph.call_function(norm_act, (owner, node.args[0], residual, activation))
+        last.replace_all_uses_with(fused)
+        for gone in _between(node, last):
+            graph.erase_node(gone)
+        guards += [(path, nn.BatchNorm2d), *swallowed]
+    return guards
+
+
+def _what_follows(
+    node: fx.Node, module: nn.Module
+) -> tuple[fx.Node, fx.Node | None, str, list[Guard]] | None:
+    """The last node that can be swallowed, the residual, the activation, its layer."""
+    user = _only_user(node)
+    if user is None:
+        return None
+    named, guards = _activation(user, module)
+    if named is not None:
+        return user, None, named, guards
+    residual = _other_summand(user, node)
+    if residual is None or not _may_wait(node, module):
+        return None
+    after = _only_user(user)
+    named, guards = (None, []) if after is None else _activation(after, module)
+    if after is None or named is None:
+        return user, residual, "none", []
+    return after, residual, named, guards
+
+
+def _only_user(node: fx.Node) -> fx.Node | None:
+    users = list(node.users)
+    return users[0] if len(users) == 1 else None
+
+
+def _may_wait(node: fx.Node, module: nn.Module) -> bool:
+    """Whether a normalisation can run later: nobody else sees, or changes, what it reads."""
+    source = node.args[0]
+    if not isinstance(source, fx.Node) or len(source.users) != 1 or source.op != "call_module":
+        return False
+    maker = _at(module, tuple(str(source.target).split(".")))
+    calls = [other for other in node.graph.nodes if other.target == node.target]
+    return maker is not None and plain_class(maker) in _FRESH and len(calls) == 1
+
+
+def _activation(node: fx.Node, module: nn.Module) -> tuple[str | None, list[Guard]]:
+    if node.op == "call_module":
+        path = tuple(str(node.target).split("."))
+        layer = _at(module, path)
+        if layer is not None and not has_hooks(layer) and len(node.args) == 1:
+            return activation_name(layer), [(path, plain_class(layer))]
+    if node.op == "call_method":
+        return (_METHODS.get(str(node.target)) if len(node.args) == 1 else None), []
+    if node.op == "call_function":
+        known = _FUNCTIONS.get(node.target)
+        given = {name: value for name, value in node.kwargs.items() if name != "inplace"}
+        if known == "gelu" and given in ({"approximate": "tanh"}, {"approximate": "none"}):
+            known, given = ("gelu_tanh" if given["approximate"] == "tanh" else "gelu"), {}
+        if len(node.args) == 1 and not given:
+            return known, []
+    return None, []
+
+
+def _other_summand(node: fx.Node, norm: fx.Node) -> fx.Node | None:
+    """What is added to a normalisation's result by this node; None if it is no such sum."""
+    plain = node.op == "call_function" and node.target in _SUMS
+    if not (plain or (node.op == "call_method" and node.target in ("add", "add_"))):
+        return None
+    if len(node.args) != 2 or node.kwargs:
+        return None
+    first, second = node.args
+    if first is second or not isinstance(first, fx.Node) or not isinstance(second, fx.Node):
+        return None
+    in_place = node.target in (python.iadd, "add_")
+    if in_place and first is not norm:
+        return None  # the other summand is changed, and could be looked at later
+    return second if first is norm else first
+
+
+def _between(first: fx.Node, last: fx.Node) -> list[fx.Node]:
+    """The chain from `last` back to `first`, users before what they use."""
+    chain = [last]
+    while chain[-1] is not first:
+        chain.append(
+            next(n for n in chain[-1].all_input_nodes if n is first or first in n.all_input_nodes)
+        )
+    return chain
+
+
+def norm_act(layer: nn.Module, x: Tensor, residual: Tensor | None, activation: str) -> Tensor:
+    """What a fused pass calls: the normalisation with all that follows it, as far as it can."""
+    if isinstance(layer, Norm2d):
+        fused: Tensor = layer(x, residual=residual, activation=activation)
+        return fused
+    y = layer(x)
+    return ACTIVATIONS[activation](y if residual is None else y + residual)

@@ -1,0 +1,184 @@
+"""Layers of torch with Striate's operators inside: same weights, same names, same state.
+
+A layer is exchanged by giving the module one of these classes; its parameters, buffers and hooks
+are not touched. Each falls back to torch's own operator for whatever ours do not take (another
+device or data type, an odd layout), so the answer never depends on more than rounding.
+"""
+
+import importlib
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = [
+    "ACTIVATIONS",
+    "Norm2d",
+    "activation_name",
+    "native_name",
+    "operator",
+    "plain_class",
+    "swapped_class",
+]
+
+
+@cache
+def operator(name: str) -> Callable[..., Any] | None:
+    """An operator of `striate.kernels` by name; None where it is missing or cannot run here."""
+    try:
+        kernels = importlib.import_module("striate.kernels")
+    except ImportError:
+        return None
+    if not kernels.available():
+        return None
+    found: Callable[..., Any] | None = getattr(kernels, name, None)
+    return found
+
+
+class Conv2d(nn.Conv2d):
+    """A convolution with a chosen method for each direction."""
+
+    striate_plain = nn.Conv2d
+    striate_methods: str
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        convolution = operator("convolution")
+        if convolution is None or input.ndim != 4:
+            plain: Tensor = super()._conv_forward(input, weight, bias)
+            return plain
+        y: Tensor = convolution(
+            input,
+            weight,
+            bias,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.groups,
+            self.striate_methods,
+        )
+        return y
+
+
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "none": lambda x: x,
+    "relu": F.relu,
+    "gelu": F.gelu,
+    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "silu": F.silu,
+}
+"""What can follow a normalisation in one pass over the memory."""
+
+
+def activation_name(layer: nn.Module) -> str | None:
+    """The name in ACTIVATIONS of what a layer computes; None if it is none of them."""
+    kind = plain_class(layer)
+    if kind is nn.GELU:
+        return "gelu_tanh" if layer.approximate == "tanh" else "gelu"
+    return {nn.ReLU: "relu", nn.SiLU: "silu"}.get(kind)
+
+
+class Norm2d(nn.BatchNorm2d):
+    """Batch normalisation that can add a residual and apply an activation in the same pass."""
+
+    striate_plain = nn.BatchNorm2d
+
+    def forward(
+        self, x: Tensor, residual: Tensor | None = None, activation: str = "none"
+    ) -> Tensor:
+        norm_act = operator("norm_act")
+        alike = residual is None or (residual.shape == x.shape and _is_native(residual))
+        if norm_act is None or not alike or not _is_native(x):
+            y = super().forward(x)
+            whole: Tensor = ACTIVATIONS[activation](y if residual is None else y + residual)
+            return whole
+        training = self.training or self.running_mean is None
+        keeps = self.running_mean is not None and (not self.training or self.track_running_stats)
+        fused: Tensor = norm_act(
+            x,
+            self.weight,
+            self.bias,
+            self.running_mean if keeps else None,
+            self.running_var if keeps else None,
+            training,
+            self._share(),
+            self.eps,
+            activation,
+            residual,
+        )
+        return fused
+
+    def _share(self) -> float:
+        """What the new batch weighs in the running statistics; counts the batch, as torch does."""
+        counts = self.training and self.track_running_stats and self.num_batches_tracked is not None
+        if counts:
+            self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
+        if self.momentum is not None:
+            return float(self.momentum)
+        return 1.0 / float(self.num_batches_tracked) if counts else 0.0  # type: ignore[arg-type]
+
+
+class MaxPool2d(nn.MaxPool2d):
+    """Max pooling that remembers the places of its maxima in a byte each."""
+
+    striate_plain = nn.MaxPool2d
+
+    def forward(self, input: Tensor) -> Tensor:
+        pool = operator("max_pool2d")
+        if pool is None or self.return_indices or not _is_native(input):
+            plain: Tensor = super().forward(input)
+            return plain
+        window = (self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
+        y: Tensor = pool(input, *window)
+        return y
+
+
+def _is_native(x: Tensor) -> bool:
+    return (
+        x.ndim == 4
+        and x.dtype == torch.float32
+        and x.device.type == "cpu"
+        and x.is_contiguous(memory_format=torch.channels_last)
+    )
+
+
+_CLASSES: dict[str, dict[type[nn.Module], type[nn.Module]]] = {
+    "norm": {nn.BatchNorm2d: Norm2d},
+    "pool": {nn.MaxPool2d: MaxPool2d},
+}
+
+
+def swapped_class(kind: type[nn.Module], families: tuple[str, ...]) -> type[nn.Module] | None:
+    """The class for a layer whose class is exactly `kind`, if one of the families has it."""
+    for family in families:
+        found = _CLASSES.get(family, {}).get(kind)
+        if found is not None:
+            return found
+    return None
+
+
+def plain_class(module: nn.Module) -> type[nn.Module]:
+    """The class that a module had before anything was exchanged."""
+    kind = type(module)
+    while hasattr(kind, "striate_plain"):
+        kind = kind.striate_plain
+    return kind
+
+
+def native_name() -> str | None:
+    """The instruction set of the native kernels in use; None where torch is alone."""
+    try:
+        kernels = importlib.import_module("striate.kernels")
+    except ImportError:
+        return None
+    return str(kernels.isa()) if kernels.available() else None
+
+
+_NEEDS = {"norm": "norm_act", "pool": "max_pool2d"}
+
+
+def offered() -> tuple[str, ...]:
+    """The kinds of layers for which native operators are here, besides convolutions."""
+    return tuple(family for family, name in _NEEDS.items() if operator(name) is not None)

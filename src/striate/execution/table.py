@@ -1,0 +1,126 @@
+"""A trial as text and as JSON values: what was tried, how fast it was, what was chosen."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from striate.execution.chooser import Contender, Trial
+from striate.execution.convolution import DIRECTIONS, Convolution, MeasuredMethods
+
+__all__ = ["trial_json", "trial_text"]
+
+
+def trial_text(trial: Trial) -> str:
+    """The tables of a trial: whole steps, then convolutions with their methods and GFLOP/s.
+
+    The spread is from the slowest to the fastest step. A method's speed counts the arithmetic of
+    the plain definition (two operations a multiply-add), whatever the method saves.
+    """
+    parts = [_steps(trial)] if trial.contenders else []
+    parts += [_convolutions(trial)] if trial.methods else []
+    what = trial.execution
+    swapped = ", ".join([*what.layers, *(["convolutions"] if what.methods else [])])
+    parts.append(
+        f"{what.summary()} Kernels: {swapped or 'none'}."
+        + (f" The trial took {trial.seconds:.1f} s." if trial.seconds else "")
+    )
+    return "\n\n".join([*parts, *trial.notes])
+
+
+def _steps(trial: Trial) -> str:
+    rows = [("tried", "images/s", "spread", "steps", "")]
+    for entrant in trial.contenders:
+        timing, batch = entrant.timing, trial.measured_batch
+        if timing is None:
+            rows.append((entrant.title, "", "", "", entrant.problem))
+            continue
+        speeds = (batch / timing.worst, batch / timing.best)
+        rows.append(
+            (
+                entrant.title,
+                f"{batch / timing.median:,.0f}",
+                f"{speeds[0]:,.0f}–{speeds[1]:,.0f}",
+                f"{timing.num_turns}",
+                "chosen" if entrant.execution == trial.execution else "",
+            )
+        )
+    shape = "×".join(map(str, (trial.measured_batch, *trial.batch_shape[1:])))
+    return f"Training steps of {shape}, forward and backward:\n{_aligned(rows)}"
+
+
+def _convolutions(trial: Trial) -> str:
+    rows = [("convolution", "shape", *DIRECTIONS)]
+    for layer in trial.layers:
+        found = trial.methods[layer.name]
+        cells = [_cell(layer, found, place) for place in range(len(DIRECTIONS))]
+        rows.append((layer.name or "·", _shape(layer), *cells))
+    return f"Convolutions, fastest method and GFLOP/s (torch's in brackets):\n{_aligned(rows)}"
+
+
+def _shape(layer: Convolution) -> str:
+    kernel = "×".join(map(str, layer.weight_shape[2:]))
+    size = "×".join(map(str, layer.input_shape[1:]))
+    stride = "" if set(layer.stride) == {1} else f" /{'×'.join(map(str, layer.stride))}"
+    return f"{size} → {layer.weight_shape[0]}, {kernel}{stride}"
+
+
+def _cell(layer: Convolution, found: MeasuredMethods, place: int) -> str:
+    direction, method = DIRECTIONS[place], found.chosen.split(",")[place]
+    if direction not in layer.directions:
+        return "–"
+    times = found.timings.get(direction, {})
+    if method not in times:
+        return method
+    speed = _speeds(layer, found, direction)
+    beside = "" if method == "torch" else f" ({speed['torch']:.0f})"
+    return f"{method} {speed[method]:.0f}{beside}"
+
+
+def _speeds(layer: Convolution, found: MeasuredMethods, direction: str) -> dict[str, float]:
+    """Billions of operations a second by method."""
+    count = 2 * layer.multiply_adds * found.batch / layer.input_shape[0]
+    return {name: count / t.best / 1e9 for name, t in found.timings.get(direction, {}).items()}
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in rows
+    )
+
+
+def trial_json(trial: Trial) -> dict[str, Any]:
+    """The same as JSON values; times in seconds."""
+    return {
+        "batch_shape": list(trial.batch_shape),
+        "chosen": trial.execution.to_json(),
+        "seconds": round(trial.seconds, 3),
+        "measured_batch": trial.measured_batch,
+        "tried": [_contender(one) for one in trial.contenders],
+        "convolutions": [
+            {
+                "name": layer.name,
+                "input_shape": list(layer.input_shape),
+                "weight_shape": list(layer.weight_shape),
+                "chosen": trial.methods[layer.name].chosen,
+                "gigaflops": {
+                    direction: _speeds(layer, trial.methods[layer.name], direction)
+                    for direction in layer.directions
+                },
+            }
+            for layer in trial.layers
+        ],
+        "notes": list(trial.notes),
+    }
+
+
+def _contender(one: Contender) -> dict[str, Any]:
+    timing = one.timing
+    times = None if timing is None else [timing.best, timing.median, timing.worst]
+    return {
+        "title": one.title,
+        "best_median_worst": times,
+        "num_turns": 0 if timing is None else timing.num_turns,
+        "problem": one.problem,
+        "execution": one.execution.to_json(),
+    }
