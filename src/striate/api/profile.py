@@ -6,7 +6,7 @@ from typing import Any
 
 from striate.api.run import Run
 from striate.config import ExecutionConfig
-from striate.errors import ConfigError
+from striate.errors import ConfigError, unknown_name
 from striate.execution import Trial, choose, keep_pages
 from striate.networks import NETWORKS
 from striate.randomness import layer_randomness
@@ -61,7 +61,9 @@ def profile(
             network = NETWORKS.build(pick, **offered)
     else:
         if not Path(name).exists():
-            NETWORKS.bind(Pick(name))  # tells the nearest name
+            raise ConfigError(
+                f"{unknown_name('network', name, NETWORKS)} No run lies there either."
+            )
         run = Run(what)
         config, data = run.config, run.config.data
         execution = _asked(asked, config.execution)

@@ -170,7 +170,7 @@ def choose(
         trial.methods = measure_methods(
             trial.layers, share, store=store, fresh=fresh, race=race, clock=clock
         )
-    entrants = _contenders(config, first, plain, trial, training_seconds)
+    entrants = _contenders(config, plain, trial, training_seconds)
     left = max(seconds - (clock() - began), 0.2 * seconds)
     _compare(network, trial, entrants, left, race)
     trial.seconds = clock() - began
@@ -202,7 +202,6 @@ def _may_swap(config: ExecutionConfig, plain: Execution) -> bool:
 
 def _contenders(
     config: ExecutionConfig,
-    first: Execution,
     plain: Execution,
     trial: Trial,
     training_seconds: float | None,
@@ -218,7 +217,7 @@ def _contenders(
     best = plain
     if _may_swap(config, plain):
         raced = {n: m.chosen for n, m in trial.methods.items() if m.chosen != "torch,torch,torch"}
-        best = replace(plain, methods=raced, layers=first.layers)
+        best = replace(plain, methods=raced, layers=offered())
         add("kernels", best)
         if best.layers and raced:
             add("kernels, convolutions alone", replace(best, layers=()))

@@ -89,7 +89,7 @@ class Norm2d(nn.BatchNorm2d):
         self, x: Tensor, residual: Tensor | None = None, activation: str = "none"
     ) -> Tensor:
         norm_act = operator("norm_act")
-        alike = residual is None or (residual.shape == x.shape and _is_native(residual))
+        alike = residual is None or (residual.shape, residual.dtype) == (x.shape, x.dtype)
         if norm_act is None or not alike or not _is_native(x):
             y = super().forward(x)
             whole: Tensor = ACTIVATIONS[activation](y if residual is None else y + residual)
@@ -106,7 +106,7 @@ class Norm2d(nn.BatchNorm2d):
             self._share(),
             self.eps,
             activation,
-            residual,
+            None if residual is None else residual.contiguous(memory_format=torch.channels_last),
         )
         return fused
 
@@ -127,7 +127,7 @@ class MaxPool2d(nn.MaxPool2d):
 
     def forward(self, input: Tensor) -> Tensor:
         pool = operator("max_pool2d")
-        if pool is None or self.return_indices or not _is_native(input):
+        if pool is None or not _is_native(input):
             plain: Tensor = super().forward(input)
             return plain
         window = (self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode)
@@ -150,10 +150,12 @@ _CLASSES: dict[str, dict[type[nn.Module], type[nn.Module]]] = {
 }
 
 
-def swapped_class(kind: type[nn.Module], families: tuple[str, ...]) -> type[nn.Module] | None:
-    """The class for a layer whose class is exactly `kind`, if one of the families has it."""
+def swapped_class(layer: nn.Module, families: tuple[str, ...]) -> type[nn.Module] | None:
+    """The class to exchange a layer's own class for, if one of the families has it."""
+    if getattr(layer, "return_indices", False):
+        return None  # somebody wants torch's numbering of the maxima
     for family in families:
-        found = _CLASSES.get(family, {}).get(kind)
+        found = _CLASSES.get(family, {}).get(type(layer))
         if found is not None:
             return found
     return None

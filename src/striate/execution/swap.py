@@ -68,7 +68,7 @@ def _exchange(module: nn.Module, methods: str | None, layers: tuple[str, ...]) -
             module.__dict__["striate_methods"] = methods
             module.__class__ = Conv2d
         return
-    other = swapped_class(kind, layers)
+    other = swapped_class(module, layers)
     if other is not None:
         module.__class__ = other
 

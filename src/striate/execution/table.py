@@ -27,7 +27,7 @@ def trial_text(trial: Trial) -> str:
 
 
 def _steps(trial: Trial) -> str:
-    rows = [("tried", "images/s", "spread", "steps", "")]
+    rows: list[tuple[str, ...]] = [("tried", "images/s", "spread", "steps", "")]
     for entrant in trial.contenders:
         timing, batch = entrant.timing, trial.measured_batch
         if timing is None:
@@ -48,7 +48,7 @@ def _steps(trial: Trial) -> str:
 
 
 def _convolutions(trial: Trial) -> str:
-    rows = [("convolution", "shape", *DIRECTIONS)]
+    rows: list[tuple[str, ...]] = [("convolution", "shape", *DIRECTIONS)]
     for layer in trial.layers:
         found = trial.methods[layer.name]
         cells = [_cell(layer, found, place) for place in range(len(DIRECTIONS))]

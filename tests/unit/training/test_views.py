@@ -8,10 +8,10 @@ from torch import nn
 from striate.config import ExecutionConfig, PredictionConfig, RunConfig
 from striate.data.loader import Normalisation
 from striate.errors import ConfigError
+from striate.execution import Execution
 from striate.recipes import RECIPES
 from striate.registry import Pick
 from striate.tasks import Classification
-from striate.training.execution import Execution
 from striate.training.inference import infer
 from striate.training.views import num_views, views
 

@@ -1,0 +1,124 @@
+"""How a network runs: looked at, chosen once, kept by the run."""
+
+import json
+
+import pytest
+import torch
+
+from striate import api
+from striate.config import RunConfig
+from striate.errors import ConfigError
+from striate.execution import Execution, Trial
+from striate.training import assemble
+from striate.training.events import read_events
+from striate.training.interrupt import Interrupt
+
+QUICK = ("network.widths=[8,8]", "training.batch_size=16", "execution.threads=1")
+WORDS = ("--size", "9x11", "--batch", "4", "--seconds", "1", "--classes", "3")
+
+
+class TestProfile:
+    def test_a_network_by_name(self, striate):
+        words = ("profile", "resnet", *WORDS, "--set", "network.depth=8")
+        shown = striate(*words)
+        assert shown.returncode == 0, shown.stderr
+        assert "Training steps of 4×3×9×11" in shown.stdout
+        assert "(measured)" in shown.stdout
+        again = striate(*words)
+        assert "(remembered)" in again.stdout
+        fresh = striate(*words, "--fresh", "--json")
+        values = json.loads(fresh.stdout)
+        assert values["chosen"]["origin"] == "measured"
+        assert values["tried"][0]["title"] == "torch"
+        best, median, worst = values["tried"][0]["best_median_worst"]
+        assert 0 < best <= median <= worst
+
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            (("resnett",), "Did you mean 'resnet'"),
+            (("resnet", "--size", "big"), "--size big is no size"),
+            (("resnet", "--set", "network.depht=20"), "Did you mean 'depth'"),
+            (("resnet", "--set", "execution.thread=2"), "Did you mean 'execution.threads'"),
+            (("resnet", "--set", "training.steps=2"), "only network.* and execution.*"),
+        ],
+    )
+    def test_a_mistake_is_told(self, striate, words, message):
+        done = striate("profile", *words)
+        assert done.returncode == 2
+        assert message in done.stderr
+        assert "Traceback" not in done.stderr
+
+    def test_a_run(self, photographs, tmp_path, striate):
+        run = api.train(photographs, steps=3, out=tmp_path / "run", assignments=QUICK)
+        shown = striate("profile", run.path, "--seconds", "1", "--json")
+        assert json.loads(shown.stdout)["batch_shape"] == [16, 3, 12, 12]
+        done = striate("profile", run.path, "--set", "network.widths=[2,2]")
+        assert "is fixed" in done.stderr
+
+
+class TestRecordedChoice:
+    def test_a_resumed_run_and_its_answers_take_what_was_chosen(
+        self, photographs, tmp_path, monkeypatch
+    ):
+        chosen = Execution(
+            torch.device("cpu"),
+            True,
+            "float32",
+            threads=1,
+            methods={"stages.0.conv1": "winograd4,torch,winograd4"},
+            layers=("norm",),
+            origin="measured",
+        )
+        seen = []
+
+        def choose(network, shape, config, **_):
+            seen.append(shape)
+            return Trial(chosen, shape)
+
+        monkeypatch.setattr(assemble, "choose", choose)
+        whole = api.train(photographs, steps=9, out=tmp_path / "whole", assignments=QUICK)
+        asked = iter([None] * 4)
+        monkeypatch.setattr(
+            Interrupt, "signal_number", property(lambda self: next(asked, 15)), raising=False
+        )
+        part = api.train(photographs, steps=9, out=tmp_path / "part", assignments=QUICK)
+        assert part.stopped_by == 15
+        assert seen == [(16, 3, 12, 12)] * 2
+        monkeypatch.setattr(Interrupt, "signal_number", None)
+        monkeypatch.setattr(assemble, "choose", None)  # not to be asked again
+        part = api.resume(part.path)
+        assert part.is_finished
+        assert part.execution == chosen
+        for name, weight in whole.network.state_dict().items():
+            assert torch.equal(weight, part.network.state_dict()[name]), name
+        texts = [e["text"] for e in read_events(part.folder.events) if e["event"] == "execution"]
+        assert texts == ["Runs on cpu, 1 thread(s), Striate's kernels (measured)."]
+
+    def test_a_run_of_an_earlier_version_loads(self, photographs, tmp_path):
+        run = api.train(photographs, steps=3, out=tmp_path / "run", assignments=QUICK)
+        record = run.folder.record()
+        digest = record["hash"]
+        del record["execution"]
+        record["config"]["execution"] = {
+            "device": "auto", "threads": None, "channels_last": True, "precision": "float32",
+        }  # fmt: skip
+        record["hardware"]["threads"] = 1
+        run.folder.create(record)
+        old = api.load(run.path)
+        assert old.execution.is_plain
+        assert old.execution.threads == 1
+        assert set(old.config.to_json()["execution"]) == set(record["config"]["execution"])
+        assert old.hash != digest  # it was asked for something else
+
+    def test_exact_and_kernels_together_are_refused(self, photographs, tmp_path):
+        words = (*QUICK, "execution.exact=true", "execution.kernels=true")
+        with pytest.raises(ConfigError, match="give one of them"):
+            api.train(photographs, steps=3, out=tmp_path / "run", assignments=words)
+
+
+def test_settings_that_say_nothing_are_left_out_of_the_hash(photographs, tmp_path):
+    run = api.train(photographs, steps=2, out=tmp_path / "run", assignments=QUICK)
+    written = run.config.to_json()["execution"]
+    assert not {"exact", "kernels", "compile"} & set(written)
+    assert RunConfig.from_json(run.config.to_json()) == run.config

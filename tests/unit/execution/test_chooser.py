@@ -1,0 +1,192 @@
+"""The logic of choosing, with timings made up."""
+
+import pytest
+import torch
+from torch import nn
+
+from striate.config import ExecutionConfig
+from striate.execution import Execution, Store, chooser, guess, trial_seconds
+from striate.execution.table import trial_json, trial_text
+from striate.execution.timing import Timing
+
+SHAPE = (5, 3, 12, 9)
+CPU = ExecutionConfig(device="cpu", threads=1)
+
+
+@pytest.fixture
+def kernels(calls, monkeypatch):
+    """Native kernels that know two methods besides torch's."""
+    import striate.kernels as package
+
+    class Geometry(tuple):
+        def __new__(cls, *sizes):
+            return super().__new__(cls, sizes)
+
+    names = {"forward": ["torch", "a", "b"], "data": ["torch", "a"], "weight": ["torch", "b"]}
+    monkeypatch.setattr(package, "Geometry", Geometry, raising=False)
+    monkeypatch.setattr(package, "candidates", lambda geometry: names, raising=False)
+    monkeypatch.setattr(package, "default_methods", lambda geometry: "b,a,torch", raising=False)
+    monkeypatch.setattr(chooser, "offered", lambda: ("norm",))
+    return calls
+
+
+@pytest.fixture
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 6, 3, stride=2)
+    )
+
+
+def racing(**seconds: float):
+    """A race with known results; a title's words may stand for the whole."""
+    seen: list[list[str]] = []
+
+    def race(entrants, budget, **_):
+        seen.append(list(entrants))
+        for call in entrants.values():
+            call()  # each must at least run
+        return {
+            name: Timing.of([seconds.get(name.replace(" ", "_").replace(",", ""), 1.0)])
+            for name in entrants
+        }
+
+    race.seen = seen
+    return race
+
+
+def never(*_, **__) -> dict[str, Timing]:
+    raise AssertionError("nothing is to be measured")
+
+
+def choose(network, race, config=CPU, seconds=5.0, **others):
+    return chooser.choose(network, SHAPE, config, seconds=seconds, race=race, **others)
+
+
+def test_each_direction_takes_its_fastest_method(kernels, network):
+    race = racing(a=0.5, b=0.3, kernels=0.4)
+    trial = choose(network, race)
+    # the first layer's input takes no gradient: there is nothing to race
+    assert trial.execution.methods == {"0": "b,torch,b", "3": "b,a,b"}
+    assert trial.execution.layers == ("norm",)
+    assert trial.execution.origin == "measured"
+
+
+def test_a_method_that_is_hardly_faster_is_not_taken(kernels, network):
+    trial = choose(network, racing(a=0.98, b=0.98, kernels=0.5))
+    assert trial.execution.methods == {}
+
+
+def test_torch_stays_when_whole_steps_gain_nothing(kernels, network):
+    trial = choose(network, racing(a=0.1, b=0.1, kernels=0.99))
+    assert trial.execution.methods == {}
+    assert trial.execution.layers == ()
+
+
+def test_parts_can_win_alone(kernels, network):
+    trial = choose(network, racing(a=0.1, b=0.1, kernels=0.9, kernels_convolutions_alone=0.5))
+    assert trial.execution.layers == ()
+    assert trial.execution.methods
+    trial = choose(
+        network, racing(a=0.1, kernels=0.9, kernels_all_but_convolutions=0.5), fresh=True
+    )
+    assert trial.execution.layers == ("norm",)
+    assert trial.execution.methods == {}
+
+
+def test_what_is_remembered_is_not_measured_again(kernels, network):
+    first = choose(network, racing(a=0.5, b=0.3, kernels=0.4))
+    again = choose(network, never)
+    assert again.execution.origin == "remembered"
+    assert again.execution.methods == first.execution.methods
+    assert choose(network, never, seconds=0.0).execution.methods == first.execution.methods
+    race = racing(kernels=1.0)
+    assert choose(network, race, fresh=True).execution.methods == {}
+    other = nn.Sequential(nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.ReLU())
+    race = racing()
+    choose(other, race)
+    assert race.seen
+
+
+def test_a_short_trial_is_made_again_when_there_is_time(kernels, network):
+    choose(network, racing(), seconds=0.7)
+    race = racing()
+    choose(network, race, seconds=0.9)
+    assert not race.seen
+    choose(network, race, seconds=9.0)
+    assert race.seen
+
+
+def test_a_broken_file_is_ignored_with_a_note(kernels, network):
+    choose(network, racing(a=0.5, kernels=0.4))
+    for path in Store().folder.iterdir():
+        path.write_text('{"format": 1, "question"')
+    race = racing()
+    trial = choose(network, race)
+    assert race.seen
+    assert "cannot be read" in trial.notes[0]
+    assert "cannot be read" in trial_text(trial)
+
+
+def test_exact_takes_torch_and_measures_nothing(kernels, network):
+    config = ExecutionConfig(device="cpu", threads=1, exact=True)
+    trial = choose(network, never, config)
+    assert trial.execution.is_plain
+    assert trial.execution.origin == "exact"
+
+
+def test_without_kernels_or_when_they_are_refused_torch_is_alone(kernels, network, monkeypatch):
+    race = racing()
+    config = ExecutionConfig(device="cpu", threads=1, kernels=False, channels_last=True)
+    assert choose(network, race, config).execution.is_plain
+    assert race.seen == [["torch"]]
+    monkeypatch.setattr(chooser, "offered", lambda: ())
+    assert choose(network, racing()).execution.is_plain
+
+
+def test_kernels_that_are_asked_for_have_no_rival(kernels, network):
+    config = ExecutionConfig(device="cpu", threads=1, kernels=True, channels_last=True)
+    trial = choose(network, racing(a=0.1, b=0.2, kernels=9.0), config)
+    assert trial.execution.methods
+
+
+def test_layers_whose_answers_differ_are_refused(kernels, network, monkeypatch):
+    monkeypatch.setattr(chooser, "agrees", lambda *_: False)
+    trial = choose(network, racing(a=0.1, b=0.1, kernels=0.1, kernels_convolutions_alone=0.5))
+    assert trial.execution.layers == ()
+    assert any(one.problem for one in trial.contenders)
+    assert "differ from torch" in trial_text(trial)
+
+
+def test_a_guess_needs_no_clock_and_is_always_the_same(kernels, network):
+    first = guess(network, SHAPE, CPU)
+    assert first.methods == {"0": "b,a,torch", "3": "b,a,torch"}
+    assert first == guess(network, SHAPE, CPU)
+    little = guess(network, SHAPE, ExecutionConfig(device="cpu"))
+    assert little.threads == 1
+
+
+def test_no_time_no_measuring(kernels, network):
+    assert choose(network, never, seconds=0.0).execution.origin == "guessed"
+    assert trial_seconds(10.0) == 0.0
+    assert trial_seconds(60.0) == pytest.approx(1.5)
+    assert trial_seconds(36_000.0) == 15.0
+
+
+def test_a_choice_goes_to_json_and_back(kernels, network):
+    trial = choose(network, racing(a=0.5, b=0.3, kernels=0.4))
+    kept = Execution.recorded(CPU, trial.execution.to_json())
+    assert kept == trial.execution
+    values = trial_json(trial)
+    assert values["chosen"]["methods"] == trial.execution.methods
+    assert "chosen" in trial_text(trial)
+
+
+def test_bfloat16_only_where_it_is_allowed(kernels, network, monkeypatch):
+    monkeypatch.setattr(chooser, "_has_cpu_bfloat16", lambda: True)
+    fast = racing(torch_bfloat16=0.01)
+    assert choose(network, fast).execution.precision == "float32"
+    allowed = ExecutionConfig(device="cpu", threads=1, precision="auto")
+    assert choose(network, fast, allowed).execution.precision == "bfloat16"
+    assert choose(network, fast, allowed, seconds=0).execution.precision == "bfloat16"
+    assert guess(network, SHAPE, allowed).precision == "float32"

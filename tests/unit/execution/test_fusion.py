@@ -1,0 +1,232 @@
+"""What may be rewritten, and what must be left alone."""
+
+import contextlib
+import copy
+import random
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from striate.execution import Execution, accelerate
+from striate.execution.fusion import fused_class
+
+FUSED = Execution(torch.device("cpu"), True, "float32", layers=("norm",))
+
+
+class Block(nn.Module):
+    """A convolution, its normalisation, and what a test does with them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4)
+        self.activation = nn.GELU("tanh")
+        self.scale = 2.0
+        self.calls = 0
+        self.seen = []
+
+
+class Residual(Block):
+    def forward(self, x):
+        return F.relu(self.norm(self.conv(x)) + x)
+
+
+class Swapped(Block):
+    def forward(self, x):
+        return F.silu(torch.add(x, self.norm(self.conv(x))))
+
+
+class Module(Block):
+    def forward(self, x):
+        y = self.activation(self.norm(self.conv(x)))
+        return y * self.scale
+
+
+class SumAlone(Block):
+    def forward(self, x):
+        return self.norm(self.conv(x)) + x
+
+
+class Method(Block):
+    def forward(self, x):
+        return self.norm(self.conv(x)).relu_().add(1)
+
+
+FITTING = [
+    (Residual, "relu"),
+    (Swapped, "silu"),
+    (Module, "gelu_tanh"),
+    (SumAlone, "none"),
+    (Method, "relu"),
+]
+
+
+class Counting(Block):
+    def forward(self, x):
+        self.calls += 1
+        return F.relu(self.norm(self.conv(x)))
+
+
+class Remembering(Block):
+    def forward(self, x):
+        self.seen.append(x)
+        return F.relu(self.norm(self.conv(x)))
+
+
+class Moody(Block):
+    def forward(self, x):
+        y = self.norm(self.conv(x))
+        return F.relu(y) if self.training else F.silu(y)
+
+
+class Lucky(Block):
+    def forward(self, x):
+        y = self.norm(self.conv(x))
+        return F.relu(y) if random.random() < 0.5 else y
+
+
+class Noisy(Block):
+    def forward(self, x):
+        return F.relu(self.norm(self.conv(x))) * torch.rand(1)
+
+
+class Inside(Block):
+    def forward(self, x):
+        with torch.no_grad():
+            return F.relu(self.norm(self.conv(x)))
+
+
+class Decorated(Block):
+    @torch.no_grad()
+    def forward(self, x):
+        return F.relu(self.norm(self.conv(x)))
+
+
+class ByShape(Block):
+    def forward(self, x):
+        y = self.norm(self.conv(x))
+        return F.relu(y) if x.shape[2] > 6 else y
+
+
+class ByType(Block):
+    def forward(self, x):
+        y = self.norm(self.conv(x))
+        return F.relu(y) if isinstance(x, torch.Tensor) else y
+
+
+class ByLayer(Block):
+    def forward(self, x):
+        y = self.norm(self.conv(x))
+        return F.relu(y) if self.norm.eps > 1e-7 else y
+
+
+class Optional(Block):
+    def forward(self, x, mask=None):
+        y = F.relu(self.norm(self.conv(x)))
+        return y if mask is None else y * mask
+
+
+class UsedTwice(Block):
+    def forward(self, x):
+        y = self.norm(self.conv(x))
+        return F.relu(y) + y
+
+
+class ChangedBefore(Block):
+    """What the normalisation reads is changed before the sum: it may not wait for the sum."""
+
+    def forward(self, x):
+        z = self.conv(x)
+        y = self.norm(z)
+        return F.relu(y + z.mul_(0.5))
+
+
+class OtherSum(Block):
+    def forward(self, x):
+        return F.relu(torch.add(self.norm(self.conv(x)), x, alpha=2))
+
+
+LEFT = [
+    *(Counting, Remembering, Moody, Lucky, Noisy, Inside, Decorated),
+    *(ByShape, ByType, ByLayer, Optional, UsedTwice, ChangedBefore, OtherSum),
+]
+
+
+def pair(kind):
+    torch.manual_seed(5)
+    plain = kind().to(memory_format=torch.channels_last)
+    return plain, accelerate(copy.deepcopy(plain), FUSED)
+
+
+def images(height=7):
+    return torch.randn(3, 4, height, 5).contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize(("kind", "activation"), FITTING)
+def test_a_block_that_fits_is_fused(kind, activation, calls):
+    plain, other = pair(kind)
+    assert type(other) is not kind
+    for mode in (True, False):
+        plain.train(mode)
+        x = images()
+        torch.testing.assert_close(other.train(mode)(x), plain(x))
+    asked = [(arguments[8], arguments[9] is None) for name, arguments in calls]
+    assert asked == [(activation, kind in (Module, Method))] * 2
+
+
+@pytest.mark.parametrize("kind", LEFT)
+def test_a_block_that_does_not_fit_is_left_alone(kind, calls):
+    plain, other = pair(kind)
+    assert fused_class(plain) is None
+    for mode in (True, False):
+        for height in (7, 5):
+            x = images(height)
+            answers = []
+            for block in (plain, other):
+                random.seed(1)
+                torch.manual_seed(1)
+                answers.append(block.train(mode)(x.clone()))
+            torch.testing.assert_close(*answers)
+    assert all(arguments[8] == "none" for name, arguments in calls)
+
+
+@pytest.mark.parametrize("change", ["constant", "layer", "hook", "activation"])
+def test_what_changes_later_is_noticed(change, calls):
+    plain, other = pair(Module)
+    heard = []
+    for block in (plain, other):
+        if change == "constant":
+            block.scale = 3.0
+        elif change == "layer":
+            block.norm = nn.InstanceNorm2d(4)
+        elif change == "hook":
+            block.activation.register_forward_hook(lambda *_: heard.append(1))
+        else:
+            block.activation = nn.Tanh()
+    x = images()
+    torch.testing.assert_close(other(x), plain(x))
+    assert len(heard) == (2 if change == "hook" else 0)
+
+
+def test_a_residual_of_another_shape_is_added_as_torch_does(calls):
+    class Broadcast(Block):
+        def forward(self, x):
+            return F.relu(self.norm(self.conv(x)) + x.mean((2, 3), keepdim=True))
+
+    plain, other = pair(Broadcast)
+    x = images()
+    torch.testing.assert_close(other(x), plain(x))
+
+
+def test_tracing_leaves_the_block_as_it_was():
+    block = Residual()
+    block.norm.eval()
+    before = dict(block.__dict__)
+    assert fused_class(block) is not None
+    assert type(block) is Residual
+    assert block.__dict__ == before
+    assert (block.training, block.norm.training) == (True, False)
+    with contextlib.suppress(AttributeError):
+        assert not hasattr(block, "_tensor_constant0")
