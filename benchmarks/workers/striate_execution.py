@@ -26,7 +26,7 @@ def prepared(network: nn.Module, shape: tuple[int, ...]) -> tuple[nn.Module, Any
     try:
         from striate.execution import accelerate, choose, keep_pages
     except ImportError:
-        from striate.training.execution import Execution, keep_pages, num_threads
+        from striate.execution import Execution, keep_pages, num_threads
 
         keep_pages()
         execution = Execution.of(ExecutionConfig(device="cpu"))

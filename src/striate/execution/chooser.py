@@ -194,10 +194,11 @@ def _asked(config: ExecutionConfig) -> str | None:
 
 
 def _may_swap(config: ExecutionConfig, plain: Execution) -> bool:
-    wanted = config.kernels is not False and not config.exact and plain.channels_last
-    return (
-        wanted and plain.device.type == "cpu" and plain.precision == "float32" and bool(offered())
-    )
+    """Whether Striate's operators are here, fit and were not refused."""
+    if config.kernels is False or config.exact or not plain.channels_last:
+        return False
+    fits = plain.device.type == "cpu" and plain.precision == "float32"
+    return fits and (operator("convolution") is not None or bool(offered()))
 
 
 def _contenders(
@@ -298,7 +299,7 @@ def _compare(
             except RuntimeError as error:
                 problem = str(error).splitlines()[0]
         judged.append(replace(entrant, problem=problem))
-    times = race(calls, seconds, most_turns=7)
+    times = race(calls, seconds, least_turns=1, most_turns=7)
     trial.contenders = [replace(e, timing=times.get(e.title)) for e in judged]
     usable = [entrant for entrant in trial.contenders if entrant.timing is not None]
     held = usable[0]

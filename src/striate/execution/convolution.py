@@ -64,14 +64,8 @@ class Convolution:
         """As the kernels describe it."""
         from striate import kernels
 
-        return kernels.Geometry(
-            self.input_shape,
-            self.weight_shape,
-            self.stride,
-            self.padding,
-            self.dilation,
-            self.groups,
-        )
+        sizes: Any = (self.input_shape, self.weight_shape, self.stride, self.padding, self.dilation)
+        return kernels.Geometry(*sizes, self.groups)
 
     def key(self) -> dict[str, Any]:
         """What its speed depends on."""
@@ -192,7 +186,7 @@ def _measure(
     """Race the methods of each direction, on as many images as make a call worth timing."""
     from striate import kernels
 
-    candidates = kernels.candidates(layer.geometry())
+    candidates = {str(d): names for d, names in kernels.candidates(layer.geometry()).items()}
     calls = sum(len(candidates[d]) for d in layer.directions) * 3
     wanted = min(_CALL_SECONDS, seconds / max(1, calls)) * _RATE * torch.get_num_threads()
     each = layer.multiply_adds / layer.input_shape[0]

@@ -29,6 +29,7 @@ def race(
     entrants: Mapping[str, Callable[[], object]],
     seconds: float,
     *,
+    least_turns: int = 0,
     most_turns: int = 5,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Timing]:
@@ -41,6 +42,7 @@ def race(
     Args:
         entrants: name -> call.
         seconds: to be spent.
+        least_turns: that count, even if the time is over.
         most_turns: that count, for each.
         clock: gives seconds.
 
@@ -52,8 +54,8 @@ def race(
     first = {name: _timed(call, clock) for name, call in entrants.items()}
     turns: dict[str, list[float]] = {name: [] for name in entrants}
     running = set(first)
-    for _ in range(most_turns):
-        if clock() - began >= seconds:
+    for turn in range(most_turns):
+        if turn >= least_turns and clock() - began >= seconds:
             break
         best = min(min([first[name], *turns[name]]) for name in entrants)
         running = {n for n in running if min([first[n], *turns[n]]) <= _HOPELESS * best}

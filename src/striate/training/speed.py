@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from striate.config import ExecutionConfig
+from striate.execution import accelerated, choose
 from striate.networks import NETWORKS
 from striate.registry import Pick
-from striate.training.execution import Execution
 
 __all__ = ["training_speed"]
 
@@ -34,8 +34,9 @@ def training_speed(
         network: name and arguments.
         execution: device and precision; None: those of a training that asks for nothing.
     """
-    place = Execution.of(execution or ExecutionConfig())
     built = NETWORKS.build(network, num_classes=num_classes, in_channels=channels, input_size=size)
+    shape = (batch_size, channels, *size)
+    place = choose(built, shape, execution or ExecutionConfig(), seconds=0).execution
     trained = place.place(built).train()
     layout = torch.channels_last if place.channels_last else torch.contiguous_format
     images = torch.randn(batch_size, channels, *size, device=place.device)
@@ -45,13 +46,14 @@ def training_speed(
         [p for p in trained.parameters() if p.requires_grad], lr=0.0, momentum=0.9
     )
     seconds = []
-    for _ in range(_STEPS + 1):
-        begin = time.perf_counter()
-        with place.autocast():
-            loss = nn.functional.cross_entropy(trained(images), target)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
-        optimiser.zero_grad(set_to_none=True)
-        float(loss.detach())  # waits for the device
-        seconds.append(time.perf_counter() - begin)
+    with place.arithmetic(), accelerated(trained, place):
+        for _ in range(_STEPS + 1):
+            begin = time.perf_counter()
+            with place.autocast():
+                loss = nn.functional.cross_entropy(trained(images), target)
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+            float(loss.detach())  # waits for the device
+            seconds.append(time.perf_counter() - begin)
     return batch_size / statistics.median(seconds[1:])  # the first one pays for setting up
