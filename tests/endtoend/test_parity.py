@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from striate.config import TrainingConfig
 from striate.data import ImageSet
 from striate.data.loader import BatchLoader, Normalisation
 from striate.execution import Execution
@@ -73,8 +74,9 @@ def both(images, **changes) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         execution=Execution(torch.device("cpu"), True, "float32"),
         num_classes=5,
     )
+    training = TrainingConfig(BATCH, steps=STEPS, seed=2)
     for step in range(STEPS):
-        learn(parts, step=step, progress=step / STEPS, seed=2)
+        learn(parts, step=step, progress=step / STEPS, training=training)
     return list(theirs.parameters()), list(ours.parameters())
 
 

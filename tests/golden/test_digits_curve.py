@@ -25,7 +25,9 @@ def losses() -> list[float]:
     parts = assemble(config, prepare(config.data))
     parts.network.train()
     return [
-        learn(parts, step=step, progress=step / STEPS, seed=0, average_decay=0.9).loss
+        learn(
+            parts, step=step, progress=step / STEPS, training=config.training, average_decay=0.9
+        ).loss
         for step in range(STEPS)
     ]
 

@@ -64,8 +64,9 @@ class Convolution:
         """As the kernels describe it."""
         from striate import kernels
 
-        sizes: Any = (self.input_shape, self.weight_shape, self.stride, self.padding, self.dilation)
-        return kernels.Geometry(*sizes, self.groups)
+        names = ("input_shape", "weight_shape", "stride", "padding", "dilation", "groups")
+        sizes: Any = tuple(getattr(self, name) for name in names)
+        return kernels.Geometry(*sizes)
 
     def key(self) -> dict[str, Any]:
         """What its speed depends on."""
