@@ -85,6 +85,10 @@ constexpr int OUTER_ROWS = REGISTERS == 32 ? (LANES < 8 ? LANES : 8) : 4;
 
 // c[m][:] (+)= sum over t < depth of a[t][m] * b[t][:] for OUTER_ROWS values of m; a has rows of
 // LANES, b and c of COLS * LANES.
+// Results lie one behind another; those of later tiles are asked for meanwhile, since a machine
+// does not see past the long sums of one.
+constexpr int AHEAD_TILES = 2;
+
 template <int COLS, bool ADD>
 STRIATE_INLINE void outer_tile(const float* a, const float* b, ptrdiff_t depth, float* c) {
   vec sums[OUTER_ROWS][COLS];
@@ -93,6 +97,9 @@ STRIATE_INLINE void outer_tile(const float* a, const float* b, ptrdiff_t depth, 
 #pragma GCC unroll 4
     for (int j = 0; j < COLS; ++j)
       sums[m][j] = ADD ? load(c + (m * COLS + j) * LANES) : vec{};
+#pragma GCC unroll 16
+  for (int line = 0; line < OUTER_ROWS * COLS * LANES; line += 16)
+    prefetch_write(c + OUTER_ROWS * COLS * LANES * AHEAD_TILES + line);
   for (ptrdiff_t t = 0; t < depth; ++t, a += LANES, b += COLS * LANES) {
     vec row[COLS];
 #pragma GCC unroll 4

@@ -43,7 +43,18 @@ STRIATE_INLINE vec load(const float* p) {
 
 STRIATE_INLINE void store(float* p, vec v) { std::memcpy(p, &v, sizeof v); }
 
-STRIATE_INLINE vec splat(float value) { return vec{} + value; }
+// The intrinsics, since compilers make a load and a shuffle of the plain expression.
+STRIATE_INLINE vec splat(float value) {
+#if defined(__AVX512F__)
+  return (vec)_mm512_set1_ps(value);
+#elif defined(__AVX2__)
+  return (vec)_mm256_set1_ps(value);
+#elif defined(__SSE2__)
+  return (vec)_mm_set1_ps(value);
+#else
+  return vec{} + value;
+#endif
+}
 
 // The first n lanes from memory (0 <= n <= LANES), zero in the others; reads nothing past them.
 STRIATE_INLINE vec load_n(const float* p, int n) {
@@ -145,5 +156,9 @@ STRIATE_INLINE vec exp(vec x) {
 
 // Asks for the cache line of an address that will be read soon; never faults.
 STRIATE_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 2); }
+
+// The same for a line that will be read at once, or written.
+STRIATE_INLINE void prefetch_near(const void* p) { __builtin_prefetch(p, 0, 3); }
+STRIATE_INLINE void prefetch_write(const void* p) { __builtin_prefetch(p, 1, 3); }
 
 }  // namespace striate

@@ -79,10 +79,11 @@ struct Tiling {
   }
 };
 
-// B^T d B for one tile and one vector of channels.
+// B^T d B for one tile and one vector of channels. Meanwhile asks for the same channels of the tile
+// to come: its own columns, as the others are those of its left neighbour.
 template <int M, bool TAIL>
-STRIATE_INLINE void image_tile(const float* const* pixels, ptrdiff_t c, int n, float* out,
-                               ptrdiff_t stride) {
+STRIATE_INLINE void image_tile(const float* const* pixels, const float* const* coming,
+                               ptrdiff_t c, int n, float* out, ptrdiff_t stride) {
   constexpr int SIDE = M + 2;
   vec half[SIDE * SIDE];
 #pragma GCC unroll 6
@@ -92,6 +93,7 @@ STRIATE_INLINE void image_tile(const float* const* pixels, ptrdiff_t c, int n, f
     for (int i = 0; i < SIDE; ++i) {
       const float* p = pixels[i * SIDE + j] + c;
       d[i] = TAIL ? load_n(p, n) : load(p);
+      if (j >= 2) prefetch_near(coming[i * SIDE + j] + c);
     }
     Winograd<M>::template image<1>(d, o);
 #pragma GCC unroll 6
@@ -108,12 +110,12 @@ STRIATE_INLINE void image_tile(const float* const* pixels, ptrdiff_t c, int n, f
 
 // All channels of a tile; vectors of channels lie `panel` floats apart.
 template <int M>
-void image_channels(const float* const* pixels, ptrdiff_t C, float* out, ptrdiff_t panel,
+void image_channels(const float* const* pixels, const float* const* coming, ptrdiff_t C, float* out, ptrdiff_t panel,
                     ptrdiff_t stride) {
   ptrdiff_t c = 0;
   for (; c + LANES <= C; c += LANES, out += panel)
-    image_tile<M, false>(pixels, c, LANES, out, stride);
-  if (c < C) image_tile<M, true>(pixels, c, static_cast<int>(C - c), out, stride);
+    image_tile<M, false>(pixels, coming, c, LANES, out, stride);
+  if (c < C) image_tile<M, true>(pixels, coming, c, static_cast<int>(C - c), out, stride);
 }
 
 // The transforms of tiles [first, first + tiles): out[position][panel][tile][lane].
@@ -121,12 +123,16 @@ template <int M>
 void transform_images(const Tiling<M>& tiling, const float* x, const float* zeros,
                       ptrdiff_t first, int tiles, float* out, ptrdiff_t panel, ptrdiff_t stride) {
   const Shape& s = tiling.shape;
-  const float* pixels[Tiling<M>::POSITIONS];
-  for (int t = 0; t < tiles; ++t) {
-    const auto at = tiling.place(first + t);
+  const float* pixels[2][Tiling<M>::POSITIONS];
+  const auto find = [&](ptrdiff_t tile) {
+    const auto at = tiling.place(std::min(tile, tiling.count - 1));
     tiling.template pixels<M + 2>(x + at.image * s.H * s.W * s.C, s.H, s.W, s.C,
-                                  at.row - s.pad_h, at.column - s.pad_w, zeros, pixels);
-    image_channels<M>(pixels, s.C, out + t * LANES, panel, stride);
+                                  at.row - s.pad_h, at.column - s.pad_w, zeros, pixels[tile % 2]);
+  };
+  find(first);
+  for (ptrdiff_t t = 0; t < tiles; ++t) {
+    find(first + t + 1);
+    image_channels<M>(pixels[(first + t) % 2], pixels[(first + t + 1) % 2], s.C, out + t * LANES, panel, stride);
   }
 }
 
@@ -193,6 +199,16 @@ void transform_outputs(const Tiling<M>& tiling, const float* m, ptrdiff_t stride
     const int down = static_cast<int>(std::min<ptrdiff_t>(M, H - at.row));
     const int across = static_cast<int>(std::min<ptrdiff_t>(M, W - at.column));
     float* to = y + ((at.image * H + at.row) * W + at.column) * s.K + k;
+    if (t + 1 < tiles) {
+      const auto then = tiling.place(first + t + 1);
+      const float* coming = y + ((then.image * H + then.row) * W + then.column) * s.K + k;
+      const ptrdiff_t rows = std::min<ptrdiff_t>(M, H - then.row);
+      const ptrdiff_t across = std::min<ptrdiff_t>(M, W - then.column);
+      for (ptrdiff_t i = 0; i < rows; ++i)
+        for (ptrdiff_t j = 0; j < across; ++j)
+          for (int line = 0; line < columns * LANES; line += 16)
+            prefetch_write(coming + (i * W + j) * s.K + line);
+    }
     for (int j = 0; j < columns; ++j, m += LANES, to += LANES) {
       const ptrdiff_t left = s.K - k - j * LANES;
       const int n = static_cast<int>(std::min<ptrdiff_t>(LANES, left));
@@ -344,12 +360,11 @@ void outer_panel(const float* a, ptrdiff_t a_panel, ptrdiff_t C, const float* b,
     }
 }
 
-// How many tiles the sums of one update run over. Where all sums fit the L2 cache the transforms
-// share it with them; else longer runs save traffic of the sums through the cache behind it.
-int weight_block(ptrdiff_t tiles, ptrdiff_t floats_of_tile, ptrdiff_t sums, int threads) {
-  const ptrdiff_t l2 = static_cast<ptrdiff_t>(l2_bytes() / sizeof(float));
-  const ptrdiff_t room = sums < l2 / 2 ? l2 - sums : 3 * l2;
-  const ptrdiff_t most = std::clamp<ptrdiff_t>(room / floats_of_tile, 16, 256);
+// How many tiles one update of the sums runs over: the more, the less often the sums, which are
+// megabytes for many channels, pass through the caches; the fewer, the nearer the transforms stay.
+int weight_block(ptrdiff_t tiles, ptrdiff_t floats_of_tile, int threads) {
+  const ptrdiff_t room = static_cast<ptrdiff_t>(3 * l2_bytes() / sizeof(float));
+  const ptrdiff_t most = std::clamp<ptrdiff_t>(room / floats_of_tile, 48, 96);
   const ptrdiff_t share = ceil_div(tiles, threads);
   return static_cast<int>(ceil_div(share, ceil_div(share, most)));
 }
@@ -382,7 +397,7 @@ int weight(const Shape& s, const float* x, const float* gy, float* gw, const Str
   const ptrdiff_t C = round_up(s.C, LANES), K = round_up(s.K, LANES);
   const ptrdiff_t vectors = K / LANES, panels = ceil_div(s.K, PANEL);
   const int parts = static_cast<int>(std::min<ptrdiff_t>(threads, tiling.count));
-  const int block = weight_block(tiling.count, POSITIONS * (C + K), POSITIONS * C * K, parts);
+  const int block = weight_block(tiling.count, POSITIONS * (C + K), parts);
   const ptrdiff_t v_stride = C * block + SKEW, g_stride = K * block + SKEW;
   const ptrdiff_t d_stride = C * K + SKEW, d_part = POSITIONS * d_stride;
 
