@@ -16,6 +16,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from striate import kernels
+from striate.data.augment import Augmenter
 from striate.errors import DataError
 from striate.randomness import generator
 
@@ -109,6 +111,7 @@ class BatchLoader:
         self._device = torch.device(device)
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         self._orders: dict[int, np.ndarray] = {}
+        self._tables: dict[bool, Tensor] = {}
         wanted = self._device.type != "cpu" if prefetch is None else prefetch
         self._pool = ThreadPoolExecutor(1, "striate-loader") if wanted else None
         self._ahead: tuple[int, Future[Batch]] | None = None
@@ -167,13 +170,44 @@ class BatchLoader:
         index = self.items(step)
         # A memory map is read fastest in rising order; the order within a batch is no matter.
         index.sort()
-        pixels = torch.from_numpy(self._images.images[index]).to(self._device)
         target = torch.from_numpy(self._images.labels[index]).to(self._device)
+        if self._fits_kernel():
+            return self._by_kernel(index, target, step)
+        pixels = torch.from_numpy(self._images.images[index]).to(self._device)
         images = to_float(pixels)
         if self._augment is not None:
             images, target = self._augment(images, target, step)
         images = self._normalise(images).contiguous(memory_format=self._format)
         return Batch(images, target)
+
+    def _fits_kernel(self) -> bool:
+        known = self._augment is None or isinstance(self._augment, Augmenter)
+        return known and self._device.type == "cpu" and kernels.available()
+
+    def _by_kernel(self, index: "np.ndarray", target: Tensor, step: int) -> Batch:
+        """The same batch, bit for bit, with moves of whole pixels and normalisation in one pass."""
+        stored = self._images.images
+        _, H, W, C = stored.shape
+        shape, augment = (len(index), C, H, W), self._augment
+        moves = augment if isinstance(augment, Augmenter) else Augmenter((), 1, 0)
+        rows, columns, done = moves.places(shape, step)
+        # Other augmentations work on values in [0, 1] and come before the normalisation.
+        last = done == len(moves)
+        images = kernels.augmented_batch(stored, index, rows, columns, self._table(last))
+        if not last:
+            images, target = moves(images, target, step, done)
+            images = self._normalise(images)
+        return Batch(images.contiguous(memory_format=self._format), target)
+
+    def _table(self, normalised: bool) -> Tensor:
+        """What each level of each channel becomes (C, 256), by the operations of the other way."""
+        if normalised not in self._tables:
+            C = self._images.images.shape[-1]
+            levels = torch.arange(256, dtype=torch.uint8).view(1, 1, 256, 1).expand(1, 1, 256, C)
+            values = to_float(levels)
+            values = self._normalise(values) if normalised else values
+            self._tables[normalised] = values[0, :, 0].contiguous()
+        return self._tables[normalised]
 
     def _order(self, epoch: int) -> "np.ndarray":
         if epoch not in self._orders:

@@ -5,6 +5,7 @@ they do not know, the same functions call torch's own operators.
 """
 
 from striate.kernels.library import available, isa, why_not
+from striate.kernels.operators.batch import augmented_batch
 from striate.kernels.operators.convolution import (
     Geometry,
     candidates,
@@ -17,6 +18,7 @@ from striate.kernels.operators.pooling import max_pool2d
 
 __all__ = [
     "Geometry",
+    "augmented_batch",
     "available",
     "batch_norm_act",
     "candidates",

@@ -5,19 +5,22 @@ Each augmentation is a function of a batch in [0, 1]: `(images, target, generato
 an image, so that a seed gives the same batch on every device.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 
+import torch
 from torch import Tensor
 
 from striate.data.augment.mixing import cutmix, mixup
 from striate.data.augment.pixel import colour, erase
-from striate.data.augment.place import affine, flip, resized_crop, shift
+from striate.data.augment.place import PLACES, affine, flip, resized_crop, shift
 from striate.randomness import generator as named_generator
 from striate.registry import Pick, Registry
 
 __all__ = [
     "AUGMENTATIONS",
     "OFFERED",
+    "Augmenter",
     "affine",
     "augmenter",
     "colour",
@@ -47,9 +50,64 @@ OFFERED = ("images", "target", "generator", "num_classes")
 """Arguments of an augmentation that the loader supplies."""
 
 
-def augmenter(
-    picks: Sequence[Pick], num_classes: int, seed: int
-) -> Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]]:
+class Augmenter:
+    """The augmentations of a run in their order: a function (images, target, step).
+
+    Args:
+        picks: the augmentations.
+        num_classes: K.
+        seed: of the training; each augmentation has its own stream at each step.
+    """
+
+    def __init__(self, picks: Sequence[Pick], num_classes: int, seed: int) -> None:
+        self._seed = seed
+        self._bound = []
+        for pick in picks:
+            function = AUGMENTATIONS.bind(pick, OFFERED)
+            if "num_classes" in AUGMENTATIONS.parameters(pick.name):
+                function = AUGMENTATIONS.bind(pick.replace(num_classes=num_classes), OFFERED[:3])
+            self._bound.append((pick.name, function))
+        movers = [PLACES.get(pick.name) for pick in picks]
+        self._moves = [
+            partial(move, **pick.arguments)
+            for pick, move in zip(picks, movers, strict=True)
+            if move is not None
+        ][: movers.index(None) if None in movers else None]
+
+    def __call__(
+        self, images: Tensor, target: Tensor, step: int, start: int = 0
+    ) -> tuple[Tensor, Tensor]:
+        """The images and targets of a step after the augmentations from the `start`-th on."""
+        for place, (_, function) in list(enumerate(self._bound))[start:]:
+            images, target = function(images, target, self._generator(place, step))
+        return images, target
+
+    def places(self, shape: Sequence[int], step: int) -> tuple[Tensor, Tensor, int]:
+        """What the leading augmentations do that only move whole pixels, as one choice of pixels.
+
+        Args:
+            shape: (B, C, H, W) of the images.
+            step: of the training.
+
+        Returns:
+            The rows (B, H) and columns (B, W) of each image, and how many augmentations they are.
+        """
+        B, C, H, W = shape
+        rows, columns = torch.arange(H).expand(B, H), torch.arange(W).expand(B, W)
+        for place, move in enumerate(self._moves):
+            here = (B, C, rows.shape[1], columns.shape[1])
+            next_rows, next_columns = move(here, self._generator(place, step))
+            rows, columns = rows.gather(1, next_rows), columns.gather(1, next_columns)
+        return rows, columns, len(self._moves)
+
+    def __len__(self) -> int:
+        return len(self._bound)
+
+    def _generator(self, place: int, step: int) -> torch.Generator:
+        return named_generator(self._seed, "augmentation", place, self._bound[place][0], step)
+
+
+def augmenter(picks: Sequence[Pick], num_classes: int, seed: int) -> Augmenter:
     """A function (images, target, step) that applies the augmentations in their order.
 
     Args:
@@ -57,17 +115,4 @@ def augmenter(
         num_classes: K.
         seed: of the training; each augmentation has its own stream at each step.
     """
-    bound = []
-    for pick in picks:
-        function = AUGMENTATIONS.bind(pick, OFFERED)
-        if "num_classes" in AUGMENTATIONS.parameters(pick.name):
-            function = AUGMENTATIONS.bind(pick.replace(num_classes=num_classes), OFFERED[:3])
-        bound.append((pick.name, function))
-
-    def apply(images: Tensor, target: Tensor, step: int) -> tuple[Tensor, Tensor]:
-        for place, (name, function) in enumerate(bound):
-            draw = named_generator(seed, "augmentation", place, name, step)
-            images, target = function(images, target, draw)
-        return images, target
-
-    return apply
+    return Augmenter(picks, num_classes, seed)

@@ -1,12 +1,14 @@
 """Changes of place: mirror, move, cut, turn."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from striate.data.augment.draw import Images, Target, uniform
 
-__all__ = ["affine", "flip", "resized_crop", "shift"]
+__all__ = ["PLACES", "affine", "flip", "resized_crop", "shift"]
 
 
 def flip(
@@ -31,14 +33,22 @@ def flip(
         >>> flip(images, torch.tensor([0]), torch.Generator(), probability=1.0)[0].flatten()
         tensor([2., 1., 0.])
     """
-    B, _, H, W = images.shape
+    rows, columns = _flip_places(images.shape, generator, probability, vertical)
+    return _take(images, rows, columns), target
+
+
+def _flip_places(
+    shape: Sequence[int],
+    generator: torch.Generator,
+    probability: float = 0.5,
+    vertical: bool = False,
+) -> tuple[Tensor, Tensor]:
+    B, _, H, W = shape
     turned = (torch.rand(B, generator=generator) < probability)[:, None]
     rows, columns = torch.arange(H).expand(B, H), torch.arange(W).expand(B, W)
     if vertical:
-        rows = torch.where(turned, H - 1 - rows, rows)
-    else:
-        columns = torch.where(turned, W - 1 - columns, columns)
-    return _take(images, rows, columns), target
+        return torch.where(turned, H - 1 - rows, rows), columns
+    return rows, torch.where(turned, W - 1 - columns, columns)
 
 
 def shift(
@@ -57,12 +67,25 @@ def shift(
         >>> shift(images, torch.tensor([0, 1]), torch.Generator(), fraction=0.0)[0].equal(images)
         True
     """
-    B, _, H, W = images.shape
+    rows, columns = _shift_places(images.shape, generator, fraction)
+    return _take(images, rows, columns), target
+
+
+def _shift_places(
+    shape: Sequence[int], generator: torch.Generator, fraction: float = 0.0625
+) -> tuple[Tensor, Tensor]:
+    B, _, H, W = shape
     reach = (round(fraction * H), round(fraction * W))
     moves = [torch.randint(-r, r + 1, (B, 1), generator=generator) for r in reach]
-    rows = _reflect(torch.arange(H) + moves[0], H)
-    columns = _reflect(torch.arange(W) + moves[1], W)
-    return _take(images, rows, columns), target
+    return _reflect(torch.arange(H) + moves[0], H), _reflect(torch.arange(W) + moves[1], W)
+
+
+PLACES: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {
+    "flip": _flip_places,
+    "shift": _shift_places,
+}
+"""Augmentations that only choose the rows (B, H') and columns (B, W') of each image, by name:
+functions (shape, generator, ...) of what the augmentation itself takes and draws."""
 
 
 def resized_crop(
