@@ -283,7 +283,7 @@ def _budget(config: RunConfig, data: Dataset, parts: Parts, clock: Clock) -> Bud
         clock,
         stages,
         answers=len(data.validation) * num_views(config.prediction),
-        answer_seconds=step / 2,  # forward is a third of a step, and there is the reading
+        answer_seconds=step / 3,  # a forward pass, until a validation is measured
         finish=_FINISH_SECONDS,
     )
 

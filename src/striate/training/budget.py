@@ -11,6 +11,8 @@ from striate.training.stage import Stage, mean_seconds
 
 __all__ = ["Budget", "Clock"]
 
+_MOST_CLOSING = 0.25
+"""Share of the budget that the end may take: a training must remain."""
 _NEWS = 0.3
 """Weight of the newest stretch in the speed that is expected."""
 
@@ -62,7 +64,8 @@ class Budget:
     @property
     def closing(self) -> float:
         """Seconds that follow the last step."""
-        return self.finish + self.answers * self.answer_seconds
+        wanted = self.finish + self.answers * self.answer_seconds
+        return min(wanted, _MOST_CLOSING * self.seconds)
 
     def answered(self, answers: int, seconds: float) -> None:
         """Take note of what a validation cost."""

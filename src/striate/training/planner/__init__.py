@@ -5,6 +5,7 @@ fills in every setting that a person left open. Each choice carries its reason, 
 kept with the run.
 """
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -50,7 +51,7 @@ def advise(
     decide_network(draft, SetLook(classes, num, size), seconds, speed)
     why = "enough steps an epoch, enough images a step"
     draft.decide("training.batch_size", "batch", batch, why)
-    decide_augmentation(draft, survey, size)
+    decide_augmentation(draft, survey, size, seconds if minutes else math.inf)
     _decide_descent(draft, batch)
     decide_length(draft, num, size)
     resolved = merge(merge(draft.plan, {"data": {"source": source}}), settings)

@@ -14,6 +14,8 @@ KEPT_SIZE = 64
 """Images up to this side are used as they are."""
 TINY_SIZE = 16
 """Up to this side there is little to see."""
+_TIME_FOR_VIEWS = 120.0
+"""Seconds of a training from which on moved views are worth their time."""
 _CHARACTER_SIZE = 32  # grey images up to this side are taken for characters
 
 
@@ -45,14 +47,19 @@ def decide_images(draft: Draft, survey: Survey, num: int) -> tuple[int, int]:
     return size[0], size[1]
 
 
-def decide_augmentation(draft: Draft, survey: Survey, size: tuple[int, ...]) -> None:
-    """Random changes in training, and the views of an image when the network answers."""
+def decide_augmentation(
+    draft: Draft, survey: Survey, size: tuple[int, ...], seconds: float
+) -> None:
+    """Random changes in training, and the views of an image when the network answers.
+
+    Moved views treble the work of the last validation, which a short training cannot afford.
+    """
     augmentation, why = _augmentation(survey, size)
     shown = ", ".join(item["name"] for item in augmentation)
     held = draft.decide("augmentation", "augmentation", augmentation, why, shown)
     names = {item["name"] if isinstance(item, dict) else item for item in held}
     views: dict[str, Any] = {"mirrored": "flip" in names, "shift": 0}
-    if "shift" in names and min(size) > TINY_SIZE:
+    if "shift" in names and min(size) > TINY_SIZE and seconds >= _TIME_FOR_VIEWS:
         views["shift"] = max(1, round(min(size) / 32))
     if any(views.values()) or draft.given("prediction") is not None:
         words = [
