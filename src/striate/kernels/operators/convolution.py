@@ -17,13 +17,15 @@ from torch.autograd import forward_ad
 
 from striate.errors import ConfigError, unknown_name
 from striate.kernels import library
-from striate.kernels.operators import winograd
+from striate.kernels.operators import depthwise, direct, winograd
 from striate.kernels.operators.geometry import DIRECTIONS, Direction, Geometry, Method
 
 __all__ = ["METHODS", "Geometry", "candidates", "convolution", "decompositions", "default_methods"]
 
 METHODS: dict[str, Method] = {
     **winograd.METHODS,
+    **direct.METHODS,
+    **depthwise.METHODS,
 }
 """Native methods by name; "torch" stands for torch's own operator beside them."""
 

@@ -1,0 +1,77 @@
+"""A convolution method over native entry points that take a geometry as an array of numbers."""
+
+import ctypes
+from collections.abc import Callable
+from functools import cache, lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from striate.kernels import library
+from striate.kernels.operators.geometry import Direction, Geometry, Method
+
+__all__ = ["native_method"]
+
+_POINTER, _INT = ctypes.c_void_p, ctypes.c_int
+# x, weight, bias, y; grad, weight, gx; x, grad, gw, gb.
+_POINTERS = {"forward": 4, "data": 3, "weight": 4}
+
+
+@cache
+def _entry(name: str, pointers: int, isa: str) -> Callable[..., int]:
+    """An entry point of the library in use; `isa` makes the cache follow a change of library."""
+    native = library.load()
+    if native is None:
+        raise RuntimeError(library.why_not())
+    function: Any = native.function(name, [*[_POINTER] * pointers, _POINTER, _INT])
+    return function  # type: ignore[no-any-return]
+
+
+def native_method(
+    family: str,
+    supports: Callable[[Geometry, Direction], bool],
+    numbers: Callable[[Geometry, tuple[int, ...]], tuple[int, ...]],
+) -> Method:
+    """The method of `striate_<family>_forward`, `_data` and `_weight`.
+
+    Args:
+        family: the entry points' family.
+        supports: whether a geometry can be computed in a direction.
+        numbers: what the native code is told, from the geometry and the weight's strides.
+    """
+
+    @lru_cache(maxsize=4096)
+    def told(geometry: Geometry, strides: tuple[int, ...]) -> Any:
+        values = numbers(geometry, strides)
+        return (ctypes.c_int64 * len(values))(*values)
+
+    def run(
+        direction: Direction, geometry: Geometry, weight: Tensor, *tensors: Tensor | None
+    ) -> None:
+        name = f"striate_{family}_{direction}"
+        entry = _entry(name, _POINTERS[direction], library.isa())
+        pointers = (None if t is None else t.data_ptr() for t in tensors)
+        code = entry(*pointers, told(geometry, weight.stride()), torch.get_num_threads())
+        if code != 0:
+            raise RuntimeError(f"{name} refused its arguments: {code}")
+
+    def forward(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
+        y = torch.empty(geometry.output, memory_format=torch.channels_last)
+        run("forward", geometry, weight, x, weight, bias, y)
+        return y
+
+    def data(grad: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+        gx = torch.empty(geometry.x, memory_format=torch.channels_last)
+        run("data", geometry, weight, grad, weight, gx)
+        return gx
+
+    def weight(
+        grad: Tensor, x: Tensor, weight: Tensor, geometry: Geometry, bias: bool
+    ) -> tuple[Tensor, Tensor | None]:
+        gw = torch.empty_like(weight)
+        gb = torch.empty(geometry.weight[0]) if bias else None
+        run("weight", geometry, gw, x, grad, gw, gb)
+        return gw, gb
+
+    return Method(supports, forward, data, weight)
