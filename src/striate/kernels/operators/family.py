@@ -2,30 +2,19 @@
 
 import ctypes
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from striate.kernels import library
 from striate.kernels.operators.geometry import Direction, Geometry, Method
+from striate.kernels.operators.native import POINTER, call, pointer
 
 __all__ = ["native_method"]
 
-_POINTER, _INT = ctypes.c_void_p, ctypes.c_int
-# x, weight, bias, y; grad, weight, gx; x, grad, gw, gb.
-_POINTERS = {"forward": 4, "data": 3, "weight": 4}
-
-
-@cache
-def _entry(name: str, pointers: int, isa: str) -> Callable[..., int]:
-    """An entry point of the library in use; `isa` makes the cache follow a change of library."""
-    native = library.load()
-    if native is None:
-        raise RuntimeError(library.why_not())
-    function: Any = native.function(name, [*[_POINTER] * pointers, _POINTER, _INT])
-    return function  # type: ignore[no-any-return]
+# x, weight, bias, y; grad, weight, gx; x, grad, gw, gb; and the numbers.
+_DECLARED = {"forward": (POINTER,) * 5, "data": (POINTER,) * 4, "weight": (POINTER,) * 5}
 
 
 def native_method(
@@ -49,12 +38,13 @@ def native_method(
     def run(
         direction: Direction, geometry: Geometry, weight: Tensor, *tensors: Tensor | None
     ) -> None:
-        name = f"striate_{family}_{direction}"
-        entry = _entry(name, _POINTERS[direction], library.isa())
-        pointers = (None if t is None else t.data_ptr() for t in tensors)
-        code = entry(*pointers, told(geometry, weight.stride()), torch.get_num_threads())
-        if code != 0:
-            raise RuntimeError(f"{name} refused its arguments: {code}")
+        pointers = map(pointer, tensors)
+        call(
+            f"{family}_{direction}",
+            _DECLARED[direction],
+            *pointers,
+            told(geometry, weight.stride()),
+        )
 
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
         y = torch.empty(geometry.output, memory_format=torch.channels_last)

@@ -6,18 +6,15 @@ as fast; few rows (fewer than 16) and anything but float32 on a CPU go to torch'
 Errors stay below 10 roundings (2⁻²⁴) of the sum of the terms' magnitudes.
 """
 
-import ctypes
 import math
-from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from striate.kernels import library
+from striate.kernels.operators.native import POINTER, SIZE, call, one_by_one, pointer, transformed
 
 __all__ = ["LEAST_ROWS", "linear"]
 
@@ -49,30 +46,17 @@ def linear(
     flat = x if x.dim() == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
         y: Tensor = torch.ops.striate.linear(flat, weight, bias)
-    elif torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0:
+    elif transformed():
         return torch.nn.functional.linear(x, weight, bias)
     else:
         y = _Eager.apply(flat, weight, bias)  # type: ignore[no-untyped-call]
     return y if x.dim() == 2 else y.reshape(*x.shape[:-1], y.shape[1])
 
 
-@cache
-def _entry(name: str, pointers: int, isa: str) -> Callable[..., int]:
-    native = library.load()
-    if native is None:
-        raise RuntimeError(library.why_not())
-    arguments = [*[ctypes.c_void_p] * pointers, *[ctypes.c_int64] * 3, ctypes.c_int]
-    function: Any = native.function(f"striate_linear_{name}", arguments)
-    return function  # type: ignore[no-any-return]
-
-
-def _run(name: str, tensors: tuple[Tensor | None, ...], sizes: tuple[int, int, int]) -> None:
-    """With `sizes` (rows, inputs, outputs)."""
-    pointers = (None if t is None else t.data_ptr() for t in tensors)
-    entry = _entry(name, len(tensors), library.isa())
-    code = entry(*pointers, *sizes, torch.get_num_threads())
-    if code != 0:
-        raise RuntimeError(f"striate_linear_{name} refused its arguments: {code}")
+def _run(name: str, tensors: tuple[Tensor | None, ...], sizes: tuple[int, ...]) -> None:
+    """With `sizes` rows, inputs, outputs."""
+    declared = (*(POINTER,) * len(tensors), SIZE, SIZE, SIZE)
+    call(f"linear_{name}", declared, *map(pointer, tensors), *sizes)
 
 
 def _native(rows: Tensor, other: Tensor) -> bool:
@@ -162,6 +146,7 @@ def _register(name: str, run: Any, fake: Any, gradients: Any) -> None:
     _LIBRARY.impl(name, run, "CompositeExplicitAutograd")
     torch.library.register_fake(full, fake, lib=_LIBRARY)
     torch.library.register_autograd(full, gradients, setup_context=_save, lib=_LIBRARY)
+    torch.library.register_vmap(full, one_by_one(getattr(torch.ops.striate, name)), lib=_LIBRARY)
 
 
 _register("linear", _forward, torch.nn.functional.linear, _operator_gradients)
