@@ -31,7 +31,7 @@ def predictions(n: int = 613, num_classes: int = 7, seed: int = 5):
 @pytest.fixture(scope="module")
 def measured():
     p, target = predictions()
-    return p, target, measure(p, target, [f"class {k}" for k in range(7)], resamples=0)
+    return p, target, measure(p, target, [f"class {k}" for k in range(7)])
 
 
 @pytest.mark.parametrize(("ours", "method"), [(wilson, "wilson"), (clopper_pearson, "exact")])
@@ -142,7 +142,7 @@ def test_brier_score_equals_its_definition_and_scikit_learn_for_two_classes(meas
     )
     two, truth = predictions(97, 2)
     # scikit-learn counts one of the two equal squares.
-    ours_two = measure(two, truth, ["a", "b"], resamples=0).brier_score.value
+    ours_two = measure(two, truth, ["a", "b"]).brier_score.value
     np.testing.assert_allclose(ours_two, 2 * brier_score_loss(truth, two[:, 1]), rtol=DOUBLE)
 
 
@@ -160,7 +160,7 @@ def test_calibration_error_equals_torchmetrics(measured, bins):
     from torchmetrics.functional.classification import multiclass_calibration_error
 
     p, target, _ = measured
-    ours = measure(p, target, [str(k) for k in range(7)], bins=bins, resamples=0)
+    ours = measure(p, target, [str(k) for k in range(7)], bins=bins)
     theirs = multiclass_calibration_error(
         torch.from_numpy(p), torch.from_numpy(target), num_classes=7, n_bins=bins
     )
@@ -178,7 +178,7 @@ def test_the_whole_equals_its_parts_merged(measured):
     p, target, ours = measured
     names = [str(k) for k in range(7)]
     halves = [
-        measure(p[part], target[part], names, resamples=0)
+        measure(p[part], target[part], names)
         for part in (slice(0, 200), slice(200, None))
     ]
     np.testing.assert_array_equal(

@@ -6,7 +6,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["ReliabilityBin", "expected_calibration_error", "reliability"]
+from striate.errors import DataError
+from striate.evaluation.interval import Estimate
+
+__all__ = [
+    "ReliabilityBin",
+    "calibration_by_chance",
+    "calibration_interval",
+    "expected_calibration_error",
+    "reliability",
+]
 
 Array = npt.NDArray[Any]
 
@@ -62,7 +71,7 @@ def expected_calibration_error(bins: tuple[ReliabilityBin, ...]) -> float:
     """The mean distance between confidence and accuracy over bins, weighted by their counts.
 
     It depends on the bins and is never negative, so that a perfectly calibrated network has a
-    small positive one on few items. No interval is given for it for that reason.
+    small positive one on few items: `calibration_by_chance` says how large.
 
     Args:
         bins: from `reliability`.
@@ -80,3 +89,95 @@ def expected_calibration_error(bins: tuple[ReliabilityBin, ...]) -> float:
         for item in bins
         if item.accuracy is not None and item.confidence is not None
     )
+
+
+def calibration_by_chance(bins: tuple[ReliabilityBin, ...]) -> float:
+    """The calibration error that a perfectly calibrated network would show on as many items.
+
+    The mean over test sets of the binned error when each answer is right with the probability
+    that its bin says.
+
+    Args:
+        bins: from `reliability`.
+
+    Source: Roelofs, Cain, Shlens and Mozer, "Mitigating bias in calibration error estimation",
+    2022, section 2.
+
+    Example:
+        >>> p = np.full(1000, 0.8)
+        >>> round(calibration_by_chance(reliability(p, np.arange(1000) % 5 > 0)), 4)
+        0.0101
+    """
+    count, confidence, _ = _columns(bins)
+    spread = np.sqrt(count * confidence * (1 - confidence))
+    return float(np.sqrt(2 / np.pi) * spread.sum() / count.sum())
+
+
+def calibration_interval(
+    bins: tuple[ReliabilityBin, ...], *, confidence: float = 0.95
+) -> Estimate:
+    """The calibration error with an interval of the one that endless items would show.
+
+    The measured value is too large by chance, the more so the fewer the items and the better
+    the calibration. So the interval stands about the value without that part, and need not hold
+    the value itself. Its lower end takes each bin half a standard error nearer to calibration,
+    where chance adds more, and is 0 where calibration cannot be excluded.
+
+    Args:
+        bins: from `reliability`; the interval is for these bins.
+        confidence: coverage asked for, between 0 and 1.
+
+    Raises:
+        DataError: a confidence outside (0, 1).
+
+    Source: the part by chance: Roelofs et al. 2022, section 2 ("debiased"); the interval is our
+    own, by the delta method; benchmarks/coverage.py counts its coverage.
+
+    Example:
+        >>> p = np.full(1000, 0.9)
+        >>> error = calibration_interval(reliability(p, np.arange(1000) % 10 > 2))
+        >>> round(error.value, 2), round(error.low, 3), round(error.high, 3)
+        (0.2, 0.172, 0.228)
+    """
+    from scipy.special import ndtri
+
+    if not 0 < confidence < 1:
+        raise DataError(f"confidence={confidence} must lie between 0 and 1; usual is 0.95.")
+    z = float(ndtri((1 + confidence) / 2))
+    count, sure, right = _columns(bins)
+    n = count.sum()
+    distance = count / n * np.abs(sure - right)
+    # z² items more, right as often as they are sure: a bin without a mistake is uncertain still.
+    share = (count * right + z * z * sure) / (count + z * z)
+    square = count / n * (share * (1 - share) + (sure - share) ** 2)
+    spread = np.sqrt(np.maximum(square - distance**2, 1e-12) / n)
+    value = float(distance.sum())
+    middle = value - _added_by_chance(distance, spread)
+    half = z * float(np.sqrt(max(square.sum() - max(middle, 0.0) ** 2, 0.0) / n))
+    nearer = np.maximum(distance - spread / 2, 0.0)
+    low = value - _added_by_chance(nearer, spread) - half
+    by_chance = np.sqrt(2 / np.pi) * spread.sum()
+    its_spread = np.sqrt((1 - 2 / np.pi) * (spread**2).sum())
+    if low < 0 or value < by_chance + z * its_spread:
+        low = 0.0
+    return Estimate(value, low, max(middle, 0.0) + half)
+
+
+def _columns(bins: tuple[ReliabilityBin, ...]) -> tuple[Array, Array, Array]:
+    """Counts, mean confidences and accuracies of the bins that hold items."""
+    filled = [item for item in bins if item.count]
+    return (
+        np.array([item.count for item in filled], dtype=np.float64),
+        np.array([item.confidence for item in filled], dtype=np.float64),
+        np.array([item.accuracy for item in filled], dtype=np.float64),
+    )
+
+
+def _added_by_chance(distance: Array, spread: Array) -> float:
+    """By how much noise of `spread` raises the mean of |distance|, summed over bins."""
+    from scipy.special import ndtr
+
+    ratio = distance / spread
+    folded = spread * np.sqrt(2 / np.pi) * np.exp(-(ratio**2) / 2)
+    folded += distance * (1 - 2 * ndtr(-ratio))
+    return float((folded - distance).sum())

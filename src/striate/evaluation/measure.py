@@ -1,28 +1,41 @@
 """Measures of a classifier: from probabilities and truths to numbers with their intervals."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from striate.errors import DataError, ShapeError
+from striate.evaluation.auc import auc
 from striate.evaluation.calibration import (
     ReliabilityBin,
-    expected_calibration_error,
+    calibration_by_chance,
+    calibration_interval,
     reliability,
 )
-from striate.evaluation.interval import Estimate, Proportion, bootstrap, wilson
+from striate.evaluation.f1 import macro_f1
+from striate.evaluation.interval import Estimate, Proportion, wilson
+from striate.evaluation.mean import mean_interval
 from striate.evaluation.prediction import checked, truth_rank
 from striate.evaluation.stratum import mean_share
-from striate.randomness import generator
 
-__all__ = ["ClassMeasures", "Measures", "measure"]
+__all__ = ["ClassMeasures", "Measures", "measure", "measure_answers"]
 
 Array = npt.NDArray[Any]
 
 LARGEST_K = 5
 """Top-k errors are given for k = 2..5, the range that the literature reports."""
+
+_ESTIMATES = (
+    "macro_f1",
+    "auc",
+    "negative_log_likelihood",
+    "brier_score",
+    "calibration_error",
+)
+"""Measures that may be None, because there were no probabilities or the report is an old one."""
 
 
 @dataclass(frozen=True)
@@ -78,13 +91,22 @@ class Measures:
     classes: tuple[ClassMeasures, ...]
     balanced_accuracy: Estimate
     """Mean recall over the classes that have items."""
-    negative_log_likelihood: Estimate
-    """Mean of -ln p(truth), nats."""
-    brier_score: Estimate
+    macro_f1: Estimate | None
+    """Mean F1 over the classes that have items; None in reports of older runs."""
+    auc: Estimate | None
+    """Mean over classes of the area under the ROC curve against the rest; None without
+    probabilities or with one class."""
+    negative_log_likelihood: Estimate | None
+    """Mean of -ln p(truth), nats; this and what follows is None without probabilities."""
+    brier_score: Estimate | None
     """Mean over items of the sum over classes of (p - [class is the truth])^2, 0..2."""
-    calibration_error: Estimate
-    """Expected calibration error over `reliability`."""
+    calibration_error: Estimate | None
+    """Expected calibration error over `reliability`. Its interval is that of the error which
+    endless items would show, without the part that chance adds."""
+    calibration_by_chance: float | None
+    """The calibration error that a perfectly calibrated network would show on as many items."""
     reliability: tuple[ReliabilityBin, ...]
+    """Empty without probabilities."""
 
     def headline(self) -> dict[str, Any]:
         """The numbers that the ledger keeps of an opening: the error with its interval."""
@@ -107,9 +129,8 @@ class Measures:
             "confusion": [list(row) for row in self.confusion],
             "classes": [item.to_json() for item in self.classes],
             "balanced_accuracy": self.balanced_accuracy.to_json(),
-            "negative_log_likelihood": self.negative_log_likelihood.to_json(),
-            "brier_score": self.brier_score.to_json(),
-            "calibration_error": self.calibration_error.to_json(),
+            **{name: _json(getattr(self, name)) for name in _ESTIMATES},
+            "calibration_by_chance": self.calibration_by_chance,
             "reliability": [item.to_json() for item in self.reliability],
         }
 
@@ -127,9 +148,8 @@ class Measures:
             confusion=tuple(tuple(row) for row in value["confusion"]),
             classes=tuple(ClassMeasures.from_json(item) for item in value["classes"]),
             balanced_accuracy=Estimate.from_json(value["balanced_accuracy"]),
-            negative_log_likelihood=Estimate.from_json(value["negative_log_likelihood"]),
-            brier_score=Estimate.from_json(value["brier_score"]),
-            calibration_error=Estimate.from_json(value["calibration_error"]),
+            calibration_by_chance=value.get("calibration_by_chance"),
+            **{name: _estimate(value.get(name)) for name in _ESTIMATES},
             reliability=tuple(ReliabilityBin(**item) for item in value["reliability"]),
         )
 
@@ -141,16 +161,14 @@ def measure(
     *,
     confidence: float = 0.95,
     bins: int = 15,
-    resamples: int = 1000,
-    seed: int = 0,
 ) -> Measures:
     """All measures of a classifier's probabilities against the truth, with intervals.
 
-    Shares of items carry Wilson intervals; balanced accuracy Wilson's at the effective number of
-    items (`mean_share`); log-likelihood and Brier score a bootstrap over items, and none where
-    all items have the same value, which says nothing of the spread; the calibration error none.
-    Of equally probable classes the one with the lower index comes first, in the answer and in
-    the top k, as in `numpy.argmax`.
+    Shares of items carry Wilson intervals; balanced accuracy, macro F1 and AUC Wilson's at the
+    effective number of items; log-likelihood and Brier score Hall's for the mean of skewed
+    values; the calibration error one without the part that chance adds. benchmarks/coverage.py
+    counts how often each holds the true value. Of equally probable classes the one with the
+    lower index comes first, in the answer and in the top k, as in `numpy.argmax`.
 
     Args:
         probabilities: (N, K), rows that sum to 1.
@@ -158,8 +176,6 @@ def measure(
         class_names: K names.
         confidence: coverage of the intervals.
         bins: bins of equal width for calibration.
-        resamples: bootstrap resamples; 0 leaves those two intervals out, which is quicker.
-        seed: of the bootstrap.
 
     Raises:
         ShapeError: arrays that do not fit together.
@@ -175,34 +191,94 @@ def measure(
     probabilities, target = checked(probabilities, target, class_names)
     n, num_classes = probabilities.shape
     answer = probabilities.argmax(axis=1)
-    correct = answer == target
     rank = truth_rank(probabilities, target)
-    confusion = np.bincount(target * num_classes + answer, minlength=num_classes**2)
-    confusion = confusion.reshape(num_classes, num_classes)
-    binned = reliability(probabilities.max(axis=1), correct, bins=bins)
+    binned = reliability(probabilities.max(axis=1), answer == target, bins=bins)
     truth = probabilities[np.arange(n), target]
     # A zero is a single-precision softmax that underflowed; the smallest normal float32 stands
     # for it, so that the mean stays finite (at most 87.3 nats for one item).
     log_losses = -np.log(np.maximum(truth, np.finfo(np.float32).tiny))
     briers = (probabilities**2).sum(axis=1) - 2 * truth + 1
-    mean_over = _Bootstrap(n, confidence, resamples, seed)
-    return Measures(
-        n=n,
-        class_names=tuple(class_names),
-        confidence=confidence,
-        error=wilson(int((~correct).sum()), n, confidence=confidence),
+    return replace(
+        measure_answers(answer, target, class_names, confidence=confidence),
         top_k_error={
             k: wilson(int((rank >= k).sum()), n, confidence=confidence)
             for k in range(2, min(LARGEST_K, num_classes - 1) + 1)
         },
+        auc=auc(probabilities, target, confidence=confidence),
+        negative_log_likelihood=mean_interval(log_losses, confidence=confidence),
+        brier_score=mean_interval(briers, confidence=confidence),
+        calibration_error=calibration_interval(binned, confidence=confidence),
+        calibration_by_chance=calibration_by_chance(binned),
+        reliability=binned,
+    )
+
+
+def measure_answers(
+    answer: Array, target: Array, class_names: Sequence[str], *, confidence: float = 0.95
+) -> Measures:
+    """The measures that answers without probabilities allow, with intervals.
+
+    Args:
+        answer: (N,) index of the class that was answered, 0..K-1.
+        target: (N,) index of the true class, 0..K-1.
+        class_names: K names.
+        confidence: coverage of the intervals.
+
+    Raises:
+        ShapeError: arrays that do not fit together.
+        DataError: no items, or indices that are no class.
+
+    Example:
+        >>> measures = measure_answers(np.array([0, 1, 1]), np.array([0, 1, 0]), ["cat", "car"])
+        >>> measures.error.count, measures.auc
+        (1, None)
+    """
+    answer, target = _indices(answer, target, len(class_names))
+    num_classes = len(class_names)
+    confusion = np.bincount(target * num_classes + answer, minlength=num_classes**2)
+    confusion = confusion.reshape(num_classes, num_classes)
+    return Measures(
+        n=len(target),
+        class_names=tuple(class_names),
+        confidence=confidence,
+        error=wilson(int((answer != target).sum()), len(target), confidence=confidence),
+        top_k_error={},
         confusion=tuple(tuple(row) for row in confusion.tolist()),
         classes=_classes(confusion, class_names, confidence),
         balanced_accuracy=_balanced(confusion, confidence),
-        negative_log_likelihood=mean_over.items(log_losses, "negative log-likelihood"),
-        brier_score=mean_over.items(briers, "Brier score"),
-        calibration_error=Estimate(expected_calibration_error(binned)),
-        reliability=binned,
+        macro_f1=macro_f1(confusion, confidence=confidence),
+        auc=None,
+        negative_log_likelihood=None,
+        brier_score=None,
+        calibration_error=None,
+        calibration_by_chance=None,
+        reliability=(),
     )
+
+
+def _indices(
+    answer: Array, target: Array, num_classes: int
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    answer, target = np.asarray(answer), np.asarray(target)
+    if answer.ndim != 1 or answer.shape != target.shape:
+        raise ShapeError(
+            "Measuring takes N answers and N targets; what came are shapes "
+            f"{answer.shape} and {target.shape}."
+        )
+    if not len(answer):
+        raise DataError("There is nothing to measure: no items came.")
+    for name, array in (("Answers", answer), ("Targets", target)):
+        if array.dtype.kind not in "iu":
+            raise DataError(
+                f"{name} are class indices (whole numbers); what came is {array.dtype}."
+            )
+        outside = (array < 0) | (array >= num_classes)
+        if outside.any():
+            raise DataError(
+                f"{name} must be 0..{num_classes - 1}; {int(outside.sum())} of {len(array)} are "
+                f"not, the first is {int(array[outside][0])} at index {int(np.argmax(outside))}."
+            )
+    return answer.astype(np.int64), target.astype(np.int64)
 
 
 def _classes(
@@ -237,22 +313,9 @@ def _balanced(confusion: npt.NDArray[np.int64], confidence: float) -> Estimate:
     return mean_share(hits, support[present].tolist(), confidence=confidence)
 
 
-@dataclass(frozen=True)
-class _Bootstrap:
-    """Means with bootstrap intervals, each from its own stream of chance."""
+def _json(estimate: Estimate | None) -> dict[str, Any] | None:
+    return None if estimate is None else estimate.to_json()
 
-    n: int
-    confidence: float
-    resamples: int
-    seed: int
 
-    def items(self, values: npt.NDArray[np.float64], stream: str) -> Estimate:
-        if self.resamples == 0 or values.min() == values.max():
-            return Estimate(float(values.mean()))
-        return bootstrap(
-            lambda items: float(values[items].mean()),
-            self.n,
-            generator=generator(self.seed, "bootstrap", stream),
-            resamples=self.resamples,
-            confidence=self.confidence,
-        )
+def _estimate(value: Mapping[str, Any] | None) -> Estimate | None:
+    return None if value is None else Estimate.from_json(dict(value))

@@ -12,7 +12,7 @@ import numpy as np
 from striate.errors import DataError
 from striate.evaluation.interval import Estimate
 
-__all__ = ["mean_share"]
+__all__ = ["mean_share", "score_interval"]
 
 
 def mean_share(
@@ -68,10 +68,16 @@ def mean_share(
     mean = float(smoothed.mean())
     alike = mean * (1 - mean) * float((1 / size).sum())
     effective = mean * (1 - mean) * groups**2 / min(within, alike)
-    return _score_interval(float((count / size).mean()), effective, z2)
+    return score_interval(float((count / size).mean()), effective, z2)
 
 
-def _score_interval(share: float, n: float, z2: float) -> Estimate:
+def score_interval(share: float, n: float, z2: float) -> Estimate:
+    """Wilson's interval of a share of n items, n whole or not; z2 is the normal quantile squared.
+
+    Example:
+        >>> score_interval(1.0, 10.0, 1.96**2)
+        Estimate(value=1.0, low=0.7224598312333834, high=1.0)
+    """
     shrink = 1 + z2 / n
     centre = (share + z2 / (2 * n)) / shrink
     half = (z2 * (share * (1 - share) / n + z2 / (4 * n * n))) ** 0.5 / shrink

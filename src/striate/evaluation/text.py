@@ -44,16 +44,26 @@ def summary_lines(measures: Measures) -> list[str]:
         (f"top-{k} error", _share(share), f"{share.count} of {measures.n}")
         for k, share in measures.top_k_error.items()
     ]
-    bins = len(measures.reliability)
-    rows += [
-        ("balanced accuracy", _estimate(measures.balanced_accuracy, percent, " %"), ""),
-        ("negative log-likelihood", _estimate(measures.negative_log_likelihood, number), ""),
-        ("Brier score", _estimate(measures.brier_score, number), ""),
+    chance = measures.calibration_by_chance
+    bins = f"{len(measures.reliability)} bins"
+    told: list[tuple[str, Estimate | None, Callable[[float], str], str, str]] = [
+        ("balanced accuracy", measures.balanced_accuracy, percent, " %", ""),
+        ("macro F1", measures.macro_f1, percent, " %", ""),
+        ("AUC, one against the rest", measures.auc, number, "", ""),
+        ("negative log-likelihood", measures.negative_log_likelihood, number, "", ""),
+        ("Brier score", measures.brier_score, number, "", ""),
         (
             "calibration error",
-            _estimate(measures.calibration_error, percent, " %"),
-            f"{bins} bins",
+            measures.calibration_error,
+            percent,
+            " %",
+            bins if chance is None else f"{bins}; {percent(chance)} % by chance alone",
         ),
+    ]
+    rows += [
+        (name, _estimate(value, spell, unit), note)
+        for name, value, spell, unit, note in told
+        if value is not None
     ]
     left = max(len(name) for name, _, _ in rows)
     middle = max(len(value) for _, value, _ in rows)

@@ -4,7 +4,9 @@ run.json                the resolved configuration, its hash, the data, the prep
 events.jsonl            the log (append only)
 checkpoints/            the newest two, and the one of a stop
 network.safetensors     the weights that answer, once the training has finished
-validation.safetensors  the probabilities on the validation split
+calibration.json        what makes its probabilities honest, fitted on the validation split
+validation.safetensors  the probabilities on the validation split, before calibration
+test.safetensors        those on the test split, once it was opened
 report.html, .json      what a person reads
 openings.jsonl          receipts of test openings
 """
@@ -47,6 +49,8 @@ class RunFolder:
         self.checkpoints = path / "checkpoints"
         self.weights = path / "network.safetensors"
         self.answers = path / "validation.safetensors"
+        self.test_answers = path / "test.safetensors"
+        self.calibration = path / "calibration.json"
         self.report = path / "report.html"
 
     @classmethod

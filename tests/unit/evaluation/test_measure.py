@@ -53,7 +53,7 @@ def test_top_k_stops_below_the_number_of_classes_and_at_five():
     for num_classes, expected in [(2, []), (4, [2, 3]), (9, [2, 3, 4, 5])]:
         p, target = probabilities_of(11, num_classes)
         names = [f"class {k}" for k in range(num_classes)]
-        assert list(measure(p, target, names, resamples=5).top_k_error) == expected
+        assert list(measure(p, target, names).top_k_error) == expected
 
 
 def test_a_probability_of_zero_stays_finite():
@@ -64,7 +64,7 @@ def test_a_probability_of_zero_stays_finite():
 
 def test_measures_survive_json_text():
     p, target = probabilities_of(53, 7)
-    measures = measure(p, target, [f"<class {k}>" for k in range(7)], resamples=20)
+    measures = measure(p, target, [f"<class {k}>" for k in range(7)])
     text = json.dumps(measures.to_json(), allow_nan=False)
     assert Measures.from_json(json.loads(text)) == measures
 
@@ -72,14 +72,14 @@ def test_measures_survive_json_text():
 def test_single_precision_probabilities_are_accepted():
     p, target = probabilities_of(41, 5)
     names = list("abcde")
-    single = measure(p.astype(np.float32), target.astype(np.int32), names, resamples=5)
-    assert single.confusion == measure(p, target, names, resamples=5).confusion
+    single = measure(p.astype(np.float32), target.astype(np.int32), names)
+    assert single.confusion == measure(p, target, names).confusion
 
 
 def test_the_same_call_gives_the_same_intervals_and_none_without_resamples():
     p, target = probabilities_of(29, 3)
     assert measure(p, target, NAMES) == measure(p, target, NAMES)
-    quick = measure(p, target, NAMES, resamples=0)
+    quick = measure(p, target, NAMES)
     assert quick.brier_score.low is None
     assert quick.brier_score.value == measure(p, target, NAMES).brier_score.value
     assert quick.balanced_accuracy.value == measure(p, target, NAMES).balanced_accuracy.value

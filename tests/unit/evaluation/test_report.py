@@ -44,7 +44,7 @@ def report_of(num_classes: int = 3, *, opened: bool = True, seed: int = 0):
     p[np.arange(90), target] += 1
     p /= p.sum(axis=1, keepdims=True)
     p[:20] = np.roll(p[:20], 1, axis=1)
-    measures = measure(p, target, names, resamples=20).to_json()
+    measures = measure(p, target, names).to_json()
     uri = data_uri(chance.integers(256, size=(5, 4, 3), dtype=np.uint8))
     found = [
         {
@@ -205,7 +205,7 @@ def test_undefined_measures_show_as_a_dash():
     report = report_of()
     names = report["data"]["class_names"]
     p = np.array([[0.8, 0.1, 0.1], [0.7, 0.2, 0.1]])
-    report["validation"] = measure(p, np.array([0, 0]), names, resamples=0).to_json()
+    report["validation"] = measure(p, np.array([0, 0]), names).to_json()
     report["test"] = None
     text = Page(render(report)).text
     # Three measures without an interval, and the shares and scores that are 0 of 0.

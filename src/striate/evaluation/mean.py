@@ -1,0 +1,68 @@
+"""The mean of skewed values, such as losses of items, with an interval that its skewness moves.
+
+A good network has small losses on nearly all items and large ones on a few. Then the usual
+intervals, and the percentile bootstrap too, hold the true mean in fewer than 90 of 100 test sets,
+nearly always because they end too low (benchmarks/coverage.py).
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from striate.errors import DataError
+from striate.evaluation.interval import Estimate
+
+__all__ = ["mean_interval"]
+
+Array = npt.NDArray[Any]
+
+
+def mean_interval(values: Array, *, confidence: float = 0.95) -> Estimate:
+    """The mean of values of items, with Hall's interval that corrects for their skewness.
+
+    Exact to second order, as a studentised bootstrap is, but without resampling; it is not
+    symmetric. No interval is given where all values are alike: that says nothing of the spread.
+
+    Args:
+        values: (N,) one number an item.
+        confidence: coverage asked for, between 0 and 1.
+
+    Raises:
+        DataError: no values, or a confidence outside (0, 1).
+
+    Source: Hall, "On the removal of skewness by transformation", JRSS B 54, 1992, the monotone
+    cubic transformation of section 2.
+
+    Example:
+        >>> mean = mean_interval(np.array([0.1, 0.2, 0.1, 0.3, 0.1, 2.4]))
+        >>> round(mean.value, 3), mean.high - mean.value > mean.value - mean.low
+        (0.533, True)
+    """
+    from scipy.special import ndtri
+
+    values = np.asarray(values, dtype=np.float64)
+    n = len(values)
+    if values.ndim != 1 or n == 0:
+        raise DataError(f"A mean needs values (N,), one or more; what came is {values.shape}.")
+    if not 0 < confidence < 1:
+        raise DataError(f"confidence={confidence} must lie between 0 and 1; usual is 0.95.")
+    mean = float(values.mean())
+    centred = values - mean
+    deviation = float(np.sqrt((centred**2).mean()))
+    # Rounding leaves a deviation of about 1e-17 times the mean where all values are alike.
+    if values.min() == values.max() or deviation <= 1e-12 * abs(mean):
+        return Estimate(mean)
+    skewness = float((centred**3).mean()) / deviation**3
+    z = float(ndtri((1 + confidence) / 2)) / n**0.5
+    low, high = (mean - deviation * _without_skewness(end, skewness, n) for end in (z, -z))
+    # Values without a negative one have no negative mean.
+    return Estimate(mean, max(low, 0.0) if values.min() >= 0 else low, high)
+
+
+def _without_skewness(end: float, skewness: float, n: int) -> float:
+    """The studentised mean whose transform is `end` (a normal quantile over the root of n)."""
+    shifted = end - skewness / (6 * n)
+    if abs(skewness) < 1e-6:
+        return shifted
+    return float(3 / skewness * (np.cbrt(1 + skewness * shifted) - 1))

@@ -1,0 +1,363 @@
+"""Two or more networks on the same items: are they different, and by how much.
+
+Only the items on which two networks disagree tell them apart, so that paired tests find
+differences that two separate intervals hide.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from striate.errors import ShapeError
+from striate.evaluation.interval import Estimate, Proportion, wilson
+from striate.evaluation.resample import resampled_means
+from striate.evaluation.text import percent
+from striate.randomness import derive_seed, generator
+
+__all__ = ["Comparison", "Pair", "cochran_q", "compare", "holm", "items_needed", "mcnemar"]
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """The second network against the first one."""
+
+    first: str
+    second: str
+    both_wrong: int
+    only_first_wrong: int
+    only_second_wrong: int
+    both_right: int
+    difference: Estimate
+    """Error of the second less that of the first, with the interval of the paired bootstrap."""
+    p: float
+    """Exact McNemar: the chance of a difference as large between equally good networks."""
+    p_adjusted: float
+    """The same after Holm's correction for the number of pairs."""
+    needed: int | None
+    """Items in all that would tell them apart in 4 of 5 test sets, were the difference what it
+    seems; None where they err equally often."""
+    balanced: Estimate
+    """Balanced accuracy of the second less that of the first."""
+    likelihood: Estimate | None
+    """Mean negative log-likelihood of the second less that of the first, in nats."""
+    brier: Estimate | None
+    """Brier score of the second less that of the first."""
+
+    @property
+    def differ(self) -> bool:
+        """Whether the difference is beyond chance at 5 %."""
+        return self.p_adjusted <= 0.05
+
+    def to_json(self) -> dict[str, Any]:
+        """The pair as JSON values."""
+        return {**asdict(self), "differ": self.differ}
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Networks on the same n items."""
+
+    n: int
+    names: tuple[str, ...]
+    errors: tuple[Proportion, ...]
+    cochran: tuple[float, float] | None
+    """Q and p of Cochran's test that all err equally often; None for two networks."""
+    pairs: tuple[Pair, ...]
+    verdict: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The comparison as JSON values."""
+        return {
+            "n": self.n,
+            "names": list(self.names),
+            "errors": [error.to_json() for error in self.errors],
+            "cochran": {"q": self.cochran[0], "p": self.cochran[1]} if self.cochran else None,
+            "pairs": [pair.to_json() for pair in self.pairs],
+            "verdict": self.verdict,
+        }
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """The two-sided exact p of McNemar's test.
+
+    Args:
+        only_first: items that only the first network has wrong.
+        only_second: items that only the second one has wrong.
+
+    Source: McNemar, Psychometrika 12, 1947; exact: the binomial test on the items where the two
+    disagree, with its tail doubled.
+
+    Example:
+        >>> round(mcnemar(1, 9), 5)
+        0.02148
+    """
+    from scipy.special import bdtr
+
+    n = only_first + only_second
+    return min(1.0, 2 * float(bdtr(min(only_first, only_second), n, 0.5))) if n else 1.0
+
+
+def cochran_q(wrong: Array) -> tuple[float, float]:
+    """Q and p of the test that M networks err equally often on the same items.
+
+    Args:
+        wrong: (M, N) whether each network has each item wrong.
+
+    Source: Cochran, "The comparison of percentages in matched samples", Biometrika 37, 1950;
+    chi-squared with M - 1 degrees of freedom. For M = 2 it is McNemar's test without correction.
+
+    Example:
+        >>> q, p = cochran_q(np.array([[1, 1, 0, 0, 1], [0, 0, 0, 1, 0], [0, 0, 0, 0, 0]]))
+        >>> round(q, 4), round(p, 4)
+        (3.5, 0.1738)
+    """
+    from scipy.special import chdtrc
+
+    table = np.asarray(wrong, dtype=np.float64)
+    networks = len(table)
+    by_network, by_item = table.sum(axis=1), table.sum(axis=0)
+    spread = float((by_item * (networks - by_item)).sum())
+    if spread == 0:
+        return 0.0, 1.0
+    apart = networks * float((by_network**2).sum()) - float(by_network.sum()) ** 2
+    q = (networks - 1) * apart / spread
+    return q, float(chdtrc(networks - 1, q))
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Holm's adjusted p values, in the order given.
+
+    Source: Holm, "A simple sequentially rejective multiple test procedure", Scandinavian
+    Journal of Statistics 6, 1979.
+
+    Example:
+        >>> holm([0.01, 0.04, 0.03])
+        [0.03, 0.06, 0.06]
+    """
+    order = sorted(range(len(p)), key=lambda i: p[i])
+    adjusted = [0.0] * len(p)
+    highest = 0.0
+    for rank, i in enumerate(order):
+        highest = max(highest, min(1.0, (len(p) - rank) * p[i]))
+        adjusted[i] = highest
+    return adjusted
+
+
+def items_needed(
+    only_first: int, only_second: int, n: int, *, level: float = 0.05, power: float = 0.8
+) -> int | None:
+    """Test items in all with which McNemar's test would tell two networks apart.
+
+    Were the shares of items that only one of them has wrong what they were measured to be. None
+    where both err equally often.
+
+    Args:
+        only_first: items that only the first network has wrong.
+        only_second: items that only the second one has wrong.
+        n: items in all.
+        level: of the two-sided test.
+        power: share of test sets in which it should find the difference.
+
+    Source: Connor, "Sample size for testing differences in proportions for the paired-sample
+    design", Biometrics 43, 1987, equation 3.
+
+    Example:
+        >>> items_needed(20, 10, 500)
+        1175
+    """
+    from scipy.special import ndtri
+
+    if only_first == only_second:
+        return None
+    apart, difference = (only_first + only_second) / n, abs(only_first - only_second) / n
+    of_level, of_power = float(ndtri(1 - level / 2)), float(ndtri(power))
+    root = of_level * apart**0.5 + of_power * max(apart - difference**2, 0.0) ** 0.5
+    return int(np.ceil((root / difference) ** 2))
+
+
+def compare(
+    answers: Array,
+    target: Array,
+    names: Sequence[str],
+    *,
+    probabilities: Array | None = None,
+    resamples: int = 2000,
+    seed: int = 0,
+) -> Comparison:
+    """Two or more networks on the same items: paired tests, differences, a verdict.
+
+    Args:
+        answers: (M, N) index of the class that each network gives each item.
+        target: (N,) index of the true class.
+        names: M names, all different.
+        probabilities: (M, N, K), where all networks have them: for differences of likelihood.
+        resamples: of the paired bootstrap.
+        seed: of the bootstrap.
+
+    Raises:
+        ShapeError: arrays that do not fit together, or fewer than two networks.
+
+    Example:
+        >>> truth = np.zeros(40, dtype=int)
+        >>> good, bad = truth.copy(), truth.copy()
+        >>> bad[:9] = 1
+        >>> compare(np.stack([good, bad]), truth, ["good", "bad"]).verdict
+        'good is better than bad: 22.5 points fewer errors (95 % interval 7.14 to 35.7), p = 0.0039.'
+    """
+    answers, target = np.asarray(answers), np.asarray(target)
+    if answers.ndim != 2 or len(answers) < 2 or answers.shape[1:] != target.shape:
+        raise ShapeError(
+            "Comparing takes answers (M, N) of two networks or more and N targets; what came are "
+            f"shapes {answers.shape} and {target.shape}."
+        )
+    if len(names) != len(answers) or len(set(names)) != len(names):
+        raise ShapeError(f"{len(answers)} networks need as many different names.")
+    wrong = answers != target
+    losses = None if probabilities is None else _losses(np.asarray(probabilities), target)
+    places = list(combinations(range(len(names)), 2))
+    p = [mcnemar(int((wrong[a] & ~wrong[b]).sum()), int((wrong[b] & ~wrong[a]).sum()))
+         for a, b in places]
+    pairs = tuple(
+        _pair(names, wrong, losses, target, (a, b), (raw, adjusted), (resamples, seed))
+        for (a, b), raw, adjusted in zip(places, p, holm(p), strict=True)
+    )
+    n = len(target)
+    cochran = cochran_q(wrong) if len(names) > 2 else None
+    errors = tuple(wilson(int(row.sum()), n) for row in wrong)
+    return Comparison(n, tuple(names), errors, cochran, pairs, _verdict(names, errors, pairs))
+
+
+def _losses(probabilities: Array, target: Array) -> tuple[Array, Array]:
+    """(M, N) negative log-likelihoods and Brier scores."""
+    truth = np.take_along_axis(probabilities, target[None, :, None], axis=2)[..., 0]
+    likelihood = -np.log(np.maximum(truth, np.finfo(np.float32).tiny))
+    return likelihood, (probabilities**2).sum(axis=2) - 2 * truth + 1
+
+
+def _pair(
+    names: Sequence[str],
+    wrong: Array,
+    losses: tuple[Array, Array] | None,
+    target: Array,
+    places: tuple[int, int],
+    p: tuple[float, float],
+    chance: tuple[int, int],
+) -> Pair:
+    a, b = places
+    first, second = wrong[a], wrong[b]
+    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
+    n, (resamples, seed) = len(target), chance
+    names_seed = generator(seed, "paired bootstrap", names[a], names[b])
+    apart = second.astype(np.float64) - first
+    # Each class weighs alike in balanced accuracy, whatever its number of items.
+    size = np.bincount(target)
+    share = n / size[target] / np.count_nonzero(size)
+    columns = [-apart * share]
+    columns += [loss[b] - loss[a] for loss in losses or ()]
+    means = resampled_means(np.stack(columns, axis=1), generator=names_seed, resamples=resamples)
+    ends = np.quantile(means, [0.025, 0.975], axis=0)
+    told = [
+        Estimate(float(column.mean()), float(low), float(high))
+        for column, low, high in zip(columns, *ends, strict=True)
+    ]
+    return Pair(
+        first=names[a],
+        second=names[b],
+        both_wrong=int((first & second).sum()),
+        only_first_wrong=only_first,
+        only_second_wrong=only_second,
+        both_right=int((~first & ~second).sum()),
+        difference=_difference(only_first, only_second, n, seed),
+        p=p[0],
+        p_adjusted=p[1],
+        needed=items_needed(only_first, only_second, n),
+        balanced=told[0],
+        likelihood=told[1] if losses else None,
+        brier=told[2] if losses else None,
+    )
+
+
+def _difference(only_first: int, only_second: int, n: int, seed: int) -> Estimate:
+    """The difference of errors with the interval of its paired bootstrap.
+
+    The bootstrap draws items that only one or no network has wrong; one item more of each of
+    the first two kinds keeps a few disagreements, or none, from claiming certainty (Bonett and
+    Price, "Adjusted Wald confidence interval for a difference of binomial proportions based on
+    paired data", Journal of Educational and Behavioral Statistics 37, 2012).
+    """
+    whole = n + 2
+    share = np.array([only_first + 1, only_second + 1, n - only_first - only_second]) / whole
+    chance = np.random.default_rng(derive_seed(seed, only_first, only_second, n))
+    drawn = chance.multinomial(whole, share, size=20_000)
+    low, high = np.quantile((drawn[:, 1] - drawn[:, 0]) / whole, [0.025, 0.975])
+    return Estimate((only_second - only_first) / n, float(low), float(high))
+
+
+def _verdict(
+    names: Sequence[str], errors: Sequence[Proportion], pairs: Sequence[Pair]
+) -> str:
+    if len(pairs) == 1:
+        return _of_two(pairs[0], errors[0].n)
+    best = min(range(len(names)), key=lambda i: errors[i].count)
+    beaten, equal = [], []
+    for pair in pairs:
+        if names[best] in (pair.first, pair.second):
+            other = pair.second if pair.first == names[best] else pair.first
+            (beaten if pair.differ else equal).append(other)
+    if not beaten:
+        return (
+            f"{names[best]} made the fewest errors, but these {errors[0].n:,} images do not show "
+            "that it is better than any of the others."
+        )
+    said = f"{names[best]} made the fewest errors and is better than {_enumerate(beaten)}"
+    return f"{said}; from {_enumerate(equal)} it cannot be told apart." if equal else f"{said}."
+
+
+def _of_two(pair: Pair, n: int) -> str:
+    gap = abs(pair.difference.value)
+    low, high = sorted(
+        abs(end) if (end < 0) == (pair.difference.value < 0) else -abs(end)
+        for end in (pair.difference.low or 0.0, pair.difference.high or 0.0)
+    )
+    better, worse = pair.first, pair.second
+    if pair.difference.value < 0:
+        better, worse = worse, better
+    points = f"{percent(gap)} points"
+    if pair.differ:
+        return (
+            f"{better} is better than {worse}: {points} fewer errors (95 % interval "
+            f"{_signed(low)} to {_signed(high)}), p = {_p(pair.p)}."
+        )
+    if pair.needed is None:
+        return (
+            f"Both err equally often; these {n:,} images do not tell {pair.first} and "
+            f"{pair.second} apart."
+        )
+    more = max(pair.needed - n, 0)
+    return (
+        f"{better} and {worse} cannot be told apart: {points} of difference are within chance "
+        f"(p = {_p(pair.p)}); if it is real, about {_round(more)} more test images would show it."
+    )
+
+
+def _signed(share: float) -> str:
+    return f"-{percent(-share)}" if share < 0 else percent(share)
+
+
+def _p(p: float) -> str:
+    return f"{p:.2g}" if p >= 1e-4 else "less than 0.0001"
+
+
+def _round(count: int) -> str:
+    """Two digits: the number is an estimate from an estimate."""
+    return f"{int(float(f'{count:.2g}')):,}"
+
+
+def _enumerate(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

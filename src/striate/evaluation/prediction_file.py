@@ -1,0 +1,388 @@
+"""Predictions and truths of other systems: CSV, JSON and NPZ files to arrays, ids matched.
+
+Formats: docs/evidence.md. A file holds an id for each item and either the class that was
+answered or a probability for each class.
+"""
+
+import csv
+import io
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from striate.data.spelling import enumerated, shown
+from striate.errors import DataError, nearest
+
+__all__ = ["Matched", "PredictionTable", "match", "read_table"]
+
+Array = npt.NDArray[Any]
+
+IDS = ("id", "name", "path", "image", "file", "filename", "ids")
+LABELS = ("label", "class", "answer", "prediction", "predicted", "truth", "target", "labels")
+IGNORED = ("confidence", "problem", "abstained", "split", "probability")
+_PREFIX = re.compile(r"^(p|prob|probability)[_ ]")
+ROUNDING = 0.02
+"""How far a row may be from 1 and still pass for rounded: 20 classes with three decimals."""
+_FORM = (
+    "Expected a header with id and label, or id and one column of probabilities for each class; "
+    "or the same as JSON or NPZ (docs: Evidence)."
+)
+
+
+@dataclass(frozen=True)
+class PredictionTable:
+    """What one file says: ids, and answers or probabilities."""
+
+    path: Path
+    ids: tuple[str, ...] | None
+    """None: the file has no ids, and its rows stand in the order of the truth."""
+    labels: tuple[str, ...] | None
+    columns: tuple[str, ...] = ()
+    """Classes of the columns of `probabilities`."""
+    probabilities: npt.NDArray[np.float64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels) if self.labels is not None else len(self.probabilities or ())
+
+
+@dataclass(frozen=True)
+class Matched:
+    """One system's predictions, in the order of the truth."""
+
+    name: str
+    answers: npt.NDArray[np.int64]
+    probabilities: npt.NDArray[np.float64] | None
+    notes: tuple[str, ...]
+
+
+def read_table(path: Path) -> PredictionTable:
+    """A file of predictions or of truths.
+
+    Args:
+        path: .csv, .tsv, .json, .jsonl or .npz.
+
+    Raises:
+        DataError: the file cannot be read, or has another form.
+    """
+    if not path.is_file():
+        raise DataError(f"There is no file {path}.")
+    suffix = path.suffix.lower()
+    if suffix == ".npz":
+        return _from_arrays(path)
+    try:
+        text = path.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as UTF-8 text: {error}. {_FORM}") from error
+    if suffix in (".json", ".jsonl"):
+        return _from_rows(path, _json_rows(path, text), "entry")
+    if suffix in (".csv", ".tsv", ".txt"):
+        return _from_rows(path, _csv_rows(path, text), "line")
+    raise DataError(f"{path} is no .csv, .tsv, .json, .jsonl or .npz file. {_FORM}")
+
+
+def _csv_rows(path: Path, text: str) -> list[dict[str, Any]]:
+    header = text.lstrip("\r\n").splitlines()[:1]
+    if not header:
+        raise DataError(f"{path} is empty. {_FORM}")
+    delimiter = max(",;\t", key=header[0].count)
+    reader = csv.reader(io.StringIO(text.lstrip("\r\n"), newline=""), delimiter=delimiter)
+    columns = [column.strip() for column in next(reader)]
+    twice = [name for name, count in Counter(columns).items() if count > 1]
+    if twice:
+        raise DataError(f"{path} has the column {enumerated(twice)} more than once.")
+    rows = []
+    for row in reader:
+        if not row:
+            continue
+        if len(row) != len(columns):
+            raise DataError(
+                f"{path}, line {reader.line_num}: {len(row)} values for {len(columns)} columns. "
+                "Put a value that holds a comma in quotes."
+            )
+        rows.append(dict(zip(columns, (value.strip() for value in row), strict=True)))
+    return rows
+
+
+def _json_rows(path: Path, text: str) -> list[dict[str, Any]]:
+    try:
+        if path.suffix.lower() == ".jsonl":
+            value = [json.loads(line) for line in text.splitlines() if line.strip()]
+        else:
+            value = json.loads(text)
+    except ValueError as error:
+        raise DataError(f"{path} is no JSON: {error}. {_FORM}") from error
+    if isinstance(value, dict):
+        value = [
+            {"id": key, **(row if isinstance(row, dict) else {"label": row})}
+            for key, row in value.items()
+        ]
+    if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
+        raise DataError(f"{path} is no list of objects. {_FORM}")
+    return [
+        {**{k: v for k, v in row.items() if k != "probabilities"}, **(row.get("probabilities") or {})}
+        for row in value
+    ]
+
+
+def _from_rows(path: Path, rows: list[dict[str, Any]], place: str) -> PredictionTable:
+    if not rows:
+        raise DataError(f"{path} has no rows. {_FORM}")
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    folded = {column.strip().lower(): column for column in reversed(columns)}
+    id_column = next((folded[name] for name in IDS if name in folded), None)
+    label_column = next((folded[name] for name in LABELS if name in folded), None)
+    rest = [
+        column
+        for column in columns
+        if column not in (id_column, label_column) and column.strip().lower() not in IGNORED
+    ]
+    if id_column is None:
+        raise DataError(f"{path} has no column id; its columns are {enumerated(columns)}. {_FORM}")
+    if label_column is None and len(rest) < 2:
+        raise DataError(
+            f"{path} has neither a column label nor columns of probabilities; its columns are "
+            f"{enumerated(columns)}. {_FORM}"
+        )
+    problems = [row for row in rows if str(row.get("problem") or "").strip()]
+    if problems:
+        raise DataError(
+            f"{path}: {len(problems)} items have no answer but a problem, the first is "
+            f"{shown(str(problems[0][id_column]))}. Take them out of both files, or mend them."
+        )
+    ids = tuple(_text(row.get(id_column)) for row in rows)
+    probabilities = _numbers(path, rows, rest, ids) if len(rest) >= 2 else None
+    labels = None
+    if label_column is not None and probabilities is None:
+        labels = tuple(_text(row.get(label_column)) for row in rows)
+        empty = [i for i, label in enumerate(labels, start=1) if not label]
+        if empty:
+            raise DataError(f"{path}: {len(empty)} rows have no label, the first is {place} "
+                            f"{empty[0] + (place == 'line')}.")
+    classes = tuple(_PREFIX.sub("", column) for column in rest)
+    return PredictionTable(path, ids, labels, classes if labels is None else (), probabilities)
+
+
+def _numbers(
+    path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str], ids: Sequence[str]
+) -> npt.NDArray[np.float64]:
+    table = np.empty((len(rows), len(columns)))
+    for i, row in enumerate(rows):
+        for k, column in enumerate(columns):
+            try:
+                table[i, k] = float(row[column])
+            except (KeyError, TypeError, ValueError):
+                raise DataError(
+                    f"{path}: {row.get(column)!r} in the column {shown(column)!r} of "
+                    f"{shown(ids[i])!r} is no number; every class needs a probability for every "
+                    f"item. {_FORM}"
+                ) from None
+    return table
+
+
+def _from_arrays(path: Path) -> PredictionTable:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in arrays.files}
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}.") from error
+    ids = next((found[name] for name in IDS if name in found), None)
+    names = found.get("class_names")
+    labels = next((found[name] for name in LABELS if name in found), None)
+    probabilities = found.get("probabilities")
+    if probabilities is None and labels is None:
+        raise DataError(
+            f"{path} holds {', '.join(found) or 'nothing'}; expected probabilities (N, K) or labels "
+            "(N,), and perhaps ids (N,) and class_names (K,)."
+        )
+    known = None if ids is None else tuple(map(_text, ids.tolist()))
+    if probabilities is not None:
+        if probabilities.ndim != 2:
+            raise DataError(f"{path}: probabilities are (N, K); these are {probabilities.shape}.")
+        columns = range(probabilities.shape[1]) if names is None else names.tolist()
+        if len(columns) != probabilities.shape[1]:
+            raise DataError(f"{path}: {len(columns)} class_names for {probabilities.shape[1]} "
+                            "columns of probabilities.")
+        return PredictionTable(
+            path, known, None, tuple(map(_text, columns)), probabilities.astype(np.float64)
+        )
+    told = labels.tolist() if labels is not None else []
+    if names is not None and labels is not None and labels.dtype.kind in "iu":
+        told = [names.tolist()[index] for index in told]
+    return PredictionTable(path, known, tuple(map(_text, told)))
+
+
+def _text(value: Any) -> str:
+    """A label or an id as text; 3.0, which spreadsheets make of 3, is 3."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return "" if value is None else str(value).strip()
+
+
+def match(
+    truth: PredictionTable, predictions: Sequence[PredictionTable]
+) -> tuple[tuple[str, ...], npt.NDArray[np.int64], tuple[str, ...], list[Matched]]:
+    """Ids, targets (N,), class names (K,) and each system's predictions in the truth's order.
+
+    Args:
+        truth: with labels.
+        predictions: of one system or more, on the very same items.
+
+    Raises:
+        DataError: ids that are missing, unknown or there twice; classes that the truth does
+            not have and no file of probabilities names; rows that are no probabilities.
+    """
+    if truth.labels is None:
+        raise DataError(f"{truth.path} has no column label: the truth is one class for each id.")
+    n = len(truth.labels)
+    ids = truth.ids or tuple(map(str, range(n)))
+    _refuse_twice(truth.path, ids)
+    classes = list(dict.fromkeys(c for table in predictions for c in table.columns))
+    named = bool(classes)
+    classes += [label for label in sorted(set(truth.labels), key=_natural) if label not in classes]
+    if not named:
+        answered = {label for table in predictions for label in table.labels or ()}
+        unknown = sorted(answered - set(classes), key=_natural)
+        for label in unknown:
+            hint = nearest(label, classes)
+            if hint is not None and hint.lower() == label.lower():
+                raise DataError(
+                    f"The predictions say {shown(label)!r} where the truth says {shown(hint)!r}. "
+                    "Spell the classes alike."
+                )
+        classes += unknown
+    if len(classes) < 2:
+        raise DataError(f"{truth.path} has {len(classes)} class; measuring needs two or more.")
+    index = {name: k for k, name in enumerate(classes)}
+    _refuse_unknown(truth, index, predictions)
+    target = np.array([index[label] for label in truth.labels])
+    names = _short_names([table.path for table in predictions])
+    matched = [
+        _matched(name, table, ids, truth.ids is not None, index)
+        for name, table in zip(names, predictions, strict=True)
+    ]
+    return ids, target, tuple(classes), matched
+
+
+def _refuse_unknown(
+    truth: PredictionTable, index: Mapping[str, int], predictions: Sequence[PredictionTable]
+) -> None:
+    """Each file of probabilities must have a column for each class of the truth."""
+    for table in predictions:
+        if not table.columns:
+            continue
+        missing = [c for c in dict.fromkeys(truth.labels or ()) if c not in table.columns]
+        if missing:
+            hint = nearest(missing[0], table.columns)
+            mean = f" Is its column {shown(hint)!r} meant?" if hint else ""
+            raise DataError(
+                f"{table.path} has no column of probabilities for the class "
+                f"{enumerated(missing)} of {truth.path}.{mean} Its columns: "
+                f"{enumerated(table.columns)}."
+            )
+
+
+def _matched(
+    name: str,
+    table: PredictionTable,
+    ids: Sequence[str],
+    with_ids: bool,
+    index: Mapping[str, int],
+) -> Matched:
+    count = len(table.labels) if table.labels is not None else len(table.probabilities)  # type: ignore[arg-type]
+    order = _order(table, ids, with_ids, count)
+    if table.labels is not None:
+        unknown = sorted({label for label in table.labels if label not in index}, key=_natural)
+        if unknown:
+            hint = nearest(unknown[0], index)
+            mean = f" Is {shown(hint)!r} meant?" if hint else ""
+            raise DataError(
+                f"{table.path} answers with the class {enumerated(unknown)}, which no other file "
+                f"knows.{mean} Known: {enumerated(list(index))}."
+            )
+        return Matched(name, np.array([index[table.labels[i]] for i in order]), None, ())
+    rows = np.zeros((len(ids), len(index)))
+    rows[:, [index[c] for c in table.columns]] = table.probabilities[order]  # type: ignore[index]
+    rows, notes = _probable(table.path, rows, ids)
+    return Matched(name, rows.argmax(axis=1).astype(np.int64), rows, notes)
+
+
+def _order(table: PredictionTable, ids: Sequence[str], with_ids: bool, count: int) -> list[int]:
+    """For each item of the truth its place in the table."""
+    if table.ids is None or not with_ids:
+        if table.ids is None and not with_ids and count == len(ids):
+            return list(range(count))
+        raise DataError(
+            f"{table.path} has {count} rows and {len(ids)} are in the truth, and ids are not in "
+            "both files. Without ids in either, rows are matched by their order and must be as many."
+        )
+    _refuse_twice(table.path, table.ids)
+    place = {name: i for i, name in enumerate(table.ids)}
+    missing = [name for name in ids if name not in place]
+    strange = sorted(set(place) - set(ids))
+    if missing or strange:
+        said = []
+        if missing:
+            said.append(f"{len(missing)} ids of the truth are missing ({enumerated(missing, 3)})")
+        if strange:
+            said.append(f"{len(strange)} ids are not in the truth ({enumerated(strange, 3)})")
+        raise DataError(
+            f"{table.path}: {' and '.join(said)}. Measures of a part would not be those of the "
+            "whole: give predictions of exactly the items of the truth."
+        )
+    return [place[name] for name in ids]
+
+
+def _refuse_twice(path: Path, ids: Sequence[str]) -> None:
+    twice = [name for name, count in Counter(ids).items() if count > 1]
+    if twice:
+        raise DataError(
+            f"{path} has {len(twice)} ids more than once ({enumerated(twice, 3)}); each item needs "
+            "one row and an id of its own."
+        )
+
+
+def _probable(
+    path: Path, rows: npt.NDArray[np.float64], ids: Sequence[str]
+) -> tuple[npt.NDArray[np.float64], tuple[str, ...]]:
+    """Rows divided by their sums, where these are 1 but for rounding."""
+    total = rows.sum(axis=1)
+    bad = ~np.isfinite(total) | (rows < 0).any(axis=1) | (np.abs(total - 1) > ROUNDING)
+    if bad.any():
+        first = int(np.argmax(bad))
+        raise DataError(
+            f"{path}: {int(bad.sum())} of {len(rows)} rows are no probabilities (0 or more, sum 1), "
+            f"the first is {shown(ids[first])!r} with sum {total[first]:.4g}. Apply softmax to "
+            "scores; divide counts or percentages by their sum."
+        )
+    away = float(np.abs(total - 1).max())
+    notes: tuple[str, ...] = ()
+    if away > 1e-6:
+        notes = (
+            f"{path.name}: rows sum to 1 within {away:.1g}; they were divided by their sums.",
+        )
+    return rows / total[:, None], notes
+
+
+def _short_names(paths: Sequence[Path]) -> list[str]:
+    """The files' names without suffix, with folders where they would be the same."""
+    stems = [path.stem for path in paths]
+    if len(set(stems)) == len(stems):
+        return stems
+    whole = [str(path) for path in paths]
+    if len(set(whole)) < len(whole):
+        raise DataError("The same file of predictions was given twice.")
+    return whole
+
+
+def _natural(name: str) -> tuple[int, float, str]:
+    try:
+        return (0, float(name), name)
+    except ValueError:
+        return (1, 0.0, name)

@@ -1,0 +1,78 @@
+"""How the latest result on a test split reads after several looks at it."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from striate.evaluation.interval import wilson
+from striate.evaluation.ledger import OpeningRecord
+from striate.evaluation.text import percent
+
+__all__ = ["Reading", "adjusted_reading"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """The latest error on a test split, with an interval that holds after all openings."""
+
+    openings: int
+    error: float
+    low: float
+    """Ends of the interval that allows for the number of openings."""
+    high: float
+    confidence: float
+    """Of each single interval, so that all of them hold together with 95 %."""
+    sentence: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The reading as JSON values."""
+        return asdict(self)
+
+
+def adjusted_reading(records: Sequence[OpeningRecord], openings: int) -> Reading | None:
+    """The latest result as it reads after so many openings; None while there is none.
+
+    Whoever opens k times and keeps the best result reports luck too. Intervals of confidence
+    1 - 0.05 / k hold all at once with 95 %, whichever of the k results is picked (Bonferroni).
+
+    Args:
+        records: the openings that the ledger tells.
+        openings: how many there were, those that are missing from the ledger included.
+
+    Source: Dunn, "Multiple comparisons among means", JASA 56, 1961.
+
+    Example:
+        >>> result = {"n": 1000, "wrong": 100, "error": 0.1}
+        >>> record = OpeningRecord(4, "2026-01-01", "c0ffee", "runs/x", "0.1", result)
+        >>> reading = adjusted_reading([record], 4)
+        >>> round(reading.low, 4), round(reading.high, 4), round(reading.confidence, 4)
+        (0.0787, 0.1262, 0.9875)
+    """
+    latest = next((r.result for r in reversed(records) if r.result and "wrong" in r.result), None)
+    if latest is None:
+        return None
+    count = max(openings, 1)
+    confidence = 1 - 0.05 / count
+    share = wilson(int(latest["wrong"]), int(latest["n"]), confidence=confidence)
+    return Reading(
+        count,
+        share.value,
+        share.low,
+        share.high,
+        confidence,
+        _sentence(count, share.value, share.low, share.high),
+    )
+
+
+def _sentence(count: int, error: float, low: float, high: float) -> str:
+    ends = f"{percent(low)} to {percent(high)} %"
+    if count == 1:
+        return (
+            f"The test split was opened once: the error of {percent(error)} % and its interval, "
+            f"{ends}, can be read as they are."
+        )
+    return (
+        f"The test split was opened {count} times, and the best of {count} results is too good by "
+        f"chance: after so many openings read the latest error, {percent(error)} %, with the "
+        f"interval {ends} (Bonferroni), not with that of a single look."
+    )

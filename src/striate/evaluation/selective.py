@@ -1,0 +1,213 @@
+"""Selective prediction: answer only where the network is sure enough, and know the error there."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from striate.errors import DataError
+from striate.evaluation.interval import clopper_pearson, wilson
+
+__all__ = ["Abstention", "CoveragePoint", "abstention", "promises", "risk_coverage"]
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float64]
+Counts = npt.NDArray[np.int64]
+
+THRESHOLDS = 32
+"""More would place the threshold more finely and prove less at each."""
+
+
+@dataclass(frozen=True)
+class CoveragePoint:
+    """The answers with a confidence of `threshold` or more: how many, and how many are wrong."""
+
+    threshold: float
+    answered: int
+    wrong: int
+    coverage: float
+    """Share of items that are answered."""
+    error: float
+    """Share of wrong ones among the answers."""
+    low: float
+    high: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The point as JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Abstention:
+    """The threshold under which a network says "I do not know", and what it promises."""
+
+    threshold: float
+    """Least confidence of an answer; above 1 where only silence keeps the promise."""
+    promised: float
+    """The error among the answers stays at or below this one."""
+    certainty: float
+    """In so many of 100 validation sets the promise holds."""
+    bound: float
+    """The upper limit of the error that the validation items prove."""
+    coverage: float
+    """Share of validation items that are answered."""
+    answered: int
+    wrong: int
+    n: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The threshold as JSON values."""
+        return asdict(self)
+
+
+def risk_coverage(confidence: Array, correct: Array, *, points: int = 60) -> list[CoveragePoint]:
+    """The error among the answers against the share that is answered, the surest first.
+
+    Items of equal confidence are answered together. The intervals are Wilson's at 95 %.
+
+    Args:
+        confidence: (N,) probability of the answer.
+        correct: (N,) whether the answer was right.
+        points: how many at most, evenly spread over the coverage; the last one answers all.
+
+    Raises:
+        DataError: no items, or arrays that do not fit together.
+
+    Source: El-Yaniv and Wiener, "On the foundations of noise-free selective classification",
+    JMLR 11, 2010.
+
+    Example:
+        >>> sure = np.array([0.9, 0.8, 0.6, 0.5])
+        >>> curve = risk_coverage(sure, np.array([True, True, False, True]))
+        >>> [(point.coverage, round(point.error, 2)) for point in curve]
+        [(0.25, 0.0), (0.5, 0.0), (0.75, 0.33), (1.0, 0.25)]
+    """
+    sure, last, wrong = _steps(confidence, correct)
+    n = len(confidence)
+    wanted = np.unique(np.ceil(np.linspace(n / points, n, min(points, n))).astype(np.int64))
+    places = np.unique(np.searchsorted(last + 1, wanted))
+    curve = []
+    for place in places:
+        answered, missed = int(last[place]) + 1, int(wrong[place])
+        share = wilson(missed, answered)
+        curve.append(
+            CoveragePoint(
+                float(sure[place]),
+                answered,
+                missed,
+                answered / n,
+                share.value,
+                share.low,
+                share.high,
+            )
+        )
+    return curve
+
+
+def abstention(
+    confidence: Array, correct: Array, error: float, *, certainty: float = 0.95
+) -> Abstention:
+    """The lowest threshold whose answers are proved to err in at most `error` of cases.
+
+    Of 32 thresholds, which answer 1/32, 2/32, ... of the items, the last one whose upper limit
+    stays at or below `error`: Clopper and Pearson's one-sided one at a 32nd of the doubt,
+    so that the promise holds although the threshold was chosen on the same items. It is made for
+    new images from the same source, and for their average.
+
+    Args:
+        confidence: (N,) probability of the answer, on items that no weight was fitted to.
+        correct: (N,) whether the answer was right.
+        error: largest share of wrong ones among the answers, between 0 and 1.
+        certainty: with which the promise holds, between 0 and 1.
+
+    Raises:
+        DataError: no items, or an error that these items cannot prove; the message says which
+            one they can.
+
+    Source: Geifman and El-Yaniv, "Selective classification for deep neural networks", 2017,
+    lemma 3.1 and theorem 3.2, with a fixed row of thresholds in place of their bisection: with
+    few items the bisection leaves the region where anything can be proved.
+
+    Example:
+        >>> sure = np.linspace(0.5, 1.0, 1000)
+        >>> kept = abstention(sure, sure > 0.7, 0.05)
+        >>> kept.bound <= 0.05, 0.68 < kept.threshold < 0.72
+        (True, True)
+    """
+    if not (0 < error < 1 and 0 < certainty < 1):
+        raise DataError(
+            f"error={error} and certainty={certainty} must lie between 0 and 1: 0.05 is one wrong "
+            "answer of 20."
+        )
+    sure, answered, wrong, bound = _bounds(confidence, correct, certainty)
+    n = len(confidence)
+    kept = np.flatnonzero(bound <= error)
+    if not len(kept):
+        least = math.ceil(1000 * float(bound.min())) / 10
+        raise DataError(
+            f"An error of {100 * error:g} % cannot be promised from {n:,} validation images. The "
+            f"smallest that they prove is {least:.1f} %; ask for that, or train with more "
+            "validation images."
+        )
+    place = int(kept[-1])
+    return Abstention(
+        float(sure[place]),
+        error,
+        certainty,
+        float(bound[place]),
+        float(answered[place] / n),
+        int(answered[place]),
+        int(wrong[place]),
+        n,
+    )
+
+
+def promises(confidence: Array, correct: Array, *, certainty: float = 0.95) -> float:
+    """The smallest error that `abstention` can promise from these items.
+
+    Args:
+        confidence: (N,) probability of the answer.
+        correct: (N,) whether the answer was right.
+        certainty: with which a promise holds.
+
+    Raises:
+        DataError: no items.
+
+    Example:
+        >>> round(promises(np.linspace(0.5, 1, 400), np.ones(400, dtype=bool)), 4)
+        0.016
+    """
+    return float(_bounds(confidence, correct, certainty)[3].min())
+
+
+def _bounds(
+    confidence: Array, correct: Array, certainty: float
+) -> tuple[Floats, Counts, Counts, Floats]:
+    """Thresholds, falling; items answered and wrong at each; upper limits of the error."""
+    sure, last, wrong = _steps(confidence, correct)
+    wanted = np.ceil(np.arange(1, THRESHOLDS + 1) * len(confidence) / THRESHOLDS)
+    places = np.unique(np.searchsorted(last + 1, wanted))
+    doubt = (1 - certainty) / THRESHOLDS
+    bound = [
+        clopper_pearson(int(wrong[place]), int(last[place]) + 1, confidence=1 - 2 * doubt).high
+        for place in places
+    ]
+    return sure[places], last[places] + 1, wrong[places], np.array(bound)
+
+
+def _steps(
+    confidence: Array, correct: Array
+) -> tuple[Floats, Counts, Counts]:
+    """Distinct confidences, falling; the place of the last item of each; wrong ones up to it."""
+    sure, right = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=bool)
+    if sure.ndim != 1 or right.shape != sure.shape or not len(sure):
+        raise DataError(
+            f"Confidences {sure.shape} and answers {right.shape}: give one of each for an item."
+        )
+    order = np.argsort(-sure, kind="stable")
+    falling = sure[order]
+    last = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))
+    wrong = np.cumsum(~right[order])[last]
+    return falling[last], last, wrong.astype(np.int64)
