@@ -177,10 +177,7 @@ def test_calibration_bins_are_closed_on_the_right():
 def test_the_whole_equals_its_parts_merged(measured):
     p, target, ours = measured
     names = [str(k) for k in range(7)]
-    halves = [
-        measure(p[part], target[part], names)
-        for part in (slice(0, 200), slice(200, None))
-    ]
+    halves = [measure(p[part], target[part], names) for part in (slice(0, 200), slice(200, None))]
     np.testing.assert_array_equal(
         np.add(*[np.array(half.confusion) for half in halves]), ours.confusion
     )

@@ -15,19 +15,28 @@ class Answer:
 
     Attributes:
         name: of the image, as it came.
-        label: the most probable class; None when the image could not be read.
-        confidence: probability of that class.
+        label: the most probable class; None when the image could not be read, or when the
+            network is not sure enough of it.
+        confidence: probability of the most probable class.
+        abstained: whether the network is not sure enough for the error that was asked for.
         probabilities: class -> probability, the most probable first.
         problem: why the image could not be read; None when it could.
     """
 
     def __init__(
-        self, name: str, probabilities: dict[str, float] | None, problem: str | None = None
+        self,
+        name: str,
+        probabilities: dict[str, float] | None,
+        problem: str | None = None,
+        *,
+        threshold: float = 0.0,
     ) -> None:
         self.name = name
         self.probabilities = probabilities or {}
-        self.label = next(iter(self.probabilities), None)
-        self.confidence = self.probabilities[self.label] if self.label is not None else None
+        likeliest = next(iter(self.probabilities), None)
+        self.confidence = self.probabilities[likeliest] if likeliest is not None else None
+        self.abstained = self.confidence is not None and self.confidence < threshold
+        self.label = None if self.abstained else likeliest
         self.problem = problem
 
     def to_json(self) -> dict[str, Any]:
@@ -38,13 +47,15 @@ class Answer:
             "name": self.name,
             "label": self.label,
             "confidence": self.confidence,
+            **({"abstained": True} if self.abstained else {}),
             "probabilities": self.probabilities,
         }
 
     def __repr__(self) -> str:
         if self.problem is not None:
             return f"Answer({self.name!r}, problem={self.problem!r})"
-        return f"Answer({self.name!r}, {self.label!r}, {self.confidence:.3f})"
+        said = "not sure" if self.abstained else repr(self.label)
+        return f"Answer({self.name!r}, {said}, {self.confidence:.3f})"
 
 
 def named_images(images: Any) -> list[tuple[str, Any]]:

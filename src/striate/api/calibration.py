@@ -1,6 +1,5 @@
 """A run's calibration: fitted on its validation answers, kept beside its weights."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,10 @@ from striate.api.run import Run
 from striate.errors import RunError
 from striate.evaluation import Measures, measure
 from striate.evaluation.stored import load_answers
-from striate.evaluation.temperature import Scaling, crossfitted, fit_temperature, fit_vector
+from striate.evaluation.temperature import crossfitted, fit_temperature, fit_vector
 from striate.training.folder import RunFolder
 
-__all__ = ["calibrate", "fit_calibration", "validated_answers"]
+__all__ = ["calibrate", "fit_calibration"]
 
 _PENALTIES = (1.0, 0.1, 0.01, 0.001)
 """Of vector scaling: from nearly one temperature to nearly free."""

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from striate.api.evidence import calibration_part, selective_part, validated
 from striate.data import Dataset, ImageSet
 from striate.data.seal import Opening
 from striate.evaluation import (
     Measures,
+    adjusted_reading,
     confident_mistakes,
     data_uri,
     measure,
@@ -43,11 +45,12 @@ def write_report(
         test: measures, probabilities, images and opening of the test split, if it was opened.
     """
     record = folder.record()
-    answers = folder.read_tensors(folder.answers)
-    probabilities = answers["probabilities"].numpy()
-    labels = answers["labels"].numpy()
+    probabilities, labels = validated(folder)
+    measures = measure(probabilities, labels, data.class_names)
     events = read_events(folder.events)
     shown, images = (test[1], test[2]) if test is not None else (probabilities, data.validation)
+    split = "test" if test is not None else "validation"
+    calibrated = test[0] if test is not None else measures
     write(
         folder.path,
         {
@@ -71,8 +74,11 @@ def write_report(
                 "text": None,
             },
             "curves": _curves(events),
-            "validation": measure(probabilities, labels, data.class_names).to_json(),
+            "validation": measures.to_json(),
             "test": _test(folder, data, test),
+            "calibration": calibration_part(folder, data.class_names, calibrated, split),
+            "selective": selective_part(folder, shown, images.labels, split),
+            "notes": list(record.get("notes", ())),
             "mistakes": _pictures(mistakes(shown, images.labels, limit=_MISTAKES), images, data),
             "confident_mistakes": _pictures(
                 confident_mistakes(shown, images.labels, limit=_MISTAKES), images, data
@@ -139,13 +145,15 @@ def _test(
     if test is None:
         return None
     measures, _, _, opening = test
-    ledger = [record.to_json() for record in openings(data.test.digest)]
+    records = openings(data.test.digest)
+    reading = adjusted_reading(records, opened(data.test.digest))
     verification = verify(data.test.digest, receipts_of(folder.path))
-    time = next((row["time"] for row in ledger if row["number"] == opening.number), None)
+    time = next((row.time for row in records if row.number == opening.number), None)
     return {
         "measures": measures.to_json(),
         "opening": {"number": opening.number, "time": time},
-        "ledger": ledger,
+        "ledger": [record.to_json() for record in records],
+        "reading": reading.to_json() if reading else None,
         "findings": list(verification.findings),
         "notices": list(verification.notices),
     }

@@ -14,15 +14,22 @@ from striate.api.report import write_report
 from striate.config import RunConfig
 from striate.data import BrokenImage, Dataset, ImageSpec, decode_image, prepare
 from striate.data.loader import Normalisation
-from striate.errors import DataError, RunError
+from striate.errors import ConfigError, DataError, RunError
 from striate.evaluation import (
+    Abstention,
     Measures,
+    Scaling,
+    StoredAnswers,
+    abstention,
+    load_answers,
     measure,
     open_test,
     opened,
     receipts_of,
     record_result,
+    save_answers,
     verify,
+    wrong_pictures,
 )
 from striate.execution import Execution
 from striate.terminal import Reporter
@@ -92,6 +99,41 @@ class Run:
         stored = self.record["normalisation"]
         return Normalisation(tuple(stored["mean"]), tuple(stored["std"]))
 
+    @property
+    def scaling(self) -> Scaling:
+        """What makes the network's probabilities honest; none for runs that never fitted one.
+
+        Raises:
+            RunError: its file is damaged.
+        """
+        path = self.folder.calibration
+        if not path.is_file():
+            return Scaling()
+        try:
+            return Scaling.from_json(json.loads(path.read_text("utf-8")))
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(
+                f"{path} cannot be read: {error}. Fit it anew: striate calibrate {self.path}"
+            ) from error
+
+    def abstention(self, error: float) -> Abstention:
+        """The confidence below which "I do not know" keeps the error of the answers in bounds.
+
+        Proved on the validation images, with 95 % certainty, for images from the same source.
+
+        Args:
+            error: largest share of wrong answers among those given, between 0 and 1.
+
+        Raises:
+            RunError: the training has not ended.
+            DataError: an error that the validation images cannot prove.
+        """
+        if not self.folder.answers.is_file():
+            raise RunError(f"{self.path} has no validation answers: its training has not ended.")
+        stored = load_answers(self.folder.answers)
+        p = self.scaling(stored.probabilities)
+        return abstention(p.max(axis=1), p.argmax(axis=1) == stored.labels, error)
+
     @cached_property
     def execution(self) -> Execution:
         return Execution.recorded(self.config.execution, recorded_execution(self.record))
@@ -114,22 +156,40 @@ class Run:
         return self.execution.place(network).eval()
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        """Class probabilities (N, K) of images (N, H, W, C) uint8 of the run's input size."""
+        """Calibrated probabilities (N, K) of images (N, H, W, C) uint8 of the run's input size."""
+        return self.scaling(self._uncalibrated(images))
+
+    def _uncalibrated(self, images: np.ndarray) -> np.ndarray:
         task = build_task(self.config)
         return infer(
             self.network, task, images, self.normalise, self.execution, self.config.prediction
         )
 
-    def predict(self, images: Any, *, batch_size: int = 256) -> list[Answer]:
+    def predict(
+        self, images: Any, *, batch_size: int = 256, abstain: float | None = None
+    ) -> list[Answer]:
         """Answers for paths, folders, PIL images, NumPy arrays or tensors, one or many.
 
         Arrays are (H, W), (H, W, C) or, for tensors, also (C, H, W); a number of them may be
         stacked. An image that cannot be read gets an answer with its problem; the others go on.
 
+        Args:
+            images: to answer.
+            batch_size: how many go through the network at a time.
+            abstain: largest error among the answers that are given: where the network is not
+                sure enough for it, the answer has no label. See `Run.abstention`.
+
         Raises:
             RunError: the training has not ended.
-            DataError: nothing to predict.
+            ConfigError: an error that is no share.
+            DataError: nothing to predict, or an error that cannot be promised.
         """
+        if abstain is not None and not 0 < abstain < 1:
+            raise ConfigError(
+                f"The error to keep is a share between 0 and 1; {abstain:g} came. 0.05 is one "
+                "wrong answer of 20."
+            )
+        threshold = 0.0 if abstain is None else self.abstention(abstain).threshold
         named = list(named_images(images))
         if not named:
             raise DataError("There is no image to predict; give paths, a folder or arrays.")
@@ -137,10 +197,12 @@ class Run:
         spec = ImageSpec(input_size=data.input_size, channels=data.channels, fit=data.fit)
         answers: list[Answer] = []
         for start in range(0, len(named), batch_size):
-            answers += self._answer(named[start : start + batch_size], spec)
+            answers += self._answer(named[start : start + batch_size], spec, threshold)
         return answers
 
-    def _answer(self, named: Sequence[tuple[str, Any]], spec: ImageSpec) -> list[Answer]:
+    def _answer(
+        self, named: Sequence[tuple[str, Any]], spec: ImageSpec, threshold: float
+    ) -> list[Answer]:
         pixels: list[np.ndarray] = []
         problems: dict[int, str] = {}
         for place, (_, image) in enumerate(named):
@@ -152,7 +214,7 @@ class Run:
         return [
             Answer(name, None, problems[place])
             if place in problems
-            else Answer(name, self._ranked(next(rows)))
+            else Answer(name, self._ranked(next(rows)), threshold=threshold)
             for place, (name, _) in enumerate(named)
         ]
 
@@ -186,9 +248,21 @@ class Run:
             )
         opening = open_test(found.test, run_hash=self.hash, run_folder=self.path)
         images = found.test.read(opening)
-        probabilities = self.probabilities(images.images)
+        given = self._uncalibrated(images.images)
+        probabilities = self.scaling(given)
         measures = measure(probabilities, images.labels, self.class_names)
         record_result(opening, measures.headline())
+        answers = StoredAnswers(
+            given,
+            images.labels,
+            images.digests,
+            images.names,
+            "test",
+            found.test.digest,
+            opening.number,
+            wrong_pictures(images.images, probabilities.argmax(axis=1), images.labels),
+        )
+        save_answers(self.folder.test_answers, answers)
         findings = verify(found.test.digest, receipts_of(self.path)).findings
         write_report(self.folder, found, test=(measures, probabilities, images, opening))
         return Evaluation(measures, opening.number, findings, self.report_path)

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
-
+from striate.api.calibration import fit_calibration
 from striate.api.report import write_report
 from striate.api.run import Run, data_of, recorded_execution
 from striate.config import RunConfig
 from striate.data import Dataset, Source, open_source, prepare, survey
 from striate.errors import ConfigError, RunError
+from striate.evaluation import StoredAnswers, save_answers
 from striate.execution import Execution, accelerated, keep_pages
 from striate.recipes import RECIPES
 from striate.registry import Pick
@@ -244,11 +244,10 @@ def _run(
         return Run(folder.path, stopped_by=interrupt.signal_number)
     with averaged(parts):
         folder.write_tensors(folder.weights, parts.network.state_dict())
-    answers = {
-        "probabilities": torch.from_numpy(probabilities),
-        "labels": torch.from_numpy(data.validation.labels.copy()),
-    }
-    folder.write_tensors(folder.answers, answers)
+    split = data.validation
+    answers = StoredAnswers(probabilities, split.labels.copy(), split.digests, split.names)
+    save_answers(folder.answers, answers)
+    fit_calibration(folder)
     write_report(folder, data)
     minutes = config.training.minutes
     if minutes is not None and clock.seconds() > 1.05 * 60 * minutes + 1:

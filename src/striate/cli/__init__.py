@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from striate import __version__
-from striate.cli import answer, cache, gradients, listing, optimisation, profile, training
+from striate.cli import answer, cache, evidence, gradients, listing, optimisation, profile, training
 from striate.errors import StriateError
 
 __all__ = ["app", "main"]
@@ -20,6 +20,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _TRAIN, _SEE = "Train and answer", "Open the mathematics"
+_TRUST = "Trust a number"
 _COMMANDS = {
     _TRAIN: (
         training.train,
@@ -29,6 +30,7 @@ _COMMANDS = {
         profile.profile,
         listing.list_,
     ),
+    _TRUST: (evidence.compare, evidence.calibrate, evidence.ledger, evidence.measure),
     _SEE: (
         gradients.check,
         gradients.graph,

@@ -104,6 +104,13 @@ def _write_json(path: Path, value: dict[str, Any]) -> None:
 def predict(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
     images: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
+    abstain: Annotated[
+        float | None,
+        typer.Option(
+            metavar="ERROR",
+            help="Answer only where at most this share of the answers is wrong: 0.05.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="JSON lines.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values.")] = False,
 ) -> None:
@@ -114,13 +121,23 @@ def predict(
     if as_json and as_csv:
         raise ConfigError("--json and --csv exclude each other; choose one.")
     loaded = api.load(run)
-    answers = loaded.predict([str(path) for path in images])
+    answers = loaded.predict([str(path) for path in images], abstain=abstain)
     if as_json:
         _print_json(answers)
     elif as_csv:
         _print_csv(answers, loaded.class_names)
     else:
         _print_text(answers)
+    if abstain is not None:
+        kept = loaded.abstention(abstain)
+        unsure = sum(answer.abstained for answer in answers)
+        typer.echo(
+            f"{unsure} of {len(answers)} not answered: confidence below {kept.threshold:.4f}. With "
+            f"95 % certainty at most {100 * abstain:g} % of the answers to images from the same "
+            f"source are wrong (proved on {kept.n:,} validation images, of which "
+            f"{kept.coverage:.1%} are answered).",
+            err=True,
+        )
     if any(answer.problem is not None for answer in answers):
         raise typer.Exit(1)
 
@@ -161,4 +178,4 @@ def _print_text(answers: list["Answer"]) -> None:
             continue
         best = list(answer.probabilities.items())[:3]
         likely = "  ".join(f"{shown(label)} {share:.1%}" for label, share in best)
-        typer.echo(f"{name}  {likely}")
+        typer.echo(f"{name}  {'not sure: ' if answer.abstained else ''}{likely}")

@@ -5,7 +5,15 @@
 puts everything on one page.
 """
 
-from striate.evaluation.calibration import ReliabilityBin, expected_calibration_error, reliability
+from striate.evaluation.auc import auc, class_aucs
+from striate.evaluation.calibration import (
+    ReliabilityBin,
+    calibration_by_chance,
+    calibration_interval,
+    expected_calibration_error,
+    reliability,
+)
+from striate.evaluation.f1 import macro_f1
 from striate.evaluation.interval import Estimate, Proportion, bootstrap, clopper_pearson, wilson
 from striate.evaluation.ledger import (
     OpeningRecord,
@@ -17,33 +25,64 @@ from striate.evaluation.ledger import (
     record_result,
     verify,
 )
-from striate.evaluation.measure import ClassMeasures, Measures, measure
+from striate.evaluation.mean import mean_interval
+from striate.evaluation.measure import ClassMeasures, Measures, measure, measure_answers
 from striate.evaluation.mistake import Mistake, confident_mistakes, mistakes
+from striate.evaluation.pairing import Comparison, Pair, cochran_q, compare, holm, mcnemar
 from striate.evaluation.picture import data_uri
 from striate.evaluation.prediction import truth_rank
+from striate.evaluation.reading import Reading, adjusted_reading
 from striate.evaluation.receipt import Receipt, receipts_of
 from striate.evaluation.report import render, write
+from striate.evaluation.resample import resampled_means
+from striate.evaluation.selective import Abstention, CoveragePoint, abstention, risk_coverage
+from striate.evaluation.stored import StoredAnswers, load_answers, save_answers, wrong_pictures
 from striate.evaluation.stratum import mean_share
+from striate.evaluation.temperature import Scaling, crossfitted, fit_temperature, fit_vector
 from striate.evaluation.text import most_confused, percent, summary_lines
 
 __all__ = [
+    "Abstention",
     "ClassMeasures",
+    "Comparison",
+    "CoveragePoint",
     "Estimate",
     "Measures",
     "Mistake",
     "OpeningRecord",
+    "Pair",
     "Proportion",
+    "Reading",
     "Receipt",
     "ReliabilityBin",
+    "Scaling",
+    "StoredAnswers",
     "Verification",
+    "abstention",
+    "adjusted_reading",
+    "auc",
     "bootstrap",
+    "calibration_by_chance",
+    "calibration_interval",
+    "class_aucs",
     "clopper_pearson",
+    "cochran_q",
+    "compare",
     "confident_mistakes",
+    "crossfitted",
     "data_uri",
     "expected_calibration_error",
+    "fit_temperature",
+    "fit_vector",
+    "holm",
     "ledger_path",
+    "load_answers",
+    "macro_f1",
+    "mcnemar",
+    "mean_interval",
     "mean_share",
     "measure",
+    "measure_answers",
     "mistakes",
     "most_confused",
     "open_test",
@@ -54,9 +93,13 @@ __all__ = [
     "record_result",
     "reliability",
     "render",
+    "resampled_means",
+    "risk_coverage",
+    "save_answers",
     "summary_lines",
     "truth_rank",
     "verify",
     "wilson",
     "write",
+    "wrong_pictures",
 ]

@@ -113,9 +113,7 @@ def calibration_by_chance(bins: tuple[ReliabilityBin, ...]) -> float:
     return float(np.sqrt(2 / np.pi) * spread.sum() / count.sum())
 
 
-def calibration_interval(
-    bins: tuple[ReliabilityBin, ...], *, confidence: float = 0.95
-) -> Estimate:
+def calibration_interval(bins: tuple[ReliabilityBin, ...], *, confidence: float = 0.95) -> Estimate:
     """The calibration error with an interval of the one that endless items would show.
 
     The measured value is too large by chance, the more so the fewer the items and the better

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from striate.evaluation.calibration import ReliabilityBin
+from striate.evaluation.interval import wilson
 
 __all__ = ["Series", "line_chart", "reliability_chart", "thinned", "ticks"]
 
@@ -150,7 +151,8 @@ def line_chart(
 def reliability_chart(bins: Sequence[ReliabilityBin]) -> Markup:
     """The reliability diagram as an SVG element: accuracy per bin of confidence.
 
-    Bars on the diagonal are calibrated; the paler a bar, the fewer items it stands on.
+    Bars on the diagonal are calibrated; the paler a bar, the fewer items it stands on. The thin
+    lines are Wilson's intervals.
     """
     across = _Axis(0.0, 1.0, LEFT, WIDTH - RIGHT)
     upward = _Axis(0.0, 1.0, HEIGHT - BOTTOM, TOP)
@@ -163,13 +165,15 @@ def reliability_chart(bins: Sequence[ReliabilityBin]) -> Markup:
             f"{item.count} answers with confidence {item.low:.2f} to {item.high:.2f}: "
             f"mean confidence {item.confidence:.3f}, right {item.accuracy:.3f}"
         )
+        share = wilson(round(item.accuracy * item.count), item.count)
         left, right, top = across(item.low), across(item.high), upward(item.accuracy)
         # The square root keeps bins with few items visible beside the fullest one.
         parts.append(
             Markup(
                 '<g><title>{}</title><rect x="{}" y="{}" width="{}" height="{}" '
                 'fill="var(--accent)" fill-opacity="{}"/>'
-                '<path d="M{} {}H{}" stroke="var(--accent)" stroke-width="2"/></g>'
+                '<path d="M{} {}H{}" stroke="var(--accent)" stroke-width="2"/>'
+                '<path class="whisker" d="M{} {}V{}"/></g>'
             ).format(
                 told,
                 left + 1,
@@ -180,6 +184,9 @@ def reliability_chart(bins: Sequence[ReliabilityBin]) -> Markup:
                 left + 1,
                 top,
                 right - 1,
+                round((left + right) / 2, 1),
+                upward(share.low),
+                upward(share.high),
             )
         )
     parts.append(

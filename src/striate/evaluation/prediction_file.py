@@ -111,6 +111,7 @@ def _csv_rows(path: Path, text: str) -> list[dict[str, Any]]:
 
 
 def _json_rows(path: Path, text: str) -> list[dict[str, Any]]:
+    value: Any
     try:
         if path.suffix.lower() == ".jsonl":
             value = [json.loads(line) for line in text.splitlines() if line.strip()]
@@ -126,7 +127,10 @@ def _json_rows(path: Path, text: str) -> list[dict[str, Any]]:
     if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
         raise DataError(f"{path} is no list of objects. {_FORM}")
     return [
-        {**{k: v for k, v in row.items() if k != "probabilities"}, **(row.get("probabilities") or {})}
+        {
+            **{k: v for k, v in row.items() if k != "probabilities"},
+            **(row.get("probabilities") or {}),
+        }
         for row in value
     ]
 
@@ -163,8 +167,10 @@ def _from_rows(path: Path, rows: list[dict[str, Any]], place: str) -> Prediction
         labels = tuple(_text(row.get(label_column)) for row in rows)
         empty = [i for i, label in enumerate(labels, start=1) if not label]
         if empty:
-            raise DataError(f"{path}: {len(empty)} rows have no label, the first is {place} "
-                            f"{empty[0] + (place == 'line')}.")
+            raise DataError(
+                f"{path}: {len(empty)} rows have no label, the first is {place} "
+                f"{empty[0] + (place == 'line')}."
+            )
     classes = tuple(_PREFIX.sub("", column) for column in rest)
     return PredictionTable(path, ids, labels, classes if labels is None else (), probabilities)
 
@@ -198,8 +204,8 @@ def _from_arrays(path: Path) -> PredictionTable:
     probabilities = found.get("probabilities")
     if probabilities is None and labels is None:
         raise DataError(
-            f"{path} holds {', '.join(found) or 'nothing'}; expected probabilities (N, K) or labels "
-            "(N,), and perhaps ids (N,) and class_names (K,)."
+            f"{path} holds {', '.join(found) or 'nothing'}; expected probabilities (N, K) or "
+            "labels (N,), and perhaps ids (N,) and class_names (K,)."
         )
     known = None if ids is None else tuple(map(_text, ids.tolist()))
     if probabilities is not None:
@@ -207,8 +213,10 @@ def _from_arrays(path: Path) -> PredictionTable:
             raise DataError(f"{path}: probabilities are (N, K); these are {probabilities.shape}.")
         columns = range(probabilities.shape[1]) if names is None else names.tolist()
         if len(columns) != probabilities.shape[1]:
-            raise DataError(f"{path}: {len(columns)} class_names for {probabilities.shape[1]} "
-                            "columns of probabilities.")
+            raise DataError(
+                f"{path}: {len(columns)} class_names for {probabilities.shape[1]} "
+                "columns of probabilities."
+            )
         return PredictionTable(
             path, known, None, tuple(map(_text, columns)), probabilities.astype(np.float64)
         )
@@ -320,7 +328,7 @@ def _order(table: PredictionTable, ids: Sequence[str], with_ids: bool, count: in
             return list(range(count))
         raise DataError(
             f"{table.path} has {count} rows and {len(ids)} are in the truth, and ids are not in "
-            "both files. Without ids in either, rows are matched by their order and must be as many."
+            "both files. Without ids in either, rows are matched by order and must be as many."
         )
     _refuse_twice(table.path, table.ids)
     place = {name: i for i, name in enumerate(table.ids)}
@@ -357,16 +365,14 @@ def _probable(
     if bad.any():
         first = int(np.argmax(bad))
         raise DataError(
-            f"{path}: {int(bad.sum())} of {len(rows)} rows are no probabilities (0 or more, sum 1), "
-            f"the first is {shown(ids[first])!r} with sum {total[first]:.4g}. Apply softmax to "
-            "scores; divide counts or percentages by their sum."
+            f"{path}: {int(bad.sum())} of {len(rows)} rows are no probabilities (0 or more, "
+            f"sum 1), the first is {shown(ids[first])!r} with sum {total[first]:.4g}. Apply "
+            "softmax to scores; divide counts or percentages by their sum."
         )
     away = float(np.abs(total - 1).max())
     notes: tuple[str, ...] = ()
     if away > 1e-6:
-        notes = (
-            f"{path.name}: rows sum to 1 within {away:.1g}; they were divided by their sums.",
-        )
+        notes = (f"{path.name}: rows sum to 1 within {away:.1g}; they were divided by their sums.",)
     return rows / total[:, None], notes
 
 

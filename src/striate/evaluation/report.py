@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from markupsafe import Markup
 
 from striate import durable
+from striate.evaluation.calibration import ReliabilityBin
 from striate.evaluation.chart import Series, line_chart, reliability_chart, thinned
+from striate.evaluation.interval import Estimate
 from striate.evaluation.measure import Measures
 from striate.evaluation.picture import data_uri
 from striate.evaluation.text import most_confused, number, percent
@@ -18,7 +21,7 @@ from striate.evaluation.text import most_confused, number, percent
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["render", "write"]
+__all__ = ["environment", "page_parts", "render", "selective_chart", "write"]
 
 Report = Mapping[str, Any]
 
@@ -27,6 +30,16 @@ READABLE_CLASSES = 30
 
 TINY = 96
 """Images smaller than this are enlarged with their pixels kept square."""
+
+MEASURE_ROWS = (
+    ("balanced_accuracy", "balanced accuracy", True),
+    ("macro_f1", "macro F1", True),
+    ("auc", "AUC, one against the rest", False),
+    ("negative_log_likelihood", "negative log-likelihood", False),
+    ("brier_score", "Brier score", False),
+    ("calibration_error", "expected calibration error", True),
+)
+"""Estimates of a table of measures: field, name, whether in percent."""
 
 OPTIONAL: dict[str, Any] = {
     "run": {
@@ -49,6 +62,9 @@ OPTIONAL: dict[str, Any] = {
     "network": {"text": None},
     "curves": {"train": [], "validation": [], "lr": [], "unit": "step"},
     "test": None,
+    "calibration": None,
+    "selective": None,
+    "notes": [],
     "mistakes": [],
     "confident_mistakes": [],
 }
@@ -68,19 +84,38 @@ def render(report: Report) -> str:
     test = told["test"]
     shown = Measures.from_json(test["measures"] if test else told["validation"])
     height, width = told["data"]["input_size"]
-    page = _environment().get_template("report.html.j2")
+    page = environment().get_template("report.html.j2")
     return page.render(
         **told,
+        **page_parts(shown, told["calibration"], told["selective"]),
         validated=Measures.from_json(told["validation"]),
-        shown=shown,
         shown_name="test" if test else "validation",
         charts=_charts(told["curves"]),
-        reliability=reliability_chart(shown.reliability),
-        matrix=_matrix(shown) if len(shown.class_names) <= READABLE_CLASSES else None,
-        matrix_picture=_matrix_picture(shown),
-        confused=most_confused(shown, limit=12),
         tiny=max(height, width) < TINY,
     )
+
+
+def page_parts(
+    shown: Measures,
+    calibration: Mapping[str, Any] | None,
+    selective: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """What the templates need to show measures: tables, diagrams, the matrix.
+
+    Args:
+        shown: the measures.
+        calibration: JSON of calibration before and after, if there is any.
+        selective: JSON of the curve and thresholds of abstention, if there is any.
+    """
+    return {
+        "shown": shown,
+        "rows": MEASURE_ROWS,
+        "reliability": _reliability(calibration, shown),
+        "selective_chart": selective_chart(selective),
+        "matrix": _matrix(shown) if len(shown.class_names) <= READABLE_CLASSES else None,
+        "matrix_picture": _matrix_picture(shown),
+        "confused": most_confused(shown, limit=12),
+    }
 
 
 def write(folder: Path, report: Report) -> Path:
@@ -122,7 +157,8 @@ def _without_pictures(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _environment() -> "Environment":
+def environment() -> "Environment":
+    """The templates of pages, with the filters that spell numbers."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -140,6 +176,8 @@ def _environment() -> "Environment":
         "moment": lambda value: str(value)[:16].replace("T", " "),
         "thousands": lambda value: f"{value:,}",
         "spell": _spell,
+        "points": _points,
+        "chance": lambda p: f"{p:.2g}" if p >= 1e-4 else "< 0.0001",
     }
     return environment
 
@@ -175,6 +213,47 @@ def _charts(curves: Mapping[str, Any]) -> list[dict[str, Any]]:
         for title, series, svg in drawings
         if svg
     ]
+
+
+def _reliability(calibration: Mapping[str, Any] | None, shown: Measures) -> list[dict[str, Any]]:
+    """The reliability diagrams with their captions: before and after where it was calibrated."""
+    if calibration is None:
+        return [{"title": "", "svg": reliability_chart(shown.reliability)}]
+    drawn = []
+    for when in ("before", "after"):
+        part = calibration[when]
+        bins = [ReliabilityBin(**item) for item in part["reliability"]]
+        drawn.append(
+            {
+                "title": f"{when.capitalize()} calibration",
+                "error": Estimate.from_json(part["calibration_error"]),
+                "chance": part["calibration_by_chance"],
+                "likelihood": Estimate.from_json(part["negative_log_likelihood"]),
+                "svg": reliability_chart(bins),
+            }
+        )
+    return drawn
+
+
+def selective_chart(selective: Mapping[str, Any] | None) -> Markup | None:
+    """The error among the answers against the share that is answered, in percent, as an SVG."""
+    if selective is None:
+        return None
+    curve = selective["curve"]
+    error = Series(
+        "error among the answers",
+        "accent",
+        [(100 * point["coverage"], 100 * point["error"]) for point in curve],
+        band=[(100 * p["coverage"], 100 * p["low"], 100 * p["high"]) for p in curve],
+    )
+    return line_chart(
+        [error],
+        x_label="answered, %",
+        y_label="wrong among the answers, %",
+        x_range=(0.0, 100.0),
+        zero=True,
+        unit=" %",
+    )
 
 
 def _floats(rows: Sequence[Sequence[float | None]]) -> list[list[float]]:
@@ -228,6 +307,18 @@ def _duration(seconds: float) -> str:
     if minutes < 60:
         return f"{minutes} min {rest} s"
     return f"{minutes // 60} h {minutes % 60} min"
+
+
+def _points(estimate: Mapping[str, float | None]) -> str:
+    """A difference of shares in percentage points, with its sign and its interval.
+
+    Example:
+        >>> _points({"value": -0.021, "low": -0.034, "high": 0.0})
+        '−2.10 [−3.40, 0]'
+    """
+    ends = [estimate[key] or 0.0 for key in ("value", "low", "high")]
+    value, low, high = (("−" if end < 0 else "") + percent(abs(end)) for end in ends)
+    return f"{value} [{low}, {high}]"
 
 
 def _spell(value: Any) -> str:

@@ -197,9 +197,7 @@ def _bounds(
     return sure[places], last[places] + 1, wrong[places], np.array(bound)
 
 
-def _steps(
-    confidence: Array, correct: Array
-) -> tuple[Floats, Counts, Counts]:
+def _steps(confidence: Array, correct: Array) -> tuple[Floats, Counts, Counts]:
     """Distinct confidences, falling; the place of the last item of each; wrong ones up to it."""
     sure, right = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=bool)
     if sure.ndim != 1 or right.shape != sure.shape or not len(sure):

@@ -124,4 +124,5 @@ def _small(image: Array) -> Array:
     blocks = image[:height, :width].reshape(
         height // factor, factor, width // factor, factor, image.shape[2]
     )
-    return blocks.mean(axis=(1, 3)).round().astype(np.uint8)
+    small: Array = blocks.mean(axis=(1, 3)).round().astype(np.uint8)
+    return small

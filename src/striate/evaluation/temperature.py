@@ -212,7 +212,7 @@ def _soft_truth(target: Array, num_classes: int) -> Floats:
 
 
 def _logs(probabilities: Array) -> Floats:
-    # A zero is a softmax that underflowed; the smallest normal float32 stands for it, as in `measure`.
+    # A zero is a softmax that underflowed; the smallest normal float32 stands for it.
     smallest = np.finfo(np.float32).tiny
     logs: Floats = np.log(np.maximum(np.asarray(probabilities, dtype=np.float64), smallest))
     return logs

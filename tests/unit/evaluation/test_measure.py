@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from striate.errors import DataError, ShapeError
-from striate.evaluation import Measures, measure, truth_rank
+from striate.evaluation import Measures, measure, measure_answers, truth_rank
 
 NAMES = ["cat", "car", "frog"]
 
@@ -76,13 +76,29 @@ def test_single_precision_probabilities_are_accepted():
     assert single.confusion == measure(p, target, names).confusion
 
 
-def test_the_same_call_gives_the_same_intervals_and_none_without_resamples():
+def test_the_same_call_gives_the_same_measures():
     p, target = probabilities_of(29, 3)
     assert measure(p, target, NAMES) == measure(p, target, NAMES)
-    quick = measure(p, target, NAMES)
-    assert quick.brier_score.low is None
-    assert quick.brier_score.value == measure(p, target, NAMES).brier_score.value
-    assert quick.balanced_accuracy.value == measure(p, target, NAMES).balanced_accuracy.value
+
+
+def test_answers_alone_give_what_needs_no_probabilities():
+    p, target = probabilities_of(83, 5)
+    names = list("abcde")
+    whole, bare = measure(p, target, names), measure_answers(p.argmax(axis=1), target, names)
+    assert (bare.error, bare.classes) == (whole.error, whole.classes)
+    assert (bare.macro_f1, bare.balanced_accuracy) == (whole.macro_f1, whole.balanced_accuracy)
+    assert bare.auc is None
+    assert bare.reliability == ()
+    assert Measures.from_json(json.loads(json.dumps(bare.to_json()))) == bare
+
+
+def test_reports_of_older_runs_are_read_without_the_later_measures():
+    p, target = probabilities_of(31, 4)
+    told = measure(p, target, list("abcd")).to_json()
+    for key in ("macro_f1", "auc", "calibration_by_chance"):
+        del told[key]
+    old = Measures.from_json(told)
+    assert (old.macro_f1, old.auc, old.calibration_by_chance) == (None, None, None)
 
 
 def test_intervals_hold_the_value():

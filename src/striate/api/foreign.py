@@ -1,0 +1,170 @@
+"""Predictions that other systems made: the measures, the comparison and the calibration of ours."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from striate import durable
+from striate.errors import ConfigError
+from striate.evaluation import (
+    Comparison,
+    Measures,
+    compare,
+    crossfitted,
+    fit_temperature,
+    measure,
+    measure_answers,
+    risk_coverage,
+)
+from striate.evaluation.page import comparison_page
+from striate.evaluation.prediction_file import Matched, match, read_table
+
+__all__ = ["ForeignMeasures", "measure_files"]
+
+
+@dataclass(frozen=True)
+class ForeignMeasures:
+    """Measures of one system or more on the same items, and how they compare."""
+
+    names: tuple[str, ...]
+    measures: tuple[Measures, ...]
+    comparison: Comparison | None
+    """None for one system."""
+    calibrations: tuple[dict[str, Any] | None, ...]
+    """Of each system with probabilities: the temperature that would mend them, and what it
+    does to items that it was not fitted on."""
+    disagreements: tuple[dict[str, Any], ...]
+    selective: dict[str, Any] | None
+    notes: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """The measures as JSON values."""
+        return {
+            "names": list(self.names),
+            "split": "items",
+            "n": self.measures[0].n,
+            "measures": [m.to_json() for m in self.measures],
+            **({} if self.comparison is None else self.comparison.to_json()),
+            "calibrations": list(self.calibrations),
+            "disagreements": list(self.disagreements),
+            "notes": list(self.notes),
+        }
+
+    def write(self, page: Path) -> None:
+        """Write the HTML page."""
+        told = {
+            **self.to_json(),
+            "calibration": self.calibrations[0] if len(self.names) == 1 else None,
+            "selective": self.selective,
+            "disagreements": [{**d, "image": None} for d in self.disagreements[:60]],
+        }
+        durable.write_bytes(page, comparison_page(told, "Items on which they disagree").encode())
+
+
+def measure_files(predictions: Sequence[str | Path], truth: str | Path) -> ForeignMeasures:
+    """Measure files of predictions against a file of truths, and compare them with one another.
+
+    Args:
+        predictions: one file or more, each with ids and answers or probabilities.
+        truth: a file with ids and labels.
+
+    Raises:
+        ConfigError: no file of predictions.
+        DataError: files that cannot be read or do not fit together.
+    """
+    if not predictions:
+        raise ConfigError("Give at least one file of predictions: --predictions FILE")
+    tables = [read_table(Path(path)) for path in predictions]
+    ids, target, classes, systems = match(read_table(Path(truth)), tables)
+    measures = tuple(_measured(system, target, classes) for system in systems)
+    names = tuple(system.name for system in systems)
+    comparison: Comparison | None = None
+    found: tuple[dict[str, Any], ...] = ()
+    if len(systems) > 1:
+        answers = np.stack([system.answers for system in systems])
+        rows = [s.probabilities for s in systems if s.probabilities is not None]
+        p = np.stack(rows) if len(rows) == len(systems) else None
+        comparison = compare(answers, target, names, probabilities=p)
+        found = _disagreements(systems, target, classes, ids)
+    notes = [note for system in systems for note in system.notes]
+    return ForeignMeasures(
+        names,
+        measures,
+        comparison,
+        tuple(_calibration(system, m, target) for system, m in zip(systems, measures, strict=True)),
+        found,
+        _selective(systems[0], target) if len(systems) == 1 else None,
+        tuple(notes),
+    )
+
+
+def _measured(system: Matched, target: np.ndarray, classes: Sequence[str]) -> Measures:
+    if system.probabilities is None:
+        return measure_answers(system.answers, target, classes)
+    return measure(system.probabilities, target, classes)
+
+
+def _calibration(system: Matched, before: Measures, target: np.ndarray) -> dict[str, Any] | None:
+    if system.probabilities is None:
+        return None
+    scaling = fit_temperature(system.probabilities, target)
+    mended = crossfitted(fit_temperature, system.probabilities, target)
+    keys = (
+        "negative_log_likelihood",
+        "brier_score",
+        "calibration_error",
+        "calibration_by_chance",
+        "reliability",
+    )
+    told = {
+        "before": before.to_json(),
+        "after": measure(mended, target, before.class_names).to_json(),
+    }
+    return {
+        "method": "temperature",
+        "temperature": scaling.temperature,
+        "fitted_on": len(target),
+        "note": None,
+        "split": "validation",
+        **{when: {key: value[key] for key in keys} for when, value in told.items()},
+    }
+
+
+def _selective(system: Matched, target: np.ndarray) -> dict[str, Any] | None:
+    if system.probabilities is None:
+        return None
+    curve = risk_coverage(system.probabilities.max(axis=1), system.answers == target)
+    return {
+        "split": "items",
+        "n": len(target),
+        "curve": [point.to_json() for point in curve],
+        "thresholds": None,
+    }
+
+
+def _disagreements(
+    systems: Sequence[Matched], target: np.ndarray, classes: Sequence[str], ids: Sequence[str]
+) -> tuple[dict[str, Any], ...]:
+    wrong = np.stack([system.answers != target for system in systems])
+    return tuple(
+        {
+            "name": ids[i],
+            "truth": classes[target[i]],
+            "answers": [
+                {
+                    "name": system.name,
+                    "answer": classes[system.answers[i]],
+                    "confidence": None
+                    if system.probabilities is None
+                    else float(system.probabilities[i].max()),
+                    "right": not bool(wrong[m, i]),
+                }
+                for m, system in enumerate(systems)
+            ],
+            "wrong": [system.name for m, system in enumerate(systems) if wrong[m, i]],
+        }
+        for i in np.flatnonzero(wrong.any(axis=0) & ~wrong.all(axis=0)).tolist()
+    )

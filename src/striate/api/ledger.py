@@ -1,0 +1,120 @@
+"""The ledger of a test split as a person asks for it: by data, by run, or all of them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from striate import places
+from striate.config import DataConfig
+from striate.data import open_source, prepare, survey
+from striate.evaluation import (
+    OpeningRecord,
+    Reading,
+    Receipt,
+    adjusted_reading,
+    opened,
+    openings,
+    receipts_of,
+    verify,
+)
+from striate.recipes import RECIPES
+from striate.registry import Pick
+from striate.terminal import Reporter
+from striate.training.folder import RunFolder
+from striate.training.planner import advise
+
+__all__ = ["LedgerView", "known_ledgers", "ledger"]
+
+
+@dataclass(frozen=True)
+class LedgerView:
+    """All openings of one test split, and whether they can be believed."""
+
+    title: str
+    test_digest: str
+    count: int
+    """Openings so far; those that are missing from the ledger but witnessed count."""
+    records: tuple[OpeningRecord, ...]
+    findings: tuple[str, ...]
+    """What shows that the ledger was altered or lost; empty when it is sound."""
+    notices: tuple[str, ...]
+    reading: Reading | None
+    """The latest result as it reads after so many openings."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The ledger as JSON values."""
+        return {
+            "title": self.title,
+            "test_digest": self.test_digest,
+            "count": self.count,
+            "openings": [record.to_json() for record in self.records],
+            "findings": list(self.findings),
+            "notices": list(self.notices),
+            "reading": self.reading.to_json() if self.reading else None,
+        }
+
+
+def ledger(
+    data: str | Path, *, split_seed: int | None = None, reporter: Reporter | None = None
+) -> LedgerView:
+    """The openings of the test split of data, wherever they lie, or of a run.
+
+    The split is known by the content of its images, so that another path or another name of the
+    same images shows the same ledger. Receipts in the runs under runs/ witness for it.
+
+    Args:
+        data: path or name as in `train`, or the folder of a run.
+        split_seed: of data that name no test split; None: the one that `train` takes.
+        reporter: is told what happens; None: nobody.
+
+    Raises:
+        DataError: there is no such data.
+        LedgerError: the ledger cannot be read.
+    """
+    folder = Path(data)
+    if (folder / "run.json").is_file():
+        record = RunFolder.existing(folder).record()
+        return _view(record["data"]["title"], record["data"]["test_digest"], receipts_of(folder))
+    reporter = reporter or Reporter()
+    try:
+        found = prepare(_config(str(data), split_seed), progress=reporter.progress)
+    finally:
+        reporter.close()
+    return _view(found.title, found.test.digest, [])
+
+
+def _config(name: str, split_seed: int | None) -> DataConfig:
+    """The form in which `train` decodes the data, so that what is decoded is used again."""
+    settings: dict[str, Any] = {}
+    if split_seed is not None:
+        settings = {"data": {"split_seed": split_seed}}
+    if name in RECIPES and not Path(name).exists():
+        return RECIPES.build(Pick(name)).data
+    path = Path(name).expanduser()
+    place = str(path.resolve()) if path.exists() else name
+    return advise(place, survey(open_source(name)), settings)[0].data
+
+
+def _view(title: str, digest: str, receipts: list[Receipt]) -> LedgerView:
+    here = [
+        receipt for path in Path("runs").glob("*/run.json") for receipt in receipts_of(path.parent)
+    ]
+    witnesses = [receipt for receipt in (*receipts, *here) if receipt.test == digest]
+    verification = verify(digest, witnesses)
+    records = openings(digest)
+    count = max([opened(digest), *(receipt.number for receipt in witnesses)])
+    return LedgerView(
+        title,
+        digest,
+        count,
+        tuple(records),
+        verification.findings,
+        verification.notices,
+        adjusted_reading(records, count),
+    )
+
+
+def known_ledgers() -> list[LedgerView]:
+    """The ledgers of all test splits that were opened on this machine."""
+    folder = places.home_dir() / "ledgers"
+    return [_view("", path.stem, []) for path in sorted(folder.glob("*.jsonl"))]

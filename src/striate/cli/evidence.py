@@ -1,0 +1,195 @@
+"""striate compare, striate calibrate, striate ledger, striate measure."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from striate.api.ledger import LedgerView
+    from striate.evaluation import Comparison, Measures
+
+__all__ = ["calibrate", "compare", "ledger", "measure"]
+
+Json = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there.")
+]
+
+
+def compare(
+    runs: Annotated[list[Path], typer.Argument(help="Folders of two runs or more.")],
+    data: Annotated[
+        str | None, typer.Option("--data", help="Where their images lie now, if they were moved.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for the page; runs/compare-... .")
+    ] = None,
+    json_: Json = None,
+) -> None:
+    """Say whether runs differ, on the same images, with paired tests."""
+    from striate.api.compare import compare_runs
+    from striate.terminal import Terminal
+
+    terminal = Terminal()
+    found = compare_runs(list(runs), data=data, reporter=terminal)
+    for note in found.notes:
+        terminal.say(note)
+    _tell_comparison(found.comparison, found.measures)
+    folder = out or Path("runs") / ("compare-" + "-".join(found.comparison.names))
+    terminal.say(f"Page: {found.write(folder)}")
+    _write(json_, found.to_json())
+
+
+def calibrate(
+    run: Annotated[Path, typer.Argument(help="Folder of the run.")],
+    classwise: Annotated[
+        bool, typer.Option("--classwise", help="A weight and a bias for each class.")
+    ] = False,
+    json_: Json = None,
+) -> None:
+    """Fit a run's calibration anew on its validation answers."""
+    from striate.api.calibration import calibrate as fit
+    from striate.evaluation import percent
+
+    told = fit(run, classwise=classwise)
+    if told["temperature"] is not None:
+        typer.echo(f"temperature {told['temperature']:.3g}, fitted on {told['n']:,} images")
+    else:
+        typer.echo(f"{told['method']}, fitted on {told['n']:,} images")
+    for when in ("before", "after"):
+        error = told[when]["calibration_error"]
+        loss = told[when]["negative_log_likelihood"]
+        ends = f"[{percent(error['low'])}, {percent(error['high'])}]"
+        typer.echo(
+            f"{when}: calibration error {percent(error['value'])} % {ends}, "
+            f"negative log-likelihood {loss['value']:.4f}"
+        )
+    if told["note"]:
+        typer.echo(told["note"])
+    typer.echo("After: each fifth of the validation images by a fit on the other four.")
+    _write(json_, told)
+
+
+def ledger(
+    data: Annotated[
+        str | None, typer.Argument(help="Data as in train, or a run; nothing: all ledgers.")
+    ] = None,
+    split_seed: Annotated[
+        int | None, typer.Option("--split-seed", help="Of data that name no test split.")
+    ] = None,
+    json_: Json = None,
+) -> None:
+    """Show how often a test split was opened, by which runs, and how the latest result reads."""
+    from striate.api.ledger import known_ledgers
+    from striate.api.ledger import ledger as read
+    from striate.terminal import Terminal
+
+    if data is None:
+        views = known_ledgers()
+        for view in views:
+            last = view.records[-1] if view.records else None
+            end = f"; last {last.time[:16]} by {last.folder}" if last else ""
+            alarm = "; ALTERED" if view.findings else ""
+            typer.echo(f"{view.test_digest[:12]}  {_times(view.count)}{end}{alarm}")
+        if not views:
+            typer.echo("No test split was opened on this machine so far.")
+        _write(json_, {"ledgers": [view.to_json() for view in views]})
+        return
+    view = read(data, split_seed=split_seed, reporter=Terminal())
+    _tell_ledger(view)
+    _write(json_, view.to_json())
+
+
+def measure(
+    predictions: Annotated[
+        list[Path],
+        typer.Option("--predictions", "-p", metavar="FILE", help="CSV, JSON or NPZ; repeatable."),
+    ],
+    truth: Annotated[
+        Path, typer.Option("--truth", "-t", metavar="FILE", help="CSV, JSON or NPZ with labels.")
+    ],
+    page: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="PAGE.html", help="Write a page there.")
+    ] = None,
+    json_: Json = None,
+) -> None:
+    """Measure predictions that any system made: intervals, comparison, calibration."""
+    from striate.api.foreign import measure_files
+    from striate.evaluation import percent, summary_lines
+
+    found = measure_files(list(predictions), truth)
+    for note in found.notes:
+        typer.echo(note)
+    if found.comparison is None:
+        for line in summary_lines(found.measures[0]):
+            typer.echo(line)
+    else:
+        _tell_comparison(found.comparison, found.measures)
+    for name, told in zip(found.names, found.calibrations, strict=True):
+        if told is None:
+            continue
+        before, after = (told[when]["calibration_error"]["value"] for when in ("before", "after"))
+        typer.echo(
+            f"{name}: a temperature of {told['temperature']:.3g} would change the calibration "
+            f"error from {percent(before)} to {percent(after)} % (on folds it was not fitted on)"
+        )
+    if page is not None:
+        found.write(page)
+        typer.echo(f"Page: {page}")
+    _write(json_, found.to_json())
+
+
+def _tell_comparison(comparison: "Comparison", measures: tuple["Measures", ...]) -> None:
+    from striate.evaluation import percent
+
+    width = max(len(name) for name in comparison.names)
+    for name, error in zip(comparison.names, comparison.errors, strict=True):
+        ends = f"[{percent(error.low)}, {percent(error.high)}]"
+        typer.echo(
+            f"{name:<{width}}  error {percent(error.value)} % {ends}  {error.count} of {error.n}"
+        )
+    if comparison.cochran is not None:
+        q, p = comparison.cochran
+        typer.echo(f"Cochran's Q = {q:.3f}, p = {p:.2g}: do all err equally often?")
+    for pair in comparison.pairs:
+        gap = pair.difference
+        adjusted = f", Holm {pair.p_adjusted:.2g}" if len(comparison.pairs) > 1 else ""
+        needed = "" if pair.differ or not pair.needed else f"; {pair.needed:,} images would tell"
+        typer.echo(
+            f"{pair.second} against {pair.first}: {_points(gap.value)} points "
+            f"[{_points(gap.low)}, {_points(gap.high)}], "
+            f"only first wrong {pair.only_first_wrong}, only second wrong "
+            f"{pair.only_second_wrong}, McNemar p = {pair.p:.2g}{adjusted}{needed}"
+        )
+    typer.echo(comparison.verdict)
+
+
+def _points(share: float | None) -> str:
+    return f"{100 * (share or 0.0):+.2f}"
+
+
+def _tell_ledger(view: "LedgerView") -> None:
+    from striate.evaluation import percent
+
+    typer.echo(f"{view.title}: test split {view.test_digest[:12]}, {_times(view.count)}")
+    for record in view.records:
+        result = record.result or {}
+        error = "no result" if "error" not in result else f"error {percent(result['error'])} %"
+        typer.echo(f"{record.number:>4}  {record.time[:16]}  {error:<16}  {record.folder}")
+    for finding in view.findings:
+        typer.echo(f"The ledger was altered: {finding}")
+    for notice in view.notices:
+        typer.echo(notice)
+    if view.reading is not None:
+        typer.echo(view.reading.sentence)
+
+
+def _times(count: int) -> str:
+    return "never opened" if count == 0 else f"opened {count} time{'s' if count > 1 else ''}"
+
+
+def _write(path: Path | None, value: dict[str, Any]) -> None:
+    if path is not None:
+        from striate import durable
+
+        durable.write_json(path, value)
