@@ -21,6 +21,7 @@ from striate.evaluation import (
     measure,
 )
 from striate.evaluation.page import comparison_page
+from striate.evaluation.report import TINY
 from striate.terminal import Reporter
 
 __all__ = ["RunComparison", "compare_runs"]
@@ -40,6 +41,8 @@ class RunComparison:
     disagreements: tuple[dict[str, Any], ...]
     """Of images that some runs have right and others wrong: name, truth, answers, pictures."""
     notes: tuple[str, ...]
+    tiny: bool
+    """Whether the pictures are so small that a page enlarges them pixel by pixel."""
 
     def to_json(self) -> dict[str, Any]:
         """The comparison as JSON values, without pictures."""
@@ -58,7 +61,11 @@ class RunComparison:
         """Write comparison.html and comparison.json into a folder; the page's path comes back."""
         page = folder / "comparison.html"
         html = comparison_page(
-            {**self.to_json(), "disagreements": _chosen(self.disagreements)},
+            {
+                **self.to_json(),
+                "disagreements": _chosen(self.disagreements),
+                "tiny": self.tiny,
+            },
             "Images on which they disagree",
         )
         durable.write_bytes(page, html.encode())
@@ -227,7 +234,9 @@ def _compared(
         for stored in reversed(aligned):
             pictures |= stored.pictures
     found = _disagreements(p, target, names, classes, aligned[0].names, pictures)
-    return RunComparison(comparison, measures, split, tuple(found), notes)
+    return RunComparison(
+        comparison, measures, split, tuple(found), notes, max(runs[0].config.data.input_size) < TINY
+    )
 
 
 def _disagreements(

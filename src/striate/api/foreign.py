@@ -64,12 +64,15 @@ class ForeignMeasures:
         durable.write_bytes(page, comparison_page(told, "Items on which they disagree").encode())
 
 
-def measure_files(predictions: Sequence[str | Path], truth: str | Path) -> ForeignMeasures:
+def measure_files(
+    predictions: Sequence[str | Path], truth: str | Path, *, extra_classes: Sequence[str] = ()
+) -> ForeignMeasures:
     """Measure files of predictions against a file of truths, and compare them with one another.
 
     Args:
         predictions: one file or more, each with ids and answers or probabilities.
         truth: a file with ids and labels.
+        extra_classes: that exist, though no item of the truth is of them.
 
     Raises:
         ConfigError: no file of predictions.
@@ -78,7 +81,7 @@ def measure_files(predictions: Sequence[str | Path], truth: str | Path) -> Forei
     if not predictions:
         raise ConfigError("Give at least one file of predictions: --predictions FILE")
     tables = [read_table(Path(path)) for path in predictions]
-    ids, target, classes, systems = match(read_table(Path(truth)), tables)
+    ids, target, classes, systems = match(read_table(Path(truth)), tables, extra_classes)
     measures = tuple(_measured(system, target, classes) for system in systems)
     names = tuple(system.name for system in systems)
     comparison: Comparison | None = None

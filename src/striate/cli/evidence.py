@@ -108,6 +108,10 @@ def measure(
     truth: Annotated[
         Path, typer.Option("--truth", "-t", metavar="FILE", help="CSV, JSON or NPZ with labels.")
     ],
+    classes: Annotated[
+        str | None,
+        typer.Option(metavar="A,B,...", help="Classes that no item of the truth is of."),
+    ] = None,
     page: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="PAGE.html", help="Write a page there.")
     ] = None,
@@ -117,7 +121,8 @@ def measure(
     from striate.api.foreign import measure_files
     from striate.evaluation import percent, summary_lines
 
-    found = measure_files(list(predictions), truth)
+    extra = tuple(name.strip() for name in (classes or "").split(",") if name.strip())
+    found = measure_files(list(predictions), truth, extra_classes=extra)
     for note in found.notes:
         typer.echo(note)
     if found.comparison is None:
@@ -140,14 +145,10 @@ def measure(
 
 
 def _tell_comparison(comparison: "Comparison", measures: tuple["Measures", ...]) -> None:
-    from striate.evaluation import percent
+    from striate.evaluation import table_lines
 
-    width = max(len(name) for name in comparison.names)
-    for name, error in zip(comparison.names, comparison.errors, strict=True):
-        ends = f"[{percent(error.low)}, {percent(error.high)}]"
-        typer.echo(
-            f"{name:<{width}}  error {percent(error.value)} % {ends}  {error.count} of {error.n}"
-        )
+    for line in table_lines(comparison.names, measures):
+        typer.echo(line)
     if comparison.cochran is not None:
         q, p = comparison.cochran
         typer.echo(f"Cochran's Q = {q:.3f}, p = {p:.2g}: do all err equally often?")

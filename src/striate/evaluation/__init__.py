@@ -39,7 +39,7 @@ from striate.evaluation.selective import Abstention, CoveragePoint, abstention, 
 from striate.evaluation.stored import StoredAnswers, load_answers, save_answers, wrong_pictures
 from striate.evaluation.stratum import mean_share
 from striate.evaluation.temperature import Scaling, crossfitted, fit_temperature, fit_vector
-from striate.evaluation.text import most_confused, percent, summary_lines
+from striate.evaluation.text import most_confused, percent, summary_lines, table_lines
 
 __all__ = [
     "Abstention",
@@ -97,6 +97,7 @@ __all__ = [
     "risk_coverage",
     "save_answers",
     "summary_lines",
+    "table_lines",
     "truth_rank",
     "verify",
     "wilson",

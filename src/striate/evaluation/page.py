@@ -30,7 +30,7 @@ def comparison_page(told: Mapping[str, Any], heading: str) -> str:
             **parts,
             **page_parts(first, parts["calibration"], parts["selective"]),
             columns=list(zip(told["names"], measures, strict=True)),
-            alone=len(measures) == 1,
+            tiny=bool(told.get("tiny")),
             heading=heading,
             shown_name=told["split"],
             compared=told if len(measures) > 1 else None,

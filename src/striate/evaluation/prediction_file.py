@@ -234,13 +234,16 @@ def _text(value: Any) -> str:
 
 
 def match(
-    truth: PredictionTable, predictions: Sequence[PredictionTable]
+    truth: PredictionTable,
+    predictions: Sequence[PredictionTable],
+    extra_classes: Sequence[str] = (),
 ) -> tuple[tuple[str, ...], npt.NDArray[np.int64], tuple[str, ...], list[Matched]]:
     """Ids, targets (N,), class names (K,) and each system's predictions in the truth's order.
 
     Args:
         truth: with labels.
         predictions: of one system or more, on the very same items.
+        extra_classes: that exist, though no item of the truth is of them.
 
     Raises:
         DataError: ids that are missing, unknown or there twice; classes that the truth does
@@ -252,19 +255,8 @@ def match(
     ids = truth.ids or tuple(map(str, range(n)))
     _refuse_twice(truth.path, ids)
     classes = list(dict.fromkeys(c for table in predictions for c in table.columns))
-    named = bool(classes)
-    classes += [label for label in sorted(set(truth.labels), key=_natural) if label not in classes]
-    if not named:
-        answered = {label for table in predictions for label in table.labels or ()}
-        unknown = sorted(answered - set(classes), key=_natural)
-        for label in unknown:
-            hint = nearest(label, classes)
-            if hint is not None and hint.lower() == label.lower():
-                raise DataError(
-                    f"The predictions say {shown(label)!r} where the truth says {shown(hint)!r}. "
-                    "Spell the classes alike."
-                )
-        classes += unknown
+    more = [*sorted(set(truth.labels), key=_natural), *extra_classes]
+    classes += [label for label in dict.fromkeys(more) if label not in classes]
     if len(classes) < 2:
         raise DataError(f"{truth.path} has {len(classes)} class; measuring needs two or more.")
     index = {name: k for k, name in enumerate(classes)}
@@ -311,8 +303,9 @@ def _matched(
             hint = nearest(unknown[0], index)
             mean = f" Is {shown(hint)!r} meant?" if hint else ""
             raise DataError(
-                f"{table.path} answers with the class {enumerated(unknown)}, which no other file "
-                f"knows.{mean} Known: {enumerated(list(index))}."
+                f"{table.path} answers with the class {enumerated(unknown)}, which the truth does "
+                f"not have.{mean} Known: {enumerated(list(index))}. If it exists though no item "
+                f"is of it, name it: --classes {','.join(unknown[:3])}"
             )
         return Matched(name, np.array([index[table.labels[i]] for i in order]), None, ())
     rows = np.zeros((len(ids), len(index)))

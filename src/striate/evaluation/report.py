@@ -239,7 +239,8 @@ def selective_chart(selective: Mapping[str, Any] | None) -> Markup | None:
     """The error among the answers against the share that is answered, in percent, as an SVG."""
     if selective is None:
         return None
-    curve = selective["curve"]
+    # Errors of a handful of answers would stretch the axis over all others.
+    curve = [point for point in selective["curve"] if point["coverage"] >= 0.05]
     error = Series(
         "error among the answers",
         "accent",

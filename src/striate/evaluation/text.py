@@ -1,11 +1,11 @@
 """Measures as plain lines for a terminal."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from striate.evaluation.interval import Estimate, Proportion
 from striate.evaluation.measure import Measures
 
-__all__ = ["most_confused", "number", "percent", "summary_lines"]
+__all__ = ["most_confused", "number", "percent", "summary_lines", "table_lines"]
 
 
 def percent(value: float) -> str:
@@ -39,6 +39,37 @@ def most_confused(measures: Measures, limit: int = 15) -> list[tuple[str, str, i
 
 def summary_lines(measures: Measures) -> list[str]:
     """The headline measures as an aligned plain text table, then the worst confusions."""
+    rows = _rows(measures)
+    left = max(len(name) for name, _, _ in rows)
+    middle = max(len(value) for _, value, _ in rows)
+    coverage = f"{100 * measures.confidence:g}"
+    lines = [f"{name:<{left}}  {value:<{middle}}  {note}".rstrip() for name, value, note in rows]
+    lines.append(f"n = {measures.n}; in brackets: {coverage} % intervals")
+    confused = most_confused(measures, limit=3)
+    if confused:
+        said = ", ".join(f"{truth} taken for {answer} ({n})" for truth, answer, n, _ in confused)
+        lines.append(f"most confused: {said}")
+    return lines
+
+
+def table_lines(names: Sequence[str], measures: Sequence[Measures]) -> list[str]:
+    """The headline measures of several networks side by side as an aligned plain text table."""
+    told = [{name: value for name, value, _ in _rows(m)} for m in measures]
+    titles = list(dict.fromkeys(title for column in told for title in column))
+    columns = [[f"n = {measures[0].n}", *titles]]
+    columns += [
+        [name, *(column.get(title, "–") for title in titles)]
+        for name, column in zip(names, told, strict=True)
+    ]
+    widths = [max(map(len, column)) for column in columns]
+    return [
+        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in zip(*columns, strict=True)
+    ]
+
+
+def _rows(measures: Measures) -> list[tuple[str, str, str]]:
+    """Name, value with interval, and a note for each headline measure."""
     rows = [("error", _share(measures.error), f"{measures.error.count} of {measures.n}")]
     rows += [
         (f"top-{k} error", _share(share), f"{share.count} of {measures.n}")
@@ -60,21 +91,11 @@ def summary_lines(measures: Measures) -> list[str]:
             bins if chance is None else f"{bins}; {percent(chance)} % by chance alone",
         ),
     ]
-    rows += [
+    return rows + [
         (name, _estimate(value, spell, unit), note)
         for name, value, spell, unit, note in told
         if value is not None
     ]
-    left = max(len(name) for name, _, _ in rows)
-    middle = max(len(value) for _, value, _ in rows)
-    coverage = f"{100 * measures.confidence:g}"
-    lines = [f"{name:<{left}}  {value:<{middle}}  {note}".rstrip() for name, value, note in rows]
-    lines.append(f"n = {measures.n}; in brackets: {coverage} % intervals")
-    confused = most_confused(measures, limit=3)
-    if confused:
-        said = ", ".join(f"{truth} taken for {answer} ({n})" for truth, answer, n, _ in confused)
-        lines.append(f"most confused: {said}")
-    return lines
 
 
 def _share(share: Proportion) -> str:
