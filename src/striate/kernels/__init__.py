@@ -13,6 +13,7 @@ from striate.kernels.operators.convolution import (
     decompositions,
     default_methods,
 )
+from striate.kernels.operators.dropout import dropout
 from striate.kernels.operators.linear import linear
 from striate.kernels.operators.norm import batch_norm_act, norm_act
 from striate.kernels.operators.pooling import max_pool2d
@@ -26,6 +27,7 @@ __all__ = [
     "convolution",
     "decompositions",
     "default_methods",
+    "dropout",
     "isa",
     "linear",
     "max_pool2d",

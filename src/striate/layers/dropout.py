@@ -6,6 +6,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from striate import kernels
 from striate.errors import ConfigError
 
 __all__ = ["Dropout", "StochasticDepth", "dropout", "stochastic_depth"]
@@ -20,12 +21,11 @@ def dropout(
     """x with each value set to zero with probability p, the others scaled so that the mean stays.
 
     torch's CPU kernel draws one double per value from a Mersenne twister on one thread, and can
-    cost more than the convolution beside it. Here 16-bit numbers come from SFC64, started by one
-    number from torch's default generator, so that `torch.manual_seed` repeats the mask. The
+    cost more than the convolution beside it. Here 16-bit numbers come from Philox by a native
+    kernel, which keeps no mask (see `kernels.dropout`); without one from SFC64. Both are started by
+    one number from torch's default generator, so that `torch.manual_seed` repeats the mask. The
     probability is p rounded to 1/65536; the scale is its exact inverse, so the mean has no bias.
     Elsewhere than on a CPU, and while compiling, torch's own is used.
-
-    Cost on one CPU core: about a nanosecond per value; keeps one mask of the size of x.
 
     Args:
         x: of any shape; the mask follows its order in memory.
@@ -46,6 +46,9 @@ def dropout(
         return x
     if x.device.type != "cpu" or torch.compiler.is_compiling():
         return F.dropout(x, p, training=True)
+    # Without wide vectors Philox costs more than SFC64.
+    if x.dtype == torch.float32 and kept_levels > 0 and kernels.isa() in ("avx2", "avx512"):
+        return kernels.dropout(x, p)
     mask = torch.empty_like(x, requires_grad=False)  # dense, in the memory order of x
     if kept_levels == 0:
         return x * mask.zero_()
