@@ -23,7 +23,7 @@ from striate.execution.convolution import (
     measure_methods,
 )
 from striate.execution.device import Execution
-from striate.execution.layer import offered, operator
+from striate.execution.layer import native_name, offered, operator
 from striate.execution.step import agrees, step_call
 from striate.execution.store import Store, machine
 from striate.execution.timing import Timing, race
@@ -36,7 +36,7 @@ _LITTLE_WORK = 150_000_000
 help; benchmarks/threads.py measures it."""
 _SHARE = 0.025
 """Of a training's time, for the trial."""
-_LEAST, _MOST = 0.6, 15.0
+_LEAST, _MOST = 0.6, 10.0
 """Seconds of a trial: below the first a guess is better, above the second nothing is learned."""
 _CALM = 1.0
 """Seconds that whole steps get at least, of the trial."""
@@ -79,7 +79,7 @@ def trial_seconds(training_seconds: float | None) -> float:
 
     Example:
         >>> trial_seconds(20.0), trial_seconds(600.0), trial_seconds(None)
-        (0.0, 15.0, 15.0)
+        (0.0, 10.0, 10.0)
     """
     if training_seconds is None:
         return _MOST
@@ -119,7 +119,7 @@ def guess(network: nn.Module, batch_shape: tuple[int, ...], config: ExecutionCon
             found = kernels.default_methods(layer.geometry())
             if found != "torch,torch,torch":
                 methods[layer.name] = found
-    return _checked(network, batch_shape, replace(plain, methods=methods, layers=offered()))
+    return _checked(network, batch_shape, replace(plain, methods=methods, layers=offered(network)))
 
 
 def choose(
@@ -170,7 +170,7 @@ def choose(
         trial.methods = measure_methods(
             trial.layers, share, store=store, fresh=fresh, race=race, clock=clock
         )
-    entrants = _contenders(config, plain, trial, training_seconds)
+    entrants = _contenders(network, config, plain, trial, training_seconds)
     left = max(seconds - (clock() - began), 0.2 * seconds)
     _compare(network, trial, entrants, left, race)
     trial.seconds = clock() - began
@@ -198,10 +198,11 @@ def _may_swap(config: ExecutionConfig, plain: Execution) -> bool:
     if config.kernels is False or config.exact or not plain.channels_last:
         return False
     fits = plain.device.type == "cpu" and plain.precision == "float32"
-    return fits and (operator("convolution") is not None or bool(offered()))
+    return fits and native_name() is not None
 
 
 def _contenders(
+    network: nn.Module,
     config: ExecutionConfig,
     plain: Execution,
     trial: Trial,
@@ -218,12 +219,16 @@ def _contenders(
     best = plain
     if _may_swap(config, plain):
         raced = {n: m.chosen for n, m in trial.methods.items() if m.chosen != "torch,torch,torch"}
-        best = replace(plain, methods=raced, layers=offered())
+        best = replace(plain, methods=raced, layers=offered(network))
         add("kernels", best)
         if best.layers and raced:
             add("kernels, convolutions alone", replace(best, layers=()))
-        if best.layers and not config.kernels:
+        if best.layers and raced and not config.kernels:
             add("kernels, all but convolutions", replace(best, methods={}))
+        if len(best.layers) > 1:
+            for family in best.layers:
+                fewer = tuple(other for other in best.layers if other != family)
+                add(f"kernels, all but {family}", replace(best, layers=fewer))
     if config.threads is None and plain.device.type == "cpu" and torch.get_num_threads() > 1:
         other = 1 if plain.threads != 1 else torch.get_num_threads()
         # Many threads on much work, or one on little, need no trial.

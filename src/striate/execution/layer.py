@@ -14,6 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from striate.layers import Dropout as OwnDropout
+
 __all__ = [
     "ACTIVATIONS",
     "Norm2d",
@@ -135,6 +137,46 @@ class MaxPool2d(nn.MaxPool2d):
         return y
 
 
+class Linear(nn.Linear):
+    """A full layer by a matrix product made for few rows and odd sizes."""
+
+    striate_plain = nn.Linear
+
+    def forward(self, input: Tensor) -> Tensor:
+        linear = operator("linear")
+        if linear is None or input.dtype != torch.float32 or input.device.type != "cpu":
+            plain: Tensor = super().forward(input)
+            return plain
+        y: Tensor = linear(input, self.weight, self.bias)
+        return y
+
+
+class TorchDropout(nn.Dropout):
+    """torch's dropout by a generator that counts; another mask of the same chance."""
+
+    striate_plain = nn.Dropout
+
+    def forward(self, input: Tensor) -> Tensor:
+        return _dropout(self, input)
+
+
+class Dropout(OwnDropout):
+    """Striate's dropout by a generator that counts."""
+
+    striate_plain = OwnDropout
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _dropout(self, x)
+
+
+def _dropout(layer: Any, x: Tensor) -> Tensor:
+    native = operator("dropout")
+    if native is None or not layer.training or layer.p == 0:
+        return F.dropout(x, layer.p, layer.training)
+    y: Tensor = native(x, layer.p)
+    return y
+
+
 def _is_native(x: Tensor) -> bool:
     return (
         x.ndim == 4
@@ -147,13 +189,15 @@ def _is_native(x: Tensor) -> bool:
 _CLASSES: dict[str, dict[type[nn.Module], type[nn.Module]]] = {
     "norm": {nn.BatchNorm2d: Norm2d},
     "pool": {nn.MaxPool2d: MaxPool2d},
+    "linear": {nn.Linear: Linear},
+    "dropout": {nn.Dropout: TorchDropout, OwnDropout: Dropout},
 }
 
 
 def swapped_class(layer: nn.Module, families: tuple[str, ...]) -> type[nn.Module] | None:
     """The class to exchange a layer's own class for, if one of the families has it."""
-    if getattr(layer, "return_indices", False):
-        return None  # somebody wants torch's numbering of the maxima
+    if getattr(layer, "return_indices", False) or getattr(layer, "inplace", False):
+        return None  # somebody wants torch's numbering of the maxima, or the input changed
     for family in families:
         found = _CLASSES.get(family, {}).get(type(layer))
         if found is not None:
@@ -178,9 +222,14 @@ def native_name() -> str | None:
     return str(kernels.isa()) if kernels.available() else None
 
 
-_NEEDS = {"norm": "norm_act", "pool": "max_pool2d"}
+_NEEDS = {"norm": "norm_act", "pool": "max_pool2d", "linear": "linear", "dropout": "dropout"}
 
 
-def offered() -> tuple[str, ...]:
-    """The kinds of layers for which native operators are here, besides convolutions."""
-    return tuple(family for family, name in _NEEDS.items() if operator(name) is not None)
+def offered(network: nn.Module) -> tuple[str, ...]:
+    """The kinds of layers in a network that have native operators here, besides convolutions."""
+    return tuple(
+        family
+        for family, name in _NEEDS.items()
+        if operator(name) is not None
+        and any(plain_class(module) in _CLASSES[family] for module in network.modules())
+    )
