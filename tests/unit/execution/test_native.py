@@ -24,6 +24,9 @@ def test_networks_agree_with_torch_to_rounding(pick, size):
     gradient jump by a hundredth, for torch as for the kernels; the median of three draws has none.
     """
     reference = built(pick, size)
+    for module in reference.modules():
+        if hasattr(module, "p"):  # masks of dropout have their own generator
+            module.p = 0.0
     plain = copy.deepcopy(reference).float().to(memory_format=torch.channels_last)
     shape = (3, 3, *size)
     choice = guess(plain, shape, ExecutionConfig(device="cpu", kernels=True))
