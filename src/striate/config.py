@@ -44,6 +44,9 @@ class DataConfig:
     """Seed of the splits; separate from the training's seed, so that runs stay comparable."""
     strict: bool = False
     """Refuse a set with broken files instead of going on without them."""
+    streaming: bool = False
+    """Decode each image whenever it is needed, for sets whose decoded form the disk cannot hold;
+    nothing but names and digests is cached."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,8 @@ class RunConfig:
         # Left out where they say nothing, so that an older run keeps its hash.
         if self.pretrained is None:
             del encoded["pretrained"]
+        if not self.data.streaming:
+            del encoded["data"]["streaming"]
         if self.prediction == PredictionConfig():
             del encoded["prediction"]
         for name in _LATER:

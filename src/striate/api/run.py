@@ -14,6 +14,8 @@ from striate.api.report import write_report
 from striate.config import RunConfig
 from striate.data import BrokenImage, Dataset, ImageSpec, decode_image, prepare
 from striate.data.loader import Normalisation
+from striate.data.locate import is_there, placed
+from striate.data.streamed import Pixels
 from striate.errors import ConfigError, DataError, RunError
 from striate.evaluation import (
     Abstention,
@@ -302,8 +304,8 @@ def data_of(
     Raises:
         RunError: they are not there.
     """
-    place = config.data.source if moved_to is None else str(Path(moved_to).expanduser().resolve())
-    if moved_to is None and Path(place).is_absolute() and not Path(place).exists():
+    place = config.data.source if moved_to is None else placed(str(moved_to))
+    if moved_to is None and Path(place).is_absolute() and not is_there(place):
         raise RunError(
             f"The images of {run} lay at {place} and are there no more. Put them back, or name "
             "where they lie now with --data PATH."

@@ -175,8 +175,7 @@ def _resolve(data: str | Path, asked: Settings) -> tuple[RunConfig, list[Choice]
 
 def _place(data: str | Path) -> str:
     """A path made absolute, so that a run can be resumed from elsewhere; a name as it is."""
-    path = Path(data).expanduser()
-    return str(path.resolve()) if path.exists() else str(data)
+    return placed(str(data))
 
 
 def _record(

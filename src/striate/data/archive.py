@@ -42,6 +42,7 @@ class ArchiveSource(Source):
         self.origin = str(self.path)
         self._zipped = self.path.name.lower().endswith(".zip")
         self._plain_tar = self.path.name.lower().endswith(".tar")
+        self.random_access = self._zipped or self._plain_tar
         self._local = threading.local()
 
     def fingerprint(self) -> str:

@@ -8,7 +8,6 @@ rows are copied in their final order. Memory holds a few chunks, whatever the si
 import errno
 import hashlib
 import json
-import math
 import os
 import shutil
 from collections import Counter, deque
@@ -91,7 +90,7 @@ def build(
 
 def _build(source: Source, config: DataConfig, folder: Path, progress: Progress | None) -> str:
     spec = ImageSpec(config.input_size, config.channels, config.fit)
-    staging = folder / "staging.u8"
+    staging = None if config.streaming else folder / "staging.u8"
     staged = _stage(source, spec, staging, progress)
     if not staged.items:
         reasons = Counter(item["reason"] for item in staged.broken).most_common(3)
@@ -121,23 +120,30 @@ def _build(source: Source, config: DataConfig, folder: Path, progress: Progress 
         ("development", rows["train"] + rows["validation"]),
         ("test", rows["test"]),
     ):
-        places = [order[i] for i in chosen]
-        parts[part] = _write_part(folder / part, staging, places, row_bytes) | _write_items(
+        (folder / part).mkdir()
+        parts[part] = _write_items(
             folder / part, [items[i] for i in chosen], [digests[i] for i in chosen]
         )
-    staging.unlink()
+        if staging is not None:
+            places = [order[i] for i in chosen]
+            parts[part] |= _write_part(folder / part, staging, places, row_bytes)
+    if staging is not None:
+        staging.unlink()
     described = _describe(source, spec, config, items, digests, assignment, rows, staged) | parts
     durable.write_json(folder / "set.json", described)
     return str(described["key"])
 
 
-def _stage(source: Source, spec: ImageSpec, path: Path, progress: Progress | None) -> _Staged:
+def _stage(
+    source: Source, spec: ImageSpec, path: Path | None, progress: Progress | None
+) -> _Staged:
+    """Decode everything once; without a path for the digests and the broken files alone."""
     items = source.items
-    # Twice: the staging file, and the parts that are copied from it in their final order.
-    cache.require_room(source.title, 2 * len(items) * math.prod(spec.input_size) * spec.channels)
+    if path is not None:
+        cache.require_room(source.title, cache.bytes_needed(len(items), spec))
     staged = _Staged()
     done = 0
-    with open(path, "wb") as stream:
+    with open(os.devnull if path is None else path, "wb") as stream:
         for chunk in decode_all(source.stream(items), spec):
             for item, pixels, digest, reason in chunk:
                 if pixels is None:
@@ -148,7 +154,7 @@ def _stage(source: Source, spec: ImageSpec, path: Path, progress: Progress | Non
                 staged.digests.append(digest)
             done += len(chunk)
             if progress:
-                progress("decoding images", done, len(items))
+                progress("decoding images" if path else "looking through images", done, len(items))
     staged.broken.sort(key=lambda item: str(item["name"]))
     return staged
 
@@ -230,7 +236,6 @@ def _write_part(
     folder: Path, staging: Path, places: Sequence[int], row_bytes: int
 ) -> dict[str, Any]:
     """Copy rows of the staging file into a part's pixels.u8, in the order of `places`."""
-    folder.mkdir()
     digest = hashlib.blake2b(digest_size=16)
     at_once = max(1, _COPY_BYTES // row_bytes)
     with (
@@ -309,7 +314,7 @@ def _describe(
         "validation_origin": assignment.validation_origin,
         "broken": staged.broken,
         "notes": [*source.notes, *assignment.notes],
-    }
+    } | ({"streamed": True} if config.streaming else {})
     named = [
         (item.name, item.label, split) for item, split in zip(items, assignment.splits, strict=True)
     ]

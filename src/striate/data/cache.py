@@ -10,6 +10,7 @@ cache_dir()/memo/            which KEY a source with given sizes and times of ch
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,7 @@ import numpy as np
 import PIL
 
 from striate import durable
+from striate.data.decode import ImageSpec
 from striate.data.jpeg import decoder_name
 from striate.errors import DataError, RunError, unknown_name
 from striate.places import cache_dir
@@ -76,14 +78,16 @@ def read_set(key: str) -> dict[str, Any] | None:
     described = read_json(folder / "set.json")
     if not isinstance(described, dict) or described.get("format") != FORMAT:
         return None
+    expected = described["development"]
     try:
-        size = (folder / "development" / "pixels.u8").stat().st_size
         items = (folder / "development" / "items.json").stat().st_size
+        if not described.get("streamed"):
+            size = (folder / "development" / "pixels.u8").stat().st_size
+            if size != expected["pixel_bytes"]:
+                return None
     except OSError:
         return None
-    expected = described["development"]
-    whole = size == expected["pixel_bytes"] and items == expected["item_bytes"]
-    return described if whole else None
+    return described if items == expected["item_bytes"] else None
 
 
 def mark_used(key: str) -> None:
@@ -193,6 +197,26 @@ def _not_writable(reason: str | None) -> str:
     )
 
 
+def bytes_needed(num_items: int, spec: ImageSpec) -> int:
+    """Bytes that are written while a set is decoded into the cache.
+
+    Twice the images: in the order of the medium, and copied from there in their final order.
+    """
+    return 2 * num_items * math.prod(spec.input_size) * spec.channels
+
+
+def why_streamed(num_items: int, spec: ImageSpec) -> str | None:
+    """Why a set cannot be decoded into the cache; None where the disk has room for it."""
+    needed = bytes_needed(num_items, spec)
+    place = cache_dir()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    if needed <= free:
+        return None
+    return f"decoded, the images need {_gib(needed)}; {_gib(free)} are free on the cache's disk"
+
+
 def require_room(title: str, num_bytes: int) -> None:
     """Refuse a set whose decoded images the disk of the cache cannot hold.
 
@@ -208,7 +232,8 @@ def require_room(title: str, num_bytes: int) -> None:
         raise DataError(
             f"Decoding {title} needs {_gib(num_bytes)} on the disk of the cache {cache_dir()}, "
             f"where {_gib(free)} are free. Choose a smaller data.input_size, make room (striate "
-            "cache clear), or set $STRIATE_CACHE to a folder on a larger disk."
+            "cache clear), set $STRIATE_CACHE to a folder on a larger disk, or decode each image "
+            "whenever it is needed (--set data.streaming=true)."
         )
 
 
@@ -230,7 +255,8 @@ def _being_built(folder: Path) -> bool:
 def _set_name(described: dict[str, Any]) -> str:
     height, width = described["spec"]["input_size"]
     colour = "grey" if described["spec"]["channels"] == 1 else "RGB"
-    return f"{described['title']} {height}×{width} {colour}"
+    streamed = ", streamed" * bool(described.get("streamed"))
+    return f"{described['title']} {height}×{width} {colour}{streamed}"
 
 
 def _folders(path: Path) -> list[Path]:

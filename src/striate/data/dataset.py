@@ -15,8 +15,10 @@ from striate.data.build import build
 from striate.data.decode import ImageSpec
 from striate.data.locate import open_source
 from striate.data.seal import SealedSplit
+from striate.data.shards import shard_numbers
 from striate.data.source import Progress, Source, Split
 from striate.data.spelling import shown, text_name
+from striate.data.streamed import Pixels, StreamedImages
 from striate.errors import DataError
 
 __all__ = ["BrokenFile", "Dataset", "ImageSet", "prepare"]
@@ -29,8 +31,8 @@ _BROKEN_NOTED = 5
 class ImageSet:
     """Images of one split."""
 
-    images: np.ndarray
-    """uint8 (N, H, W, C), read from the disk as it is used."""
+    images: Pixels
+    """uint8 (N, H, W, C), read from the disk, or decoded, as it is used."""
     labels: np.ndarray
     """int64 (N,)."""
     names: tuple[str, ...]
@@ -40,6 +42,11 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether images are decoded each time they are read."""
+        return isinstance(self.images, StreamedImages)
 
 
 @dataclass(frozen=True)
@@ -116,7 +123,13 @@ def prepare(
         config.channels,
         config.fit,
         [config.validation_fraction, config.test_fraction, config.split_seed],
+        *(["streamed"] if config.streaming else []),
     )
+    if config.streaming and not source.random_access:
+        raise DataError(
+            f"{source.title} cannot be streamed: its images lie packed one behind the other. "
+            "Leave out data.streaming, or unpack it into a folder, a .zip or .tar shards."
+        )
     described = _remembered(memo)
     if described is None:
         folder = cache.build_folder(memo)
@@ -160,11 +173,12 @@ def _open(
 ) -> Dataset:
     spec = ImageSpec(config.input_size, config.channels, config.fit)
     folder = cache.images_dir() / described["key"]
-    development = _read_part(folder / "development", spec, described["development"])
+    reopened = source if config.streaming else None
+    development = _read_part(folder / "development", spec, described["development"], reopened)
     num_train = described["counts"]["train"]
 
     def load_test() -> ImageSet:
-        return _read_part(folder / "test", spec, described["test"], verify=True)
+        return _read_part(folder / "test", spec, described["test"], reopened, verify=True)
 
     return Dataset(
         title=source.title,
@@ -186,33 +200,72 @@ def _open(
 
 
 def _read_part(
-    folder: Path, spec: ImageSpec, expected: dict[str, Any], verify: bool = False
+    folder: Path,
+    spec: ImageSpec,
+    expected: dict[str, Any],
+    source: Source | None,
+    verify: bool = False,
 ) -> ImageSet:
-    """A part of the cache; `verify` compares its contents with what was written."""
+    """A part of the cache; its images are decoded from the source where one is given.
+
+    Args:
+        folder: of the part.
+        spec: form of the images.
+        expected: what was written.
+        source: of a streamed set.
+        verify: compare the images with what was decoded at first.
+    """
     try:
         content = (folder / "items.json").read_bytes()
-        size = (folder / "pixels.u8").stat().st_size
     except OSError:
-        content, size = b"", -1
-    cache.require_whole(size == expected["pixel_bytes"], folder)
+        content = b""
     same = hashlib.blake2b(content, digest_size=16).hexdigest() == expected["item_digest"]
     cache.require_whole(same, folder)
-    if verify:
-        with open(folder / "pixels.u8", "rb") as stream:
-            digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16))
-        cache.require_whole(digest.hexdigest() == expected["pixel_digest"], folder)
     items = cache.read_json(folder / "items.json")
-    shape = (expected["num_items"], *spec.input_size, spec.channels)
+    if source is None:
+        images: Pixels = _mapped(folder, spec, expected, verify)
+    else:
+        images = _streamed(source, spec, items, verify)
     return ImageSet(
-        images=cache.map_pixels(folder / "pixels.u8", shape),
+        images=images,
         labels=np.array(items["labels"], dtype=np.int64),
         names=tuple(items["names"]),
         digests=tuple(items["digests"]),
     )
 
 
+def _mapped(folder: Path, spec: ImageSpec, expected: dict[str, Any], verify: bool) -> np.ndarray:
+    try:
+        size = (folder / "pixels.u8").stat().st_size
+    except OSError:
+        size = -1
+    cache.require_whole(size == expected["pixel_bytes"], folder)
+    if verify:
+        with open(folder / "pixels.u8", "rb") as stream:
+            digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16))
+        cache.require_whole(digest.hexdigest() == expected["pixel_digest"], folder)
+    shape = (expected["num_items"], *spec.input_size, spec.channels)
+    return cache.map_pixels(folder / "pixels.u8", shape)
+
+
+def _streamed(
+    source: Source, spec: ImageSpec, items: dict[str, Any], verify: bool
+) -> StreamedImages:
+    places = {item.name: item for item in source.items}
+    try:
+        chosen = [places[name] for name in items["names"]]
+    except KeyError as error:
+        raise DataError(
+            f"{error.args[0]} of {source.title} is there no more. Restore it, or train anew."
+        ) from None
+    digests = items["digests"] if verify else None
+    return StreamedImages(source.read, chosen, spec, digests, shard_numbers(source, chosen))
+
+
 def _part(whole: ImageSet, rows: slice) -> ImageSet:
-    return ImageSet(whole.images[rows], whole.labels[rows], whole.names[rows], whole.digests[rows])
+    images = whole.images
+    chosen = images.part(rows) if isinstance(images, StreamedImages) else images[rows]
+    return ImageSet(chosen, whole.labels[rows], whole.names[rows], whole.digests[rows])
 
 
 def _broken_notes(broken: Sequence[BrokenFile]) -> list[str]:

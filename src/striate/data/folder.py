@@ -30,6 +30,8 @@ class FolderSource(Source):
     inside the folder are no part of it.
     """
 
+    random_access = True
+
     def __init__(self, path: str | os.PathLike[str], title: str | None = None) -> None:
         self.path = Path(path)
         self.title = title or shown(self.path.resolve().name)

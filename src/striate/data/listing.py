@@ -28,6 +28,8 @@ _FORM = (
 class ListSource(Source):
     """Images named by a list; paths are relative to the folder of the list."""
 
+    random_access = True
+
     def __init__(self, path: str | os.PathLike[str], title: str | None = None) -> None:
         self.path = Path(path)
         self.title = title or shown(self.path.stem)

@@ -7,11 +7,18 @@ from striate.data.arrays import ARRAYS, ArraySource
 from striate.data.folder import FolderSource
 from striate.data.listing import LISTS, ListSource
 from striate.data.named import NAMED_SETS
+from striate.data.shards import (
+    ShardSource,
+    expand_pattern,
+    is_pattern,
+    shards_below,
+    shards_listed,
+)
 from striate.data.source import Source
 from striate.errors import DataError, unknown_name
 from striate.registry import Pick
 
-__all__ = ["open_path", "open_source"]
+__all__ = ["is_there", "open_path", "open_source", "placed"]
 
 
 def open_source(name_or_path: str) -> Source:
@@ -21,8 +28,9 @@ def open_source(name_or_path: str) -> Source:
     folder; write ./mnist for the folder.
 
     Args:
-        name_or_path: a named set ("mnist"), a folder, an archive, a CSV or JSON list, or
-            arrays in an .npz file.
+        name_or_path: a named set ("mnist"), a folder, an archive, a CSV or JSON list, arrays
+            in an .npz file, or tar shards: a folder of them, a pattern
+            (train-{000..099}.tar, shards/*.tar), or a .txt file that lists them.
 
     Raises:
         DataError: there is no such path and no such name, or it is nothing that can be read.
@@ -32,6 +40,13 @@ def open_source(name_or_path: str) -> Source:
     path = Path(name_or_path).expanduser()
     if path.exists():
         return open_path(path)
+    if is_pattern(name_or_path):
+        return ShardSource(expand_pattern(name_or_path), name_or_path)
+    if "://" in name_or_path:
+        raise DataError(
+            f"{name_or_path} lies elsewhere; images are read from this machine's disks. Download "
+            "it first, and name the folder or the file."
+        )
     nothing = f"There is no file or folder {name_or_path!r}, and no data set of that name."
     raise DataError(f"{nothing} {unknown_name('data set', path.name, NAMED_SETS)}")
 
@@ -44,7 +59,10 @@ def open_path(path: Path, title: str | None = None) -> Source:
     """
     name = path.name.lower()
     if path.is_dir():
-        return FolderSource(path, title)
+        shards = shards_below(path)
+        return ShardSource(shards, str(path), title) if shards else FolderSource(path, title)
+    if name.endswith(".txt"):
+        return ShardSource(shards_listed(path), str(path), title or path.stem)
     if name.endswith(ARCHIVES):
         return ArchiveSource(path, title)
     if name.endswith(LISTS):
@@ -53,7 +71,26 @@ def open_path(path: Path, title: str | None = None) -> Source:
         return ArraySource(path, title)
     raise DataError(
         f"{path} is no set of images. Accepted: a folder of class folders, an archive of one "
-        f"({', '.join(ARCHIVES)}), a list ({', '.join(LISTS)}), arrays ({', '.join(ARRAYS)}), or "
-        "a name: "
+        f"({', '.join(ARCHIVES)}), a list ({', '.join(LISTS)}), arrays ({', '.join(ARRAYS)}), "
+        "tar shards (a folder of them, a pattern as train-{000..099}.tar, a .txt list), or a name: "
         f"{', '.join(sorted(NAMED_SETS))}."
     )
+
+
+def is_there(place: str) -> bool:
+    """Whether a path exists, or a pattern stands for files that do."""
+    if Path(place).exists():
+        return True
+    try:
+        return is_pattern(place) and bool(expand_pattern(place))
+    except DataError:
+        return False
+
+
+def placed(name_or_path: str) -> str:
+    """A path or a pattern made absolute, so that it holds from elsewhere; a name as it is."""
+    if Path(name_or_path).expanduser().exists():
+        return str(Path(name_or_path).expanduser().resolve())
+    if is_pattern(name_or_path):
+        return str(Path(name_or_path).expanduser().absolute())
+    return name_or_path

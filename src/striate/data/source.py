@@ -114,6 +114,8 @@ class Source(ABC):
     """Path, or name and address, that it came from."""
     licence: str | None = None
     """Terms, where the source states any."""
+    random_access: bool = False
+    """Whether `read` finds any item at once, on several threads, as streaming needs."""
 
     @abstractmethod
     def fingerprint(self) -> str:

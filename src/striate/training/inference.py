@@ -9,6 +9,7 @@ from torch import nn
 
 from striate.config import PredictionConfig
 from striate.data.loader import Normalisation, to_float
+from striate.data.streamed import Pixels
 from striate.execution import Execution, accelerated
 from striate.tasks import Classification
 from striate.training.views import views
@@ -22,7 +23,7 @@ _ONE_VIEW = PredictionConfig()
 def infer(
     network: nn.Module,
     task: Classification,
-    images: np.ndarray,
+    images: Pixels,
     normalise: Normalisation,
     execution: Execution,
     prediction: PredictionConfig = _ONE_VIEW,
@@ -36,7 +37,7 @@ def infer(
     Args:
         network: on the execution's device.
         task: reads scores as probabilities.
-        images: an array or a memory map; read batch by batch.
+        images: an array, a memory map or streamed images; read batch by batch.
         normalise: that of the training split.
         execution: device, layout and precision.
         prediction: views of each image over which the scores are averaged.
