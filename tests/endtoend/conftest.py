@@ -31,7 +31,9 @@ def photographs(tmp_path: Path) -> Path:
     return write_photographs(tmp_path / "photographs")
 
 
-def striate(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
+def striate(
+    *words: object, cwd: Path | None = None, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "striate", *map(str, words)],
@@ -39,6 +41,7 @@ def striate(*words: object, **environment: str) -> subprocess.CompletedProcess[s
         text=True,
         check=False,
         timeout=300,
+        cwd=cwd,
         env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
     )
 

@@ -157,11 +157,11 @@ class Run:
             ) from error
         return self.execution.place(network).eval()
 
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
+    def probabilities(self, images: Pixels) -> np.ndarray:
         """Calibrated probabilities (N, K) of images (N, H, W, C) uint8 of the run's input size."""
         return self.scaling(self._uncalibrated(images))
 
-    def _uncalibrated(self, images: np.ndarray) -> np.ndarray:
+    def _uncalibrated(self, images: Pixels) -> np.ndarray:
         task = build_task(self.config)
         return infer(
             self.network, task, images, self.normalise, self.execution, self.config.prediction

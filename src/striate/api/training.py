@@ -11,6 +11,7 @@ from striate.api.report import write_report
 from striate.api.run import Run, data_of, recorded_execution
 from striate.config import RunConfig
 from striate.data import Dataset, Source, open_source, prepare, survey
+from striate.data.locate import placed
 from striate.errors import ConfigError, RunError
 from striate.evaluation import StoredAnswers, save_answers
 from striate.execution import Execution, accelerated, keep_pages
@@ -28,6 +29,7 @@ from striate.training.interrupt import interruptible
 from striate.training.loop import Training, averaged
 from striate.training.plan import Plan
 from striate.training.planner import Choice, advise
+from striate.training.planner.reading import decide_reading
 from striate.training.speed import training_speed
 from striate.training.stage import measure_stages
 from striate.training.views import num_views
@@ -169,13 +171,10 @@ def _resolve(data: str | Path, asked: Settings) -> tuple[RunConfig, list[Choice]
         source = open_source(config.data.source)
         return config, [Choice("recipe", name, RECIPES.describe(name))], source
     source = open_source(name)
-    config, choices = advise(_place(data), survey(source), asked, training_speed)
-    return config, choices, source
-
-
-def _place(data: str | Path) -> str:
-    """A path made absolute, so that a run can be resumed from elsewhere; a name as it is."""
-    return placed(str(data))
+    look = survey(source)
+    config, choices = advise(placed(name), look, asked, training_speed)
+    config, reading = decide_reading(config, asked, source, look.num_images)
+    return config, [*choices, *reading], source
 
 
 def _record(

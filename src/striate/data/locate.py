@@ -40,13 +40,13 @@ def open_source(name_or_path: str) -> Source:
     path = Path(name_or_path).expanduser()
     if path.exists():
         return open_path(path)
-    if is_pattern(name_or_path):
-        return ShardSource(expand_pattern(name_or_path), name_or_path)
     if "://" in name_or_path:
         raise DataError(
             f"{name_or_path} lies elsewhere; images are read from this machine's disks. Download "
             "it first, and name the folder or the file."
         )
+    if is_pattern(name_or_path):
+        return ShardSource(expand_pattern(name_or_path), name_or_path)
     nothing = f"There is no file or folder {name_or_path!r}, and no data set of that name."
     raise DataError(f"{nothing} {unknown_name('data set', path.name, NAMED_SETS)}")
 

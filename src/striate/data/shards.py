@@ -99,8 +99,9 @@ class ShardSource(Source):
                 continue
             with stream:
                 for item in of_shard:
+                    _, offset, size = item.key
                     try:
-                        yield item, _read_at(stream, *item.key[1:], limit)
+                        yield item, _read_at(stream, offset, size, limit)
                     except OSError as error:
                         yield item, error
 
