@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from striate import durable
+from striate.data.streamed import Pixels
 from striate.errors import RunError
 
 __all__ = ["StoredAnswers", "load_answers", "save_answers", "wrong_pictures"]
@@ -102,7 +103,7 @@ def load_answers(path: Path) -> StoredAnswers:
     )
 
 
-def wrong_pictures(images: Array, answers: Array, labels: Array) -> dict[int, Array]:
+def wrong_pictures(images: Pixels, answers: Array, labels: Array) -> dict[int, Array]:
     """Small pictures of the wrongly answered items, at most a thousand, evenly spread.
 
     Args:
