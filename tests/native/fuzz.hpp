@@ -1,4 +1,5 @@
-// A small harness: each family of kernels registers one FUZZ function in a file fuzz_FAMILY.cpp.
+// A small harness: each family of kernels has one FUZZ function in a file fuzz_FAMILY.cpp, whose
+// first line names the sources that it tests: "// sources: a.cpp b.cpp".
 #pragma once
 
 #include <cmath>

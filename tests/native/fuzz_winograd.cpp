@@ -1,3 +1,4 @@
+// sources: winograd.cpp
 // Winograd kernels against naive loops in double precision, on random shapes and strides.
 #include <algorithm>
 

@@ -164,6 +164,24 @@ def test_exports_as_itself_and_as_the_ordinary_operator():
     torch.testing.assert_close(plain.module()(x), layer(x), rtol=0, atol=2e-4)
 
 
+def test_shapes_that_do_not_belong_together_are_refused_as_torch_does():
+    x, weight, bias, grad = batch()
+    operator = torch.ops.striate
+    with pytest.raises(RuntimeError, match="channels"):
+        operator.convolution(x[:, :3], weight, bias, *SIZES)
+    with pytest.raises(RuntimeError, match="bias"):
+        operator.convolution(x, weight, bias[:2], *SIZES)
+    with pytest.raises(RuntimeError, match=r"shape|size|primitive"):
+        operator.convolution_data(grad[:, :2], weight, x.shape, *SIZES)
+    with pytest.raises(RuntimeError, match=r"shape|size|primitive"):
+        operator.convolution_weight(grad[:, :, :3], x, weight, True, *SIZES)
+
+
+def test_no_images_give_no_output():
+    x, weight, bias, _ = batch()
+    assert run(x[:0], weight, bias).shape == (0, 4, 7, 9)
+
+
 def test_unknown_methods_are_refused():
     x, weight, bias, _ = batch()
     with pytest.raises(ConfigError, match=r"named 'winograd5'.*Did you mean 'winograd"):

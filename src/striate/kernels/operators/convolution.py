@@ -7,7 +7,6 @@ torch's own operator, so that any names are correct for any input.
 """
 
 from collections.abc import Sequence
-from functools import lru_cache
 from typing import Any
 
 import torch
@@ -15,19 +14,17 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from striate.errors import ConfigError, unknown_name
 from striate.kernels import library
-from striate.kernels.operators import depthwise, direct, winograd
-from striate.kernels.operators.geometry import DIRECTIONS, Direction, Geometry, Method
+from striate.kernels.operators.geometry import Direction, Geometry, Method
+from striate.kernels.operators.methods import (
+    METHODS,
+    candidates,
+    choose,
+    default_methods,
+    parse,
+)
 
 __all__ = ["METHODS", "Geometry", "candidates", "convolution", "decompositions", "default_methods"]
-
-METHODS: dict[str, Method] = {
-    **winograd.METHODS,
-    **direct.METHODS,
-    **depthwise.METHODS,
-}
-"""Native methods by name; "torch" stands for torch's own operator beside them."""
 
 _CHANNELS_LAST = torch.channels_last
 _SIZES = "SymInt[] stride, SymInt[] padding, SymInt[] dilation, SymInt groups, str methods"
@@ -75,7 +72,7 @@ def convolution(
     if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu"):
         y: Tensor = torch.ops.striate.convolution(x, weight, bias, *sizes)
         return y
-    _parse(methods)
+    parse(methods)
     if _transformed():
         return _by_torch(x, weight, bias, sizes)
     # The operator's own dispatch through Python costs ten times as much as this.
@@ -88,19 +85,6 @@ def _transformed() -> bool:
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
 
 
-def candidates(geometry: Geometry) -> dict[Direction, list[str]]:
-    """The methods that can compute a geometry, by direction; "torch" is always the first.
-
-    Example:
-        >>> candidates(Geometry((8, 16, 9, 9), (32, 16, 1, 1)))["forward"][0]
-        'torch'
-    """
-    return {
-        direction: ["torch", *(n for n, m in METHODS.items() if m.supports(geometry, direction))]
-        for direction in DIRECTIONS
-    }
-
-
 def decompositions() -> dict[Any, Any]:
     """Our operators as torch's own: for `ExportedProgram.run_decompositions`, as ONNX needs it."""
 
@@ -110,73 +94,17 @@ def decompositions() -> dict[Any, Any]:
     return {torch.ops.striate.convolution.default: ordinary}
 
 
-def default_methods(geometry: Geometry) -> str:
-    """A good guess of methods without measuring: "forward,data,weight".
-
-    Example:
-        >>> default_methods(Geometry((8, 16, 9, 9), (32, 16, 4, 4), stride=(3, 3), groups=1))
-        'torch,torch,torch'
-    """
-    return ",".join(_guess(geometry, direction) for direction in DIRECTIONS)
-
-
-def _guess(geometry: Geometry, direction: Direction) -> str:
-    """Winograd where there are channels enough to pay for its transforms."""
-    few = min(geometry.weight[0], geometry.x[1]) < 16
-    if few or not METHODS["winograd4"].supports(geometry, direction):
-        return "torch"
-    height, width = geometry.x[2:] if direction == "data" else geometry.output[2:]
-    products = {tile: (tile + 2) ** 2 * -(-height // tile) * -(-width // tile) for tile in (2, 4)}
-    return "winograd4" if products[4] < products[2] else "winograd2"
-
-
-@lru_cache(maxsize=1024)
-def _parse(methods: str) -> tuple[str, str, str]:
-    names = methods.split(",")
-    for name in names:
-        if name != "torch" and name not in METHODS:
-            raise ConfigError(unknown_name("convolution method", name, ["torch", *METHODS]))
-    if len(names) != 3:
-        raise ConfigError(
-            f"methods={methods!r}: expected three names, 'forward,data,weight', "
-            "for example 'winograd4,winograd4,torch'."
-        )
-    return names[0], names[1], names[2]
-
-
-@lru_cache(maxsize=4096)
-def _choose(
-    x: tuple[int, ...],
-    weight: tuple[int, ...],
-    stride: tuple[int, ...],
-    padding: tuple[int, ...],
-    dilation: tuple[int, ...],
-    groups: int,
-    methods: str,
-    isa: str,
-) -> tuple[Geometry, dict[Direction, Method | None]]:
-    """The geometry and, for each direction, the native method or None for torch's operator.
-
-    What is supported may depend on the library in use: `isa` is there for the cache's key.
-    """
-    geometry = Geometry(x, weight, stride, padding, dilation, groups)  # type: ignore[arg-type]
-    chosen: dict[Direction, Method | None] = {}
-    for direction, name in zip(DIRECTIONS, _parse(methods), strict=True):
-        method = METHODS.get(name)
-        fits = method is not None and method.supports(geometry, direction)
-        chosen[direction] = method if fits else None
-    return geometry, chosen
-
-
 def _native(
     direction: Direction, x: Sequence[int], weight: Tensor, image: Tensor, sizes: tuple[Any, ...]
 ) -> tuple[Geometry, Method] | None:
     """What computes this call natively, if anything does."""
-    if not (image.dtype == weight.dtype == torch.float32 and image.device.type == "cpu"):
+    if not (image.dtype == weight.dtype == torch.float32 and image.is_cpu and weight.is_cpu):
+        return None
+    if len(x) != 4 or weight.dim() != 4:
         return None
     *lists, groups, methods = sizes
     key = (tuple(x), tuple(weight.shape), *map(tuple, lists), groups, methods, library.isa())
-    geometry, chosen = _choose(*key)
+    geometry, chosen = choose(*key)
     method = chosen[direction]
     return None if method is None else (geometry, method)
 
@@ -190,12 +118,16 @@ def _forward(x: Tensor, weight: Tensor, bias: Tensor | None, *sizes: Any) -> Ten
     if native is None:
         return _dense(_by_torch(x, weight, bias, sizes))
     geometry, method = native
-    return method.forward(_dense(x), weight, None if bias is None else bias.contiguous(), geometry)
+    if bias is not None:
+        if bias.shape != weight.shape[:1] or bias.dtype != torch.float32 or not bias.is_cpu:
+            return _dense(_by_torch(x, weight, bias, sizes))  # which says what is wrong with it
+        bias = bias.contiguous()
+    return method.forward(_dense(x), weight, bias, geometry)
 
 
 def _data(grad: Tensor, weight: Tensor, size: Sequence[int], *sizes: Any) -> Tensor:
     native = _native("data", size, weight, grad, sizes)
-    if native is None:
+    if native is None or grad.shape != native[0].output:
         # Only its shape and layout are looked at: memory that is never touched costs nothing.
         x = torch.empty(size, dtype=grad.dtype, device=grad.device, memory_format=_CHANNELS_LAST)
         return _dense(_torch_backward(grad, x, weight, sizes, (True, False, False))[0])
@@ -207,7 +139,7 @@ def _weight(
     grad: Tensor, x: Tensor, weight: Tensor, bias: bool, *sizes: Any
 ) -> tuple[Tensor, Tensor]:
     native = _native("weight", x.shape, weight, x, sizes)
-    if native is None:
+    if native is None or grad.shape != native[0].output or grad.dtype != torch.float32:
         _, gw, gb = _torch_backward(grad, x, weight, sizes, (False, True, bias))
         if gw.stride() != weight.stride():
             gw = torch.empty_like(weight).copy_(gw)

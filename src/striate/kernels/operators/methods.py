@@ -1,0 +1,101 @@
+"""Which methods there are for a convolution, which of them fit, and a guess of the best."""
+
+from functools import lru_cache
+
+from striate.errors import ConfigError, unknown_name
+from striate.kernels.operators import depthwise, direct, winograd
+from striate.kernels.operators.geometry import DIRECTIONS, Direction, Geometry, Method
+
+__all__ = ["METHODS", "candidates", "choose", "default_methods", "parse"]
+
+METHODS: dict[str, Method] = {
+    **winograd.METHODS,
+    **direct.METHODS,
+    **depthwise.METHODS,
+}
+"""Native methods by name; "torch" stands for torch's own operator beside them."""
+
+
+def candidates(geometry: Geometry) -> dict[Direction, list[str]]:
+    """The methods that can compute a geometry, by direction; "torch" is always the first.
+
+    Example:
+        >>> candidates(Geometry((8, 16, 9, 9), (32, 16, 1, 1)))["forward"][0]
+        'torch'
+    """
+    return {
+        direction: ["torch", *(n for n, m in METHODS.items() if m.supports(geometry, direction))]
+        for direction in DIRECTIONS
+    }
+
+
+def default_methods(geometry: Geometry) -> str:
+    """A good guess of methods without measuring: "forward,data,weight".
+
+    Example:
+        >>> geometry = Geometry((8, 16, 9, 9), (32, 16, 5, 5))
+        >>> default_methods(geometry).split(",")[0]
+        'torch'
+    """
+    return ",".join(_guess(geometry, direction) for direction in DIRECTIONS)
+
+
+def _guess(geometry: Geometry, direction: Direction) -> str:
+    """What was the fastest for such shapes wherever it was measured."""
+    fits = {name for name, method in METHODS.items() if method.supports(geometry, direction)}
+    if "depthwise" in fits:
+        return "depthwise"
+    channels = min(geometry.weight[0], geometry.x[1])
+    if "winograd4" in fits and channels >= 16:
+        height, width = geometry.x[2:] if direction == "data" else geometry.output[2:]
+        cost = {m: (m + 2) ** 2 * -(-height // m) * -(-width // m) for m in (2, 4)}
+        return "winograd4" if cost[4] < cost[2] else "winograd2"
+    # First layers, and the gradient that torch is slowest at.
+    if "direct" in fits and (channels < 16 or direction == "weight"):
+        return "direct"
+    return "torch"
+
+
+@lru_cache(maxsize=1024)
+def parse(methods: str) -> tuple[str, str, str]:
+    """The three names of "forward,data,weight".
+
+    Raises:
+        ConfigError: not three, or one that is not in the table.
+    """
+    names = methods.split(",")
+    for name in names:
+        if name != "torch" and name not in METHODS:
+            raise ConfigError(unknown_name("convolution method", name, ["torch", *METHODS]))
+    if len(names) != 3:
+        raise ConfigError(
+            f"methods={methods!r}: expected three names, 'forward,data,weight', "
+            "for example 'winograd4,winograd4,torch'."
+        )
+    return names[0], names[1], names[2]
+
+
+@lru_cache(maxsize=4096)
+def choose(
+    x: tuple[int, ...],
+    weight: tuple[int, ...],
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+    groups: int,
+    methods: str,
+    isa: str,
+) -> tuple[Geometry, dict[Direction, Method | None]]:
+    """The geometry and, for each direction, the native method or None for torch's operator.
+
+    Shapes that do not belong together have none: torch's operator says what is wrong with them.
+    What is supported may depend on the library in use: `isa` is there for the cache's key.
+    """
+    geometry = Geometry(x, weight, stride, padding, dilation, groups)  # type: ignore[arg-type]
+    whole = min(stride) > 0 and groups > 0 and x[1] == weight[1] * groups
+    chosen: dict[Direction, Method | None] = {}
+    for direction, name in zip(DIRECTIONS, parse(methods), strict=True):
+        method = METHODS.get(name)
+        fits = whole and method is not None and method.supports(geometry, direction)
+        chosen[direction] = method if fits else None
+    return geometry, chosen
