@@ -1,3 +1,4 @@
+// sources: direct.cpp direct_forward.cpp direct_weight.cpp depthwise.cpp
 // Gathered and depthwise convolutions against naive loops in double precision, on random shapes.
 #include "fuzz.hpp"
 

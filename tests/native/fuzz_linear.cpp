@@ -1,3 +1,4 @@
+// sources: linear.cpp
 // Fully connected layers against naive loops in double precision, on random sizes.
 #include "fuzz.hpp"
 
