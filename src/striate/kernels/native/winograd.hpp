@@ -55,8 +55,8 @@ struct Winograd<2> {
   }
 };
 
-// F(4, 3): points 0, +-a, +-b, infinity. With 5/8 and 3/2 the error is half (root mean square) to a
-// fifth (largest) of that with the usual 1 and 2, at the same cost; their products are exact.
+// F(4, 3): points 0, +-a, +-b, infinity. With 5/8 and 3/2 the error is half (root mean square) or less
+// than a third (largest) of that with the usual 1 and 2, at the same cost; their products are exact.
 template <>
 struct Winograd<4> {
   static constexpr float a = 0.625f, b = 1.5f, aa = a * a, bb = b * b;
