@@ -105,6 +105,19 @@ bool is_plain(const Job& job, const Pass& pass) {
          pass.at.width == job.source.width && job.panels().count <= 4;
 }
 
+// What the next `rows` rows see that those before did not: about that many pixels of the source,
+// at the filter's last row.
+Ahead next_source(const Job& job, const Pass& pass, long begin, long rows) {
+  const Images& source = job.source;
+  const long j = begin % pass.at.width, line = begin / pass.at.width;
+  const long y = line / pass.at.height * source.height + line % pass.at.height * pass.at.step_y +
+                 pass.taps[pass.num_taps - 1].dy;
+  const float* next = source.data + (y * source.width + j * pass.at.step_x) * source.pixel;
+  const long size = rows * pass.at.step_y * pass.at.step_x * source.pixel;
+  if (y < 0 || next >= source.end) return {nullptr, nullptr};
+  return {next, source.end - next < size ? source.end : next + size};
+}
+
 // Rows begin .. end - 1 of one group of a pass, panels first .. last - 1.
 void multiply_group(const Job& job, const Pass& pass, long group, long begin, long end, long first,
                     long last, float* space, float* sums) {
@@ -116,6 +129,7 @@ void multiply_group(const Job& job, const Pass& pass, long group, long begin, lo
   for (const Block* b = pass.blocks; b < pass.blocks + pass.num_blocks; ++b)
     weights += group * b->columns * panels.lanes();
   float* c = linear ? job.pixel_of(pass, begin) + group * job.lanes : sums;
+  Ahead ahead = next_source(job, pass, end, end - begin);
   const long c_row = linear ? job.pixel : panels.lanes();
   for (const Block* b = pass.blocks; b < pass.blocks + pass.num_blocks; ++b) {
     const float* a = space;
@@ -131,7 +145,7 @@ void multiply_group(const Job& job, const Pass& pass, long group, long begin, lo
       const float* start = b == pass.blocks ? job.bias + group * panels.lanes() + lane : nullptr;
       const Strided product = {a, a_row, 1, weights + b->columns * lane, width, b->columns,
                                c + lane, c_row, start, (int)std::min(width, job.lanes - lane)};
-      multiply(product, end - begin);
+      multiply(product, end - begin, ahead);
     }
     weights += b->columns * panels.lanes();
   }

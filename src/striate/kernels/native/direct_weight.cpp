@@ -66,11 +66,14 @@ void sum_block(const WeightJob& job, long block, long group, long begin, long en
   }
   const float* gy = job.gy + begin * g.outputs + group * g.group_outputs();
   const Panels panels(columns.columns);
+  const long all = g.out_pixels() * g.outputs;
+  Ahead ahead = {gy + (end - begin) * g.outputs,
+                 job.gy + std::min(all, (2 * end - begin) * g.outputs)};
   for (long p = 0; p < panels.count; ++p) {
     const long lane = panels.begin(p);
     const Strided product = {gy, 1, g.outputs, b + lane, b_row, end - begin, sums + lane,
                              job.sums_row(), first ? zeros : nullptr, (int)panels.width(p)};
-    multiply(product, g.group_outputs());
+    multiply(product, g.group_outputs(), ahead);
   }
 }
 

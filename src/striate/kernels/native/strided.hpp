@@ -22,6 +22,13 @@ struct Strided {
   int lanes;           // how many lanes of C there are, at most PANEL_VECS vectors
 };
 
+// Memory that a later product will read: asked for line by line while this one is computed, since
+// the sums of a tile leave the machine few loads to look ahead by itself.
+struct Ahead {
+  const float* next;
+  const float* end;
+};
+
 constexpr int PANEL_VECS = REGISTERS == 32 ? 4 : 2;
 
 // How many rows' sums fit into the registers beside a row of B and a value of A.
@@ -42,12 +49,16 @@ struct Panels {
   long lanes() const { return vecs * LANES; }
 };
 
+constexpr long LINE = 16;  // floats in a cache line
+
+// `ahead` is asked for from on, a line (or nothing) further for each column.
 template <int ROW, int VECS>
-void strided_tile(const Strided& p) {
+void strided_tile(const Strided& p, const float* ahead, long further) {
   vec sum[ROW][VECS] = {};
   const float* a = p.a;
   const float* b = p.b;
-  for (long k = 0; k < p.depth; ++k, a += p.a_depth, b += p.b_depth) {
+  for (long k = 0; k < p.depth; ++k, a += p.a_depth, b += p.b_depth, ahead += further) {
+    prefetch(ahead);
     vec right[VECS];
 #pragma GCC unroll 4
     for (int v = 0; v < VECS; ++v) right[v] = load(b + v * LANES);
@@ -74,7 +85,7 @@ void strided_tile(const Strided& p) {
   }
 }
 
-using StridedTile = void (*)(const Strided&);
+using StridedTile = void (*)(const Strided&, const float*, long);
 
 template <int VECS, int ROW = 1>
 StridedTile find_tile(long rows) {
@@ -86,25 +97,32 @@ StridedTile find_tile(long rows) {
 
 // Any number of rows, shared out evenly: few rows at once use the machine badly.
 template <int VECS>
-void strided_rows(Strided p, long rows) {
+void strided_rows(Strided p, long rows, Ahead& ahead) {
   const long most = most_rows(VECS);
   for (long tiles = divide_up(rows, most); tiles > 0; --tiles) {
     const long now = divide_up(rows, tiles);
-    find_tile<VECS>(now)(p);
+    const bool asks = ahead.next < ahead.end;
+    find_tile<VECS>(now)(p, asks ? ahead.next : p.a, asks ? LINE : 0);
+    if (asks) ahead.next += p.depth * LINE;
     p.a += now * p.a_row;
     p.c += now * p.c_row;
     rows -= now;
   }
 }
 
-inline void multiply(const Strided& p, long rows) {
+inline void multiply(const Strided& p, long rows, Ahead& ahead) {
   const int vecs = (p.lanes + LANES - 1) / LANES;
-  if (vecs == 1) return strided_rows<1>(p, rows);
-  if (vecs == 2) return strided_rows<2>(p, rows);
+  if (vecs == 1) return strided_rows<1>(p, rows, ahead);
+  if (vecs == 2) return strided_rows<2>(p, rows, ahead);
   if constexpr (PANEL_VECS == 4) {
-    if (vecs == 3) return strided_rows<3>(p, rows);
-    if (vecs == 4) return strided_rows<4>(p, rows);
+    if (vecs == 3) return strided_rows<3>(p, rows, ahead);
+    if (vecs == 4) return strided_rows<4>(p, rows, ahead);
   }
+}
+
+inline void multiply(const Strided& p, long rows) {
+  Ahead nothing = {nullptr, nullptr};
+  multiply(p, rows, nothing);
 }
 
 }  // namespace striate
