@@ -60,6 +60,7 @@ def bars(
         colour = _colour(peer, list(peers))
         axes.bar(places, heights, width, yerr=ends, label=peers[peer], color=colour, ecolor="#333")
     axes.set_xticks(range(len(names)), [(cases or {}).get(name, name) for name in names])
+    axes.set_xlim(-0.5, len(names) - 0.5)
     if base is not None:
         axes.axhline(1, color="#333", linewidth=0.8)
     axes.set_ylabel(label)
