@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "parallel.hpp"
+#include "scratch.hpp"
 #include "vec.hpp"
 
 namespace striate {
@@ -18,9 +19,15 @@ STRIATE_INLINE ivec load_bytes(const uint8_t* p) {
   return __builtin_convertvector(b, ivec);
 }
 
-STRIATE_INLINE void store_bytes(uint8_t* p, ivec v) {
+STRIATE_INLINE ivec load_bytes_n(const uint8_t* p, int n) {
+  bytes b{};
+  std::memcpy(&b, p, n);
+  return __builtin_convertvector(b, ivec);
+}
+
+STRIATE_INLINE void store_bytes_n(uint8_t* p, ivec v, int n) {
   const bytes b = __builtin_convertvector(v, bytes);
-  std::memcpy(p, &b, sizeof b);
+  std::memcpy(p, &b, n);
 }
 
 struct Pool {
@@ -56,121 +63,132 @@ struct Tap {
   int number;
 };
 
-// The maximum over `taps` for LANES channels, and the number of the first tap that holds it; a
+// The maximum over `taps` for some channels, and the number of the first tap that holds it; a
 // value that is not a number wins, the last of them.
-template <int COUNT>
-STRIATE_INLINE void window_max(const float* x, const Tap* taps, int count, vec& most, ivec& place) {
+template <int COUNT, bool WHOLE>
+STRIATE_INLINE void window_max(const float* x, const Tap* taps, int count, float* y,
+                               uint8_t* index, int lanes) {
   const int number = COUNT ? COUNT : count;
-  most = splat(-std::numeric_limits<float>::infinity());
-  place = ivec{} + taps[0].number;
+  vec most = splat(-std::numeric_limits<float>::infinity());
+  ivec place = ivec{} + taps[0].number;
   for (int t = 0; t < number; ++t) {
-    const vec value = load(x + taps[t].offset);
+    const float* p = x + taps[t].offset;
+    const vec value = WHOLE ? load(p) : load_n(p, lanes);
     const ivec better = (value > most) | (value != value);
     most = select(better, value, most);
     place = (better & taps[t].number) | (~better & place);
+  }
+  if (WHOLE) {
+    store(y, most);
+    store_bytes_n(index, place, LANES);
+  } else {
+    store_n(y, most, lanes);
+    store_bytes_n(index, place, lanes);
   }
 }
 
 template <int COUNT>
 void pool_pixel(const float* x, const Tap* taps, int count, float* y, uint8_t* index, int64_t C) {
   int64_t c = 0;
-  vec most;
-  ivec place;
-  for (; c + LANES <= C; c += LANES) {
-    window_max<COUNT>(x + c, taps, count, most, place);
-    store(y + c, most);
-    store_bytes(index + c, place);
-  }
-  for (; c < C; ++c) {
-    float value = -std::numeric_limits<float>::infinity();
-    int number = taps[0].number;
-    for (int t = 0; t < count; ++t) {
-      const float v = x[taps[t].offset + c];
-      if (v > value || v != v) {
-        value = v;
-        number = taps[t].number;
-      }
-    }
-    y[c] = value;
-    index[c] = static_cast<uint8_t>(number);
-  }
+  for (; c + LANES <= C; c += LANES)
+    window_max<COUNT, true>(x + c, taps, count, y + c, index + c, LANES);
+  if (c < C)
+    window_max<COUNT, false>(x + c, taps, count, y + c, index + c, static_cast<int>(C - c));
 }
 
 void pool_row(const Pool& p, const float* x, float* y, uint8_t* index, int64_t b, int64_t oh) {
   const int64_t top = oh * p.stride_h - p.pad_h;
   const Inside rows(top, p.window_h, p.dilation_h, p.H);
-  Tap taps[256];
+  Tap taps[256];  // from the window's corner, which may lie in the padding
+  int count = 0;
+  int64_t first = -1, last = -1;
   for (int64_t ow = 0; ow < p.out_w; ++ow) {
     const int64_t left = ow * p.stride_w - p.pad_w;
     const Inside columns(left, p.window_w, p.dilation_w, p.W);
-    int count = 0;
-    for (int64_t r = rows.first; r < rows.last; ++r)
-      for (int64_t s = columns.first; s < columns.last; ++s)
-        taps[count++] = {((top + r * p.dilation_h) * p.W + left + s * p.dilation_w) * p.C,
-                         static_cast<int>(r * p.window_w + s)};
+    if (columns.first != first || columns.last != last) {
+      first = columns.first, last = columns.last, count = 0;
+      for (int64_t r = rows.first; r < rows.last; ++r)
+        for (int64_t s = first; s < last; ++s)
+          taps[count++] = {(r * p.dilation_h * p.W + s * p.dilation_w) * p.C,
+                           static_cast<int>(r * p.window_w + s)};
+    }
     const int64_t out = ((b * p.out_h + oh) * p.out_w + ow) * p.C;
-    const float* image = x + b * p.H * p.W * p.C;
-    if (count == 4) pool_pixel<4>(image, taps, count, y + out, index + out, p.C);
-    else if (count == 9) pool_pixel<9>(image, taps, count, y + out, index + out, p.C);
-    else if (count > 0) pool_pixel<0>(image, taps, count, y + out, index + out, p.C);
-    else {  // a dilated window may step over the whole image
+    if (count == 0) {  // a dilated window may step over the whole image
       std::fill(y + out, y + out + p.C, -std::numeric_limits<float>::infinity());
       std::fill(index + out, index + out + p.C, uint8_t{0});
+      continue;
+    }
+    // The corner of a window at the border is no address: the image's is taken, then its taps'.
+    const int64_t corner = (b * p.H * p.W + top * p.W + left) * p.C;
+    Tap moved[256];
+    const Tap* from = taps;
+    if (corner < 0) {
+      for (int t = 0; t < count; ++t) moved[t] = {taps[t].offset + corner, taps[t].number};
+      from = moved;
+    }
+    const float* image = corner < 0 ? x : x + corner;
+    if (count == 4) pool_pixel<4>(image, from, count, y + out, index + out, p.C);
+    else if (count == 9) pool_pixel<9>(image, from, count, y + out, index + out, p.C);
+    else pool_pixel<0>(image, from, count, y + out, index + out, p.C);
+  }
+}
+
+// The windows that hold a place of an axis: their output places with the element's number.
+struct Cover {
+  int count;
+  Tap* found;
+};
+
+// For each place of an axis its windows, rising: a fixed order of addition.
+void fill_covers(int64_t size, int64_t pad, int64_t stride, int64_t window, int64_t dilation,
+                 int64_t outputs, Cover* covers, Tap* taps) {
+  for (int64_t at = 0; at < size; ++at) {
+    covers[at] = {0, taps + at * window};
+    for (int64_t k = window - 1; k >= 0; --k) {
+      const int64_t start = at + pad - k * dilation;
+      if (start < 0 || start % stride || start / stride >= outputs) continue;
+      covers[at].found[covers[at].count++] = {start / stride, static_cast<int>(k)};
     }
   }
 }
 
-// The windows that hold place `at` of an axis: their output places with the element's number.
-int covering(int64_t at, int64_t pad, int64_t stride, int64_t window, int64_t dilation,
-             int64_t outputs, Tap* found) {
-  int count = 0;
-  for (int64_t k = window - 1; k >= 0; --k) {  // rising output places: a fixed order of addition
-    const int64_t start = at + pad - k * dilation;
-    if (start < 0 || start % stride || start / stride >= outputs) continue;
-    found[count++] = {start / stride, static_cast<int>(k)};
+template <bool WHOLE>
+STRIATE_INLINE void gather(const float* grad, const uint8_t* index, const Tap* covers, int count,
+                           float* dx, int lanes) {
+  vec sum{};
+  for (int t = 0; t < count; ++t) {
+    const int64_t at = covers[t].offset;
+    const ivec place = WHOLE ? load_bytes(index + at) : load_bytes_n(index + at, lanes);
+    const vec g = WHOLE ? load(grad + at) : load_n(grad + at, lanes);
+    sum += select(place == covers[t].number, g, vec{});
   }
-  return count;
+  if (WHOLE) store(dx, sum);
+  else store_n(dx, sum, lanes);
 }
 
 void gather_pixel(const float* grad, const uint8_t* index, const Tap* covers, int count, float* dx,
                   int64_t C) {
   int64_t c = 0;
-  if (count == 1) {
-    const float* g = grad + covers[0].offset;
-    const uint8_t* i = index + covers[0].offset;
+  if (count == 1)
     for (; c + LANES <= C; c += LANES)
-      store(dx + c, select(load_bytes(i + c) == covers[0].number, load(g + c), vec{}));
-  }
-  for (; c + LANES <= C; c += LANES) {
-    vec sum{};
-    for (int t = 0; t < count; ++t) {
-      const ivec mine = load_bytes(index + covers[t].offset + c) == covers[t].number;
-      sum += select(mine, load(grad + covers[t].offset + c), vec{});
-    }
-    store(dx + c, sum);
-  }
-  for (; c < C; ++c) {
-    float sum = 0;
-    for (int t = 0; t < count; ++t)
-      if (index[covers[t].offset + c] == covers[t].number) sum += grad[covers[t].offset + c];
-    dx[c] = sum;
-  }
+      gather<true>(grad + c, index + c, covers, 1, dx + c, LANES);
+  for (; c + LANES <= C; c += LANES)
+    gather<true>(grad + c, index + c, covers, count, dx + c, LANES);
+  if (c < C) gather<false>(grad + c, index + c, covers, count, dx + c, static_cast<int>(C - c));
 }
 
 void gather_row(const Pool& p, const float* grad, const uint8_t* index, float* dx, int64_t b,
-                int64_t h) {
-  Tap rows[256], columns[256], covers[256];
-  const int num_rows = covering(h, p.pad_h, p.stride_h, p.window_h, p.dilation_h, p.out_h, rows);
+                const Cover& rows, const Cover* columns) {
+  Tap covers[256];
   for (int64_t w = 0; w < p.W; ++w) {
-    const int num_columns =
-        covering(w, p.pad_w, p.stride_w, p.window_w, p.dilation_w, p.out_w, columns);
     int count = 0;
-    for (int r = 0; r < num_rows; ++r)
-      for (int s = 0; s < num_columns; ++s)
-        covers[count++] = {
-            ((b * p.out_h + rows[r].offset) * p.out_w + columns[s].offset) * p.C,
-            static_cast<int>(rows[r].number * p.window_w + columns[s].number)};
-    gather_pixel(grad, index, covers, count, dx + ((b * p.H + h) * p.W + w) * p.C, p.C);
+    for (int r = 0; r < rows.count; ++r)
+      for (int s = 0; s < columns[w].count; ++s) {
+        const Tap &row = rows.found[r], &column = columns[w].found[s];
+        covers[count++] = {((b * p.out_h + row.offset) * p.out_w + column.offset) * p.C,
+                           static_cast<int>(row.number * p.window_w + column.number)};
+      }
+    gather_pixel(grad, index, covers, count, dx + w * p.C, p.C);
   }
 }
 
@@ -206,12 +224,21 @@ extern "C" int striate_pool_max_backward(const float* grad, const uint8_t* index
   const Pool p{sizes[0], sizes[1], sizes[2],  sizes[3],  sizes[4],  sizes[5],  sizes[6],
                sizes[7], sizes[8], sizes[9],  sizes[10], sizes[11], sizes[12], sizes[13]};
   if (p.impossible()) return 1;
+  Scratch scratch;
+  const size_t covers = scratch.add<Cover>(p.H + p.W);
+  const size_t taps = scratch.add<Tap>(p.H * p.window_h + p.W * p.window_w);
+  if (!scratch.allocate()) return 2;
+  Cover *of_rows = scratch.at<Cover>(covers), *of_columns = of_rows + p.H;
+  Tap* found = scratch.at<Tap>(taps);
+  fill_covers(p.H, p.pad_h, p.stride_h, p.window_h, p.dilation_h, p.out_h, of_rows, found);
+  fill_covers(p.W, p.pad_w, p.stride_w, p.window_w, p.dilation_w, p.out_w, of_columns,
+              found + p.H * p.window_h);
   const int64_t rows = p.B * p.H;
   const int parts = parts_of(rows * p.W * p.C, rows);
   parallel(parts, threads, [&](int part) {
     const Range range = piece(rows, parts, part);
     for (int64_t row = range.begin; row < range.end; ++row)
-      gather_row(p, grad, index, dx, row / p.H, row % p.H);
+      gather_row(p, grad, index, dx + row * p.W * p.C, row / p.H, of_rows[row % p.H], of_columns);
   });
   return 0;
 }

@@ -19,6 +19,7 @@ __all__ = [
     "SIZE",
     "call",
     "dense",
+    "eager",
     "one_by_one",
     "pointer",
     "transformed",
@@ -67,6 +68,12 @@ def dense(tensor: Tensor) -> bool:
 def transformed() -> bool:
     """Whether torch.func or forward mode is at work: torch's own operators have their rules."""
     return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+
+
+def eager(x: Tensor) -> bool:
+    """Whether a call may skip the operator's dispatch through Python, which costs a lot."""
+    plain = type(x) is Tensor and not torch.compiler.is_compiling()
+    return plain and not torch.is_autocast_enabled("cpu")
 
 
 def one_by_one(operator: Any) -> Any:

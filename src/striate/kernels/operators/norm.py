@@ -20,6 +20,7 @@ from striate.kernels.operators.native import (
     SIZE,
     call,
     dense,
+    eager,
     one_by_one,
     pointer,
     transformed,
@@ -101,7 +102,7 @@ def norm_act(
     if transformed():
         z = F.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
         return activate(z if residual is None else z + residual, activation)
-    operators = torch.ops.striate
+    operators: Any = _Direct if eager(x) else torch.ops.striate
     y: Tensor
     if not training and running_mean is not None and running_var is not None:
         y = operators.norm_act_eval(
@@ -390,9 +391,9 @@ def _gradients(
     saved = ctx.saved_tensors
     # Without an activation the residual's gradient is the output's.
     of_residual = needs[1] and ctx.activation != "none"
-    found = torch.ops.striate.norm_act_backward(
-        grad, *saved, ctx.eps, ctx.activation, batch, needs[0], of_residual
-    )
+    # Gradients of gradients need an operator that autograd knows.
+    backward: Any = torch.ops.striate.norm_act_backward if torch.is_grad_enabled() else _backward
+    found = backward(grad, *saved, ctx.eps, ctx.activation, batch, needs[0], of_residual)
     dx, dresidual, dweight, dbias = found
     if needs[1] and not of_residual:
         dresidual = grad
@@ -426,6 +427,33 @@ def _eval_gradients(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     need = ctx.needs_input_grad
     dx, dr, dw, db = _gradients(ctx, grad, False, (need[0], need[1], need[4], need[5]))
     return dx, dr, None, None, dw, db, None, None
+
+
+class _TrainFunction(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, ...]:
+        output = _train(*inputs)
+        _save_train(ctx, inputs, output)
+        return output
+
+    backward = staticmethod(_train_gradients)
+
+
+class _EvalFunction(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> Tensor:
+        output = _eval(*inputs)
+        _save_eval(ctx, inputs, output)
+        return output
+
+    backward = staticmethod(_eval_gradients)
+
+
+class _Direct:
+    """The operators for plain eager calls, without dispatch through Python."""
+
+    norm_act_train = staticmethod(_TrainFunction.apply)
+    norm_act_eval = staticmethod(_EvalFunction.apply)
 
 
 def _save_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:

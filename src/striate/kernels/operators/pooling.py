@@ -1,6 +1,7 @@
 """Max pooling that keeps one byte for each maximum, not eight, and gathers its gradients."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -9,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.kernels import library
-from striate.kernels.operators.native import POINTER, call, dense, one_by_one, transformed
+from striate.kernels.operators.native import POINTER, call, dense, eager, one_by_one, transformed
 
 __all__ = ["max_pool2d"]
 
@@ -55,7 +56,8 @@ def max_pool2d(
     padded, step = _pair(padding), window if not stride else _pair(stride)
     if window[0] * window[1] > MOST_TAPS or transformed():
         return F.max_pool2d(x, window, step, padded, dilated, ceil_mode)
-    y: Tensor = torch.ops.striate.max_pool2d(x, window, step, padded, dilated, ceil_mode)[0]
+    pool: Any = _PoolFunction.apply if eager(x) else torch.ops.striate.max_pool2d
+    y: Tensor = pool(x, window, step, padded, dilated, ceil_mode)[0]
     return y
 
 
@@ -78,8 +80,7 @@ def _call(name: str, pointers: Sequence[Tensor], sizes: Sequence[int]) -> None:
 def _pool(x: Tensor, *sizes: Any) -> tuple[Tensor, Tensor]:
     window, stride, padding, dilation, ceil_mode = sizes
     if _native(x) and dense(x):
-        # Its checks and its output's shape are torch's.
-        shape = F.max_pool2d(x.to("meta"), window, stride, padding, dilation, ceil_mode).shape
+        shape = _shape(tuple(x.shape), *map(tuple, sizes[:4]), ceil_mode)
         y = torch.empty(shape, memory_format=torch.channels_last)
         index = torch.empty(shape, dtype=torch.uint8, memory_format=torch.channels_last)
         B, C, H, W = x.shape
@@ -94,6 +95,20 @@ def _pool(x: Tensor, *sizes: Any) -> tuple[Tensor, Tensor]:
     top, left = _corners(y, stride, padding)
     index = (row - top) // dilation[0] * window[1] + (column - left) // dilation[1]
     return y, index.to(torch.uint8)
+
+
+@lru_cache(maxsize=1024)
+def _shape(
+    shape: tuple[int, ...],
+    window: tuple[int, ...],
+    stride: tuple[int, ...],
+    padding: tuple[int, ...],
+    dilation: tuple[int, ...],
+    ceil_mode: bool,
+) -> torch.Size:
+    """The output's shape; the rules and the complaints are torch's."""
+    image = torch.empty(shape, device="meta")
+    return F.max_pool2d(image, window, stride, padding, dilation, ceil_mode).shape
 
 
 def _corners(y: Tensor, stride: Sequence[int], padding: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -168,8 +183,21 @@ def _save_pool(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor])
 
 def _pool_gradients(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
     (index,) = ctx.saved_tensors
-    dx = torch.ops.striate.max_pool2d_backward(grad, index, *ctx.image, *ctx.sizes)
-    return dx, *[None] * 5
+    # Gradients of gradients need an operator that autograd knows.
+    backward = torch.ops.striate.max_pool2d_backward if torch.is_grad_enabled() else _backward
+    return backward(grad, index, *ctx.image, *ctx.sizes), *[None] * 5
+
+
+class _PoolFunction(torch.autograd.Function):
+    """The operator for plain eager calls, without dispatch through Python."""
+
+    @staticmethod
+    def forward(ctx: Any, *inputs: Any) -> tuple[Tensor, Tensor]:
+        output = _pool(*inputs)
+        _save_pool(ctx, inputs, output)
+        return output
+
+    backward = staticmethod(_pool_gradients)
 
 
 def _save_backward(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
