@@ -16,6 +16,7 @@
 namespace striate {
 namespace {
 
+constexpr int AHEAD = 1024;  // values between what is read and what is asked for early
 constexpr int GROUP = 4;  // lines that share one load of the parameters and one of the sums
 
 // How (rows, channels) values are cut into lines, blocks of lines and parts of blocks. The parts
@@ -246,21 +247,22 @@ void apply(const float* x, const float* residual, const Affine& affine, float* y
 }
 
 // Sums over the rows of dz and of dz (x - mean) for each column; dz = grad act'(z) is written to
-// `dz` where that is asked for (it is the residual's gradient).
+// `dz` where that is asked for: it is the residual's gradient, or saves a costly slope.
 template <typename Act, bool RESIDUAL>
 void gradient_sums(const float* grad, const float* x, const float* residual, float* dz,
                    const Affine& affine, const Layout& layout, float* block_sums,
                    double* part_sums, int threads) {
   const int64_t width = layout.width;
   const auto one = [&](int64_t i, int64_t j, auto lanes, vec& sum, vec& product) {
+    prefetch(x + i + AHEAD);
+    prefetch(grad + i + AHEAD);
     const vec centred = load_some(x + i, lanes) - load(affine.mean + j);
     vec g = load_some(grad + i, lanes);
     if constexpr (!std::is_same_v<Act, Identity>) {
       vec z = centred * load(affine.scale + j) + load(affine.shift + j);
       if constexpr (RESIDUAL) z += load_some(residual + i, lanes);
       g = Act::gradient(g, z);
-      if constexpr (RESIDUAL)
-        if (dz) store_some(dz + i, g, lanes);
+      if (dz) store_some(dz + i, g, lanes);
     }
     sum += g;
     product += g * centred;
@@ -312,6 +314,8 @@ void data_gradient(const float* grad, const float* x, const float* residual, con
   parallel(layout.parts, threads, [&](int order) {
     const int part = layout.parts - 1 - order;
     for_vectors(layout, part, [&](int64_t i, int64_t j, auto lanes) {
+      prefetch(x + i + AHEAD);
+      prefetch(grad + i + AHEAD);
       const vec centred = load_some(x + i, lanes) - load(affine.mean + j);
       const vec scale = load(affine.scale + j);
       vec g = load_some(grad + i, lanes);
@@ -403,11 +407,13 @@ int striate_norm_backward(const float* grad, const float* x, const float* residu
   double *sums = scratch.at<double>(total), *products = sums + channels;
   const bool known = with_activation(activation, [&](auto act) {
     using Act = decltype(act);
+    constexpr bool costly = !std::is_same_v<Act, Identity> && !std::is_same_v<Act, Relu>;
+    float* dz = dresidual ? dresidual : costly ? dx : nullptr;
     if (residual)
-      gradient_sums<Act, true>(grad, x, residual, dresidual, affine, layout,
+      gradient_sums<Act, true>(grad, x, residual, dz, affine, layout,
                                scratch.at<float>(block), scratch.at<double>(part), threads);
     else
-      gradient_sums<Act, false>(grad, x, residual, dresidual, affine, layout,
+      gradient_sums<Act, false>(grad, x, residual, dz, affine, layout,
                                 scratch.at<float>(block), scratch.at<double>(part), threads);
     join_sums(layout, scratch.at<double>(part), sums, products);
     const double share = batch ? 1.0 / static_cast<double>(rows) : 0.0;
@@ -420,8 +426,8 @@ int striate_norm_backward(const float* grad, const float* x, const float* residu
     if (!dx) return;
     repeat(layout, mean_dz, 0.0f, mean_dz);
     repeat(layout, slope, 0.0f, slope);
-    if (residual && dresidual)  // dz is there: neither the residual nor the activation is needed
-      data_gradient<Identity, false>(dresidual, x, nullptr, affine, mean_dz, slope, dx, layout,
+    if (dz)  // neither the residual nor the activation is needed
+      data_gradient<Identity, false>(dz, x, nullptr, affine, mean_dz, slope, dx, layout,
                                      threads);
     else if (residual)
       data_gradient<Act, true>(grad, x, residual, affine, mean_dz, slope, dx, layout, threads);
