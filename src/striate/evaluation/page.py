@@ -22,7 +22,12 @@ def comparison_page(told: Mapping[str, Any], heading: str) -> str:
     """
     measures = [Measures.from_json(value) for value in told["measures"]]
     first = measures[0]
-    parts = {**told, "calibration": told.get("calibration"), "selective": told.get("selective")}
+    parts = {
+        **told,
+        "tiny": bool(told.get("tiny")),
+        "calibration": told.get("calibration"),
+        "selective": told.get("selective"),
+    }
     return (
         environment()
         .get_template("comparison.html.j2")
@@ -30,7 +35,6 @@ def comparison_page(told: Mapping[str, Any], heading: str) -> str:
             **parts,
             **page_parts(first, parts["calibration"], parts["selective"]),
             columns=list(zip(told["names"], measures, strict=True)),
-            tiny=bool(told.get("tiny")),
             heading=heading,
             shown_name=told["split"],
             compared=told if len(measures) > 1 else None,

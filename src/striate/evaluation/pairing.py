@@ -333,7 +333,7 @@ def _of_two(pair: Pair, n: int) -> str:
     if pair.differ:
         return (
             f"{better} is better than {worse}: {points} fewer errors (95 % interval "
-            f"{_signed(low)} to {_signed(high)}), p = {_p(pair.p)}."
+            f"{_signed(low)} to {_signed(high)}), {_p(pair.p)}."
         )
     if pair.needed is None:
         return (
@@ -343,7 +343,7 @@ def _of_two(pair: Pair, n: int) -> str:
     more = max(pair.needed - n, 0)
     return (
         f"{better} and {worse} cannot be told apart: {points} of difference are within chance "
-        f"(p = {_p(pair.p)}); if it is real, about {_round(more)} more test images would show it."
+        f"({_p(pair.p)}); if it is real, about {_round(more)} more test images would show it."
     )
 
 
@@ -352,7 +352,7 @@ def _signed(share: float) -> str:
 
 
 def _p(p: float) -> str:
-    return f"{p:.2g}" if p >= 1e-4 else "less than 0.0001"
+    return f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001"
 
 
 def _round(count: int) -> str:

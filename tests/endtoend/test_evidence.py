@@ -1,0 +1,217 @@
+"""Runs compared, calibrated, measured and looked up as a person does it."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from striate import api
+from striate.api.calibration import calibrate
+from striate.api.compare import compare_runs
+from striate.api.foreign import measure_files
+from striate.api.ledger import ledger
+from striate.data.seal import SealedSplit
+from striate.errors import DataError, RunError
+from striate.evaluation import load_answers
+
+QUICK = ("network.widths=[8,8]", "training.batch_size=16", "execution.threads=1")
+
+
+@pytest.fixture
+def train(photographs, tmp_path):
+    def trained(name, *more, seed=0, steps=40):
+        words = (*QUICK, *more)
+        return api.train(
+            photographs, steps=steps, seed=seed, out=tmp_path / name, assignments=words
+        )
+
+    return trained
+
+
+def test_runs_are_compared_without_another_opening(train, tmp_path, monkeypatch):
+    first, second = train("one"), train("two", seed=1, steps=4)
+    sealed = compare_runs([first, second])
+    assert sealed.split == "validation"
+    assert "None of these runs was evaluated" in sealed.notes[0]
+    first.evaluate()
+    with pytest.raises(RunError, match=r"two kept no answers on the test split.*evaluate .*two"):
+        compare_runs([first, second])
+    second.evaluate()
+    monkeypatch.setattr(SealedSplit, "read", None)
+    found = compare_runs([first, second])
+    assert (found.split, first.test_openings) == ("test", 2)
+    wrong = [m.error.count for m in found.measures]
+    pair = found.comparison.pairs[0]
+    assert wrong[1] - wrong[0] == pair.only_second_wrong - pair.only_first_wrong
+    assert len(found.disagreements) == pair.only_first_wrong + pair.only_second_wrong
+    page = found.write(tmp_path / "page").read_text()
+    assert found.comparison.verdict in page.replace("&#39;", "'")
+    assert page.count("data:image/png") == len(found.disagreements)
+    told = json.loads((tmp_path / "page" / "comparison.json").read_text())
+    assert told["pairs"][0]["p"] == pair.p
+
+
+def test_runs_on_other_splits_are_refused_with_the_reason(train):
+    first, other = train("one", steps=2), train("other", "data.split_seed=5", steps=2)
+    with pytest.raises(RunError, match=r"divided otherwise .split seed 0 and 5"):
+        compare_runs([first, other])
+    with pytest.raises(RunError, match="two different runs or more"):
+        compare_runs([first, first])
+
+
+def test_the_temperature_is_kept_and_used_and_old_runs_have_none(train, photographs):
+    run = train("one")
+    assert run.scaling.temperature not in (None, 1.0)
+    stored = load_answers(run.folder.answers)
+    calibrated = run.scaling(stored.probabilities)
+    images = [photographs / name for name in stored.names]
+    told = [[a.probabilities[n] for n in run.class_names] for a in run.predict(images)]
+    np.testing.assert_allclose(told, calibrated, rtol=1e-4, atol=1e-6)
+    classwise = calibrate(run, classwise=True)
+    assert classwise["method"] in ("temperature", "vector scaling")
+    run.folder.calibration.unlink()
+    plain = run.predict(images)
+    told = [[a.probabilities[n] for n in run.class_names] for a in plain]
+    np.testing.assert_allclose(told, stored.probabilities, rtol=1e-4, atol=1e-6)
+    run.folder.calibration.write_text("{")
+    with pytest.raises(RunError, match="striate calibrate"):
+        run.predict(images)
+
+
+def test_predict_abstains_where_it_is_not_sure(train, photographs):
+    run = train("one")
+    kept = run.abstention(0.8)
+    images = sorted(photographs.glob("*/*.png"))
+    for answer in run.predict(images, abstain=0.8):
+        assert answer.abstained == (answer.confidence < kept.threshold)
+        assert (answer.label is None) == answer.abstained
+    with pytest.raises(DataError, match="smallest that they prove"):
+        run.predict(images, abstain=0.0001)
+
+
+def test_the_ledger_is_known_by_content_and_a_lost_one_is_said(train, photographs, tmp_path):
+    run = train("one", steps=3)
+    for _ in range(2):
+        run.evaluate()
+    moved = tmp_path / "elsewhere" / "under another name"
+    moved.parent.mkdir()
+    photographs.rename(moved)
+    seen = ledger(moved)
+    assert (seen.count, len(seen.records), seen.findings) == (2, 2, ())
+    assert "opened 2 times" in seen.reading.sentence
+    assert seen.reading.high > seen.records[-1].result["high"]
+    told = json.loads(run.report_path.with_suffix(".json").read_text())["test"]
+    assert told["reading"]["openings"] == 2
+    for path in Path(os.environ["STRIATE_HOME"]).glob("ledgers/*"):
+        path.unlink()
+    lost = ledger(run.path)
+    assert lost.count == 2
+    assert any("receipt of opening 2" in finding for finding in lost.findings)
+
+
+def test_validation_is_never_the_test_split(train):
+    run = train("one", steps=2)
+    run.evaluate()
+    validation = load_answers(run.folder.answers)
+    test = load_answers(run.folder.test_answers)
+    assert (validation.split, test.split) == ("validation", "test")
+    assert not set(validation.digests) & set(test.digests)
+    assert test.split_digest == run.record["data"]["test_digest"]
+
+
+def write_csv(path, header, rows):
+    lines = [",".join(header), *(",".join(map(str, row)) for row in rows)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+class TestForeign:
+    names = ("cat", "car", "frog")
+
+    @pytest.fixture
+    def files(self, tmp_path):
+        chance = np.random.default_rng(0)
+        target = chance.integers(3, size=60)
+        p = chance.dirichlet([0.5, 0.5, 0.5], size=60)
+        p[np.arange(60), target] += 0.7
+        p = (p / p.sum(axis=1, keepdims=True)).round(3)
+        ids = [f"i{i:02d}" for i in range(60)]
+        truth = write_csv(
+            tmp_path / "truth.csv",
+            ("id", "label"),
+            [(i, self.names[t]) for i, t in zip(ids, target, strict=True)],
+        )
+        rows = [(i, *row) for i, row in zip(ids, p, strict=True)]
+        chance.shuffle(rows)
+        shares = write_csv(
+            tmp_path / "shares.csv",
+            ("id", "car", "cat", "frog"),
+            [(i, b, a, c) for i, a, b, c in rows],
+        )
+        plain = write_csv(
+            tmp_path / "plain.csv",
+            ("name", "answer"),
+            [(i, self.names[row.argmax()]) for i, row in zip(ids, p, strict=True)],
+        )
+        return truth, shares, plain, target, p
+
+    def test_files_are_matched_by_id_and_class(self, files, tmp_path):
+        truth, shares, plain, target, p = files
+        found = measure_files([shares, plain], truth)
+        wrong = int((p.argmax(axis=1) != target).sum())
+        assert [m.error.count for m in found.measures] == [wrong, wrong]
+        assert found.measures[1].auc is None
+        assert found.comparison.pairs[0].p == 1.0
+        assert "divided by their sums" in found.notes[0]
+        assert found.calibrations[1] is None
+        found.write(tmp_path / "page.html")
+        assert "err equally often" in (tmp_path / "page.html").read_text()
+
+    def test_arrays_and_json_say_the_same(self, files, tmp_path):
+        truth, shares, _, target, p = files
+        np.savez(tmp_path / "p.npz", probabilities=p, class_names=np.array(self.names))
+        np.savez(tmp_path / "t.npz", labels=target, class_names=np.array(self.names))
+        (tmp_path / "t.json").write_text(
+            json.dumps({f"i{i:02d}": self.names[t] for i, t in enumerate(target)})
+        )
+        (tmp_path / "p.jsonl").write_text(
+            "\n".join(
+                json.dumps(
+                    {
+                        "name": f"i{i:02d}",
+                        "label": "x",
+                        "probabilities": dict(zip(self.names, row, strict=True)),
+                    }
+                )
+                for i, row in enumerate(p.tolist())
+            )
+        )
+        first = measure_files([shares], truth).measures[0]
+        for predictions, truths in (("p.npz", "t.npz"), ("p.jsonl", "t.json")):
+            again = measure_files([tmp_path / predictions], tmp_path / truths).measures[0]
+            assert again.error == first.error
+            assert again.brier_score.value == pytest.approx(first.brier_score.value, rel=1e-12)
+
+    @pytest.mark.parametrize(
+        ("header", "rows", "says"),
+        [
+            (("id", "label"), [("a", "cat")], "1 ids of the truth are missing .b."),
+            (("id", "label"), [("a", "cat"), ("b", "car"), ("c", "car")], "1 ids are not in the"),
+            (("id", "label"), [("a", "cat"), ("a", "car"), ("b", "car")], "more than once .a."),
+            (("id", "label"), [("a", "cat"), ("b", "carr")], "class carr.* Is 'car' meant"),
+            (("id", "label"), [("a", ""), ("b", "car")], "1 rows have no label"),
+            (("id", "cat", "dog"), [("a", 1, 0), ("b", 1, 0)], "no column .* for the class car"),
+            (("id", "cat", "car"), [("a", 3.1, -1), ("b", 1, 0)], "'a' with sum 2.1. Apply"),
+            (("id", "cat", "car"), [("a", "x", 1), ("b", 1, 0)], "'x' in the column 'cat'"),
+            (("id", "cat", "cat"), [("a", 0, 1), ("b", 1, 0)], "column cat more than once"),
+            (("id",), [("a",), ("b",)], "neither a column label nor"),
+            (("who", "label"), [("a", "cat"), ("b", "car")], "no column id"),
+            (("id", "label"), [("a", "cat", "x"), ("b", "car")], "line 2: 3 values for 2 columns"),
+        ],
+    )
+    def test_what_does_not_fit_is_refused_with_the_reason(self, tmp_path, header, rows, says):
+        truth = write_csv(tmp_path / "t.csv", ("id", "label"), [("a", "cat"), ("b", "car")])
+        with pytest.raises(DataError, match=says):
+            measure_files([write_csv(tmp_path / "p.csv", header, rows)], truth)

@@ -1,0 +1,301 @@
+"""Evidence against scipy, scikit-learn and computation from the definitions."""
+
+import time
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import minimize_scalar
+from scipy.stats import binomtest
+
+from striate.errors import DataError
+from striate.evaluation import (
+    abstention,
+    auc,
+    calibration_by_chance,
+    calibration_interval,
+    class_aucs,
+    clopper_pearson,
+    cochran_q,
+    compare,
+    crossfitted,
+    fit_temperature,
+    fit_vector,
+    holm,
+    macro_f1,
+    mcnemar,
+    mean_interval,
+    reliability,
+    resampled_means,
+    risk_coverage,
+)
+from striate.evaluation.pairing import items_needed
+from striate.evaluation.selective import THRESHOLDS
+
+
+def predictions(n: int = 613, num_classes: int = 7, seed: int = 5, sharpness: float = 1.0):
+    """Probabilities of a mediocre classifier on lopsided classes."""
+    chance = np.random.default_rng(seed)
+    target = chance.choice(num_classes, size=n, p=chance.dirichlet(np.full(num_classes, 4.0)))
+    scores = 2.1 * chance.normal(size=(n, num_classes))
+    scores[np.arange(n), target] += 2.6
+    p = np.exp(sharpness * scores)
+    return p / p.sum(axis=1, keepdims=True), target
+
+
+class TestAreas:
+    def test_each_class_and_the_mean_equal_scikit_learn(self):
+        from sklearn.metrics import roc_auc_score
+
+        p, target = predictions()
+        p = p.round(2) + 0.001  # ties
+        p /= p.sum(axis=1, keepdims=True)
+        theirs = [roc_auc_score(target == k, p[:, k]) for k in range(7)]
+        np.testing.assert_allclose(class_aucs(p, target), theirs, rtol=1e-12)
+        np.testing.assert_allclose(auc(p, target).value, np.mean(theirs), rtol=1e-12)
+
+    def test_the_interval_of_two_classes_is_that_of_delong_on_many_items(self):
+        # DeLong's variance written out from the definition, quadratic in the items.
+        chance = np.random.default_rng(2)
+        n = 900
+        target = (chance.random(n) < 0.3).astype(int)
+        score = chance.normal(size=n) + 1.1 * target
+        p = 1 / (1 + np.exp(-score))
+        high, low = p[target == 1], p[target == 0]
+        psi = (high[:, None] > low[None, :]).astype(float)
+        variance = psi.mean(axis=1).var(ddof=1) / len(high) + psi.mean(axis=0).var(ddof=1) / len(
+            low
+        )
+        found = auc(np.stack([1 - p, p], axis=1), target)
+        # The ends are Wilson's, not symmetric; their distance is 2 z sigma to a few per cent.
+        np.testing.assert_allclose((found.high - found.low) / (2 * 1.96), variance**0.5, rtol=0.03)
+
+    def test_a_class_without_items_is_left_out(self):
+        p, target = predictions(97, 4)
+        keep = target != 2
+        areas = class_aucs(p[keep], target[keep])
+        assert np.isnan(areas).tolist() == [False, False, True, False]
+        assert auc(p[keep], target[keep]).value == pytest.approx(np.nanmean(areas))
+        assert auc(p[target == 1], target[target == 1]) is None
+
+
+def test_macro_f1_equals_scikit_learn():
+    from sklearn.metrics import confusion_matrix, f1_score
+
+    p, target = predictions()
+    answer = p.argmax(axis=1)
+    ours = macro_f1(confusion_matrix(target, answer))
+    np.testing.assert_allclose(ours.value, f1_score(target, answer, average="macro"), rtol=1e-12)
+    assert ours.low < ours.value < ours.high
+
+
+def test_a_table_without_a_mistake_is_as_uncertain_as_its_items_are_few():
+    few, many = macro_f1(np.diag([5, 9])), macro_f1(np.diag([50, 90]))
+    assert few.high == many.high == 1.0
+    assert few.low < 0.85 < many.low < 0.99
+
+
+class TestMeans:
+    def test_hall_is_the_normal_interval_where_nothing_is_skewed(self):
+        values = np.concatenate([np.arange(1.0, 401), -np.arange(1.0, 401)])
+        found = mean_interval(values)
+        half = 1.959964 * values.std() / len(values) ** 0.5
+        np.testing.assert_allclose((found.low, found.high), (-half, half), rtol=1e-5)
+
+    def test_it_holds_the_mean_of_skewed_losses_where_the_percentile_bootstrap_does_not(self):
+        chance = np.random.default_rng(4)
+        generator = torch.Generator().manual_seed(1)
+        truth, sets, n = np.exp(1.6**2 / 2), 300, 150
+        ours = theirs = 0
+        for _ in range(sets):
+            values = np.exp(1.6 * chance.normal(size=n))
+            found = mean_interval(values)
+            ours += found.low <= truth <= found.high
+            means = resampled_means(values, generator=generator, resamples=200)[:, 0]
+            low, high = np.quantile(means, [0.025, 0.975])
+            theirs += low <= truth <= high
+        assert theirs / sets < 0.88
+        assert ours / sets > theirs / sets + 0.03
+
+    def test_resampled_means_have_the_mean_and_spread_of_the_bootstrap(self):
+        values = np.random.default_rng(3).gamma(1.3, size=(217, 3))
+        means = resampled_means(values, generator=torch.Generator().manual_seed(0), resamples=4000)
+        np.testing.assert_allclose(means.mean(axis=0), values.mean(axis=0), rtol=0.01)
+        np.testing.assert_allclose(means.std(axis=0), values.std(axis=0) / 217**0.5, rtol=0.05)
+
+    def test_ten_thousand_items_are_resampled_in_seconds(self):
+        values = np.random.default_rng(3).random((10_000, 2))
+        began = time.thread_time()
+        resampled_means(values, generator=torch.Generator().manual_seed(0), resamples=200)
+        # 2,000 of them in about a second: a tenth of that, with room for a slow machine.
+        assert time.thread_time() - began < 1.5
+
+
+class TestCalibration:
+    def test_the_part_by_chance_is_what_calibrated_networks_show(self):
+        chance = np.random.default_rng(8)
+        shown, told = [], []
+        for _ in range(60):
+            sure = chance.uniform(0.4, 1.0, 500)
+            bins = reliability(sure, chance.random(500) < sure)
+            shown.append(calibration_interval(bins).value)
+            told.append(calibration_by_chance(bins))
+        np.testing.assert_allclose(np.mean(shown), np.mean(told), rtol=0.06)
+
+    def test_temperature_is_the_minimum_that_scipy_finds(self):
+        p, target = predictions(5000, sharpness=2.3)
+
+        def loss(temperature: float) -> float:
+            q = p ** (1 / temperature)
+            q /= q.sum(axis=1, keepdims=True)
+            soft = np.full(p.shape, 1 / (7 * 5001))
+            soft[np.arange(5000), target] += 5000 / 5001
+            return float(-(soft * np.log(q)).sum(axis=1).mean())
+
+        theirs = minimize_scalar(loss, bounds=(0.2, 9), method="bounded", options={"xatol": 1e-9})
+        ours = fit_temperature(p, target)
+        assert ours.temperature == pytest.approx(theirs.x, rel=1e-5)
+        # The answers stay, and the temperature undoes the sharpening of a calibrated network.
+        assert (ours(p).argmax(axis=1) == p.argmax(axis=1)).all()
+        whole, _ = predictions(5000, sharpness=1.0)
+        undone = fit_temperature(whole, target)
+        assert ours.temperature == pytest.approx(2.3 * undone.temperature, rel=1e-3)
+
+    def test_answers_that_are_all_right_do_not_ask_for_certainty(self):
+        p = np.full((40, 3), 0.1)
+        p[:, 0] = 0.8
+        calibrated = fit_temperature(p, np.zeros(40, dtype=int))(p)
+        assert 0.97 < calibrated[0, 0] < 0.995
+
+    def test_crossfitting_calibrates_what_it_has_not_seen(self):
+        p, target = predictions(3000, sharpness=3.0)
+        before, after = (
+            calibration_interval(reliability(q.max(axis=1), q.argmax(axis=1) == target)).value
+            for q in (p, crossfitted(fit_temperature, p, target))
+        )
+        assert after < before / 3
+
+    def test_vector_scaling_mends_a_class_that_is_told_too_rarely(self):
+        p, target = predictions(4000, 3, sharpness=1.0)
+        bent = p * [1.0, 0.3, 1.0]
+        bent /= bent.sum(axis=1, keepdims=True)
+
+        def loss(q):
+            return float(-np.log(q[np.arange(4000), target]).mean())
+
+        one = loss(crossfitted(fit_temperature, bent, target))
+        each = loss(crossfitted(lambda a, b: fit_vector(a, b, penalty=1e-3), bent, target))
+        assert each < one - 0.05
+
+
+class TestPairs:
+    def test_mcnemar_is_the_binomial_test(self):
+        for only_first, only_second in [(0, 0), (3, 3), (1, 9), (40, 22)]:
+            n = only_first + only_second
+            theirs = binomtest(only_first, n, 0.5).pvalue if n else 1.0
+            assert mcnemar(only_first, only_second) == pytest.approx(theirs, rel=1e-12)
+
+    def test_cochran_equals_its_definition_as_a_ratio_of_sums_of_squares(self):
+        # Three players predict twelve games.
+        right = np.array(
+            [
+                [1, 1, 0, 1, 0, 1, 1, 1, 0, 0, 1, 1],
+                [1, 1, 1, 1, 0, 1, 1, 1, 0, 1, 1, 1],
+                [1, 1, 1, 0, 0, 1, 1, 1, 1, 1, 1, 1],
+            ]
+        )
+        q, p = cochran_q(1 - right)
+        columns, rows = right.sum(axis=1), right.sum(axis=0)
+        by_hand = 3 * 2 * ((columns - columns.mean()) ** 2).sum() / (rows * (3 - rows)).sum()
+        assert q == pytest.approx(by_hand, rel=1e-12)
+        # Two degrees of freedom: the tail of chi-squared is exp(-q / 2).
+        assert p == pytest.approx(np.exp(-q / 2), rel=1e-9)
+
+    def test_cochran_of_two_is_mcnemar_without_correction(self):
+        wrong = np.random.default_rng(1).random((2, 300)) < [[0.2], [0.3]]
+        b, c = (wrong[0] & ~wrong[1]).sum(), (wrong[1] & ~wrong[0]).sum()
+        assert cochran_q(wrong)[0] == pytest.approx((b - c) ** 2 / (b + c), rel=1e-12)
+
+    def test_holm_never_reorders_and_never_exceeds_one(self):
+        assert holm([0.001, 0.6, 0.02, 0.04]) == pytest.approx([0.004, 0.6, 0.06, 0.08])
+
+    def test_the_number_needed_finds_the_difference_in_four_of_five_sets(self):
+        n = items_needed(20, 10, 500)
+        chance = np.random.default_rng(0)
+        drawn = chance.multinomial(n, [0.04, 0.02, 0.94], size=1500)
+        found = np.mean([mcnemar(int(b), int(c)) <= 0.05 for b, c, _ in drawn])
+        # The exact test is a little conservative.
+        assert 0.75 < found < 0.83
+
+    @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+    def test_the_verdict_names_the_better_one(self, order):
+        target = np.zeros(200, dtype=int)
+        answers = np.zeros((2, 200), dtype=int)
+        answers[1, :30] = 1
+        names = ["good", "bad"]
+        found = compare(answers[list(order)], target, [names[i] for i in order])
+        assert found.verdict.startswith("good is better than bad: 15.0 points fewer errors")
+        assert "95 % interval 10" in found.verdict or "95 % interval 9" in found.verdict
+
+    def test_a_small_difference_is_not_claimed_and_says_what_would_show_it(self):
+        target = np.zeros(200, dtype=int)
+        answers = np.zeros((2, 200), dtype=int)
+        answers[1, :3] = 1
+        found = compare(answers, target, ["a", "b"])
+        assert "cannot be told apart" in found.verdict
+        assert "more test images would show it" in found.verdict
+        assert found.pairs[0].difference.low < 0 < found.pairs[0].difference.high
+
+    def test_of_three_the_best_is_told_with_those_it_beats(self):
+        target = np.zeros(300, dtype=int)
+        answers = np.zeros((3, 300), dtype=int)
+        answers[1, :40] = 1
+        answers[2, :2] = 1
+        found = compare(answers, target, ["a", "b", "c"])
+        assert found.verdict == (
+            "a made the fewest errors and is better than b; from c it cannot be told apart."
+        )
+        assert found.cochran[1] < 1e-6
+        assert all(pair.p <= pair.p_adjusted for pair in found.pairs)
+
+
+class TestAbstention:
+    def test_the_bound_is_clopper_pearsons_at_a_share_of_the_doubt(self):
+        sure = np.linspace(0.99, 0.2, 640)
+        right = np.ones(640, dtype=bool)
+        right[500:] = False
+        kept = abstention(sure, right, 0.03)
+        exact = clopper_pearson(kept.wrong, kept.answered, confidence=1 - 0.1 / THRESHOLDS).high
+        assert kept.bound == pytest.approx(exact, rel=1e-12)
+        assert kept.bound <= 0.03
+        assert kept.answered == (sure >= kept.threshold).sum()
+
+    def test_the_promise_is_broken_in_fewer_than_5_of_100_sets(self):
+        chance = np.random.default_rng(6)
+        sure = chance.beta(4, 1.2, 200_000)
+        right = chance.random(200_000) < sure
+        broken = 0
+        for _ in range(200):
+            items = chance.integers(len(sure), size=500)
+            try:
+                kept = abstention(sure[items], right[items], 0.1)
+            except DataError:
+                continue
+            broken += (~right[sure >= kept.threshold]).mean() > 0.1
+        assert broken / 200 <= 0.05
+
+    def test_what_cannot_be_promised_is_refused_with_what_can(self):
+        sure = np.linspace(0.5, 1, 143)
+        with pytest.raises(DataError, match=r"smallest that they prove is 4\.\d %"):
+            abstention(sure, np.ones(143, dtype=bool), 0.001)
+        with pytest.raises(DataError, match="must lie between 0 and 1"):
+            abstention(sure, np.ones(143, dtype=bool), 5.0)
+
+    def test_the_curve_ends_at_the_error_of_all_and_keeps_equal_confidences_together(self):
+        p, target = predictions()
+        right = p.argmax(axis=1) == target
+        curve = risk_coverage(p.max(axis=1), right)
+        assert curve[-1].coverage == 1.0
+        assert curve[-1].error == pytest.approx((~right).mean())
+        tied = risk_coverage(np.repeat([0.9, 0.5], [3, 4]), np.arange(7) != 1)
+        assert [point.answered for point in tied] == [3, 7]
