@@ -298,8 +298,9 @@ int forward(const Shape& s, const float* x, const float* w, const Strides& at, c
 
 // A dy A^T for one tile and one vector of channels; adds the tile's sum to `total`.
 template <int M, bool TAIL>
-STRIATE_INLINE void gradient_tile(const float* const* pixels, ptrdiff_t k, int n, float* out,
-                                  ptrdiff_t stride, float* total) {
+STRIATE_INLINE void gradient_tile(const float* const* pixels, const float* const* coming,
+                                  ptrdiff_t k, int n, float* out, ptrdiff_t stride,
+                                  float* total) {
   constexpr int SIDE = M + 2;
   vec half[SIDE * M], sum{};
 #pragma GCC unroll 4
@@ -309,6 +310,7 @@ STRIATE_INLINE void gradient_tile(const float* const* pixels, ptrdiff_t k, int n
     for (int i = 0; i < M; ++i) {
       const float* p = pixels[i * M + j] + k;
       y[i] = TAIL ? load_n(p, n) : load(p);
+      prefetch_near(coming[i * M + j] + k);
       sum += y[i];
     }
     Winograd<M>::gradient(y, 1, half + j, M);
@@ -330,20 +332,25 @@ void transform_gradients(const Tiling<M>& tiling, const float* gy, const float* 
                          float* totals) {
   const Shape& s = tiling.shape;
   const ptrdiff_t H = s.out_h(), W = s.out_w(), vectors = ceil_div(s.K, LANES);
-  const float* pixels[M * M];
-  for (int t = 0; t < tiles; ++t) {
-    const auto at = tiling.place(first + t);
+  const float* pixels[2][M * M];
+  const auto find = [&](ptrdiff_t tile) {
+    const auto at = tiling.place(std::min(tile, tiling.count - 1));
     tiling.template pixels<M>(gy + at.image * H * W * s.K, H, W, s.K, at.row, at.column, zeros,
-                              pixels);
+                              pixels[tile % 2]);
+  };
+  find(first);
+  for (ptrdiff_t t = 0; t < tiles; ++t) {
+    find(first + t + 1);
+    const float* const *now = pixels[(first + t) % 2], *const *coming = pixels[(first + t + 1) % 2];
     for (ptrdiff_t vector = 0; vector < vectors; ++vector) {
       const ptrdiff_t k = vector * LANES, panel = vector / COLUMNS;
       const ptrdiff_t columns = std::min<ptrdiff_t>(COLUMNS, vectors - panel * COLUMNS);
       float* to = out + panel * block * PANEL + (t * columns + vector % COLUMNS) * LANES;
       float* total = totals ? totals + k : nullptr;
       if (k + LANES <= s.K)
-        gradient_tile<M, false>(pixels, k, LANES, to, stride, total);
+        gradient_tile<M, false>(now, coming, k, LANES, to, stride, total);
       else
-        gradient_tile<M, true>(pixels, k, static_cast<int>(s.K - k), to, stride, total);
+        gradient_tile<M, true>(now, coming, k, static_cast<int>(s.K - k), to, stride, total);
     }
   }
 }
