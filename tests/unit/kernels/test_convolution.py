@@ -128,12 +128,13 @@ def test_autocast_computes_in_single_precision():
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_compiles_whole():
+@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
+def test_compiles_whole(backend):
     x, weight, bias, grad = batch()
     torch.compiler.reset()
     # Not `run`: the type checks of the tests are no business of the compiler.
     compiled = torch.compile(
-        lambda *a: torch.ops.striate.convolution(*a, *SIZES), fullgraph=True, backend="aot_eager"
+        lambda *a: torch.ops.striate.convolution(*a, *SIZES), fullgraph=True, backend=backend
     )
     for a, b in zip(
         gradients(compiled, x, weight, bias, grad),

@@ -41,7 +41,7 @@ def default_methods(geometry: Geometry) -> str:
 
 
 def _guess(geometry: Geometry, direction: Direction) -> str:
-    """What was the fastest for such shapes wherever it was measured."""
+    """Winograd where channels pay for its transforms; else ours where torch is known to be slow."""
     fits = {name for name, method in METHODS.items() if method.supports(geometry, direction)}
     if "depthwise" in fits:
         return "depthwise"
