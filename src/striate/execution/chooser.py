@@ -209,7 +209,9 @@ def _contenders(
     training_seconds: float | None,
 ) -> list[Contender]:
     """Torch first, then what could be better, the likeliest first."""
-    entrants = [] if config.kernels else [Contender("torch", replace(plain, origin="measured"))]
+    swaps = _may_swap(config, plain)
+    alone = Contender("torch", replace(plain, origin="measured"))
+    entrants = [] if config.kernels and swaps else [alone]
 
     def add(title: str, execution: Execution) -> None:
         execution = replace(execution, origin="measured")
@@ -217,7 +219,7 @@ def _contenders(
             entrants.append(Contender(title, execution))
 
     best = plain
-    if _may_swap(config, plain):
+    if swaps:
         raced = {n: m.chosen for n, m in trial.methods.items() if m.chosen != "torch,torch,torch"}
         best = replace(plain, methods=raced, layers=offered(network))
         add("kernels", best)
@@ -300,13 +302,18 @@ def _compare(
             problem = "its answers differ from torch's"
         else:
             try:
-                calls[entrant.title] = step_call(network, entrant.execution, shape)
+                call = step_call(network, entrant.execution, shape)
+                if entrant.execution.compiled is not None:
+                    call()  # a compiler that is missing or gives up is told, not raised
+                calls[entrant.title] = call
             except RuntimeError as error:
-                problem = str(error).splitlines()[0]
+                problem = str(error).partition("\n")[0]
         judged.append(replace(entrant, problem=problem))
     times = race(calls, seconds, least_turns=1, most_turns=7)
     trial.contenders = [replace(e, timing=times.get(e.title)) for e in judged]
     usable = [entrant for entrant in trial.contenders if entrant.timing is not None]
+    if not usable:
+        return  # the guess holds, which was compared by itself
     held = usable[0]
     for entrant in usable[1:]:
         if _seconds(entrant) < _MARGIN * _seconds(held):

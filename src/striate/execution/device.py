@@ -142,14 +142,16 @@ class Execution:
             with threads(count):
                 yield
             return
-        matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-        before = matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark
-        matmul.allow_tf32 = cudnn.allow_tf32 = self.precision == "tf32"
+        kinds: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)  # type: ignore[attr-defined]
+        before = [kind.fp32_precision for kind in kinds]
+        for kind in kinds:
+            kind.fp32_precision = "tf32" if self.precision == "tf32" else "ieee"
         try:
             with threads(count):
                 yield
         finally:
-            matmul.allow_tf32, cudnn.allow_tf32, cudnn.benchmark = before
+            for kind, precision in zip(kinds, before, strict=True):
+                kind.fp32_precision = precision
 
     def describe(self) -> dict[str, object]:
         """Device, threads and versions as JSON values, for the run's record."""

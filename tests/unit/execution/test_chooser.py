@@ -191,3 +191,28 @@ def test_bfloat16_only_where_it_is_allowed(kernels, network, monkeypatch):
     assert choose(network, fast, allowed).execution.precision == "bfloat16"
     assert choose(network, fast, allowed, seconds=0).execution.precision == "bfloat16"
     assert guess(network, SHAPE, allowed).precision == "float32"
+
+
+def test_kernels_that_are_asked_for_and_are_not_here_leave_torch(kernels, network, monkeypatch):
+    monkeypatch.setattr(chooser, "native_name", lambda: None)
+    config = ExecutionConfig(device="cpu", threads=1, kernels=True, channels_last=True)
+    assert choose(network, racing(), config).execution.is_plain
+
+
+def test_kernels_that_differ_and_have_no_rival_leave_convolutions(kernels, network, monkeypatch):
+    monkeypatch.setattr(chooser, "agrees", lambda *_: False)
+    config = ExecutionConfig(device="cpu", threads=1, kernels=True, channels_last=True)
+    trial = choose(network, racing(a=0.1, b=0.1), config)
+    assert trial.execution.layers == ()
+    assert trial.execution.methods
+
+
+def test_a_compiler_that_fails_is_told(kernels, network, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("no compiler\nat all")
+
+    monkeypatch.setattr(chooser, "step_call", fail)
+    config = ExecutionConfig(device="cpu", threads=1, compile=True, kernels=False)
+    trial = choose(network, racing(), config)
+    assert trial.execution.compiled == "default"
+    assert trial.contenders[0].problem == "no compiler"
