@@ -16,7 +16,16 @@ from tests.unit.execution.test_swap import SMALL, built, step
 pytestmark = pytest.mark.skipif(not kernels.available(), reason="the kernels are not built here")
 
 
-@pytest.mark.parametrize(("pick", "size"), SMALL, ids=lambda value: str(value)[:20])
+LONG = ("googlenet", "densenet", "vgg")
+CASES = [
+    pytest.param(
+        *case, marks=[pytest.mark.slow] if case[0].name in LONG or "50" in str(case) else []
+    )
+    for case in SMALL
+]
+
+
+@pytest.mark.parametrize(("pick", "size"), CASES, ids=lambda value: str(value)[:20])
 def test_networks_agree_with_torch_to_rounding(pick, size):
     """Against float64: the kernels may be off by no more than a few times what torch is off.
 

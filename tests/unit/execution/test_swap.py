@@ -57,7 +57,13 @@ def step(network: nn.Module, images: torch.Tensor) -> dict[str, torch.Tensor]:
     return found
 
 
-@pytest.mark.parametrize(("pick", "size"), SMALL, ids=lambda value: str(value)[:20])
+CASES = [
+    pytest.param(*case, marks=[pytest.mark.slow] if case[0].name == "googlenet" else [])
+    for case in SMALL
+]
+
+
+@pytest.mark.parametrize(("pick", "size"), CASES, ids=lambda value: str(value)[:20])
 def test_an_exchanged_network_computes_the_same(pick, size, calls, monkeypatch):
     monkeypatch.setattr("striate.execution.layer._is_native", lambda x: True)
     plain = built(pick, size)
