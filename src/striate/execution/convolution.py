@@ -1,7 +1,8 @@
 """The convolutions of a network and the fastest method of each, direction by direction."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +13,15 @@ from striate.execution.layer import operator
 from striate.execution.store import Store, machine
 from striate.execution.timing import Timing, race
 
-__all__ = ["DIRECTIONS", "Convolution", "MeasuredMethods", "convolutions", "measure_methods"]
+__all__ = [
+    "DIRECTIONS",
+    "Convolution",
+    "MeasuredMethods",
+    "convolutions",
+    "evaluating",
+    "measure_methods",
+    "probe_images",
+]
 
 DIRECTIONS = ("forward", "data", "weight")
 _PLAIN = "torch"
@@ -86,6 +95,25 @@ class MeasuredMethods:
     """Direction -> method -> seconds."""
 
 
+@contextmanager
+def evaluating(network: nn.Module) -> Iterator[None]:
+    """The network in evaluation mode inside the block, chance and modes as before afterwards."""
+    modes = {module: module.training for module in network.modules()}
+    try:
+        with torch.random.fork_rng(devices=[]):
+            network.eval()
+            yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+
+
+def probe_images(network: nn.Module, count: int, batch_shape: tuple[int, ...]) -> Tensor:
+    """A few black images for a look at the shapes inside, on the network's device."""
+    weight = next(network.parameters(), torch.empty(0))
+    return torch.zeros((count, *batch_shape[1:]), device=weight.device, dtype=weight.dtype)
+
+
 def convolutions(network: nn.Module, batch_shape: tuple[int, ...]) -> list[Convolution]:
     """The convolutions that a network calls, in order; it runs once on two images.
 
@@ -120,17 +148,12 @@ def convolutions(network: nn.Module, batch_shape: tuple[int, ...]) -> list[Convo
 
     layers = [m for m in network.modules() if type(m) is nn.Conv2d and m.padding_mode == "zeros"]
     hooks = [layer.register_forward_pre_hook(note) for layer in layers]
-    modes = {module: module.training for module in network.modules()}
-    parameter = next(network.parameters(), torch.empty(0))
-    images = torch.zeros((probe, *batch_shape[1:]), device=parameter.device)
     try:
-        with torch.random.fork_rng(devices=[]), torch.enable_grad():
-            network.eval()(images)
+        with torch.enable_grad(), evaluating(network):
+            network(probe_images(network, probe, batch_shape))
     finally:
         for hook in hooks:
             hook.remove()
-        for module, mode in modes.items():
-            module.training = mode
     return list(found.values())
 
 
