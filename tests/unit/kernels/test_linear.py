@@ -107,3 +107,15 @@ def test_compiles_whole():
         gradients(compiled, *tensors), gradients(kernels.linear, *tensors), strict=True
     ):
         torch.testing.assert_close(a, b)
+
+
+def test_operands_that_do_not_fit_are_refused_as_by_torch():
+    x, weight, bias, grad = batch(20, 6, 4)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        torch.ops.striate.linear(x, weight[:, :5], bias)
+    with pytest.raises(RuntimeError, match=r"expand|size"):
+        torch.ops.striate.linear(x, weight, bias[:3])
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        torch.ops.striate.linear_data(grad[:, :3], weight)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        torch.ops.striate.linear_weight(grad[:17], x)

@@ -59,19 +59,28 @@ def _run(name: str, tensors: tuple[Tensor | None, ...], sizes: tuple[int, ...]) 
     call(f"linear_{name}", declared, *map(pointer, tensors), *sizes)
 
 
-def _native(rows: Tensor, other: Tensor) -> bool:
+def _native(rows: Tensor, other: Tensor, fits: bool) -> bool:
+    """Whether the kernel computes this; of what does not fit torch's operator says why."""
     return (
         rows.dtype == other.dtype == torch.float32
-        and rows.device.type == "cpu"
-        and rows.dim() == 2
+        and rows.is_cpu
+        and other.is_cpu
+        and rows.dim() == other.dim() == 2
+        and fits
         and rows.shape[0] >= LEAST_ROWS
         and min(*rows.shape, *other.shape) > 0
         and library.available()
     )
 
 
+def _fits(bias: Tensor | None, weight: Tensor) -> bool:
+    if bias is None:
+        return True
+    return bias.shape == weight.shape[:1] and bias.dtype == torch.float32 and bias.is_cpu
+
+
 def _forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    if not _native(x, weight):
+    if not _native(x, weight, x.shape[-1:] == weight.shape[1:] and _fits(bias, weight)):
         return torch.nn.functional.linear(x, weight, bias)
     x, weight = x.contiguous(), weight.contiguous()
     y = torch.empty(x.shape[0], weight.shape[0])
@@ -81,7 +90,7 @@ def _forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 
 def _data(grad: Tensor, weight: Tensor) -> Tensor:
-    if not _native(grad, weight):
+    if not _native(grad, weight, grad.shape[1:] == weight.shape[:1]):
         return grad @ weight
     grad, weight = grad.contiguous(), weight.contiguous()
     gx = torch.empty(grad.shape[0], weight.shape[1])
@@ -90,7 +99,7 @@ def _data(grad: Tensor, weight: Tensor) -> Tensor:
 
 
 def _weight(grad: Tensor, x: Tensor) -> Tensor:
-    if not _native(grad, x):
+    if not _native(grad, x, grad.shape[:1] == x.shape[:1]):
         return grad.t() @ x
     grad, x = grad.contiguous(), x.contiguous()
     gw = torch.empty(grad.shape[1], x.shape[1])

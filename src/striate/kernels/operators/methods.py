@@ -51,7 +51,8 @@ def _guess(geometry: Geometry, direction: Direction) -> str:
         cost = {m: (m + 2) ** 2 * -(-height // m) * -(-width // m) for m in (2, 4)}
         return "winograd4" if cost[4] < cost[2] else "winograd2"
     # First layers, and the gradient that torch is slowest at.
-    if "direct" in fits and (channels < 16 or direction == "weight"):
+    first = channels < 16 and direction == "forward"
+    if "direct" in fits and (first or direction == "weight"):
         return "direct"
     return "torch"
 
