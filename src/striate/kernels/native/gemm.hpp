@@ -91,12 +91,7 @@ constexpr int AHEAD_TILES = 2;
 
 template <int COLS, bool ADD>
 STRIATE_INLINE void outer_tile(const float* a, const float* b, ptrdiff_t depth, float* c) {
-  vec sums[OUTER_ROWS][COLS];
-#pragma GCC unroll 8
-  for (int m = 0; m < OUTER_ROWS; ++m)
-#pragma GCC unroll 4
-    for (int j = 0; j < COLS; ++j)
-      sums[m][j] = ADD ? load(c + (m * COLS + j) * LANES) : vec{};
+  vec sums[OUTER_ROWS][COLS] = {};
 #pragma GCC unroll 16
   for (int line = 0; line < OUTER_ROWS * COLS * LANES; line += 16)
     prefetch_write(c + OUTER_ROWS * COLS * LANES * AHEAD_TILES + line);
@@ -114,7 +109,11 @@ STRIATE_INLINE void outer_tile(const float* a, const float* b, ptrdiff_t depth, 
 #pragma GCC unroll 8
   for (int m = 0; m < OUTER_ROWS; ++m)
 #pragma GCC unroll 4
-    for (int j = 0; j < COLS; ++j) store(c + (m * COLS + j) * LANES, sums[m][j]);
+    for (int j = 0; j < COLS; ++j) {
+      float* to = c + (m * COLS + j) * LANES;
+      // Added at the end: the sum of a block does not drown in that of all blocks before.
+      store(to, ADD ? load(to) + sums[m][j] : sums[m][j]);
+    }
 }
 
 }  // namespace striate
