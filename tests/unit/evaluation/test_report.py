@@ -6,7 +6,15 @@ import jinja2
 import numpy as np
 import pytest
 
-from striate.evaluation import data_uri, measure, mistakes, render, write
+from striate.evaluation import (
+    abstention,
+    data_uri,
+    measure,
+    mistakes,
+    render,
+    risk_coverage,
+    write,
+)
 
 VOID = {"meta", "img", "br", "link", "input"}
 EVIL = "<script>alert('x')</script>"
@@ -265,3 +273,50 @@ def test_a_loss_that_was_not_finite_leaves_a_gap_and_null(tmp_path):
     assert "nan" not in "".join(re.findall(r"<svg.*?</svg>", page, re.DOTALL))
     told = json.loads((tmp_path / "report.json").read_text())
     assert told["curves"]["train"][-2:] == [[51, None], [52, None]]
+
+
+def test_calibration_abstention_reading_and_notes_are_on_the_page():
+    report = report_of()
+    part = {
+        key: report["validation"][key]
+        for key in (
+            "negative_log_likelihood",
+            "brier_score",
+            "calibration_error",
+            "calibration_by_chance",
+            "reliability",
+        )
+    }
+    report["calibration"] = {
+        "method": "temperature",
+        "temperature": 0.62,
+        "fitted_on": 5000,
+        "note": None,
+        "split": "test",
+        "before": part,
+        "after": part,
+    }
+    sure = np.linspace(1, 0.3, 400)
+    right = np.arange(400) < 320
+    kept = abstention(sure, right, 0.05).to_json()
+    share = {"value": 0.01, "count": 3, "n": 300, "low": 0.0, "high": 0.03}
+    report["selective"] = {
+        "split": "test",
+        "n": 400,
+        "curve": [point.to_json() for point in risk_coverage(sure, right)],
+        "thresholds": [{**kept, "test": {"coverage": 0.75, "error": share}}],
+    }
+    report["test"]["reading"] = {"sentence": "Opened 3 times: read it so."}
+    report["notes"] = [f"Leaks were allowed {EVIL}."]
+    html = render(report)
+    page = Page(html)
+    words = page.words()
+    assert page.open == []
+    assert EVIL not in html
+    assert "temperature of 0.62, which sharpens a network that was too modest" in words
+    assert "Before calibration" in words
+    assert html.count('class="whisker"') == 2 * sum(b["count"] > 0 for b in part["reliability"])
+    assert "promised error" in words
+    assert "1.00 % [0, 3.00]" in words
+    assert "Opened 3 times: read it so." in words
+    assert words.index("Leaks were allowed") < words.index("What it learned")
