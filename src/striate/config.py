@@ -47,6 +47,12 @@ class DataConfig:
     streaming: bool = False
     """Decode each image whenever it is needed, for sets whose decoded form the disk cannot hold;
     nothing but names and digests is cached."""
+    leaks: Literal["stop", "allow", "drop"] = "stop"
+    """Where test images have their like beside the test split: stop, go on all the same, or go on
+    without those images."""
+    groups: str | None = None
+    """Where the names of the images hold the name of a group that no split may divide: "*/GROUP/*";
+    None: the column "group" of a list, if it has one."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +167,9 @@ class RunConfig:
         for name in _LATER:
             if encoded["execution"][name] == getattr(ExecutionConfig, name):
                 del encoded["execution"][name]
+        for name in ("leaks", "groups"):
+            if encoded["data"][name] == getattr(DataConfig, name):
+                del encoded["data"][name]
         return encoded
 
     @classmethod

@@ -14,6 +14,7 @@ __all__ = [
     "DataError",
     "DivergenceError",
     "DownloadError",
+    "LeakError",
     "LedgerError",
     "RunError",
     "SealedTestError",
@@ -38,6 +39,10 @@ class ConfigError(StriateError):
 
 class DataError(StriateError):
     """Data that cannot be used as they are."""
+
+
+class LeakError(DataError):
+    """Test images that have their like among those that are learned from."""
 
 
 class DownloadError(DataError):

@@ -107,6 +107,7 @@ def _data(record: dict[str, Any], data: Dataset) -> dict[str, Any]:
         "channels": record["config"]["data"]["channels"],
         "examples": _examples(data),
         "notes": list(data.notes),
+        "leaks": data.describe_leaks(),
         "broken": [{"name": b.name, "reason": b.reason} for b in data.broken],
     }
 

@@ -4,13 +4,13 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from striate.api.calibration import fit_calibration
 from striate.api.report import write_report
 from striate.api.run import Run, data_of, recorded_execution
 from striate.config import RunConfig
-from striate.data import Dataset, Source, open_source, prepare, survey
+from striate.data import Dataset, Source, open_source, prepare, refuse_leaks, survey
 from striate.data.locate import placed
 from striate.errors import ConfigError, RunError
 from striate.evaluation import StoredAnswers, save_answers
@@ -52,6 +52,8 @@ def train(
     seed: int | None = None,
     out: str | Path | None = None,
     strict: bool = False,
+    leaks: Literal["stop", "allow", "drop"] | None = None,
+    groups: str | None = None,
     settings: Mapping[str, Any] | None = None,
     assignments: tuple[str, ...] = (),
     reporter: Reporter | None = None,
@@ -69,6 +71,9 @@ def train(
         seed: of the training; the splits have their own.
         out: the run's folder, which must be free; None: a new one under runs/.
         strict: refuse data with broken files instead of going on without them.
+        leaks: where test images have their like among the others: stop (the default), allow
+            it and say so in the report, or drop those others.
+        groups: where the images' names hold that of a group which no split divides: "*/GROUP/*".
         settings: any other setting, nested: {"optimiser": {"lr": 0.1}}.
         assignments: the same as words: ("optimiser.lr=0.1",).
         reporter: is told what happens; None: nobody.
@@ -92,6 +97,10 @@ def train(
         asked = merge({"network": {"name": network}}, asked)
     if strict:
         asked = merge(asked, {"data": {"strict": True}})
+    if leaks is not None:
+        asked = merge(asked, {"data": {"leaks": leaks}})
+    if groups is not None:
+        asked = merge(asked, {"data": {"groups": groups}})
     own = asked
     if pretrained is not None:
         if str(data) not in RECIPES:
@@ -111,6 +120,7 @@ def train(
     try:
         with folder.claimed():
             dataset = prepare(config.data, source=source, progress=reporter.progress)
+            refuse_leaks(config.data, dataset)
             for note in dataset.notes:
                 reporter.say(note)
             parts = assemble(config, dataset)

@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -51,6 +51,21 @@ def train(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse data with broken files.")
     ] = False,
+    allow_leaks: Annotated[
+        bool,
+        typer.Option("--allow-leaks", help="Go on where test images are among the others too."),
+    ] = False,
+    drop_leaks: Annotated[
+        bool,
+        typer.Option("--drop-leaks", help="Leave out images that have their like in the test."),
+    ] = False,
+    groups: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATTERN",
+            help='No split divides a group (a patient): "*/GROUP/*" where its folder has its name.',
+        ),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Any setting: optimiser.lr=0.1 ..."),
@@ -72,11 +87,19 @@ def train(
         seed=seed,
         out=out,
         strict=strict,
+        leaks=_leaks(allow_leaks, drop_leaks),
+        groups=groups,
         assignments=tuple(set_ or ()),
         reporter=Terminal(),
         started=started,
     )
     _conclude(run)
+
+
+def _leaks(allow: bool, drop: bool) -> Literal["allow", "drop"] | None:
+    if allow and drop:
+        raise typer.BadParameter("--allow-leaks and --drop-leaks exclude each other.")
+    return "allow" if allow else "drop" if drop else None
 
 
 def resume(

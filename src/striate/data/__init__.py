@@ -6,7 +6,7 @@ cache on the disk, and given out as a training, a validation and a sealed test s
 
 from striate.data.augment import AUGMENTATIONS
 from striate.data.cache import CacheEntry, clear_cache, list_cache
-from striate.data.dataset import BrokenFile, Dataset, ImageSet, prepare
+from striate.data.dataset import BrokenFile, Dataset, ImageSet, prepare, refuse_leaks
 from striate.data.decode import BrokenImage, ImageSpec, decode_image
 from striate.data.loader import BatchLoader, Normalisation
 from striate.data.locate import open_source
@@ -35,5 +35,6 @@ __all__ = [
     "list_cache",
     "open_source",
     "prepare",
+    "refuse_leaks",
     "survey",
 ]

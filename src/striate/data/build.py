@@ -22,7 +22,8 @@ import numpy as np
 from striate import durable
 from striate.config import DataConfig
 from striate.data import cache
-from striate.data.decode import BrokenImage, ImageSpec, decode_with_digest
+from striate.data.decode import THUMBNAIL, BrokenImage, ImageSpec, decode_with_digest
+from striate.data.gate import examine
 from striate.data.source import Content, Item, Progress, Source, collector_paused
 from striate.data.split import Assignment, assign
 from striate.errors import DataError
@@ -37,6 +38,8 @@ _CHUNK_BYTES = 4 * 2**20
 # A JPEG of 32 × 32 has about 1000 bytes; one of 64 × 64 gains from threads already.
 _THUMBNAIL_BYTES = 2048
 _COPY_BYTES = 8 * 2**20
+_THUMBNAILS = "thumbnails.u8"
+_THUMBNAIL_SHAPE = (*THUMBNAIL.input_size, THUMBNAIL.channels)
 
 
 class _Decoded(NamedTuple):
@@ -44,6 +47,8 @@ class _Decoded(NamedTuple):
     pixels: np.ndarray | None
     digest: str
     reason: str
+    thumbnail: np.ndarray | None = None
+    side: int = 0
 
 
 @dataclass
@@ -52,6 +57,7 @@ class _Staged:
 
     items: list[Item] = field(default_factory=list)
     digests: list[str] = field(default_factory=list)
+    sides: list[int] = field(default_factory=list)
     broken: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -91,7 +97,7 @@ def build(
 def _build(source: Source, config: DataConfig, folder: Path, progress: Progress | None) -> str:
     spec = ImageSpec(config.input_size, config.channels, config.fit)
     staging = None if config.streaming else folder / "staging.u8"
-    staged = _stage(source, spec, staging, progress)
+    staged = _stage(source, spec, staging, folder / _THUMBNAILS, progress)
     if not staged.items:
         reasons = Counter(item["reason"] for item in staged.broken).most_common(3)
         raise DataError(
@@ -100,6 +106,10 @@ def _build(source: Source, config: DataConfig, folder: Path, progress: Progress 
         )
     # By name, so that the order of the medium leaves no trace.
     order = sorted(range(len(staged.items)), key=lambda i: staged.items[i].name)
+    thumbnails = cache.map_pixels(folder / _THUMBNAILS, (len(order), *_THUMBNAIL_SHAPE))
+    gate = examine(staged.items, staged.digests, staged.sides, thumbnails, config.groups, progress)
+    if config.leaks == "drop":
+        order = [i for i in order if i not in gate.leaking]
     items = [staged.items[i] for i in order]
     digests = [staged.digests[i] for i in order]
     assignment = assign(
@@ -110,6 +120,7 @@ def _build(source: Source, config: DataConfig, folder: Path, progress: Progress 
         test_fraction=config.test_fraction,
         validation_fraction=config.validation_fraction,
         seed=config.split_seed,
+        groups=[gate.groups[i] for i in order],
     )
     rows = {"train": [], "validation": [], "test": []}  # type: dict[str, list[int]]
     for i, split in enumerate(assignment.splits):
@@ -129,13 +140,20 @@ def _build(source: Source, config: DataConfig, folder: Path, progress: Progress 
             parts[part] |= _write_part(folder / part, staging, places, row_bytes)
     if staging is not None:
         staging.unlink()
-    described = _describe(source, spec, config, items, digests, assignment, rows, staged) | parts
+    (folder / _THUMBNAILS).unlink()
+    found = gate.describe(config.leaks)
+    described = _describe(source, spec, config, items, digests, assignment, rows, staged, found)
+    described |= parts
     durable.write_json(folder / "set.json", described)
     return str(described["key"])
 
 
 def _stage(
-    source: Source, spec: ImageSpec, path: Path | None, progress: Progress | None
+    source: Source,
+    spec: ImageSpec,
+    path: Path | None,
+    thumbnails: Path,
+    progress: Progress | None,
 ) -> _Staged:
     """Decode everything once; without a path for the digests and the broken files alone."""
     items = source.items
@@ -143,15 +161,20 @@ def _stage(
         cache.require_room(source.title, cache.bytes_needed(len(items), spec))
     staged = _Staged()
     done = 0
-    with open(os.devnull if path is None else path, "wb") as stream:
+    with (
+        open(os.devnull if path is None else path, "wb") as stream,
+        open(thumbnails, "wb") as small,
+    ):
         for chunk in decode_all(source.stream(items), spec):
-            for item, pixels, digest, reason in chunk:
-                if pixels is None:
+            for item, pixels, digest, reason, thumbnail, side in chunk:
+                if pixels is None or thumbnail is None:
                     staged.broken.append({"name": item.name, "reason": reason, "split": item.split})
                     continue
                 stream.write(pixels.data)
+                small.write(thumbnail.data)
                 staged.items.append(item)
                 staged.digests.append(digest)
+                staged.sides.append(side)
             done += len(chunk)
             if progress:
                 progress("decoding images" if path else "looking through images", done, len(items))
@@ -216,11 +239,12 @@ def _decode_chunk(chunk: list[tuple[Item, Content]], spec: ImageSpec) -> list[_D
             decoded.append(_Decoded(item, None, "", _unreadable(content)))
             continue
         try:
-            pixels, digest = decode_with_digest(content, spec)
+            pixels, digest, thumbnail, side = decode_with_digest(content, spec)
         except BrokenImage as error:
             decoded.append(_Decoded(item, None, "", str(error)))
         else:
-            decoded.append(_Decoded(item, np.ascontiguousarray(pixels), digest, ""))
+            pixels, thumbnail = map(np.ascontiguousarray, (pixels, thumbnail))
+            decoded.append(_Decoded(item, pixels, digest, "", thumbnail, side))
     return decoded
 
 
@@ -293,6 +317,7 @@ def _describe(
     assignment: Assignment,
     rows: dict[str, list[int]],
     staged: _Staged,
+    found: dict[str, Any],
 ) -> dict[str, Any]:
     """What set.json says, but for the two parts."""
     names = source.class_names
@@ -314,6 +339,7 @@ def _describe(
         "validation_origin": assignment.validation_origin,
         "broken": staged.broken,
         "notes": [*source.notes, *assignment.notes],
+        **found,
     } | ({"streamed": True} if config.streaming else {})
     named = [
         (item.name, item.label, split) for item, split in zip(items, assignment.splits, strict=True)

@@ -32,7 +32,7 @@ __all__ = ["CacheEntry", "clear_cache", "list_cache"]
 
 # Part of each key: a change of the format, or of a library that decodes, starts a new cache, so
 # that `predict` never meets pixels that another version of it made.
-FORMAT = f"striate images 1, Pillow {PIL.__version__}, JPEG by {decoder_name()}"
+FORMAT = f"striate images 2, Pillow {PIL.__version__}, JPEG by {decoder_name()}"
 
 
 @dataclass(frozen=True)

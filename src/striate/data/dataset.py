@@ -1,8 +1,9 @@
 """A set of images ready for training: two splits to look at, one that is sealed."""
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +14,16 @@ from striate.config import DataConfig
 from striate.data import cache
 from striate.data.build import build
 from striate.data.decode import ImageSpec
+from striate.data.gate import Leak, leak_message, leak_note
 from striate.data.locate import open_source
 from striate.data.seal import SealedSplit
 from striate.data.shards import shard_numbers
 from striate.data.source import Progress, Source, Split
 from striate.data.spelling import shown, text_name
 from striate.data.streamed import Pixels, StreamedImages
-from striate.errors import DataError
+from striate.errors import DataError, LeakError
 
-__all__ = ["BrokenFile", "Dataset", "ImageSet", "prepare"]
+__all__ = ["BrokenFile", "Dataset", "ImageSet", "prepare", "refuse_leaks"]
 
 # So many broken files are named in a note; all are in the report.
 _BROKEN_NOTED = 5
@@ -80,6 +82,12 @@ class Dataset:
     licence: str | None
     counts_per_class: dict[str, tuple[int, ...]]
     split_seed: int
+    leaks: tuple[Leak, ...] = ()
+    """Test images that have their like beside the test split."""
+    leaks_dropped: int = 0
+    """Images left out because the test split has their like."""
+    published: bool = False
+    """Whether others measure on its very splits."""
 
     def describe(self) -> dict[str, Any]:
         """JSON values for the run: what was trained on, and how it was divided."""
@@ -98,6 +106,18 @@ class Dataset:
             "split_seed": self.split_seed,
             "broken": [vars(file) for file in self.broken],
             "notes": list(self.notes),
+            "leaks": self.describe_leaks(),
+        }
+
+    def describe_leaks(self, most: int = 20) -> dict[str, Any]:
+        """JSON values: how many test images leak, a few of them, and what was done."""
+        counts = Counter(leak.kind for leak in self.leaks)
+        return {
+            "num_test": len(self.leaks),
+            "kinds": dict(counts),
+            "dropped": self.leaks_dropped,
+            "published": self.published,
+            "examples": [asdict(leak) for leak in self.leaks[:most]],
         }
 
 
@@ -124,6 +144,11 @@ def prepare(
         config.fit,
         [config.validation_fraction, config.test_fraction, config.split_seed],
         *(["streamed"] if config.streaming else []),
+        *(
+            [config.groups, config.leaks == "drop"]
+            if config.groups or config.leaks == "drop"
+            else []
+        ),
     )
     if config.streaming and not source.random_access:
         raise DataError(
@@ -143,6 +168,20 @@ def prepare(
     if broken and config.strict:
         raise DataError(_list_broken(source.title, broken))
     return _open(described, source, config, broken)
+
+
+def refuse_leaks(config: DataConfig, data: Dataset) -> None:
+    """Stop before a training whose test images have their like among the others.
+
+    Not where that was allowed, nor for the splits of a published set: everyone measures on those
+    as they are, and to change them in silence would make numbers that look alike and are not. A
+    note says it then, here and in every report.
+
+    Raises:
+        LeakError: with counts, examples, and the ways on.
+    """
+    if data.leaks and config.leaks == "stop" and not data.published:
+        raise LeakError(leak_message(data.title, data.test.num_items, data.leaks))
 
 
 def _remembered(memo: Path) -> dict[str, Any] | None:
@@ -174,6 +213,13 @@ def _open(
     spec = ImageSpec(config.input_size, config.channels, config.fit)
     folder = cache.images_dir() / described["key"]
     reopened = source if config.streaming else None
+    leaks = tuple(Leak(**leak) for leak in described["leaks"])
+    dropped = described["leaks_dropped"]
+    notes = [*described["notes"], *_broken_notes(broken)]
+    if leaks:
+        notes.append(
+            leak_note(len(leaks), described["test"]["num_items"], dropped, source.published)
+        )
     development = _read_part(folder / "development", spec, described["development"], reopened)
     num_train = described["counts"]["train"]
 
@@ -189,13 +235,16 @@ def _open(
         validation=_part(development, slice(num_train, None)),
         test=SealedSplit(described["test_digest"], described["test"]["num_items"], load_test),
         broken=broken,
-        notes=(*described["notes"], *_broken_notes(broken)),
+        notes=tuple(notes),
         digest=described["digest"],
         test_origin=described["test_origin"],
         validation_origin=described["validation_origin"],
         licence=source.licence,
         counts_per_class={s: tuple(n) for s, n in described["counts_per_class"].items()},
         split_seed=config.split_seed,
+        leaks=leaks,
+        leaks_dropped=dropped,
+        published=source.published,
     )
 
 

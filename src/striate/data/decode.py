@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
@@ -22,7 +22,16 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from striate.data.jpeg import ordinary_jpeg
 from striate.errors import DataError
 
-__all__ = ["MAX_PIXELS", "BrokenImage", "ImageSpec", "decode_image", "fit_image", "open_image"]
+__all__ = [
+    "MAX_PIXELS",
+    "THUMBNAIL",
+    "BrokenImage",
+    "Decoded",
+    "ImageSpec",
+    "decode_image",
+    "fit_image",
+    "open_image",
+]
 
 # Pillow's own limit for an error: a picture of 512 MiB in RGB, 13,377 pixels square.
 MAX_PIXELS = 178_956_970
@@ -68,6 +77,10 @@ class ImageSpec:
         return value
 
 
+THUMBNAIL = ImageSpec((32, 32), 3, "squash")
+"""The form in which pictures are compared with each other, whatever a network asks for."""
+
+
 def decode_image(picture: Picture, spec: ImageSpec) -> UInt8[np.ndarray, "H W C"]:
     """The picture as (H, W, C) uint8, as the network of `spec` takes it.
 
@@ -90,18 +103,32 @@ def decode_image(picture: Picture, spec: ImageSpec) -> UInt8[np.ndarray, "H W C"
     return fit_image(_open(picture, _smallest(spec)), spec)
 
 
-def decode_with_digest(picture: Picture, spec: ImageSpec) -> tuple[UInt8[np.ndarray, "H W C"], str]:
-    """What `decode_image` gives, and a digest of the picture that does not depend on `spec`.
+class Decoded(NamedTuple):
+    """What one reading of a picture gives."""
+
+    pixels: UInt8[np.ndarray, "H W C"]
+    """As the network takes it."""
+    digest: str
+    """Of the upright eight-bit pixels."""
+    thumbnail: UInt8[np.ndarray, "S S 3"]
+    """All of the picture, squeezed into a small square."""
+    side: int
+    """The shorter side of the upright picture, pixels, as far as it was unpacked."""
+
+
+def decode_with_digest(picture: Picture, spec: ImageSpec) -> Decoded:
+    """What `decode_image` gives, and what does not depend on `spec`: a digest and a thumbnail.
 
     The digest is taken of the upright eight-bit pixels, so that a copy saved in another lossless
     format has the same; of a JPEG above 1024 pixels, of its pixels at reduced size.
     """
-    image = _open(picture, _DRAFT_SIDE)
+    image = open_image(picture)
     digest = picture_digest(image)
+    thumbnail, side = fit_image(image, THUMBNAIL), min(image.size)
     smallest = _smallest(spec)
     if smallest > _DRAFT_SIDE and not isinstance(picture, (np.ndarray, Image.Image)):
-        image = _open(picture, smallest)
-    return fit_image(image, spec), digest
+        image = open_image(picture, smallest=smallest)
+    return Decoded(fit_image(image, spec), digest, thumbnail, side)
 
 
 def _smallest(spec: ImageSpec) -> int:

@@ -20,8 +20,8 @@ __all__ = ["LISTS", "ListSource"]
 
 LISTS = (".csv", ".tsv", ".json")
 _FORM = (
-    "Expected the columns path,label and perhaps split (train, validation, test) in a CSV file "
-    'with a header, or a JSON list of {"path": ..., "label": ..., "split": ...}.'
+    "Expected the columns path,label and perhaps split (train, validation, test) and group in a "
+    'CSV file with a header, or a JSON list of {"path": ..., "label": ..., "split": ...}.'
 )
 
 
@@ -103,7 +103,9 @@ class ListSource(Source):
     def _item(self, row: Mapping[str, Any], index: Mapping[str, int]) -> Item:
         name = str(row["path"]).strip()
         split: Split | None = split_named(str(row.get("split") or "").strip())
-        return Item(name, index[str(row["label"]).strip()], split, str(self.path.parent / name))
+        group = str(row.get("group") or "").strip() or None
+        place = str(self.path.parent / name)
+        return Item(name, index[str(row["label"]).strip()], split, place, group)
 
     def _rows(self) -> tuple[list[str], list[Mapping[str, Any]]]:
         """Where each row stands ("line 3"), and the rows."""

@@ -76,7 +76,7 @@ def _decode(
     require_room(source.title, len(items) * math.prod(spec.input_size) * spec.channels)
     with tempfile.TemporaryFile(dir=cache_dir()) as stream:
         for chunk in decode_all(source.stream(items), spec):
-            for item, pixels, digest, reason in chunk:
+            for item, pixels, digest, reason, *_ in chunk:
                 if pixels is None:
                     broken.append(BrokenFile(item.name, reason, item.split))
                     continue

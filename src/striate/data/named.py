@@ -173,6 +173,7 @@ def official_set(
     copy = _copy_of(name, files)
     if copy is not None:
         copy.licence = licence
+        copy.published = True
         return copy
     paths: dict[str, Path] = {}
 
@@ -180,7 +181,7 @@ def official_set(
         if not paths:
             paths.update(_obtain(name, files, licence, progress))
 
-    return RecordSource(
+    official = RecordSource(
         name,
         f"{name} ({files[0].url.rpartition('/')[0]}/)",
         licence,
@@ -189,6 +190,8 @@ def official_set(
         lambda: class_names(paths),
         lambda: records(paths),
     )
+    official.published = True
+    return official
 
 
 def _local_folder(name: str) -> Path | None:

@@ -47,6 +47,8 @@ class Item(NamedTuple):
     """The split that the source itself names, if it names one."""
     key: Any = None
     """How the source finds it again."""
+    group: str | None = None
+    """What it belongs to (a patient, a film), if the source says so."""
 
 
 class Listing(NamedTuple):
@@ -116,6 +118,8 @@ class Source(ABC):
     """Terms, where the source states any."""
     random_access: bool = False
     """Whether `read` finds any item at once, on several threads, as streaming needs."""
+    published: bool = False
+    """Whether others measure on its very splits, so that they are left as they are."""
 
     @abstractmethod
     def fingerprint(self) -> str:

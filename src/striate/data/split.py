@@ -1,8 +1,9 @@
 """Which image is trained on, validated on, or sealed: decided by content.
 
-Images with the same digest are one group, and a group is never divided. Within a class the
-groups are ordered by a hash of seed and digest, and the first ones are held out; so the split
-follows from the pictures alone, wherever they lie and in whatever order they are found.
+Images with the same digest are one group, near copies belong to it, and a group is never divided.
+Within a class the groups are ordered by a hash of seed and digest, and the first ones are held
+out; so the split follows from the pictures alone, wherever they lie and in whatever order they
+are found.
 """
 
 import hashlib
@@ -36,8 +37,9 @@ def assign(
     test_fraction: float,
     validation_fraction: float,
     seed: int,
+    groups: Sequence[str] | None = None,
 ) -> Assignment:
-    """The split of each item, stratified by class, exact duplicates on one side.
+    """The split of each item, stratified by class, what belongs together on one side.
 
     Args:
         digests: of the pictures.
@@ -47,6 +49,8 @@ def assign(
         test_fraction: share of all images that is sealed if no item is declared a test item.
         validation_fraction: share of the rest for validation if none is declared.
         seed: of the order in which groups are held out.
+        groups: what each item belongs to, named by one of its digests; None: copies of one
+            picture alone belong together.
 
     Raises:
         DataError: a class without an image to train on, or nothing to validate or test on.
@@ -55,13 +59,14 @@ def assign(
     free = [i for i, split in enumerate(splits) if split == "train"]
     notes = _conflict_notes(digests, labels, splits)
     official = "test" in splits
+    groups = digests if groups is None else groups
     if not official:
-        for i in _hold_out(free, digests, labels, test_fraction, seed, "test"):
+        for i in _hold_out(free, groups, labels, test_fraction, seed, "test"):
             splits[i] = "test"
         free = [i for i in free if splits[i] == "train"]
     named = "validation" in splits
     if not named:
-        for i in _hold_out(free, digests, labels, validation_fraction, seed, "validation"):
+        for i in _hold_out(free, groups, labels, validation_fraction, seed, "validation"):
             splits[i] = "validation"
     _check(splits, labels, class_names)
     notes += _straddle_notes(digests, splits)

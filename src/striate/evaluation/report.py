@@ -55,6 +55,7 @@ OPTIONAL: dict[str, Any] = {
         "examples": [],
         "notes": [],
         "broken": [],
+        "leaks": {"num_test": 0},
         "digest": None,
         "test_origin": None,
         "test_openings": 0,
