@@ -4,10 +4,30 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
-__all__ = ["Answer", "Evaluation", "Run", "evaluate", "load", "resume", "train"]
+__all__ = [
+    "Answer",
+    "Evaluation",
+    "Inspection",
+    "Run",
+    "evaluate",
+    "inspect",
+    "load",
+    "resume",
+    "train",
+]
 
 if TYPE_CHECKING:
-    from striate.api import Answer, Evaluation, Run, evaluate, load, resume, train
+    from striate.api import (
+        Answer,
+        Evaluation,
+        Inspection,
+        Run,
+        evaluate,
+        inspect,
+        load,
+        resume,
+        train,
+    )
 
 
 def __getattr__(name: str) -> Any:

@@ -7,7 +7,17 @@ from typing import Annotated
 import typer
 
 from striate import __version__
-from striate.cli import answer, cache, evidence, gradients, listing, optimisation, profile, training
+from striate.cli import (
+    answer,
+    cache,
+    evidence,
+    gradients,
+    inspection,
+    listing,
+    optimisation,
+    profile,
+    training,
+)
 from striate.errors import StriateError
 
 __all__ = ["app", "main"]
@@ -23,6 +33,7 @@ _TRAIN, _SEE = "Train and answer", "Open the mathematics"
 _TRUST = "Trust a number"
 _COMMANDS = {
     _TRAIN: (
+        inspection.inspect,
         training.train,
         training.resume,
         answer.evaluate,

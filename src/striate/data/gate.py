@@ -75,6 +75,7 @@ def examine(
     thumbnails: np.ndarray,
     pattern: str | None = None,
     progress: Progress | None = None,
+    rows: np.ndarray | None = None,
 ) -> Gate:
     """What belongs together in a set, and what leaks out of the test split that it names.
 
@@ -82,9 +83,10 @@ def examine(
         items: in any order.
         digests: of their pictures.
         sides: their shorter sides, pixels.
-        thumbnails: (N, 32, 32, 3) uint8 of the same.
+        thumbnails: (N, 32, 32, 3) uint8 of the same; they may lie on the disk.
         pattern: where the items' names hold the name of a group, see `named_groups`.
         progress: told how far it is.
+        rows: which thumbnail is each item's; None: they have the order of the items.
 
     Raises:
         DataError: a name does not fit the pattern.
@@ -94,8 +96,9 @@ def examine(
         first.setdefault(digests[i], i)
     unique = list(first)
     large = [number for number, i in enumerate(first.values()) if sides[i] >= SMALLEST]
-    rows = np.array(list(first.values()), dtype=np.int64)
-    pairs = _pairs(unique, np.array(large, dtype=np.int64), thumbnails, rows, progress)
+    places = np.array(list(first.values()), dtype=np.int64)
+    places = places if rows is None else rows[places]
+    pairs = _pairs(unique, np.array(large, dtype=np.int64), thumbnails, places, progress)
     place = {digest: number for number, digest in enumerate(unique)}
     of_item = [place[digest] for digest in digests]
     names = named_groups(items, pattern)

@@ -33,7 +33,10 @@ _LEAST_DETAIL = 0.5
 _LEAST_OVERLAP = 0.7
 # How far above the ordinary, in deviations of Fisher's z of the agreement of neighbours.
 _DEVIATIONS = 5.0
-_SAMPLE = 512
+_SAMPLE = 256
+_AMONG = 4096
+_RANK = 3
+_ALIKE = 0.9
 _FEW = 32
 _CHUNK = 8192
 
@@ -87,7 +90,7 @@ def find_pairs(
         return empty
     plain, cuts, mirrored = _descriptors(thumbnails, rows, flips)
     nearest = _candidates(plain, cuts)
-    threshold = _ordinary(thumbnails, rows, nearest)
+    threshold = _ordinary(thumbnails, rows, plain, nearest)
     most = max(2000, int(looks * num))
     found = [_confirm(thumbnails, rows, nearest, most, False, threshold)]
     if flips:
@@ -124,18 +127,36 @@ def _candidates(plain: np.ndarray, others: list[np.ndarray]) -> Neighbours:
     return close_pairs(vectors, owners, asking, least=_LEAST_SIMILAR, trees=_TREES, each=_EACH)
 
 
-def _ordinary(thumbnails: np.ndarray, rows: np.ndarray, candidates: Neighbours) -> float:
+def _ordinary(
+    thumbnails: np.ndarray, rows: np.ndarray, plain: np.ndarray, candidates: Neighbours
+) -> float:
     """The agreement that a duplicate must have, from how much mere neighbours agree."""
-    num = len(candidates.first)
-    if num < _FEW:
+    if len(plain) < _FEW:
         return _LEAST_FINE
-    sample = np.linspace(0, num - 1, min(num, _SAMPLE)).astype(int)
-    one, other = candidates.first[sample], candidates.second[sample]
-    agreed = align(np.asarray(thumbnails[rows[one]]), np.asarray(thumbnails[rows[other]]))
+    draw = np.random.default_rng(0)
+    among = np.sort(draw.choice(len(plain), min(len(plain), _AMONG), replace=False))
+    sample = np.sort(draw.choice(among, min(len(among), _SAMPLE), replace=False))
+    products = plain[sample] @ plain[among].T
+    products[sample[:, None] == among] = -2
+    # Not the nearest, which may be a copy.
+    near = among[np.argpartition(-products, _RANK, axis=1)[:, _RANK]]
+    threshold = _above(thumbnails, rows[sample], rows[near])
+    if threshold < _ALIKE:
+        return max(_LEAST_FINE, threshold)
+    # In a set of look-alikes the nearest of all agree better than the nearest of a few thousand,
+    # and mere neighbours are so many among the candidates that copies do not weigh.
+    some = np.linspace(0, len(candidates.first) - 1, _SAMPLE).astype(int)
+    one, other = rows[candidates.first[some]], rows[candidates.second[some]]
+    return max(threshold, _above(thumbnails, one, other))
+
+
+def _above(thumbnails: np.ndarray, one: np.ndarray, other: np.ndarray) -> float:
+    """An agreement far above that of these pairs, as Fisher's z measures it."""
+    agreed = align(np.asarray(thumbnails[one]), np.asarray(thumbnails[other]))
     z = np.arctanh(agreed.fine.clip(-0.9999, 0.9999))
     lower, middle = np.quantile(z, [0.16, 0.5])
     # The spread is taken below the median: copies, up to half of the sample, do not reach there.
-    return max(_LEAST_FINE, math.tanh(middle + _DEVIATIONS * (middle - lower)))
+    return math.tanh(middle + _DEVIATIONS * (middle - lower))
 
 
 def _confirm(

@@ -1,0 +1,10 @@
+"""The data gate: what is wrong with a set of images before anything is learned from it.
+
+look → likeness → groups and leaks; features → out-of-fold answers → suspected labels, outliers;
+all of it → one page, one JSON file, one table.
+"""
+
+from striate.inspection.findings import Findings, inspect
+from striate.inspection.page import render, write
+
+__all__ = ["Findings", "inspect", "render", "write"]

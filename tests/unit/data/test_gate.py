@@ -1,0 +1,147 @@
+"""Leaks stop a training, are dropped or allowed; what belongs together is never divided."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from striate.config import DataConfig
+from striate.data import prepare, refuse_leaks
+from striate.data.gate import named_groups
+from striate.data.source import Item
+from striate.errors import DataError, LeakError
+
+ConfigOf = Callable[..., DataConfig]
+
+
+def picture(seed: int) -> Image.Image:
+    """Coarse fields of colour with finer ones in them: alike only to its copies."""
+    draw = np.random.default_rng(seed)
+    fields = draw.integers(30, 220, (6, 6, 3)).repeat(8, 0).repeat(8, 1)
+    finer = draw.integers(-30, 30, (24, 24, 3)).repeat(2, 0).repeat(2, 1)
+    return Image.fromarray((fields + finer).clip(0, 255).astype(np.uint8))
+
+
+def write(root: Path, name: str, image: Image.Image) -> None:
+    path = root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+
+
+@pytest.fixture
+def leaking(tmp_path: Path) -> Path:
+    """Twelve pictures to train on, of which two are in the test split: one equal, one smaller."""
+    root = tmp_path / "leaking"
+    for n in range(12):
+        write(root, f"train/{'ab'[n % 2]}/{n}.png", picture(n))
+    for n in range(20, 26):
+        write(root, f"test/{'ab'[n % 2]}/{n}.png", picture(n))
+    write(root, "test/a/copy.png", picture(4))
+    write(root, "test/b/small.png", picture(7).resize((31, 33), Image.Resampling.BICUBIC))
+    return root
+
+
+def test_leaks_stop_with_counts_examples_and_both_ways_on(
+    leaking: Path, config_of: ConfigOf
+) -> None:
+    config = config_of(leaking)
+    data = prepare(config)
+    assert {(leak.test, leak.beside, leak.kind) for leak in data.leaks} == {
+        ("test/a/copy.png", "train/a/4.png", "exact"),
+        ("test/b/small.png", "train/b/7.png", "near"),
+    }
+    with pytest.raises(LeakError, match=r"2 of the 8 test images") as caught:
+        refuse_leaks(config, data)
+    for told in ("test/b/small.png  =  train/b/7.png", "--allow-leaks", "--drop-leaks"):
+        assert told in str(caught.value)
+
+
+def test_allowed_leaks_are_noted(leaking: Path, config_of: ConfigOf) -> None:
+    config = config_of(leaking, leaks="allow")
+    data = prepare(config)
+    refuse_leaks(config, data)
+    assert data.describe()["leaks"]["num_test"] == 2
+    assert any("--allow-leaks" in note for note in data.notes)
+
+
+def test_dropping_takes_the_training_side(leaking: Path, config_of: ConfigOf) -> None:
+    config = config_of(leaking, leaks="drop")
+    data = prepare(config)
+    refuse_leaks(config, data)
+    names = {*data.train.names, *data.validation.names}
+    assert len(names) == 10
+    assert not names & {"train/a/4.png", "train/b/7.png"}
+    assert data.test.digest == prepare(config_of(leaking)).test.digest
+    assert data.describe()["leaks"]["dropped"] == 2
+
+
+def test_a_published_split_is_left_as_it_is(leaking: Path, config_of: ConfigOf) -> None:
+    from striate.data import open_source
+
+    source = open_source(str(leaking))
+    source.published = True
+    data = prepare(config_of(leaking), source=source)
+    refuse_leaks(config_of(leaking), data)
+    assert any("published" in note for note in data.notes)
+
+
+def test_near_copies_stay_on_one_side_where_we_divide(tmp_path: Path, config_of: ConfigOf) -> None:
+    root = tmp_path / "photos"
+    for n in range(40):
+        write(root, f"{'ab'[n % 2]}/{n}.png", picture(n))
+        write(root, f"{'ab'[n % 2]}/{n}-small.png", picture(n).resize((29, 35)))
+    for seed in range(3):
+        data = prepare(config_of(root, split_seed=seed))
+        assert data.leaks == ()
+        for part in (data.train, data.validation):
+            stems = [Path(name).stem.removesuffix("-small") for name in part.names]
+            assert all(stems.count(stem) == 2 for stem in stems)
+
+
+def test_the_search_is_remembered_by_content(
+    leaking: Path, config_of: ConfigOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from striate.data import gate
+
+    first = prepare(config_of(leaking))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("compared again")
+
+    monkeypatch.setattr(gate, "find_pairs", refuse)
+    assert prepare(config_of(leaking, input_size=(8, 8))).leaks == first.leaks
+    write(leaking, "train/a/new.png", picture(99))
+    with pytest.raises(RuntimeError, match="compared again"):
+        prepare(config_of(leaking))
+
+
+def test_named_groups_never_straddle(tmp_path: Path, config_of: ConfigOf) -> None:
+    root = tmp_path / "clinic"
+    for n in range(60):
+        write(root, f"{'ab'[n % 2]}/patient{n // 6}/{n}.png", picture(n))
+    data = prepare(config_of(root, groups="*/patientGROUP/*"))
+    sides = [{name.split("/")[1] for name in part.names} for part in (data.train, data.validation)]
+    assert not sides[0] & sides[1]
+    whole = [name.split("/")[1] for name in (*data.train.names, *data.validation.names)]
+    assert all(whole.count(patient) == 6 for patient in whole)
+
+
+def test_the_column_group_of_a_list_is_kept_together(tmp_path: Path, config_of: ConfigOf) -> None:
+    lines = ["path,label,group"]
+    for n in range(40):
+        write(tmp_path, f"{n}.png", picture(n))
+        lines.append(f"{n}.png,{'ab'[n % 2]},film{n // 4}")
+    (tmp_path / "list.csv").write_text("\n".join(lines))
+    data = prepare(config_of(tmp_path / "list.csv"))
+    films = [int(name[:-4]) // 4 for name in (*data.train.names, *data.validation.names)]
+    assert all(films.count(film) == 4 for film in films)
+
+
+def test_a_pattern_that_does_not_fit_is_refused() -> None:
+    items = [Item("cat/p7_3.png", 0, None), Item("cat/loose.png", 0, None)]
+    with pytest.raises(DataError, match=r"1 of 2 names do not fit .*cat/loose.png"):
+        named_groups(items, "*/GROUP_*")
+    with pytest.raises(DataError, match="Write GROUP there once"):
+        named_groups(items, "*/*")
