@@ -121,7 +121,7 @@ class StreamedImages:
             content = self._read(item)
             if self._digests is None:
                 return decode_image(content, self._spec)
-            pixels, digest = decode_with_digest(content, self._spec)
+            pixels, digest, *_ = decode_with_digest(content, self._spec)
         except (OSError, BrokenImage) as error:
             raise DataError(
                 f"{shown(item.name)} could be read when the set was looked through, and cannot be "
