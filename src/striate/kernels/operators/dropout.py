@@ -49,7 +49,9 @@ def dropout(
     """
     if not 0 <= p <= 1:
         raise ConfigError(f"p={p} is no probability; accepted: 0 to 1.")
-    if transformed() or x.device.type not in ("cpu", "meta"):
+    # The compiler cannot trace the drawing of a seed.
+    untraced = seed is None and torch.compiler.is_compiling()
+    if untraced or transformed() or x.device.type not in ("cpu", "meta"):
         return F.dropout(x, p)
     seed = torch.empty((), dtype=torch.int64).random_() if seed is None else seed
     y: Tensor = torch.ops.striate.dropout(x, seed, p, _channels_last(x))

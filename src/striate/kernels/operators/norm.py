@@ -391,8 +391,9 @@ def _gradients(
     saved = ctx.saved_tensors
     # Without an activation the residual's gradient is the output's.
     of_residual = needs[1] and ctx.activation != "none"
-    # Gradients of gradients need an operator that autograd knows.
-    backward: Any = torch.ops.striate.norm_act_backward if torch.is_grad_enabled() else _backward
+    # Gradients of gradients and compilers need an operator that torch knows.
+    direct = eager(grad) and not torch.is_grad_enabled()
+    backward: Any = _backward if direct else torch.ops.striate.norm_act_backward
     found = backward(grad, *saved, ctx.eps, ctx.activation, batch, needs[0], of_residual)
     dx, dresidual, dweight, dbias = found
     if needs[1] and not of_residual:

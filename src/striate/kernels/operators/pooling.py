@@ -183,8 +183,9 @@ def _save_pool(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor])
 
 def _pool_gradients(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
     (index,) = ctx.saved_tensors
-    # Gradients of gradients need an operator that autograd knows.
-    backward = torch.ops.striate.max_pool2d_backward if torch.is_grad_enabled() else _backward
+    # Gradients of gradients and compilers need an operator that torch knows.
+    direct = eager(grad) and not torch.is_grad_enabled()
+    backward: Any = _backward if direct else torch.ops.striate.max_pool2d_backward
     return backward(grad, index, *ctx.image, *ctx.sizes), *[None] * 5
 
 
