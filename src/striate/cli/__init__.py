@@ -80,9 +80,11 @@ def options(
 
 def main() -> None:
     """The command `striate`: errors that a person can mend are told without a traceback."""
-    # Threads that wait for each other by spinning slow down tenfold when anything else runs on
-    # the machine (benchmarks/waiting.py); they are told to sleep, before torch starts them.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Threads that wait for each other by spinning for long slow down tenfold when anything else
+    # runs on the machine, threads that sleep at once wake late: they spin for some ten
+    # microseconds first (benchmarks/waiting.py). To be set before torch starts them.
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     try:
         app()
     except StriateError as error:

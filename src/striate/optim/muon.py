@@ -110,7 +110,7 @@ def orthogonalise(
         True
     """
     a, b, c = COEFFICIENTS
-    x = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
+    x: Tensor = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
     x = x / x.norm().clamp(min=1e-7)  # the Frobenius norm bounds the largest singular value
     left = num_iterations
     while left > 0:
