@@ -35,7 +35,10 @@ def test_15_scene_joins_classes_and_finds_copies(real_data: Path) -> None:
 def test_orl_faces_are_split_by_person(real_data: Path) -> None:
     data = prepare(DataConfig(str(real_data / "orl-faces.tar"), (56, 46), 1))
     assert data.class_names[:3] == ("s1", "s2", "s3")
-    assert data.describe()["counts"] == {"train": 280, "validation": 40, "test": 80}
+    counts = data.describe()["counts"]
+    assert sum(counts.values()) == 400
+    # pictures of a person that are nearly the same stay on one side
+    assert counts == pytest.approx({"train": 280, "validation": 40, "test": 80}, abs=4)
 
 
 @pytest.mark.slow
