@@ -53,6 +53,13 @@ class DataConfig:
     groups: str | None = None
     """Where the names of the images hold the name of a group that no split may divide: "*/GROUP/*";
     None: the column "group" of a list, if it has one."""
+    folds: int | None = None
+    """Of how many folds of all images outside the test split one is the validation split; None:
+    no folds, the source or `validation_fraction` decides."""
+    fold: int = 0
+    """Which of them, from 0."""
+    fold_seed: int = 0
+    """Seed of the folds; another one divides anew."""
 
 
 @dataclass(frozen=True)
@@ -167,7 +174,7 @@ class RunConfig:
         for name in _LATER:
             if encoded["execution"][name] == getattr(ExecutionConfig, name):
                 del encoded["execution"][name]
-        for name in ("leaks", "groups"):
+        for name in ("leaks", "groups", "folds", "fold", "fold_seed"):
             if encoded["data"][name] == getattr(DataConfig, name):
                 del encoded["data"][name]
         return encoded
@@ -247,6 +254,11 @@ def _range_problems(config: RunConfig) -> list[str]:
             0 < data.validation_fraction < 1 and 0 < data.test_fraction < 1,
             "data.validation_fraction and data.test_fraction must lie between 0 and 1.",
         ),
+        (
+            (data.folds is None or data.folds >= 2) and 0 <= data.fold < (data.folds or 1),
+            f"data.folds={data.folds} must be 2 or more, data.fold={data.fold} from 0 to one less.",
+        ),
+        (data.fold_seed >= 0, f"data.fold_seed={data.fold_seed} must be 0 or more."),
     ]
     if config.pretrained is not None:
         checks += _pretrained_checks(config.pretrained)

@@ -4,7 +4,7 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from striate.api.calibration import fit_calibration
 from striate.api.report import write_report
@@ -34,7 +34,7 @@ from striate.training.speed import training_speed
 from striate.training.stage import measure_stages
 from striate.training.views import num_views
 
-__all__ = ["resume", "train"]
+__all__ = ["Resolved", "resolve", "resume", "train", "train_resolved"]
 
 _FINISH_SECONDS = 1.5
 """For writing the weights and the report, and for the end of the process."""
@@ -87,6 +87,56 @@ def train(
     """
     clock = Clock(started=time.monotonic() if started is None else started)
     reporter = reporter or Reporter()
+    resolved = resolve(
+        data,
+        network=network,
+        pretrained=pretrained,
+        freeze=freeze,
+        epochs=epochs,
+        steps=steps,
+        minutes=minutes,
+        seed=seed,
+        strict=strict,
+        leaks=leaks,
+        groups=groups,
+        settings=settings,
+        assignments=assignments,
+        reporter=reporter,
+    )
+    return train_resolved(resolved, out=out, reporter=reporter, clock=clock)
+
+
+class Resolved(NamedTuple):
+    """Everything that a training follows, before it begins."""
+
+    config: RunConfig
+    choices: list[Choice]
+    source: Source
+
+
+def resolve(
+    data: str | Path,
+    *,
+    network: str | None = None,
+    pretrained: str | Path | None = None,
+    freeze: float | None = None,
+    epochs: float | None = None,
+    steps: int | None = None,
+    minutes: float | None = None,
+    seed: int | None = None,
+    strict: bool = False,
+    leaks: Literal["stop", "allow", "drop"] | None = None,
+    groups: str | None = None,
+    settings: Mapping[str, Any] | None = None,
+    assignments: tuple[str, ...] = (),
+    reporter: Reporter | None = None,
+) -> Resolved:
+    """What `train` would follow, with the reasons, and the opened source; see there.
+
+    Raises:
+        ConfigError, DataError.
+    """
+    reporter = reporter or Reporter()
     given = {"epochs": epochs, "steps": steps, "minutes": minutes, "seed": seed}
     training = {key: value for key, value in given.items() if value is not None}
     asked: Settings = merge(dict(settings or {}), parse_assignments(assignments))
@@ -114,6 +164,27 @@ def train(
     config, choices, source = _resolve(data, asked)
     choices = transfer.explained(choices, own, config)
     check_config(config)
+    return Resolved(config, choices, source)
+
+
+def train_resolved(
+    resolved: Resolved,
+    *,
+    out: str | Path | None = None,
+    reporter: Reporter | None = None,
+    clock: Clock | None = None,
+) -> Run:
+    """Train what was resolved; see `train`.
+
+    Args:
+        resolved: configuration, reasons and source.
+        out: the run's folder, which must be free; None: a new one under runs/.
+        reporter: is told what happens; None: nobody.
+        clock: of the time; None: it starts now.
+    """
+    config, choices, source = resolved
+    reporter = reporter or Reporter()
+    clock = clock or Clock(started=time.monotonic())
     folder = RunFolder.free(Path(out) if out is not None else None, source.title, config)
     reporter.choices(choices)
     keep_pages()

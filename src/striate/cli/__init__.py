@@ -16,6 +16,7 @@ from striate.cli import (
     listing,
     optimisation,
     profile,
+    studies,
     training,
 )
 from striate.errors import StriateError
@@ -41,7 +42,7 @@ _COMMANDS = {
         profile.profile,
         listing.list_,
     ),
-    _TRUST: (evidence.compare, evidence.calibrate, evidence.ledger, evidence.measure),
+    _TRUST: (studies.cv, evidence.compare, evidence.calibrate, evidence.ledger, evidence.measure),
     _SEE: (
         gradients.check,
         gradients.graph,

@@ -45,6 +45,9 @@ def train(
         float | None, typer.Option("--minutes", "-m", help="End, all included, in this time.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything that is left to chance.")] = None,
+    seeds: Annotated[
+        int | None, typer.Option(metavar="K", help="Train K seeds; tell their spread from chance.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder of the run; it must be free.")
     ] = None,
@@ -76,6 +79,29 @@ def train(
     from striate import api
     from striate.terminal import Terminal
 
+    if seeds is not None:
+        from striate.api.seeds import train_seeds
+        from striate.cli.studies import tell
+
+        study = train_seeds(
+            data,
+            seeds,
+            network=network,
+            pretrained=pretrained,
+            freeze=freeze,
+            epochs=epochs,
+            steps=steps,
+            minutes=minutes,
+            seed=seed,
+            out=out,
+            strict=strict,
+            leaks=_leaks(allow_leaks, drop_leaks),
+            groups=groups,
+            assignments=tuple(set_ or ()),
+            reporter=Terminal(),
+        )
+        tell(study)
+        return
     run = api.train(
         data,
         network=network,

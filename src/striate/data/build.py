@@ -121,6 +121,7 @@ def _build(source: Source, config: DataConfig, folder: Path, progress: Progress 
         validation_fraction=config.validation_fraction,
         seed=config.split_seed,
         groups=[gate.groups[i] for i in order],
+        fold=None if config.folds is None else (config.fold, config.folds, config.fold_seed),
     )
     rows = {"train": [], "validation": [], "test": []}  # type: dict[str, list[int]]
     for i, split in enumerate(assignment.splits):

@@ -149,6 +149,7 @@ def prepare(
             if config.groups or config.leaks == "drop"
             else []
         ),
+        *([] if config.folds is None else ["fold", config.fold, config.folds, config.fold_seed]),
     )
     if config.streaming and not source.random_access:
         raise DataError(

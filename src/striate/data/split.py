@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from striate.data.fold import folds_of
 from striate.data.source import Split
 from striate.data.spelling import enumerated
 from striate.errors import DataError
@@ -38,6 +39,7 @@ def assign(
     validation_fraction: float,
     seed: int,
     groups: Sequence[str] | None = None,
+    fold: tuple[int, int, int] | None = None,
 ) -> Assignment:
     """The split of each item, stratified by class, what belongs together on one side.
 
@@ -51,6 +53,8 @@ def assign(
         seed: of the order in which groups are held out.
         groups: what each item belongs to, named by one of its digests; None: copies of one
             picture alone belong together.
+        fold: (number, of how many, seed) of the fold of all images outside the test split that is
+            the validation split, whatever the source declares; None: none is.
 
     Raises:
         DataError: a class without an image to train on, or nothing to validate or test on.
@@ -64,8 +68,16 @@ def assign(
         for i in _hold_out(free, groups, labels, test_fraction, seed, "test"):
             splits[i] = "test"
         free = [i for i in free if splits[i] == "train"]
-    named = "validation" in splits
-    if not named:
+    named = "validation" in splits and fold is None
+    if fold is not None:
+        number, num_folds, fold_seed = fold
+        rest = [i for i, split in enumerate(splits) if split != "test"]
+        of = folds_of(
+            [groups[i] for i in rest], [labels[i] for i in rest], num_folds, seed=fold_seed
+        )
+        for i, place in zip(rest, of, strict=True):
+            splits[i] = "validation" if place == number else "train"
+    elif not named:
         for i in _hold_out(free, groups, labels, validation_fraction, seed, "validation"):
             splits[i] = "validation"
     _check(splits, labels, class_names)
@@ -75,7 +87,7 @@ def assign(
     return Assignment(
         tuple(splits),
         "official" if official else "held out",
-        "official" if named else "held out",
+        "official" if named else "held out" if fold is None else "fold",
         tuple(notes),
     )
 

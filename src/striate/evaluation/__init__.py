@@ -36,6 +36,7 @@ from striate.evaluation.receipt import Receipt, receipts_of
 from striate.evaluation.report import render, write
 from striate.evaluation.resample import resampled_means
 from striate.evaluation.selective import Abstention, CoveragePoint, abstention, risk_coverage
+from striate.evaluation.spread import SeedSpread, corrected_resampled, seed_spread
 from striate.evaluation.stored import StoredAnswers, load_answers, save_answers, wrong_pictures
 from striate.evaluation.stratum import mean_share
 from striate.evaluation.temperature import Scaling, crossfitted, fit_temperature, fit_vector
@@ -56,6 +57,7 @@ __all__ = [
     "Receipt",
     "ReliabilityBin",
     "Scaling",
+    "SeedSpread",
     "StoredAnswers",
     "Verification",
     "abstention",
@@ -69,6 +71,7 @@ __all__ = [
     "cochran_q",
     "compare",
     "confident_mistakes",
+    "corrected_resampled",
     "crossfitted",
     "data_uri",
     "expected_calibration_error",
@@ -96,6 +99,7 @@ __all__ = [
     "resampled_means",
     "risk_coverage",
     "save_answers",
+    "seed_spread",
     "summary_lines",
     "table_lines",
     "truth_rank",

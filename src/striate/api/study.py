@@ -1,0 +1,143 @@
+"""Several ordinary runs in one folder that answer one question together.
+
+study.json holds what was asked and the configuration that all runs share, so that the same
+command goes on after a kill: runs that have finished are kept, one that was stopped is resumed.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from striate import durable
+from striate.api.run import Run
+from striate.api.training import Resolved, resolve, resume, train_resolved
+from striate.config import RunConfig
+from striate.data import open_source
+from striate.errors import ConfigError, RunError
+from striate.terminal import Reporter
+from striate.training.planner import Choice
+
+__all__ = ["Study", "member", "open_study", "with_seed", "write_page"]
+
+
+@dataclass(frozen=True)
+class Study:
+    """The folder of a study and what its runs share."""
+
+    path: Path
+    resolved: Resolved
+
+
+def open_study(
+    kind: str, data: str | Path, how: Mapping[str, Any], out: Path | None, reporter: Reporter
+) -> Study:
+    """The study that was asked for: a new one, or the one that the same words began.
+
+    Args:
+        kind: "seeds", "cv" or "search".
+        data: as in `train`.
+        how: the other arguments of `resolve`.
+        out: its folder; None: one under runs/ that follows from what is asked.
+        reporter: is told what happens.
+
+    Raises:
+        ConfigError, DataError: as `resolve`.
+        RunError: the folder holds something else.
+    """
+    asked = {"kind": kind, "data": str(data), **{key: _plain(v) for key, v in how.items() if v}}
+    canonical = json.dumps(asked, sort_keys=True)
+    if out is None:
+        words = re.sub(r"[^\w.-]+", "-", Path(str(data)).stem).strip("-").lower()
+        digits = hashlib.sha256(canonical.encode()).hexdigest()[:12]
+        out = Path("runs") / f"{words}-{kind}-{digits}"
+    with durable.lock(out / ".study.lock", wait=True, taken=""):
+        record = out / "study.json"
+        if record.is_file():
+            return Study(out, _recorded(record, asked))
+        if any(path.name != ".study.lock" for path in out.iterdir()):
+            raise RunError(f"{out} holds something else than this study; choose another --out.")
+        resolved = resolve(data, **how, reporter=reporter)
+        if resolved.config.data.folds is not None and kind == "cv":
+            raise ConfigError("data.folds is chosen by --folds here; leave out the setting.")
+        durable.write_json(
+            record,
+            {
+                "asked": asked,
+                "config": resolved.config.to_json(),
+                "choices": [
+                    {"what": c.what, "value": c.value, "why": c.why} for c in resolved.choices
+                ],
+            },
+        )
+    reporter.choices(resolved.choices)
+    return Study(out, resolved)
+
+
+def member(
+    study: Study, name: str, config: RunConfig, reporter: Reporter, data: str | None = None
+) -> Run:
+    """One run of a study: as it is when finished, resumed when stopped, else trained.
+
+    Args:
+        study: whose it is.
+        name: of its folder.
+        config: what it follows.
+        reporter: is told what happens.
+        data: where the images lie now, if they were moved.
+    """
+    path = study.path / name
+    if (path / "run.json").is_file():
+        known = Run(path)
+        if known.config.to_json() != config.to_json():
+            raise RunError(f"{path} is another run than this study's; choose another --out.")
+        return resume(path, data=data, reporter=reporter)
+    source = study.resolved.source
+    return train_resolved(Resolved(config, [], source), out=path, reporter=reporter)
+
+
+def write_page(folder: Path, told: Mapping[str, Any], **parts: Any) -> Path:
+    """Write study.html, which loads nothing from elsewhere, and result.json; the page's path.
+
+    Args:
+        folder: of the study.
+        told: JSON values of the result.
+        parts: "title", "headline", "facts" (sentences), "tables" (each a heading, column names
+            and rows) and "charts" (each a title and SVG).
+    """
+    from striate.evaluation.report import environment
+
+    durable.write_json(folder / "result.json", told)
+    page = folder / "study.html"
+    html = environment().get_template("study.html.j2").render(**parts)
+    durable.write_bytes(page, html.encode())
+    return page
+
+
+def _recorded(record: Path, asked: Mapping[str, Any]) -> Resolved:
+    known = json.loads(record.read_text("utf-8"))
+    if known["asked"] != asked:
+        differing = sorted(
+            key for key in {*known["asked"], *asked} if known["asked"].get(key) != asked.get(key)
+        )
+        raise RunError(
+            f"{record.parent} is a study that was asked otherwise ({', '.join(differing)}). Choose "
+            "another --out, or repeat its own command to go on with it."
+        )
+    config = RunConfig.from_json(known["config"])
+    choices = [Choice(**choice) for choice in known["choices"]]
+    return Resolved(config, choices, open_source(config.data.source))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return list(value)
+    return str(value) if isinstance(value, Path) else value
+
+
+def with_seed(config: RunConfig, seed: int) -> RunConfig:
+    """The same training with another seed."""
+    return replace(config, training=replace(config.training, seed=seed))

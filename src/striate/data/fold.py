@@ -1,0 +1,66 @@
+"""Folds for cross-validation: every development image is held out once, groups stay whole."""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from striate.errors import DataError
+
+__all__ = ["folds_of"]
+
+
+def folds_of(
+    groups: Sequence[str], labels: Sequence[int], num_folds: int, *, seed: int = 0
+) -> list[int]:
+    """The fold 0..num_folds - 1 of each item: alike in classes and size, groups undivided.
+
+    Large groups are placed first, the others in the order of a hash of seed and name; each goes
+    where its classes are rarest so far. So the folds follow from the contents alone.
+
+    Args:
+        groups: what each item belongs to.
+        labels: class indices.
+        num_folds: how many, 2 or more.
+        seed: another one gives other folds, for repeated cross-validation.
+
+    Raises:
+        DataError: fewer groups than folds, or a class that is a single group.
+
+    Example:
+        >>> folds_of(["a", "b", "c", "d", "b"], [0, 0, 1, 1, 0], 2)
+        [1, 0, 1, 0, 0]
+    """
+    members: dict[str, list[int]] = defaultdict(list)
+    for i, group in enumerate(groups):
+        members[group].append(i)
+    homes: dict[int, set[str]] = defaultdict(set)
+    for group, label in zip(groups, labels, strict=True):
+        homes[label].add(group)
+    alone = sum(len(found) == 1 for found in homes.values())
+    if len(members) < num_folds or alone:
+        told = f"; {alone} class(es) are a single group of images" if alone else ""
+        raise DataError(
+            f"{num_folds} folds cannot be made of {len(members)} group(s) of images{told}. Each "
+            "class needs two different images at least, and there must be as many as folds: add "
+            "images, or take fewer folds."
+        )
+    totals = Counter(labels)
+    held: list[Counter[int]] = [Counter() for _ in range(num_folds)]
+    sizes = [0] * num_folds
+    fold_of: dict[str, int] = {}
+    for group in sorted(members, key=lambda name: (-len(members[name]), _rank(seed, name))):
+        counts = Counter(labels[i] for i in members[group])
+
+        def load(fold: int, counts: Counter[int] = counts) -> tuple[float, int, int]:
+            share = sum(n * held[fold][label] / totals[label] for label, n in counts.items())
+            return share, sizes[fold], fold
+
+        fold = min(range(num_folds), key=load)
+        fold_of[group] = fold
+        held[fold].update(counts)
+        sizes[fold] += len(members[group])
+    return [fold_of[group] for group in groups]
+
+
+def _rank(seed: int, name: str) -> bytes:
+    return hashlib.blake2b(f"{seed} fold {name}".encode(), digest_size=16).digest()
