@@ -81,7 +81,7 @@ def train_seeds(
     reporter = reporter or Reporter()
     study = open_study("seeds", data, how, out, reporter)
     base = study.resolved.config
-    runs = []
+    runs: list[Run] = []
     for seed in range(base.training.seed, base.training.seed + num_seeds):
         reporter.say(f"Seed {seed} ({len(runs) + 1} of {num_seeds})")
         run = member(study, f"seed-{seed}", with_seed(base, seed), reporter)
