@@ -3,6 +3,7 @@
 import inspect
 from typing import Any, NamedTuple
 
+from striate.classical import PREDICTORS
 from striate.data import AUGMENTATIONS, NAMED_SETS
 from striate.errors import ConfigError, unknown_name
 from striate.layers import LAYERS
@@ -36,6 +37,7 @@ def listing(kind: str) -> list[Row]:
     """
     tables: dict[str, Registry[Any]] = {
         "networks": NETWORKS,
+        "predictors": PREDICTORS,
         "losses": LOSSES,
         "optimisers": OPTIMISERS,
         "schedules": SCHEDULES,

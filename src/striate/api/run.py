@@ -1,7 +1,7 @@
 """A run that was trained: what it is, what it answers, how good it is."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ import numpy as np
 
 from striate.api.answer import Answer, named_images
 from striate.api.report import write_report
+from striate.classical import PREDICTORS
 from striate.config import RunConfig
 from striate.data import BrokenImage, Dataset, ImageSpec, decode_image, prepare
 from striate.data.loader import Normalisation
@@ -145,9 +146,14 @@ class Run:
         """The trained network, in eval mode, on the run's device.
 
         Raises:
-            RunError: the training has not ended.
+            RunError: the training has not ended, or the run has no network.
         """
-        weights = self.folder.read_tensors(self.folder.weights)
+        if self._is_classical:
+            raise RunError(
+                f"{self.path} has no network: it is {self.config.network.name}. Choose a run of a "
+                "network; predict, evaluate and compare work for both."
+            )
+        weights = self._weights
         network = build_network(self.config, len(self.class_names))
         try:
             network.load_state_dict(weights)
@@ -157,15 +163,31 @@ class Run:
             ) from error
         return self.execution.place(network).eval()
 
+    @cached_property
+    def _weights(self) -> dict[str, Any]:
+        return self.folder.read_tensors(self.folder.weights)
+
+    @property
+    def _is_classical(self) -> bool:
+        return self.config.network.name in PREDICTORS
+
+    @cached_property
+    def _respond(self) -> Callable[[Pixels], np.ndarray]:
+        """What gives uncalibrated probabilities: the network, or a predictor with its arrays.
+
+        Raises:
+            RunError: the training has not ended.
+        """
+        if self._is_classical:
+            arrays = {name: tensor.numpy() for name, tensor in self._weights.items()}
+            predictor = PREDICTORS.build(self.config.network)
+            return lambda images: predictor.probabilities(np.asarray(images[:]), arrays)
+        network, task, how = self.network, build_task(self.config), self.config.prediction
+        return lambda images: infer(network, task, images, self.normalise, self.execution, how)
+
     def probabilities(self, images: Pixels) -> np.ndarray:
         """Calibrated probabilities (N, K) of images (N, H, W, C) uint8 of the run's input size."""
-        return self.scaling(self._uncalibrated(images))
-
-    def _uncalibrated(self, images: Pixels) -> np.ndarray:
-        task = build_task(self.config)
-        return infer(
-            self.network, task, images, self.normalise, self.execution, self.config.prediction
-        )
+        return self.scaling(self._respond(images))
 
     def predict(
         self, images: Any, *, batch_size: int = 256, abstain: float | None = None
@@ -237,7 +259,7 @@ class Run:
             RunError: the training has not ended, or the data have changed since.
             LedgerError: the ledger cannot be written; the split stays closed.
         """
-        _ = self.network  # fails before the split is opened when the training has not ended
+        respond = self._respond  # fails before the split is opened when the training has not ended
         reporter = reporter or Reporter()
         try:
             found = data_of(self.config, data, self.path, reporter)
@@ -250,7 +272,7 @@ class Run:
             )
         opening = open_test(found.test, run_hash=self.hash, run_folder=self.path)
         images = found.test.read(opening)
-        given = self._uncalibrated(images.images)
+        given = respond(images.images)
         probabilities = self.scaling(given)
         measures = measure(probabilities, images.labels, self.class_names)
         record_result(opening, measures.headline())

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from striate.api import classical
 from striate.api.calibration import fit_calibration
 from striate.api.report import write_report
 from striate.api.run import Run, data_of, recorded_execution
@@ -63,8 +64,8 @@ def train(
 
     Args:
         data: path or name.
-        network: a name of `NETWORKS`; None: the planner's choice. With a file of weights that
-            has no published name: whose weights it holds.
+        network: a name of `NETWORKS` or of `PREDICTORS`; None: the planner's choice. With a file
+            of weights that has no published name: whose weights it holds.
         pretrained: a name of published weights, or a file of them, to start from.
         freeze: share of the training in which only the last layer learns (0.3).
         epochs, steps, minutes: the length; the shortest holds. None: the planner's choice.
@@ -151,6 +152,10 @@ def resolve(
         asked = merge(asked, {"data": {"leaks": leaks}})
     if groups is not None:
         asked = merge(asked, {"data": {"groups": groups}})
+    if classical.is_classical(network or asked.get("network")):
+        if pretrained is not None or freeze is not None:
+            raise ConfigError(f"{network} has no published weights; leave out --pretrained.")
+        return classical.fit(data, asked, Path(out) if out else None, reporter, started)
     own = asked
     if pretrained is not None:
         if str(data) not in RECIPES:
@@ -226,6 +231,8 @@ def resume(
         reporter.say(f"{folder.path} has finished already.")
         return Run(folder.path)
     config = RunConfig.from_json(record["config"])
+    if classical.is_classical(config.network.name):
+        return classical.refit(folder, data, reporter)
     keep_pages()
     try:
         with folder.locked():

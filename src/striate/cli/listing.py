@@ -12,6 +12,7 @@ class Kind(StrEnum):
     """What can be listed."""
 
     networks = "networks"
+    predictors = "predictors"
     losses = "losses"
     optimisers = "optimisers"
     schedules = "schedules"

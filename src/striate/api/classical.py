@@ -1,0 +1,193 @@
+"""Training without descent: a classical predictor in a run's folder, with all that a run has."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from striate.api.calibration import fit_calibration
+from striate.api.neighbours import write_neighbours
+from striate.api.report import write_report
+from striate.api.run import Run, data_of
+from striate.classical import PREDICTORS, Learned, Predictor
+from striate.config import RunConfig
+from striate.data import Dataset, Survey, open_source, prepare, survey
+from striate.data.locate import placed
+from striate.errors import ConfigError, RunError
+from striate.evaluation import StoredAnswers, save_answers
+from striate.execution import Execution
+from striate.registry import Pick
+from striate.settings import Settings, merge
+from striate.terminal import Reporter
+from striate.training.events import EventLog
+from striate.training.folder import RunFolder
+from striate.training.planner import Choice
+from striate.training.planner.draft import Draft
+
+__all__ = ["fit", "is_classical", "refit"]
+
+_NOTHING: Settings = {
+    "loss": {"name": "none"},
+    "optimiser": {"name": "none"},
+    "schedule": {"name": "none"},
+    "augmentation": [],
+    "training": {"batch_size": 1, "epochs": 1.0},
+}
+"""What a configuration says where there is no descent."""
+
+
+def is_classical(network: object) -> bool:
+    """Whether the settings of a network, or its name, name a classical predictor."""
+    name = network.get("name") if isinstance(network, dict) else network
+    return name in PREDICTORS
+
+
+def fit(
+    data: str | Path, asked: Settings, out: Path | None, reporter: Reporter, started: float | None
+) -> Run:
+    """Fit a predictor on the training images and return its run.
+
+    Args:
+        data: path or name.
+        asked: checked settings, with the predictor's name as that of the network.
+        out: the run's folder, which must be free; None: a new one under runs/.
+        reporter: is told what happens.
+        started: `time.monotonic()` when it began; None: now.
+
+    Raises:
+        ConfigError: settings that only a network has, or that do not fit.
+        DataError, RunError: as for any training.
+    """
+    began = time.monotonic() if started is None else started
+    _check(asked)
+    source = open_source(str(data))
+    config, choices = _plan(placed(str(data)), survey(source), asked)
+    folder = RunFolder.free(out, source.title, config)
+    reporter.choices(choices)
+    try:
+        with folder.claimed():
+            dataset = prepare(config.data, source=source, progress=reporter.progress)
+            for note in dataset.notes:
+                reporter.say(note)
+            learned = _learn(config, dataset, reporter)
+            best = ", ".join(learned.chosen)
+            choice = Choice("chosen", best, "fewest wrong answers on the validation images")
+            reporter.say(f"Chosen on the validation images: {best}.")
+            folder.create(_record(config, [*choices, choice], dataset, learned))
+            return _finish(folder, config, dataset, learned, reporter, began)
+    finally:
+        reporter.close()
+
+
+def refit(folder: RunFolder, data: str | Path | None, reporter: Reporter) -> Run:
+    """Fit anew what was killed while its folder was written; the same comes of it.
+
+    Raises:
+        RunError: the images are gone or have changed.
+    """
+    record = folder.record()
+    config = RunConfig.from_json(record["config"])
+    try:
+        with folder.locked():
+            dataset = data_of(config, data, folder.path, reporter)
+            if dataset.digest != record["data"]["digest"]:
+                raise RunError(
+                    f"The images of {dataset.source} have changed since {folder.path} began. "
+                    "Restore them, or train anew."
+                )
+            learned = _learn(config, dataset, reporter)
+            return _finish(folder, config, dataset, learned, reporter, time.monotonic())
+    finally:
+        reporter.close()
+
+
+def _check(asked: Settings) -> None:
+    """Tell all settings that a predictor without descent cannot follow."""
+    name = asked["network"]["name"]
+    foreign = [key for key in asked if key not in ("data", "network", "training")]
+    foreign += [f"training.{key}" for key in asked.get("training", {}) if key != "seed"]
+    problems = [f"{name} is fitted in one piece: leave out {key}." for key in foreign]
+    problems += PREDICTORS.problems(Pick.from_json(asked["network"]))
+    if problems:
+        raise ConfigError(problems)
+
+
+def _plan(source: str, look: Survey, asked: Settings) -> tuple[RunConfig, list[Choice]]:
+    predictor = PREDICTORS.build(Pick.from_json(asked["network"]))
+    draft = Draft(asked)
+    name = asked["network"]["name"]
+    draft.note("predictor", name, PREDICTORS.describe(name))
+    height, width = look.heights[1], look.widths[1]
+    least = min(height, width)
+    scale = min(1.0, predictor.side / least)
+    one_size = look.heights[0] == look.heights[2] and look.widths[0] == look.widths[2]
+    size = [round(height * scale), round(width * scale)] if one_size else [round(least * scale)] * 2
+    why = f"median image {height} × {width}; a side of up to {predictor.side} for this predictor"
+    draft.decide("data.input_size", "input size", size, why, f"{size[0]} × {size[1]}")
+    grey = predictor.grey or look.grey_share == 1.0
+    why = "it looks at brightness only" if predictor.grey else "as the images are"
+    draft.decide("data.channels", "channels", 1 if grey else 3, why, "grey" if grey else "RGB")
+    resolved = merge(merge(_NOTHING, draft.plan), {"data": {"source": source}})
+    return RunConfig.from_json(merge(resolved, asked)), draft.choices
+
+
+def _learn(config: RunConfig, data: Dataset, reporter: Reporter) -> Learned:
+    predictor: Predictor = PREDICTORS.build(config.network)
+    return predictor.fit(
+        (np.asarray(data.train.images[:]), data.train.labels),
+        (np.asarray(data.validation.images[:]), data.validation.labels),
+        len(data.class_names),
+        seed=config.training.seed,
+        progress=reporter.progress,
+    )
+
+
+def _record(
+    config: RunConfig, choices: list[Choice], data: Dataset, learned: Learned
+) -> dict[str, Any]:
+    execution = Execution.of(config.execution)
+    return {
+        "hash": config.hash,
+        "config": config.to_json(),
+        "choices": [{"what": c.what, "value": c.value, "why": c.why} for c in choices],
+        "data": {"title": data.title, **data.describe()},
+        "class_names": list(data.class_names),
+        "normalisation": {
+            "mean": [0.0] * config.data.channels,
+            "std": [1.0] * config.data.channels,
+        },
+        "num_parameters": sum(array.size for array in learned.arrays.values()),
+        "hardware": execution.describe(),
+        "execution": execution.to_json(),
+    }
+
+
+def _finish(
+    folder: RunFolder,
+    config: RunConfig,
+    data: Dataset,
+    learned: Learned,
+    reporter: Reporter,
+    began: float,
+) -> Run:
+    """Write all that a finished run has."""
+    tensors = {k: torch.from_numpy(np.array(array)) for k, array in learned.arrays.items()}
+    folder.write_tensors(folder.weights, tensors)
+    predictor: Predictor = PREDICTORS.build(config.network)
+    split = data.validation
+    images = np.asarray(split.images[:])
+    probabilities = predictor.probabilities(images, learned.arrays)
+    answers = StoredAnswers(probabilities, split.labels.copy(), split.digests, split.names)
+    save_answers(folder.answers, answers)
+    with EventLog(folder.events, (reporter.event,)) as log:
+        log.write("finished", step=0, seconds=time.monotonic() - began)
+    fit_calibration(folder)
+    nearest: Callable[..., np.ndarray | None] = predictor.nearest
+    page = write_neighbours(folder, data, lambda x, n: nearest(x, learned.arrays, n))
+    if page is not None:
+        reporter.say(f"The nearest training images of validation images: {page}")
+    write_report(folder, data)
+    return Run(folder.path)

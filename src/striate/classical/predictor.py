@@ -1,0 +1,104 @@
+"""A predictor without a network: features, a classifier, and the arrays that fitting leaves."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from striate.classical.classifier import Classifier, Rows
+from striate.classical.feature import Arrays, Feature, described
+
+__all__ = ["Learned", "Predictor"]
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What fitting leaves: arrays to keep, and what was chosen on the validation split."""
+
+    arrays: dict[str, np.ndarray]
+    chosen: tuple[str, ...]
+    """The features and the hyper-parameter, in words."""
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Features and a classifier; it keeps no state, its arrays lie with the run."""
+
+    feature: Feature
+    classifier: Classifier
+    side: int
+    """Images are shown to it with a shorter side of up to so many pixels."""
+    grey: bool
+    """Whether it looks at brightness only."""
+
+    def fit(
+        self,
+        train: tuple[np.ndarray, np.ndarray],
+        validation: tuple[np.ndarray, np.ndarray],
+        num_classes: int,
+        *,
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> Learned:
+        """Fit each variant on the training images, and keep the best on the validation images.
+
+        Args:
+            train: images (N, H, W, C) uint8 and labels (N,).
+            validation: as many of another split; only hyper-parameters are chosen on them.
+            num_classes: K.
+            seed: of vocabularies and the order of descent.
+            progress: told the stage, how much of it is done and of how much.
+        """
+        best: tuple[int, Learned] | None = None
+        images = train[0]
+        variants = self.feature.variants((images.shape[1], images.shape[2]))
+        for number, feature in enumerate(variants):
+            if progress is not None:
+                progress("fitting", number, len(variants))
+            learned = feature.learn(images, seed)
+            rows = [Rows(described(feature, x, learned), y) for x, y in (train, validation)]
+            fitted = self.classifier.fit(rows[0], rows[1], num_classes, seed)
+            if best is None or fitted.wrong < best[0]:
+                arrays = {f"feature.{name}": array for name, array in learned.items()}
+                arrays |= {f"classifier.{name}": a for name, a in fitted.arrays.items()}
+                arrays["variant"] = np.array(number)
+                best = fitted.wrong, Learned(arrays, (str(feature), fitted.chosen))
+        if progress is not None:
+            progress("fitting", len(variants), len(variants))
+        if best is None:
+            raise RuntimeError("a feature without variants")
+        return best[1]
+
+    def features(self, images: np.ndarray, arrays: Arrays) -> np.ndarray:
+        """(N, F) rows of images, as the classifier sees them."""
+        variants = self.feature.variants((images.shape[1], images.shape[2]))
+        feature = variants[int(arrays["variant"])]
+        return described(feature, images, _under(arrays, "feature."))
+
+    def probabilities(self, images: np.ndarray, arrays: Arrays) -> np.ndarray:
+        """(N, K) float64 probabilities, before calibration.
+
+        Args:
+            images: (N, H, W, C) uint8 of the size that it was fitted on.
+            arrays: of `fit`.
+        """
+        rows = self.features(images, arrays)
+        scores = self.classifier.scores(rows, _under(arrays, "classifier."))
+        shares = np.exp(scores - scores.max(axis=1, keepdims=True))
+        probabilities: np.ndarray = shares / shares.sum(axis=1, keepdims=True)
+        return probabilities
+
+    def nearest(self, images: np.ndarray, arrays: Arrays, num: int) -> np.ndarray | None:
+        """(N, num) places of the nearest training images; None where it keeps none."""
+        from striate.classical.classifier import Neighbours
+
+        if not isinstance(self.classifier, Neighbours):
+            return None
+        rows, kept = self.features(images, arrays), _under(arrays, "classifier.")
+        return self.classifier.nearest(rows, kept, min(num, len(kept["labels"])))
+
+
+def _under(arrays: Arrays, prefix: str) -> dict[str, np.ndarray]:
+    return {k.removeprefix(prefix): a for k, a in arrays.items() if k.startswith(prefix)}
