@@ -48,7 +48,7 @@ def open_study(
         ConfigError, DataError: as `resolve`.
         RunError: the folder holds something else.
     """
-    asked = {"kind": kind, "data": str(data), **{key: _plain(v) for key, v in how.items() if v}}
+    asked = {"kind": kind, "data": str(data), **_given(how)}
     canonical = json.dumps(asked, sort_keys=True)
     if out is None:
         words = re.sub(r"[^\w.-]+", "-", Path(str(data)).stem).strip("-").lower()
@@ -61,7 +61,7 @@ def open_study(
         if any(path.name != ".study.lock" for path in out.iterdir()):
             raise RunError(f"{out} holds something else than this study; choose another --out.")
         resolved = resolve(data, **how, reporter=reporter)
-        if resolved.config.data.folds is not None and kind == "cv":
+        if resolved.config.data.folds is not None and kind.startswith("cv"):
             raise ConfigError("data.folds is chosen by --folds here; leave out the setting.")
         durable.write_json(
             record,
@@ -130,6 +130,16 @@ def _recorded(record: Path, asked: Mapping[str, Any]) -> Resolved:
     config = RunConfig.from_json(known["config"])
     choices = [Choice(**choice) for choice in known["choices"]]
     return Resolved(config, choices, open_source(config.data.source))
+
+
+def _given(how: Mapping[str, Any]) -> dict[str, Any]:
+    """What was said at all; a share of 0 is."""
+    silent = (None, False)
+    return {
+        key: _plain(value)
+        for key, value in how.items()
+        if value != () and not any(value is nothing for nothing in silent)
+    }
 
 
 def _plain(value: Any) -> Any:
