@@ -68,8 +68,8 @@ def test_cross_validation_answers_each_image_once_and_opens_nothing(
     assert found.error is not None
     assert found.error.low <= found.error.value <= found.error.high
     assert "corrected 95 % interval" in found.page.read_text()
+    words = (*QUICK, "data.folds=3")
     with pytest.raises(ConfigError, match="chosen by --folds"):
-        words = (*QUICK, "data.folds=3")
         cross_validate(photographs, folds=2, steps=3, assignments=words, out=tmp_path / "third")
     with pytest.raises(ConfigError, match="2 folds or more"):
         cross_validate(photographs, folds=1, out=tmp_path / "other")
