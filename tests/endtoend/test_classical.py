@@ -63,3 +63,13 @@ def test_what_only_networks_have_is_refused_in_one_message(photographs, tmp_path
 def test_a_run_without_a_network_says_so(run):
     with pytest.raises(RunError, match="has no network: it is pixels-knn"):
         _ = run.network
+
+
+def test_a_set_that_leaks_is_refused_as_for_networks(photographs, tmp_path, monkeypatch):
+    def refuse(*_):
+        raise ConfigError("copies across the splits")
+
+    monkeypatch.setattr("striate.api.classical.refuse_leaks", refuse)
+    with pytest.raises(ConfigError, match="copies across"):
+        api.train(photographs, network="pixels-knn", out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -14,7 +14,7 @@ from striate.api.report import write_report
 from striate.api.run import Run, data_of
 from striate.classical import PREDICTORS, Learned, Predictor
 from striate.config import RunConfig
-from striate.data import Dataset, Survey, open_source, prepare, survey
+from striate.data import Dataset, Source, Survey, open_source, prepare, refuse_leaks, survey
 from striate.data.locate import placed
 from striate.errors import ConfigError, RunError
 from striate.evaluation import StoredAnswers, save_answers
@@ -27,7 +27,7 @@ from striate.training.folder import RunFolder
 from striate.training.planner import Choice
 from striate.training.planner.draft import Draft
 
-__all__ = ["fit", "is_classical", "refit"]
+__all__ = ["fit", "is_classical", "plan", "refit"]
 
 _NOTHING: Settings = {
     "loss": {"name": "none"},
@@ -45,31 +45,46 @@ def is_classical(network: object) -> bool:
     return name in PREDICTORS
 
 
-def fit(
-    data: str | Path, asked: Settings, out: Path | None, reporter: Reporter, started: float | None
-) -> Run:
-    """Fit a predictor on the training images and return its run.
+def plan(data: str | Path, asked: Settings) -> tuple[RunConfig, list[Choice], Source]:
+    """What the fit of a predictor follows, with the reasons, and the opened source.
 
     Args:
         data: path or name.
         asked: checked settings, with the predictor's name as that of the network.
-        out: the run's folder, which must be free; None: a new one under runs/.
-        reporter: is told what happens.
-        started: `time.monotonic()` when it began; None: now.
 
     Raises:
         ConfigError: settings that only a network has, or that do not fit.
-        DataError, RunError: as for any training.
+        DataError: as for any training.
     """
-    began = time.monotonic() if started is None else started
     _check(asked)
     source = open_source(str(data))
     config, choices = _plan(placed(str(data)), survey(source), asked)
-    folder = RunFolder.free(out, source.title, config)
-    reporter.choices(choices)
+    return config, choices, source
+
+
+def fit(
+    folder: RunFolder,
+    config: RunConfig,
+    choices: list[Choice],
+    source: Source,
+    reporter: Reporter,
+    began: float,
+) -> Run:
+    """Fit a predictor on the training images and return its run.
+
+    Args:
+        folder: of the run, free.
+        config, choices, source: of `plan`.
+        reporter: is told what happens.
+        began: `time.monotonic()` when it began.
+
+    Raises:
+        DataError, RunError: as for any training.
+    """
     try:
         with folder.claimed():
             dataset = prepare(config.data, source=source, progress=reporter.progress)
+            refuse_leaks(config.data, dataset)
             for note in dataset.notes:
                 reporter.say(note)
             learned = _learn(config, dataset, reporter)

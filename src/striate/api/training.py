@@ -155,7 +155,7 @@ def resolve(
     if classical.is_classical(network or asked.get("network")):
         if pretrained is not None or freeze is not None:
             raise ConfigError(f"{network} has no published weights; leave out --pretrained.")
-        return classical.fit(data, asked, Path(out) if out else None, reporter, started)
+        return Resolved(*classical.plan(data, asked))
     own = asked
     if pretrained is not None:
         if str(data) not in RECIPES:
@@ -192,6 +192,8 @@ def train_resolved(
     clock = clock or Clock(started=time.monotonic())
     folder = RunFolder.free(Path(out) if out is not None else None, source.title, config)
     reporter.choices(choices)
+    if classical.is_classical(config.network.name):
+        return classical.fit(folder, config, choices, source, reporter, clock.started)
     keep_pages()
     try:
         with folder.claimed():
