@@ -78,6 +78,7 @@ def trained(data: str, settings: dict[str, Any], steps: int, seed: int) -> Propo
             steps=steps,
             seed=seed,
             out=Path(folder) / "run",
+            leaks="allow",
             settings=merge(settings, sparing),
         )
         return run.validation.error
