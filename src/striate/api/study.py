@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from striate import durable
+from striate.api.resolve import Resolved, resolve
 from striate.api.run import Run
-from striate.api.training import Resolved, resolve, resume, train_resolved
+from striate.api.training import resume, train_resolved
 from striate.config import RunConfig
 from striate.data import open_source
 from striate.errors import ConfigError, RunError
