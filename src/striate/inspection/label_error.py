@@ -4,8 +4,7 @@ After Northcutt, Jiang and Chuang 2021, "Confident learning: estimating uncertai
 labels" (JAIR 70). Each class has its own threshold, the mean probability that it is given among
 the images that carry it. An image that reaches the threshold of another class and not that of its
 own is counted in the confident joint off the diagonal: it is a suspect. Suspects are ordered by
-the probability of the given label, the least first, which finds planted flips better than the
-margin to the likely class does (benchmarks/planted.py).
+the probability of the given label, the least first (their self-confidence).
 """
 
 from typing import NamedTuple

@@ -18,8 +18,8 @@ from striate.data.source import Progress
 
 __all__ = ["Pairs", "find_pairs"]
 
-# Correlation of blurred pictures below which no pair is looked at. Of the copies planted in
-# photographs (benchmarks/planted.py) those that are cut by a tenth lie above 0.9 in some view.
+# Correlation of blurred pictures below which no pair is looked at; copies of photographs that are
+# cut by a tenth lay above 0.9 in some view. benchmarks/planted.py measures what these limits find.
 _LEAST_SIMILAR = 0.88
 _TREES = 8
 _EACH = 4

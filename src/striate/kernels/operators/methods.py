@@ -41,18 +41,21 @@ def default_methods(geometry: Geometry) -> str:
 
 
 def _guess(geometry: Geometry, direction: Direction) -> str:
-    """Winograd where channels pay for its transforms; else ours where torch is known to be slow."""
+    """Winograd where channels pay for its transforms; else ours where torch was measured slower.
+
+    Source: the tables of docs/kernels.md.
+    """
     fits = {name for name, method in METHODS.items() if method.supports(geometry, direction)}
     if "depthwise" in fits:
-        return "depthwise"
+        large = max(geometry.weight[2:]) > 3 or max(geometry.stride) > 1
+        slow = direction == "data" or (direction == "weight" and large)
+        return "depthwise" if slow else "torch"
     channels = min(geometry.weight[0], geometry.x[1])
     if "winograd4" in fits and channels >= 16:
         height, width = geometry.x[2:] if direction == "data" else geometry.output[2:]
         cost = {m: (m + 2) ** 2 * -(-height // m) * -(-width // m) for m in (2, 4)}
         return "winograd4" if cost[4] < cost[2] else "winograd2"
-    # First layers, and the gradient that torch is slowest at.
-    first = channels < 16 and direction == "forward"
-    if "direct" in fits and (first or direction == "weight"):
+    if "direct" in fits and direction == "weight" and geometry.weight[1] > 1:
         return "direct"
     return "torch"
 
