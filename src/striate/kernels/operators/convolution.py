@@ -23,15 +23,15 @@ from striate.kernels.operators.methods import (
     default_methods,
     parse,
 )
+from striate.kernels.operators.registration import define, register
 
 __all__ = ["METHODS", "Geometry", "candidates", "convolution", "decompositions", "default_methods"]
 
 _CHANNELS_LAST = torch.channels_last
 _SIZES = "SymInt[] stride, SymInt[] padding, SymInt[] dilation, SymInt groups, str methods"
-_LIBRARY: Any = torch.library.Library("striate", "FRAGMENT")  # type: ignore[no-untyped-call]
-_LIBRARY.define(f"convolution(Tensor x, Tensor weight, Tensor? bias, {_SIZES}) -> Tensor")
-_LIBRARY.define(f"convolution_data(Tensor grad, Tensor weight, SymInt[] size, {_SIZES}) -> Tensor")
-_LIBRARY.define(
+define(f"convolution(Tensor x, Tensor weight, Tensor? bias, {_SIZES}) -> Tensor")
+define(f"convolution_data(Tensor grad, Tensor weight, SymInt[] size, {_SIZES}) -> Tensor")
+define(
     "convolution_weight(Tensor grad, Tensor x, Tensor weight, bool bias, "
     f"{_SIZES}) -> (Tensor, Tensor)"
 )
@@ -267,36 +267,6 @@ def _weight_gradients(ctx: Any, u: Tensor, ub: Tensor) -> tuple[Tensor | None, .
     return ggrad, gx, None, None, *[None] * len(ctx.sizes)
 
 
-def _unbatched(operator: Any) -> Any:
-    """A vmap rule: one call for each element, as torch does for operators without a rule."""
-
-    def rule(info: Any, in_dims: tuple[Any, ...], *arguments: Any) -> tuple[Any, Any]:
-        results = [
-            operator(
-                *(
-                    argument.select(dim, i) if isinstance(dim, int) else argument
-                    for argument, dim in zip(arguments, in_dims, strict=True)
-                )
-            )
-            for i in range(info.batch_size)
-        ]
-        if isinstance(results[0], Tensor):
-            return torch.stack(results), 0
-        return tuple(map(torch.stack, zip(*results, strict=True))), (0,) * len(results[0])
-
-    return rule
-
-
-def _register(name: str, run: Any, fake: Any, gradients: Any, save: Any) -> None:
-    full = f"striate::{name}"
-    _LIBRARY.impl(name, run, "CompositeExplicitAutograd")
-    torch.library.register_fake(full, fake, lib=_LIBRARY)
-    torch.library.register_autograd(full, gradients, setup_context=save, lib=_LIBRARY)
-    torch.library.register_vmap(full, _unbatched(getattr(torch.ops.striate, name)), lib=_LIBRARY)
-
-
-_register("convolution", _forward, _fake_forward, _forward_gradients, _save_forward)
-_register("convolution_data", _data, _fake_data, _data_gradients, _save_data)
-_register("convolution_weight", _weight, _fake_weight, _weight_gradients, _save_weight)
-# Under autocast these kernels still compute in float32: they know nothing narrower.
-torch.library.register_autocast("striate::convolution", "cpu", torch.float32, lib=_LIBRARY)
+register("convolution", _forward, _fake_forward, _forward_gradients, _save_forward, float32=True)
+register("convolution_data", _data, _fake_data, _data_gradients, _save_data)
+register("convolution_weight", _weight, _fake_weight, _weight_gradients, _save_weight)

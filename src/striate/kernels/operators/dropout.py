@@ -11,6 +11,7 @@ from torch import Tensor
 from striate.errors import ConfigError
 from striate.kernels import library
 from striate.kernels.operators.native import FLOAT, INT, POINTER, SIZE, call, transformed
+from striate.kernels.operators.registration import define, register
 
 __all__ = ["dropout"]
 
@@ -18,8 +19,7 @@ LEVELS = 2**16
 """Distinct values of the 16-bit random numbers that decide what is kept."""
 
 _APPLY = (POINTER, POINTER, SIZE, SIZE, INT, FLOAT)
-_LIBRARY: Any = torch.library.Library("striate", "FRAGMENT")  # type: ignore[no-untyped-call]
-_LIBRARY.define("dropout(Tensor x, Tensor seed, float p, bool channels_last) -> Tensor")
+define("dropout(Tensor x, Tensor seed, float p, bool channels_last) -> Tensor")
 
 
 def dropout(
@@ -127,6 +127,4 @@ def _gradients(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return torch.ops.striate.dropout(grad, seed, ctx.p, ctx.channels_last), None, None, None
 
 
-_LIBRARY.impl("dropout", _dropout, "CompositeExplicitAutograd")
-torch.library.register_fake("striate::dropout", _fake, lib=_LIBRARY)
-torch.library.register_autograd("striate::dropout", _gradients, setup_context=_save, lib=_LIBRARY)
+register("dropout", _dropout, _fake, _gradients, _save, elementwise=False)

@@ -14,17 +14,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.kernels import library
-from striate.kernels.operators.native import POINTER, SIZE, call, one_by_one, pointer, transformed
+from striate.kernels.operators.native import POINTER, SIZE, call, pointer, transformed
+from striate.kernels.operators.registration import define, register
 
 __all__ = ["LEAST_ROWS", "linear"]
 
 LEAST_ROWS = 16
 """With fewer rows the product waits for the weight's memory, however it is computed."""
 
-_LIBRARY: Any = torch.library.Library("striate", "FRAGMENT")  # type: ignore[no-untyped-call]
-_LIBRARY.define("linear(Tensor x, Tensor weight, Tensor? bias) -> Tensor")
-_LIBRARY.define("linear_data(Tensor grad, Tensor weight) -> Tensor")
-_LIBRARY.define("linear_weight(Tensor grad, Tensor x) -> Tensor")
+define("linear(Tensor x, Tensor weight, Tensor? bias) -> Tensor")
+define("linear_data(Tensor grad, Tensor weight) -> Tensor")
+define("linear_weight(Tensor grad, Tensor x) -> Tensor")
 
 
 def linear(
@@ -150,15 +150,6 @@ def _weight_gradients(ctx: Any, u: Tensor) -> tuple[Tensor, Tensor]:
     return x @ u.t(), grad @ u
 
 
-def _register(name: str, run: Any, fake: Any, gradients: Any) -> None:
-    full = f"striate::{name}"
-    _LIBRARY.impl(name, run, "CompositeExplicitAutograd")
-    torch.library.register_fake(full, fake, lib=_LIBRARY)
-    torch.library.register_autograd(full, gradients, setup_context=_save, lib=_LIBRARY)
-    torch.library.register_vmap(full, one_by_one(getattr(torch.ops.striate, name)), lib=_LIBRARY)
-
-
-_register("linear", _forward, torch.nn.functional.linear, _operator_gradients)
-_register("linear_data", _data, torch.matmul, _data_gradients)
-_register("linear_weight", _weight, lambda grad, x: grad.t() @ x, _weight_gradients)
-torch.library.register_autocast("striate::linear", "cpu", torch.float32, lib=_LIBRARY)
+register("linear", _forward, torch.nn.functional.linear, _operator_gradients, _save, float32=True)
+register("linear_data", _data, torch.matmul, _data_gradients, _save)
+register("linear_weight", _weight, lambda grad, x: grad.t() @ x, _weight_gradients, _save)

@@ -1,7 +1,7 @@
 """Entry points of the native library, declared once and found again at no cost."""
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -20,7 +20,6 @@ __all__ = [
     "call",
     "dense",
     "eager",
-    "one_by_one",
     "pointer",
     "transformed",
 ]
@@ -74,23 +73,3 @@ def eager(x: Tensor) -> bool:
     """Whether a call may skip the operator's dispatch through Python, which costs a lot."""
     plain = type(x) is Tensor and not torch.compiler.is_compiling()
     return plain and not torch.is_autocast_enabled("cpu")
-
-
-def one_by_one(operator: Any) -> Any:
-    """A vmap rule: one call for each element, as torch does for operators without a rule."""
-
-    def rule(info: Any, in_dims: Sequence[Any], *arguments: Any) -> tuple[Any, Any]:
-        results = [
-            operator(
-                *(
-                    argument.select(dim, i) if isinstance(dim, int) else argument
-                    for argument, dim in zip(arguments, in_dims, strict=True)
-                )
-            )
-            for i in range(info.batch_size)
-        ]
-        if isinstance(results[0], Tensor):
-            return torch.stack(results), 0
-        return tuple(map(torch.stack, zip(*results, strict=True))), (0,) * len(results[0])
-
-    return rule

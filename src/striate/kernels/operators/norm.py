@@ -21,10 +21,10 @@ from striate.kernels.operators.native import (
     call,
     dense,
     eager,
-    one_by_one,
     pointer,
     transformed,
 )
+from striate.kernels.operators.registration import define, register
 
 __all__ = ["ACTIVATIONS", "batch_norm_act", "norm_act"]
 
@@ -35,16 +35,15 @@ _STATISTICS = (*[POINTER] * 3, SIZE, SIZE)
 _APPLY = (*[POINTER] * 7, SIZE, SIZE, INT)
 _BACKWARD = (*[POINTER] * 11, SIZE, SIZE, INT, INT)
 
-_LIBRARY: Any = torch.library.Library("striate", "FRAGMENT")  # type: ignore[no-untyped-call]
-_LIBRARY.define(
+define(
     "norm_act_train(Tensor x, Tensor? residual, Tensor? weight, Tensor? bias, float eps, "
     "str activation) -> (Tensor, Tensor, Tensor, Tensor)"
 )
-_LIBRARY.define(
+define(
     "norm_act_eval(Tensor x, Tensor? residual, Tensor mean, Tensor variance, Tensor? weight, "
     "Tensor? bias, float eps, str activation) -> Tensor"
 )
-_LIBRARY.define(
+define(
     "norm_act_backward(Tensor grad, Tensor x, Tensor? residual, Tensor mean, Tensor inverse, "
     "Tensor? weight, Tensor? bias, float eps, str activation, bool batch, bool data, "
     "bool of_residual) -> (Tensor, Tensor, Tensor, Tensor)"
@@ -496,16 +495,6 @@ def _second_gradients(ctx: Any, *v: Tensor) -> tuple[Tensor | None, ...]:
     return (*second[:3], None, None, *second[3:], *[None] * 5)
 
 
-def _register(name: str, run: Any, fake: Any, gradients: Any, save: Any) -> None:
-    full = f"striate::{name}"
-    _LIBRARY.impl(name, run, "CompositeExplicitAutograd")
-    torch.library.register_fake(full, fake, lib=_LIBRARY)
-    torch.library.register_autograd(full, gradients, setup_context=save, lib=_LIBRARY)
-    torch.library.register_vmap(full, one_by_one(getattr(torch.ops.striate, name)), lib=_LIBRARY)
-
-
-_register("norm_act_train", _train, _fake_train, _train_gradients, _save_train)
-_register("norm_act_eval", _eval, _fake_eval, _eval_gradients, _save_eval)
-_register("norm_act_backward", _backward, _fake_backward, _second_gradients, _save_backward)
-for _name in ("norm_act_train", "norm_act_eval"):
-    torch.library.register_autocast(f"striate::{_name}", "cpu", torch.float32, lib=_LIBRARY)
+register("norm_act_train", _train, _fake_train, _train_gradients, _save_train, float32=True)
+register("norm_act_eval", _eval, _fake_eval, _eval_gradients, _save_eval, float32=True)
+register("norm_act_backward", _backward, _fake_backward, _second_gradients, _save_backward)

@@ -10,7 +10,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.kernels import library
-from striate.kernels.operators.native import POINTER, call, dense, eager, one_by_one, transformed
+from striate.kernels.operators.native import POINTER, call, dense, eager, transformed
+from striate.kernels.operators.registration import define, register
 
 __all__ = ["max_pool2d"]
 
@@ -18,13 +19,12 @@ MOST_TAPS = 256
 """Places of a window that one byte can tell apart."""
 
 _SIZES = "SymInt[] window, SymInt[] stride, SymInt[] padding, SymInt[] dilation"
-_LIBRARY: Any = torch.library.Library("striate", "FRAGMENT")  # type: ignore[no-untyped-call]
-_LIBRARY.define(f"max_pool2d(Tensor x, {_SIZES}, bool ceil_mode) -> (Tensor, Tensor)")
-_LIBRARY.define(
+define(f"max_pool2d(Tensor x, {_SIZES}, bool ceil_mode) -> (Tensor, Tensor)")
+define(
     f"max_pool2d_backward(Tensor grad, Tensor index, SymInt height, SymInt width, {_SIZES}) "
     "-> Tensor"
 )
-_LIBRARY.define(f"max_pool2d_take(Tensor x, Tensor index, {_SIZES}) -> Tensor")
+define(f"max_pool2d_take(Tensor x, Tensor index, {_SIZES}) -> Tensor")
 
 
 def max_pool2d(
@@ -224,15 +224,6 @@ def _take_gradients(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     return dx, *[None] * 5
 
 
-def _register(name: str, run: Any, fake: Any, gradients: Any, save: Any) -> None:
-    full = f"striate::{name}"
-    _LIBRARY.impl(name, run, "CompositeExplicitAutograd")
-    torch.library.register_fake(full, fake, lib=_LIBRARY)
-    torch.library.register_autograd(full, gradients, setup_context=save, lib=_LIBRARY)
-    torch.library.register_vmap(full, one_by_one(getattr(torch.ops.striate, name)), lib=_LIBRARY)
-
-
-_register("max_pool2d", _pool, _fake_pool, _pool_gradients, _save_pool)
-_register("max_pool2d_backward", _backward, _fake_backward, _second_gradients, _save_backward)
-_register("max_pool2d_take", _take, _fake_take, _take_gradients, _save_take)
-torch.library.register_autocast("striate::max_pool2d", "cpu", torch.float32, lib=_LIBRARY)
+register("max_pool2d", _pool, _fake_pool, _pool_gradients, _save_pool, float32=True)
+register("max_pool2d_backward", _backward, _fake_backward, _second_gradients, _save_backward)
+register("max_pool2d_take", _take, _fake_take, _take_gradients, _save_take)

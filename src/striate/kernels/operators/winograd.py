@@ -6,36 +6,17 @@ needs 4, rounds less and wastes less on the smallest maps.
 Source: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016, section 4.
 """
 
-import ctypes
-from collections.abc import Callable
-from functools import cache
-from typing import Any
-
 import torch
 from torch import Tensor
 
 from striate.kernels import library
 from striate.kernels.operators.geometry import Direction, Geometry, Method
+from striate.kernels.operators.native import INT, POINTER, SIZE, call, pointer
 
 __all__ = ["METHODS"]
 
-_POINTER, _SIZE, _INT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
-_SHAPE = [_SIZE] * 7  # B, H, W, C, K, padding of rows and columns
-_STRIDES = [_SIZE] * 4
-_ARGUMENTS = {
-    "forward": [_INT, *[_POINTER] * 4, *_SHAPE, *_STRIDES, _INT],
-    "weight": [_INT, *[_POINTER] * 4, *_SHAPE, *_STRIDES, _INT],
-}
-
-
-@cache
-def _entry(name: str, isa: str) -> Callable[..., int]:
-    """An entry point of the library in use; `isa` makes the cache follow a change of library."""
-    native = library.load()
-    if native is None:
-        raise RuntimeError(library.why_not())
-    function: Any = native.function(f"striate_winograd_{name}", _ARGUMENTS[name])
-    return function  # type: ignore[no-any-return]
+# The tile's side; four tensors; B, H, W, C, K, padding of rows and columns; the kernel's strides.
+_DECLARED = (INT, *[POINTER] * 4, *[SIZE] * 7, *[SIZE] * 4)
 
 
 def _supports(geometry: Geometry, direction: Direction) -> bool:
@@ -51,21 +32,15 @@ def _supports(geometry: Geometry, direction: Direction) -> bool:
     )
 
 
-def _run(name: str, *arguments: int | None) -> None:
-    code = _entry(name, library.isa())(*arguments, torch.get_num_threads())
-    if code != 0:
-        raise RuntimeError(f"the native Winograd kernel ({name}) refused its arguments: {code}")
-
-
 def _method(tile: int) -> Method:
     """F(tile×tile, 3×3)."""
 
     def forward(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
         y = torch.empty(geometry.output, memory_format=torch.channels_last)
         B, C, H, W = geometry.x
-        pointers = (x.data_ptr(), weight.data_ptr(), _pointer(bias), y.data_ptr())
+        pointers = (x.data_ptr(), weight.data_ptr(), pointer(bias), y.data_ptr())
         sizes = (B, H, W, C, geometry.weight[0], *geometry.padding)
-        _run("forward", tile, *pointers, *sizes, *weight.stride())
+        call("winograd_forward", _DECLARED, tile, *pointers, *sizes, *weight.stride())
         return y
 
     def data(grad: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
@@ -76,7 +51,7 @@ def _method(tile: int) -> Method:
         last = weight.data_ptr() + (2 * r + 2 * s) * weight.element_size()
         sizes = (B, H, W, K, geometry.x[1], 2 - geometry.padding[0], 2 - geometry.padding[1])
         pointers = (grad.data_ptr(), last, None, gx.data_ptr())
-        _run("forward", tile, *pointers, *sizes, c, k, -r, -s)
+        call("winograd_forward", _DECLARED, tile, *pointers, *sizes, c, k, -r, -s)
         return gx
 
     def weight(
@@ -85,16 +60,12 @@ def _method(tile: int) -> Method:
         gw = torch.empty_like(weight)
         gb = torch.empty(geometry.weight[0]) if bias else None
         B, C, H, W = geometry.x
-        pointers = (x.data_ptr(), grad.data_ptr(), gw.data_ptr(), _pointer(gb))
+        pointers = (x.data_ptr(), grad.data_ptr(), gw.data_ptr(), pointer(gb))
         sizes = (B, H, W, C, geometry.weight[0], *geometry.padding)
-        _run("weight", tile, *pointers, *sizes, *gw.stride())
+        call("winograd_weight", _DECLARED, tile, *pointers, *sizes, *gw.stride())
         return gw, gb
 
     return Method(_supports, forward, data, weight)
-
-
-def _pointer(tensor: Tensor | None) -> int | None:
-    return None if tensor is None else tensor.data_ptr()
 
 
 METHODS = {"winograd2": _method(2), "winograd4": _method(4)}
