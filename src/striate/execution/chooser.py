@@ -42,6 +42,8 @@ _CALM = 1.0
 """Seconds that whole steps get at least, of the trial."""
 _MARGIN = 0.98
 """A contender must need this share of the incumbent's time to replace it: below it is noise."""
+_FEW = 32
+"""Images of a measured step below which there are too few to tell many contenders apart."""
 _STEP_RATE = 1.5e10
 """Multiply-adds a second and thread, to foresee how long a step will take."""
 _WORTH_COMPILING = 1800.0
@@ -299,8 +301,11 @@ def _compare(
 ) -> None:
     """Time whole steps of all contenders, and choose."""
     work = 3 * _work(network, trial.batch_shape) / (_STEP_RATE * torch.get_num_threads())
-    fitting = seconds / (3 * len(entrants))  # a first turn and two that count
-    share = min(1.0, fitting / max(work, 1e-9))
+    share = _fitting(seconds, len(entrants)) / max(work, 1e-9)
+    if share * trial.batch_shape[0] < _FEW and len(entrants) > 2:
+        entrants = entrants[:2]  # better two on many images than all on a few
+        share = _fitting(seconds, 2) / max(work, 1e-9)
+    share = min(1.0, share)
     batch = max(min(trial.batch_shape[0], 8), round(share * trial.batch_shape[0]))
     shape = (batch, *trial.batch_shape[1:])
     trial.measured_batch = batch
@@ -332,6 +337,11 @@ def _compare(
         if _seconds(entrant) < _MARGIN * _seconds(held):
             held = entrant
     trial.execution = held.execution
+
+
+def _fitting(seconds: float, num_entrants: int) -> float:
+    """Seconds for one step: each has a first turn and two that count."""
+    return seconds / (3 * num_entrants)
 
 
 def _seconds(entrant: Contender) -> float:

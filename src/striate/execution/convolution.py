@@ -1,5 +1,6 @@
 """The convolutions of a network and the fastest method of each, direction by direction."""
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -31,6 +32,9 @@ _CALL_SECONDS = 0.01
 """What a timed call should last: far above the clock's and the thread pool's noise."""
 _RATE = 3e10
 """Multiply-adds a second of an ordinary core, to guess how large a measured batch may be."""
+_LEAST_PIXELS = 4096
+"""Output pixels of a measured call at least, if the batch has them: with fewer, what a method pays
+once a call (transformed weights) weighs more than it will in training."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +62,18 @@ class Convolution:
             count *= (length + 2 * self.padding[axis] - reach) // self.stride[axis] + 1
             count *= self.weight_shape[2 + axis]
         return count
+
+    @property
+    def pixels(self) -> int:
+        """Of one image's output."""
+        per_pixel = math.prod(self.weight_shape)
+        return self.multiply_adds // (self.input_shape[0] * per_pixel)
+
+    @property
+    def telling_batch(self) -> int:
+        """Images that a measured call needs at least to tell how the whole batch will fare."""
+        wanted = max(2 * torch.get_num_threads(), math.ceil(_LEAST_PIXELS / self.pixels))
+        return min(self.input_shape[0], wanted)
 
     @property
     def directions(self) -> tuple[str, ...]:
@@ -168,7 +184,7 @@ def measure_methods(
 ) -> dict[str, MeasuredMethods]:
     """The fastest methods of each layer by name, measured once for each geometry.
 
-    The dearest geometries come first; when the time is over, the others get the guess of
+    The dearest geometries come first; those for which the time does not suffice get the guess of
     `kernels.default_methods` and no timings.
 
     Args:
@@ -193,12 +209,12 @@ def measure_methods(
         kept = None if fresh else store.read(question)
         left = seconds - (clock() - began)
         share = max(0.3 * seconds / len(order), seconds * layer.multiply_adds / total)
-        if kept is not None:
-            result = _from_json(kept)
-        elif left > 0:
-            result = _measure(layer, min(left, share), race)
-            store.write(question, _to_json(result))
-        else:
+        result = None if kept is None else _from_json(kept)
+        if result is None or result.batch < layer.telling_batch:
+            result = _measure(layer, min(left, share), race) if left > 0 else None
+            if result is not None:
+                store.write(question, _to_json(result))
+        if result is None:
             result = MeasuredMethods(kernels.default_methods(layer.geometry()), 0, {})
         found.update({one.name: result for one in same})
     return {layer.name: found[layer.name] for layer in layers}
@@ -206,16 +222,21 @@ def measure_methods(
 
 def _measure(
     layer: Convolution, seconds: float, race: Callable[..., dict[str, Timing]]
-) -> MeasuredMethods:
-    """Race the methods of each direction, on as many images as make a call worth timing."""
+) -> MeasuredMethods | None:
+    """Race the methods of each direction, on as many images as make a call worth timing.
+
+    None if the time is too short for calls that would tell anything.
+    """
     from striate import kernels
 
     candidates = {str(d): names for d, names in kernels.candidates(layer.geometry()).items()}
     calls = sum(len(candidates[d]) for d in layer.directions) * 3
-    wanted = min(_CALL_SECONDS, seconds / max(1, calls)) * _RATE * torch.get_num_threads()
+    affordable = seconds / max(1, calls) * _RATE * torch.get_num_threads()
+    wanted = min(affordable, _CALL_SECONDS * _RATE * torch.get_num_threads())
     each = layer.multiply_adds / layer.input_shape[0]
-    least = min(layer.input_shape[0], 2 * torch.get_num_threads())
-    batch = max(least, min(layer.input_shape[0], round(wanted / max(each, 1))))
+    if layer.telling_batch * each > affordable:
+        return None
+    batch = max(layer.telling_batch, min(layer.input_shape[0], round(wanted / max(each, 1))))
     small = layer.of_batch(batch)
     chosen, timings = [], {}
     for direction in DIRECTIONS:
