@@ -9,6 +9,7 @@ from torch import nn
 from striate.config import ExecutionConfig
 from striate.execution import accelerated, choose
 from striate.networks import NETWORKS
+from striate.optim import OPTIMISERS, parameter_groups
 from striate.registry import Pick
 
 __all__ = ["training_speed"]
@@ -22,9 +23,10 @@ def training_speed(
     size: tuple[int, int],
     batch_size: int,
     network: Pick,
+    optimiser: Pick,
     execution: ExecutionConfig | None = None,
 ) -> float:
-    """Training images a second of a network on random images, with plain descent.
+    """Training images a second of a network on random images.
 
     Args:
         num_classes: K.
@@ -32,6 +34,7 @@ def training_speed(
         size: H and W, pixels.
         batch_size: B.
         network: name and arguments.
+        optimiser: the same.
         execution: device and precision; None: those of a training that asks for nothing.
     """
     built = NETWORKS.build(network, num_classes=num_classes, in_channels=channels, input_size=size)
@@ -42,9 +45,7 @@ def training_speed(
     images = torch.randn(batch_size, channels, *size, device=place.device)
     images = images.contiguous(memory_format=layout)
     target = torch.randint(num_classes, (batch_size,), device=place.device)
-    optimiser = torch.optim.SGD(
-        [p for p in trained.parameters() if p.requires_grad], lr=0.0, momentum=0.9
-    )
+    descent = OPTIMISERS.build(optimiser, parameter_groups(trained))
     seconds = []
     with place.arithmetic(), accelerated(trained, place):
         for _ in range(_STEPS + 1):
@@ -52,8 +53,8 @@ def training_speed(
             with place.autocast():
                 loss = nn.functional.cross_entropy(trained(images), target)
             loss.backward()  # type: ignore[no-untyped-call]
-            optimiser.step()
-            optimiser.zero_grad(set_to_none=True)
+            descent.step()
+            descent.zero_grad(set_to_none=True)
             float(loss.detach())  # waits for the device
             seconds.append(time.perf_counter() - begin)
     return batch_size / statistics.median(seconds[1:])  # the first one pays for setting up

@@ -59,7 +59,7 @@ def test_a_plan_is_whole_for_any_set_and_time(num, side, grey, minutes) -> None:
 def slow_and_fast(rate: float):
     """A machine whose speed falls with the square of the widths."""
 
-    def measure(classes: int, channels: int, size: tuple, batch: int, pick: Pick) -> float:
+    def measure(classes: int, channels: int, size: tuple, batch: int, pick: Pick, _) -> float:
         return rate * (128 / max(pick.arguments["widths"])) ** 2
 
     return measure
@@ -127,7 +127,7 @@ class TestGrowth:
 
 def test_a_candidate_says_how_many_images_it_would_see(curve) -> None:
     look = network.SetLook(10, 45_000, (32, 32))
-    found = network.candidates((32, 128, 128), look, 106.0, lambda pick: 1000.0)
+    found = network.candidates((32, 128, 128), look, 106.0, lambda pick, batch: 1000.0)
     assert [c.factor for c in found] == [0.5, 1.0, 2.0]
     assert found[1].images == pytest.approx(1e5)
     assert found[1].error == pytest.approx(0.2)

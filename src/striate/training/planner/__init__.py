@@ -8,12 +8,12 @@ kept with the run.
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from striate.config import RunConfig
 from striate.data import Survey
 from striate.registry import Pick
 from striate.settings import Settings, merge
+from striate.training.planner.descent import decide_descent, optimiser
 from striate.training.planner.draft import Choice, Draft
 from striate.training.planner.images import decide_augmentation, decide_images, num_training
 from striate.training.planner.length import decide_length, planned_minutes
@@ -21,8 +21,8 @@ from striate.training.planner.network import SetLook, decide_network
 
 __all__ = ["Choice", "MeasureSpeed", "advise"]
 
-MeasureSpeed = Callable[[int, int, tuple[int, int], int, Pick], float]
-"""Training images a second here, of (classes, channels, size, batch, network)."""
+MeasureSpeed = Callable[[int, int, tuple[int, int], int, Pick, Pick], float]
+"""Training images a second here, of (classes, channels, size, batch, network, optimiser)."""
 
 
 def advise(
@@ -42,46 +42,28 @@ def advise(
     draft = Draft(settings)
     num, classes = num_training(survey, settings), len(survey.class_names)
     size = decide_images(draft, survey, num)
-    batch = draft.given("training.batch_size") or _batch_size(num)
     minutes = planned_minutes(settings)
+    seconds = 60 * (minutes or 0)
     speed = None
     if measure_speed is not None and minutes is not None:
-        speed = partial(measure_speed, classes, draft.planned("data.channels"), size, batch)
-    seconds = 60 * (minutes or 0)
+        speed = partial(_speed, draft, measure_speed, classes, size)
     decide_network(draft, SetLook(classes, num, size), seconds, speed)
-    why = "enough steps an epoch, enough images a step"
-    draft.decide("training.batch_size", "batch", batch, why)
     decide_augmentation(draft, survey, size, seconds if minutes else math.inf)
-    _decide_descent(draft, batch)
+    decide_descent(draft)
     decide_length(draft, num, size)
     resolved = merge(merge(draft.plan, {"data": {"source": source}}), settings)
     return RunConfig.from_json(resolved), draft.choices
 
 
-def _decide_descent(draft: Draft, batch: int) -> None:
-    """Optimiser, schedule and loss."""
-    optimiser, why = _optimiser(draft.plan["network"]["name"], batch)
-    shown = f"{optimiser['name']}, rate {optimiser['lr']:.3g}"
-    draft.decide("optimiser", "optimiser", optimiser, why, shown)
-    why = "rises, then falls to zero as the time ends"
-    draft.decide("schedule", "schedule", {"name": "one_cycle", "peak": 0.2}, why, "one-cycle")
-    loss = {"name": "softmax_cross_entropy", "label_smoothing": 0.1}
-    why = "softened targets keep the network from overconfidence"
-    draft.decide("loss", "loss", loss, why, "cross-entropy, smoothing 0.1")
-
-
-def _batch_size(num_images: int) -> int:
-    return 32 if num_images < 2_000 else 64 if num_images < 10_000 else 128
-
-
-def _optimiser(network: str, batch: int) -> tuple[dict[str, Any], str]:
-    if network == "airbench":
-        rate = 0.02 * (batch / 128) ** 0.5
-        why = "Muon: least error for as many images; the rate grows with the batch"
-        return {"name": "muon", "lr": rate, "momentum": 0.9, "weight_decay": 0.1}, why
-    if network == "resnet":
-        rate = 0.3 * (batch / 128) ** 0.5
-        why = "Nesterov momentum; the rate grows with the batch"
-        return {"name": "sgd", "lr": rate, "weight_decay": 5e-4}, why
-    why = "adapts its rate to networks without normalisation"
-    return {"name": "adamw", "lr": 2e-3, "weight_decay": 0.01}, why
+def _speed(
+    draft: Draft,
+    measure_speed: MeasureSpeed,
+    num_classes: int,
+    size: tuple[int, int],
+    network: Pick,
+    batch: int,
+) -> float:
+    """Training images a second of a network with the planner's optimiser for it."""
+    descent = Pick.from_json(optimiser(network.name, batch)[0])
+    channels = draft.planned("data.channels")
+    return measure_speed(num_classes, channels, size, batch, network, descent)

@@ -1,17 +1,18 @@
-"""Which network, and how wide: the best that this machine can train in the time."""
+"""Which network, how wide, in which batches: the best that this machine can train in the time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from striate.registry import Pick
 from striate.training.planner import growth
+from striate.training.planner.descent import batch_size
 from striate.training.planner.draft import Draft
 from striate.training.planner.images import TINY_SIZE
 
 __all__ = ["Candidate", "SetLook", "Speed", "candidates", "decide_network"]
 
-Speed = Callable[[Pick], float]
-"""Training images a second of a network on this machine."""
+Speed = Callable[[Pick, int], float]
+"""Training images a second of a network on this machine, in batches of so many."""
 
 _LEAST_SECONDS = 40.0
 """Below this a training has no time for trying widths."""
@@ -27,6 +28,7 @@ class Candidate:
 
     factor: float
     widths: tuple[int, ...]
+    batch: int
     images_per_second: float
     images: float
     """Shown in the time."""
@@ -46,7 +48,7 @@ class SetLook:
 
 
 def decide_network(draft: Draft, look: SetLook, seconds: float, speed: Speed | None) -> None:
-    """The network with its widths; where speed can be measured, the best of several.
+    """The network with its widths and its batch; where speed can be measured, the best of several.
 
     Args:
         draft: of the plan.
@@ -58,11 +60,13 @@ def decide_network(draft: Draft, look: SetLook, seconds: float, speed: Speed | N
     if speed is None or draft.given("network") is not None or seconds < _LEAST_SECONDS:
         why = "made for minutes of training; as many stages as the size bears"
         _decide(draft, usual, why)
+        _decide_batch(draft, draft.given("training.batch_size") or batch_size(look.num_images))
         return
-    found = candidates(usual, look, seconds, speed)
+    found = candidates(usual, look, seconds, speed, draft.given("training.batch_size"))
     chosen = _best(found)
     tried = ", ".join(f"{_shown(c.widths)} {c.images_per_second:,.0f}" for c in found)
     _decide(draft, chosen.widths, f"least error expected; images/s here: {tried}")
+    _decide_batch(draft, chosen.batch)
     alike = growth.most_alike(look.num_classes, look.num_images, min(look.size)).reference
     draft.note(
         "expected error",
@@ -76,21 +80,36 @@ def _decide(draft: Draft, widths: tuple[int, ...], why: str) -> None:
     draft.decide("network", "network", pick, why, f"airbench {_shown(widths)}")
 
 
+def _decide_batch(draft: Draft, batch: int) -> None:
+    why = "enough steps an epoch, enough images a step"
+    draft.decide("training.batch_size", "batch", batch, why)
+
+
 def _shown(widths: tuple[int, ...]) -> str:
     return "-".join(map(str, widths))
 
 
 def candidates(
-    usual: tuple[int, ...], look: SetLook, seconds: float, speed: Speed
+    usual: tuple[int, ...], look: SetLook, seconds: float, speed: Speed, batch: int | None = None
 ) -> list[Candidate]:
-    """Half, once and twice the usual widths with their speed here and the error they promise."""
+    """The recorded multiples of the usual widths: their speed here, the error they promise.
+
+    Args:
+        usual: widths.
+        look: of the set.
+        seconds: of the whole training.
+        speed: measures a network.
+        batch: images a step; None: what suits each width.
+    """
     table = growth.most_alike(look.num_classes, look.num_images, min(look.size))
     found = []
     for factor in sorted(table.points):
         widths = tuple(max(16, 8 * round(factor * width / 8)) for width in usual)
-        rate = speed(Pick("airbench", widths=list(widths)))
+        step = batch or batch_size(look.num_images, factor)
+        rate = speed(Pick("airbench", widths=list(widths)), step)
         images = rate * max(1.0, seconds - _START_AND_END)
-        found.append(Candidate(factor, widths, rate, images, table.error(factor, images)))
+        error = table.error(factor, images)
+        found.append(Candidate(factor, widths, step, rate, images, error))
     return found
 
 

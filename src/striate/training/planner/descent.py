@@ -1,0 +1,58 @@
+"""How a network goes downhill: batch, optimiser, schedule and loss."""
+
+from typing import Any
+
+from striate.training.planner.draft import Draft
+
+__all__ = ["batch_size", "decide_descent", "optimiser"]
+
+_WIDE = 2.0
+"""Times the usual widths from which on a network is trained on four times the batch."""
+_MEMORY = 1280
+"""Images that the momentum of Muon looks back on, as it decays."""
+
+
+def batch_size(num_images: int, factor: float = 1.0) -> int:
+    """Images a step.
+
+    Wide networks pay more a step for the optimiser and for transformed kernels, both of which are
+    once a step whatever the batch.
+
+    Args:
+        num_images: of the training split.
+        factor: times the usual widths.
+    """
+    if num_images < 2_000:
+        return 32
+    if num_images < 10_000:
+        return 64
+    return 512 if factor >= _WIDE else 128
+
+
+def optimiser(network: str, batch: int) -> tuple[dict[str, Any], str]:
+    """The optimiser of a network for steps of so many images, and why."""
+    if network == "airbench":
+        rate = 0.02 * min(1.0, batch / 128) ** 0.5
+        momentum = min(0.9, max(0.5, 1 - batch / _MEMORY))
+        why = "Muon: least error for as many images; momentum looks back on as many images"
+        settings = {"name": "muon", "lr": rate, "momentum": momentum, "weight_decay": 0.1}
+        return settings, why
+    if network == "resnet":
+        rate = 0.3 * (batch / 128) ** 0.5
+        why = "Nesterov momentum; the rate grows with the batch"
+        return {"name": "sgd", "lr": rate, "weight_decay": 5e-4}, why
+    why = "adapts its rate to networks without normalisation"
+    return {"name": "adamw", "lr": 2e-3, "weight_decay": 0.01}, why
+
+
+def decide_descent(draft: Draft) -> None:
+    """Optimiser, schedule and loss, for the network and the batch that were decided."""
+    name, batch = draft.planned("network.name"), draft.planned("training.batch_size")
+    chosen, why = optimiser(name, batch)
+    shown = f"{chosen['name']}, rate {chosen['lr']:.3g}"
+    draft.decide("optimiser", "optimiser", chosen, why, shown)
+    why = "rises, then falls to zero as the time ends"
+    draft.decide("schedule", "schedule", {"name": "one_cycle", "peak": 0.2}, why, "one-cycle")
+    loss = {"name": "softmax_cross_entropy", "label_smoothing": 0.1}
+    why = "softened targets keep the network from overconfidence"
+    draft.decide("loss", "loss", loss, why, "cross-entropy, smoothing 0.1")
