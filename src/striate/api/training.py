@@ -1,6 +1,5 @@
 """Train a network on images, and go on with a training that was stopped."""
 
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,16 +18,15 @@ from striate.execution import Execution, accelerated, keep_pages
 from striate.terminal import Reporter
 from striate.training import transfer
 from striate.training.assemble import Parts, assemble
-from striate.training.budget import Budget, Clock
+from striate.training.budget import Clock
 from striate.training.checkpoint import CheckpointStore
 from striate.training.events import EventLog, read_events
 from striate.training.folder import RunFolder
 from striate.training.interrupt import interruptible
+from striate.training.limit import first_plan, most_steps, time_budget
 from striate.training.loop import Training, averaged
 from striate.training.plan import Plan
 from striate.training.planner import Choice
-from striate.training.stage import measure_stages
-from striate.training.views import num_views
 
 __all__ = ["resume", "train", "train_resolved"]
 
@@ -222,18 +220,14 @@ def _run(
         accelerated(parts.network, parts.execution),
     ):
         training = Training(config, data, parts, Plan.of(1), store, log, clock)
-        training.most_steps = _most_steps(config, parts)
-        training.budget = _budget(config, data, parts, clock)
+        training.most_steps = most_steps(config, parts)
+        training.budget = time_budget(config, data, parts, clock, _FINISH_SECONDS)
         if store.is_empty:
             if parts.lacks_weights:
                 raise RunError(transfer.lacking(config))
             if not fresh:
                 log.rewind(0, "resumed")
-            training.plan = Plan.of(training.most_steps)
-            if training.budget is not None:
-                # A tenth is kept for pauses and the end, until they are measured.
-                fitting = int(0.9 * training.budget.steps_left(0, 0.0, 0.0))
-                training.plan = Plan.of(min(training.most_steps, fitting))
+            training.plan = first_plan(training.most_steps, training.budget)
             log.write("start", step=0, hash=config.hash, steps=training.plan.total)
             log.write("execution", step=0, text=parts.execution.summary())
         else:
@@ -259,35 +253,6 @@ def _run(
             f"and {training.step:,} step(s) need more time than that on this machine now."
         )
     return Run(folder.path)
-
-
-def _most_steps(config: RunConfig, parts: Parts) -> int:
-    """The steps of the shorter of `steps` and `epochs`; no limit where neither was given."""
-    training = config.training
-    limits = [sys.maxsize]
-    if training.steps is not None:
-        limits.append(training.steps)
-    if training.epochs is not None:
-        limits.append(max(1, round(training.epochs * parts.loader.steps_per_epoch)))
-    return min(limits)
-
-
-def _budget(config: RunConfig, data: Dataset, parts: Parts, clock: Clock) -> Budget | None:
-    """The time to spend, where there is one, with what steps cost here."""
-    minutes = config.training.minutes
-    if minutes is None:
-        return None
-    share = None if config.pretrained is None else config.pretrained.freeze
-    stages = measure_stages(parts, config.training, share)
-    step = stages[-1].seconds / parts.loader.batch_size
-    return Budget(
-        60 * minutes,
-        clock,
-        stages,
-        answers=len(data.validation) * num_views(config.prediction),
-        answer_seconds=step / 3,  # a forward pass, until a validation is measured
-        finish=_FINISH_SECONDS,
-    )
 
 
 def _go_on(training: Training, folder: RunFolder) -> None:
