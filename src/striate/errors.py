@@ -14,6 +14,7 @@ __all__ = [
     "DataError",
     "DivergenceError",
     "DownloadError",
+    "InputError",
     "LeakError",
     "LedgerError",
     "RunError",
@@ -71,6 +72,10 @@ class DivergenceError(StriateError):
 
 class ShapeError(StriateError, ValueError):
     """A tensor or an input size that a layer or a network cannot take."""
+
+
+class InputError(StriateError, ValueError):
+    """Arrays or parameters that a scikit-learn estimator cannot take."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -40,6 +40,9 @@ class Pick:
     def __hash__(self) -> int:
         return hash((self.name, repr(sorted(self.arguments.items()))))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Pick.from_json, (self.to_json(),)
+
     def __repr__(self) -> str:
         arguments = "".join(f", {key}={value!r}" for key, value in self.arguments.items())
         return f"Pick({self.name!r}{arguments})"

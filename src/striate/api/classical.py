@@ -136,10 +136,9 @@ def _plan(source: str, look: Survey, asked: Settings) -> tuple[RunConfig, list[C
     name = asked["network"]["name"]
     draft.note("predictor", name, PREDICTORS.describe(name))
     height, width = look.heights[1], look.widths[1]
-    least = min(height, width)
-    scale = min(1.0, predictor.side / least)
     one_size = look.heights[0] == look.heights[2] and look.widths[0] == look.widths[2]
-    size = [round(height * scale), round(width * scale)] if one_size else [round(least * scale)] * 2
+    seen = predictor.input_size(height, width)
+    size = list(seen) if one_size else [min(seen)] * 2
     why = f"median image {height} × {width}; a side of up to {predictor.side} for this predictor"
     draft.decide("data.input_size", "input size", size, why, f"{size[0]} × {size[1]}")
     grey = predictor.grey or look.grey_share == 1.0

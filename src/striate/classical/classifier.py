@@ -35,6 +35,9 @@ class Fitted:
 class Classifier(ABC):
     """Rows to scores."""
 
+    values: Sequence[float]
+    """Of its hyper-parameter, among which `fit` chooses."""
+
     @abstractmethod
     def fit(self, train: Rows, validation: Rows, num_classes: int, seed: int) -> Fitted:
         """Fit on `train`; the hyper-parameter with the fewest wrong on `validation` is kept."""
@@ -122,6 +125,8 @@ class Neighbours(Classifier):
     Args:
         values: of k among which to choose.
     """
+
+    values: Sequence[int]
 
     def __init__(self, values: Sequence[int]) -> None:
         self.values = tuple(values)

@@ -33,6 +33,26 @@ class Predictor:
     grey: bool
     """Whether it looks at brightness only."""
 
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width in which it looks at images of that size, pixels.
+
+        Example:
+            >>> from striate.classical import PREDICTORS
+            >>> from striate.registry import Pick
+            >>> PREDICTORS.build(Pick("hog-svm")).input_size(256, 320)
+            (128, 160)
+        """
+        scale = min(1.0, self.side / min(height, width))
+        return round(height * scale), round(width * scale)
+
+    def chooses(self, size: tuple[int, int]) -> bool:
+        """Whether it has something that other images than the training images choose.
+
+        Args:
+            size: height and width of the images.
+        """
+        return len(self.feature.variants(size)) > 1 or len(self.classifier.values) > 1
+
     def fit(
         self,
         train: tuple[np.ndarray, np.ndarray],

@@ -1,0 +1,236 @@
+"""A network trained on arrays in memory: the planner, the parts and the loop of every training."""
+
+import copy
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from striate.config import RunConfig
+from striate.data import Dataset, ImageSet, ImageSpec, Normalisation, SealedSplit, Survey
+from striate.errors import ConfigError, SealedTestError
+from striate.estimators.reading import resized
+from striate.execution import accelerated
+from striate.settings import Settings, checked, merge
+from striate.terminal import Reporter
+from striate.training.assemble import assemble
+from striate.training.budget import Clock
+from striate.training.checkpoint import CheckpointStore
+from striate.training.events import Event, EventLog
+from striate.training.interrupt import Interrupt
+from striate.training.limit import first_plan, most_steps, time_budget
+from striate.training.loop import Training, averaged
+from striate.training.plan import Plan
+from striate.training.planner import Choice, advise
+from striate.training.speed import training_speed
+
+__all__ = ["Answering", "Labelled", "asked_settings", "hold_out", "plan", "train"]
+
+_FINISH_SECONDS = 0.2
+"""After the last answer: copying the weights."""
+_CHECKPOINTS = 4
+"""To go back to when a loss is not finite; nothing else is read from them."""
+_OF_DATA = ("input_size", "channels", "fit")
+"""Settings of the data that mean something for arrays."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Images with their classes."""
+
+    images: np.ndarray
+    """(N, H, W, C) uint8."""
+    labels: np.ndarray
+    """(N,) from 0 to K - 1."""
+
+
+@dataclass(frozen=True)
+class Answering:
+    """What training leaves, and all that answering needs."""
+
+    network: nn.Module
+    """In eval mode, on the CPU."""
+    normalise: Normalisation
+    execution: dict[str, Any]
+    steps: int
+    history: list[Event]
+    probabilities: np.ndarray
+    """(N, K) on the held-out images, not calibrated."""
+
+
+def hold_out(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Places of images to train on and of those held out, a fixed share of each class.
+
+    A class too small for one image of its share has none held out.
+
+    Args:
+        labels: (N,).
+        fraction: share to hold out, at least 0 and below 1.
+        seed: of the choice.
+
+    Raises:
+        ConfigError: a share outside that range.
+
+    Example:
+        >>> train, held = hold_out(np.repeat([0, 1], [20, 4]), 0.1, seed=0)
+        >>> len(train), len(held)
+        (22, 2)
+    """
+    if not 0 <= fraction < 1:
+        raise ConfigError(f"validation_fraction={fraction} must be at least 0 and below 1.")
+    draw = np.random.default_rng(seed)
+    held = [np.zeros(0, np.int64)]
+    for label in np.unique(labels):
+        of_class = draw.permutation(np.flatnonzero(labels == label))
+        held.append(of_class[: round(fraction * len(of_class))])
+    chosen = np.sort(np.concatenate(held))
+    return np.setdiff1d(np.arange(len(labels)), chosen), chosen
+
+
+def asked_settings(
+    network: Any, lengths: Mapping[str, float | None], settings: Mapping[str, Any] | None, seed: int
+) -> Settings:
+    """What a person asked for, as the planner takes it.
+
+    Args:
+        network: a name, {"name": ..., argument: ...}, or None for the planner's choice.
+        lengths: epochs, steps, minutes; None where nothing was said.
+        settings: any other setting, nested.
+        seed: of the training.
+
+    Raises:
+        ConfigError: settings that do not exist, or that mean nothing for arrays.
+    """
+    given = dict(settings or {})
+    foreign = [f"data.{key}" for key in given.get("data") or {} if key not in _OF_DATA]
+    foreign += [key for key in ("pretrained", "task") if key in given]
+    foreign += [
+        f"training.{key}" for key in given.get("training") or {} if key in (*lengths, "seed")
+    ]
+    if foreign:
+        raise ConfigError(
+            f"settings: {', '.join(foreign)} cannot be set here. Lengths and random_state are "
+            "parameters of the estimator; of the data only input_size, channels and fit are read."
+        )
+    training = {key: value for key, value in lengths.items() if value is not None}
+    base: Settings = {"training": {"checkpoints": _CHECKPOINTS}}
+    asked = merge(base, merge(checked(given), {"training": {**training, "seed": seed}}))
+    if network is None:
+        return asked
+    return merge(asked, checked({"network": network}))
+
+
+def plan(
+    train: Labelled, num_held: int, num_classes: int, asked: Settings
+) -> tuple[RunConfig, list[Choice]]:
+    """What the training follows, and why: what was asked for, the rest as the planner advises.
+
+    Args:
+        train: images to train on.
+        num_held: images held out.
+        num_classes: K.
+        asked: of `asked_settings`.
+
+    Raises:
+        ConfigError: settings that do not fit.
+    """
+    _, height, width, channels = train.images.shape
+    few = train.images[:: max(1, len(train.images) // 64)]
+    counts = tuple(np.bincount(train.labels, minlength=num_classes).tolist())
+    look = Survey(
+        title="arrays",
+        class_names=tuple(map(str, range(num_classes))),
+        num_images=len(train.images) + num_held,
+        counts_per_class={"train": counts, "validation": (num_held,), "test": (0,)},
+        num_sampled=len(train.images),
+        heights=(height, height, height),
+        widths=(width, width, width),
+        grey_share=float(np.mean([_is_grey(image) for image in few])),
+        modes={"L" if channels == 1 else "RGB": len(train.images)},
+        formats={"array": len(train.images)},
+        num_broken=0,
+    )
+    return advise("arrays", look, asked, training_speed)
+
+
+def _is_grey(image: np.ndarray) -> bool:
+    return bool((image == image[..., :1]).all())
+
+
+def train(
+    config: RunConfig, train: Labelled, held: Labelled, num_classes: int, reporter: Reporter
+) -> Answering:
+    """Train a network and return what answers.
+
+    Args:
+        config: of `plan`.
+        train: images to train on.
+        held: images held out; with none, no error is measured on the way.
+        num_classes: K.
+        reporter: is told what happens.
+
+    Raises:
+        ConfigError, DivergenceError.
+    """
+    clock = Clock()
+    # The loop measures an error at its end; where nothing is held out it is thrown away.
+    watched = held if len(held.labels) else Labelled(train.images[:1], train.labels[:1])
+    data = _dataset(config, train, watched, num_classes)
+    parts = assemble(config, data)
+    history: list[Event] = []
+    with tempfile.TemporaryDirectory(prefix="striate-") as folder:
+        store = CheckpointStore(Path(folder))
+        log = EventLog(Path(folder) / "events.jsonl", (history.append, reporter.event))
+        with (
+            log,
+            parts.execution.arithmetic(),
+            accelerated(parts.network, parts.execution),
+        ):
+            training = Training(config, data, parts, Plan.of(1), store, log, clock)
+            training.most_steps = most_steps(config, parts)
+            training.budget = time_budget(config, data, parts, clock, _FINISH_SECONDS)
+            training.plan = first_plan(training.most_steps, training.budget)
+            probabilities = training.run(Interrupt())
+        parts.loader.close()
+    if probabilities is None:
+        raise RuntimeError("a training that nothing interrupts was interrupted")
+    with averaged(parts):
+        network = copy.deepcopy(parts.network).cpu().eval()
+    if not len(held.labels):
+        probabilities = probabilities[:0]
+        history = [event for event in history if event["event"] != "validation"]
+    execution = parts.execution.to_json()
+    return Answering(network, parts.normalise, execution, training.step, history, probabilities)
+
+
+def _dataset(config: RunConfig, train: Labelled, held: Labelled, num_classes: int) -> Dataset:
+    spec = ImageSpec(config.data.input_size, config.data.channels, config.data.fit)
+
+    def split(of: Labelled) -> ImageSet:
+        nameless = ("",) * len(of.labels)
+        return ImageSet(resized(of.images, spec), of.labels.astype(np.int64), nameless, nameless)
+
+    def refuse() -> ImageSet:
+        raise SealedTestError("Arrays have no test split: nothing but X came.")
+
+    return Dataset(
+        title="arrays",
+        source="arrays",
+        class_names=tuple(map(str, range(num_classes))),
+        spec=spec,
+        train=split(train),
+        validation=split(held),
+        test=SealedSplit("", 0, refuse),
+        broken=(),
+        notes=(),
+        digest="",
+        test_origin="held out",
+        validation_origin="held out",
+        licence=None,
+        counts_per_class={},
+        split_seed=0,
+    )

@@ -1,0 +1,185 @@
+"""Features as scikit-learn transformers: images to rows for any of its classifiers."""
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from striate import classical
+from striate.classical.feature import Feature, described
+from striate.estimators.reading import ImageInput, as_value_errors, seed_of
+
+__all__ = ["BagOfWords", "FisherVectors", "HoG"]
+
+
+class _ImageFeature(ImageInput, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Images to (N, F) float32 rows."""
+
+    random_state: Any = 0
+    _least_features = 2  # one number has no edges
+
+    @abstractmethod
+    def _feature(self) -> Feature:
+        """The feature of the parameters."""
+
+    @property
+    @abstractmethod
+    def _least_side(self) -> int:
+        """Pixels that an image needs along each side."""
+
+    def fit(self, X: Any, y: Any = None) -> "_ImageFeature":
+        """Learn what the features need to know of the images, and return the transformer.
+
+        Args:
+            X: N images, as `ImageClassifier` takes them.
+            y: not used.
+
+        Raises:
+            InputError: X or a parameter does not fit.
+        """
+        with as_value_errors():
+            images = self._seen(self._read(X, reset=True)[0])
+            self.arrays_ = self._feature().learn(images, seed_of(self.random_state))
+            self._n_features_out = self._feature().describe(images[:1], self.arrays_).shape[1]
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """(N, F) float32 rows of N images."""
+        check_is_fitted(self)
+        with as_value_errors():
+            images = self._seen(self._read(X, reset=False)[0])
+            return described(self._feature(), images, self.arrays_)
+
+    def _seen(self, images: np.ndarray) -> np.ndarray:
+        """The images; lines repeated downwards, and their end to the right, as far as needed."""
+        if not self._is_line:
+            return images
+        missing = [max(0, self._least_side - side) for side in images.shape[1:3]]
+        return np.pad(images, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)), mode="edge")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = []  # float32, whatever comes
+        return tags
+
+
+class HoG(_ImageFeature):
+    """Histograms of oriented gradients, (N, F); nothing is learned.
+
+    Args:
+        cell: side of a cell, pixels.
+        image_shape: (H, W) or (H, W, C) of flat rows and of files.
+
+    Source: Dalal and Triggs, "Histograms of oriented gradients for human detection", 2005.
+
+    Example:
+        >>> X = np.random.default_rng(0).integers(0, 256, (3, 24, 16), np.uint8)
+        >>> HoG(cell=8).fit_transform(X).shape
+        (3, 72)
+    """
+
+    def __init__(self, cell: int = 8, *, image_shape: tuple[int, ...] | None = None) -> None:
+        self.cell = cell
+        self.image_shape = image_shape
+
+    def _feature(self) -> Feature:
+        return classical.HoG(self.cell)
+
+    @property
+    def _least_side(self) -> int:
+        return 2 * self.cell
+
+
+class BagOfWords(_ImageFeature):
+    """Dense SIFT as counts of k-means words over a spatial pyramid, (N, F).
+
+    Args:
+        words: size of the vocabulary.
+        step: from a patch to the next, pixels.
+        bin_size: a patch is four bins of this side.
+        levels: of the pyramid, regions a side: (1, 2, 4) are 21 regions.
+        image_shape: (H, W) or (H, W, C) of flat rows and of files.
+        random_state: seed of the vocabulary.
+
+    Source: Lazebnik, Schmid and Ponce, "Beyond bags of features", 2006.
+
+    Example:
+        >>> X = np.random.default_rng(0).integers(0, 256, (9, 24, 24), np.uint8)
+        >>> BagOfWords(words=5, levels=(1, 2)).fit_transform(X).shape
+        (9, 75)
+    """
+
+    def __init__(
+        self,
+        words: int = 200,
+        *,
+        step: int = 8,
+        bin_size: int = 4,
+        levels: tuple[int, ...] = (1, 2, 4),
+        image_shape: tuple[int, ...] | None = None,
+        random_state: Any = 0,
+    ) -> None:
+        self.words = words
+        self.step = step
+        self.bin_size = bin_size
+        self.levels = levels
+        self.image_shape = image_shape
+        self.random_state = random_state
+
+    def _feature(self) -> Feature:
+        return classical.BagOfWords(self.words, self.step, self.bin_size, tuple(self.levels))
+
+    @property
+    def _least_side(self) -> int:
+        return 4 * self.bin_size
+
+
+class FisherVectors(_ImageFeature):
+    """Dense SIFT after PCA as Fisher vectors over a pyramid, power- and L2-normalised, (N, F).
+
+    Args:
+        gaussians: of the mixture.
+        dim: numbers of a descriptor that PCA leaves.
+        step: from a patch to the next, pixels.
+        bin_size: a patch is four bins of this side.
+        levels: of the pyramid, regions a side.
+        image_shape: (H, W) or (H, W, C) of flat rows and of files.
+        random_state: seed of PCA and mixture.
+
+    Source: Perronnin, Sánchez and Mensink, "Improving the Fisher kernel for large-scale image
+    classification", 2010.
+
+    Example:
+        >>> X = np.random.default_rng(0).integers(0, 256, (9, 24, 24), np.uint8)
+        >>> FisherVectors(gaussians=2, dim=5, levels=(1,)).fit_transform(X).shape
+        (9, 20)
+    """
+
+    def __init__(
+        self,
+        gaussians: int = 32,
+        *,
+        dim: int = 64,
+        step: int = 4,
+        bin_size: int = 4,
+        levels: tuple[int, ...] = (1, 2),
+        image_shape: tuple[int, ...] | None = None,
+        random_state: Any = 0,
+    ) -> None:
+        self.gaussians = gaussians
+        self.dim = dim
+        self.step = step
+        self.bin_size = bin_size
+        self.levels = levels
+        self.image_shape = image_shape
+        self.random_state = random_state
+
+    def _feature(self) -> Feature:
+        levels = tuple(self.levels)
+        return classical.FisherVectors(self.gaussians, self.dim, self.step, self.bin_size, levels)
+
+    @property
+    def _least_side(self) -> int:
+        return 4 * self.bin_size

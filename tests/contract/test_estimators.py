@@ -1,0 +1,55 @@
+"""scikit-learn's own checks of estimators; what is expected to fail is named with its reason."""
+
+import subprocess
+import sys
+
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from striate.estimators import BagOfWords, FisherVectors, HoG, ImageClassifier
+
+QUICK = {
+    "loss": {"name": "softmax_cross_entropy"},
+    "optimiser": {"name": "adamw", "lr": 0.3},
+    "training": {"batch_size": 64, "validations": 1, "checkpoints": 1},
+    "execution": {"threads": 1},
+}
+
+ESTIMATORS = [
+    ImageClassifier("linear", steps=20, settings=QUICK),
+    ImageClassifier({"name": "pixels-knn", "k": 3}),
+    ImageClassifier("pixels-softmax"),
+    ImageClassifier({"name": "pixels-svm", "c": 1.0}),
+    HoG(cell=1),
+    BagOfWords(4, step=1, bin_size=1, levels=(1, 2)),
+    FisherVectors(2, dim=3, step=1, bin_size=1, levels=(1,)),
+]
+
+EXPECTED = {
+    "check_do_not_raise_errors_in_init_or_set_params": (
+        "the tests enforce the annotations of constructors; without that it passes, as the test "
+        "below shows"
+    )
+}
+
+
+@parametrize_with_checks(ESTIMATORS, expected_failed_checks=lambda estimator: EXPECTED)
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)
+
+
+ALONE = """
+import sys, warnings
+warnings.simplefilter("error")
+import striate
+if "sklearn" in sys.modules:
+    sys.exit("importing striate imports scikit-learn")
+from sklearn.utils.estimator_checks import check_do_not_raise_errors_in_init_or_set_params as check
+from striate.estimators import BagOfWords, FisherVectors, HoG, ImageClassifier
+for kind in (BagOfWords, FisherVectors, HoG, ImageClassifier):
+    check(kind.__name__, kind())
+"""
+
+
+def test_constructors_take_anything_and_striate_comes_without_scikit_learn():
+    done = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
