@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from striate.config import ExecutionConfig
-from striate.execution import accelerated, choose
+from striate.execution import accelerated, choose, keep_pages
 from striate.networks import NETWORKS
 from striate.optim import OPTIMISERS, parameter_groups
 from striate.registry import Pick
@@ -37,6 +37,7 @@ def training_speed(
         optimiser: the same.
         execution: device and precision; None: those of a training that asks for nothing.
     """
+    keep_pages()  # as the training will
     built = NETWORKS.build(network, num_classes=num_classes, in_channels=channels, input_size=size)
     shape = (batch_size, channels, *size)
     place = choose(built, shape, execution or ExecutionConfig(), seconds=0).execution
