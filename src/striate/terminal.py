@@ -50,6 +50,8 @@ class Terminal(Reporter):
         self.console.print(text, markup=False, emoji=False, soft_wrap=True)
 
     def choices(self, rows: Sequence[Choice]) -> None:
+        if not rows:
+            return
         table = Table(box=None, pad_edge=False)
         for heading in ("", "chosen", "because"):
             table.add_column(heading, overflow="fold")

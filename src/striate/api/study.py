@@ -7,15 +7,15 @@ command goes on after a kill: runs that have finished are kept, one that was sto
 import hashlib
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from striate import durable
 from striate.api.resolve import Resolved, resolve
 from striate.api.run import Run
-from striate.api.training import resume, train_resolved
+from striate.api.training import Judge, go_on, train_resolved
 from striate.config import RunConfig
 from striate.data import open_source
 from striate.errors import ConfigError, RunError
@@ -31,10 +31,23 @@ class Study:
 
     path: Path
     resolved: Resolved
+    beside: Mapping[str, Any] = field(default_factory=dict)
+    """JSON values that were decided when it began."""
+
+
+Complete = Callable[[Resolved], tuple[Resolved, Mapping[str, Any]]]
+"""What else a new study decides: the configuration that is shared, and JSON values beside it."""
 
 
 def open_study(
-    kind: str, data: str | Path, how: Mapping[str, Any], out: Path | None, reporter: Reporter
+    kind: str,
+    data: str | Path,
+    how: Mapping[str, Any],
+    out: Path | None,
+    reporter: Reporter,
+    *,
+    also: Mapping[str, Any] | None = None,
+    complete: Complete | None = None,
 ) -> Study:
     """The study that was asked for: a new one, or the one that the same words began.
 
@@ -44,12 +57,14 @@ def open_study(
         how: the other arguments of `resolve`.
         out: its folder; None: one under runs/ that follows from what is asked.
         reporter: is told what happens.
+        also: what else was asked, as JSON values.
+        complete: decides the rest of a new study; None: there is none.
 
     Raises:
         ConfigError, DataError: as `resolve`.
         RunError: the folder holds something else.
     """
-    asked = {"kind": kind, "data": str(data), **_given(how)}
+    asked = {"kind": kind, "data": str(data), **_given(how), **(also or {})}
     canonical = json.dumps(asked, sort_keys=True)
     if out is None:
         words = re.sub(r"[^\w.-]+", "-", Path(str(data)).stem).strip("-").lower()
@@ -58,12 +73,15 @@ def open_study(
     with durable.lock(out / ".study.lock", wait=True, taken=""):
         record = out / "study.json"
         if record.is_file():
-            return Study(out, _recorded(record, asked))
+            return _recorded(record, asked)
         if any(path.name != ".study.lock" for path in out.iterdir()):
             raise RunError(f"{out} holds something else than this study; choose another --out.")
         resolved = resolve(data, **how, reporter=reporter)
         if resolved.config.data.folds is not None and kind.startswith("cv"):
             raise ConfigError("data.folds is chosen by --folds here; leave out the setting.")
+        beside: Mapping[str, Any] = {}
+        if complete is not None:
+            resolved, beside = complete(resolved)
         durable.write_json(
             record,
             {
@@ -72,14 +90,19 @@ def open_study(
                 "choices": [
                     {"what": c.what, "value": c.value, "why": c.why} for c in resolved.choices
                 ],
+                **({"beside": beside} if beside else {}),
             },
         )
     reporter.choices(resolved.choices)
-    return Study(out, resolved)
+    return Study(out, resolved, beside)
 
 
 def member(
-    study: Study, name: str, config: RunConfig, reporter: Reporter, data: str | None = None
+    study: Study,
+    name: str,
+    config: RunConfig,
+    reporter: Reporter,
+    judge: Judge | None = None,
 ) -> Run:
     """One run of a study: as it is when finished, resumed when stopped, else trained.
 
@@ -88,37 +111,40 @@ def member(
         name: of its folder.
         config: what it follows.
         reporter: is told what happens.
-        data: where the images lie now, if they were moved.
+        judge: may end it before its time; None: nobody does.
     """
     path = study.path / name
     if (path / "run.json").is_file():
         known = Run(path)
         if known.config.to_json() != config.to_json():
             raise RunError(f"{path} is another run than this study's; choose another --out.")
-        return resume(path, data=data, reporter=reporter)
+        return go_on(path, reporter=reporter, judge=judge)
     source = study.resolved.source
-    return train_resolved(Resolved(config, [], source), out=path, reporter=reporter)
+    return train_resolved(Resolved(config, [], source), out=path, reporter=reporter, judge=judge)
 
 
-def write_page(folder: Path, told: Mapping[str, Any], **parts: Any) -> Path:
-    """Write study.html, which loads nothing from elsewhere, and result.json; the page's path.
+def write_page(
+    folder: Path, told: Mapping[str, Any], *, name: str = "study.html", **parts: Any
+) -> Path:
+    """Write a page that loads nothing from elsewhere, and result.json; the page's path.
 
     Args:
         folder: of the study.
         told: JSON values of the result.
+        name: of the page.
         parts: "title", "headline", "facts" (sentences), "tables" (each a heading, column names
             and rows) and "charts" (each a title and SVG).
     """
     from striate.evaluation.report import environment
 
     durable.write_json(folder / "result.json", told)
-    page = folder / "study.html"
+    page = folder / name
     html = environment().get_template("study.html.j2").render(**parts)
     durable.write_bytes(page, html.encode())
     return page
 
 
-def _recorded(record: Path, asked: Mapping[str, Any]) -> Resolved:
+def _recorded(record: Path, asked: Mapping[str, Any]) -> Study:
     known = json.loads(record.read_text("utf-8"))
     if known["asked"] != asked:
         differing = sorted(
@@ -130,7 +156,8 @@ def _recorded(record: Path, asked: Mapping[str, Any]) -> Resolved:
         )
     config = RunConfig.from_json(known["config"])
     choices = [Choice(**choice) for choice in known["choices"]]
-    return Resolved(config, choices, open_source(config.data.source))
+    resolved = Resolved(config, choices, open_source(config.data.source))
+    return Study(record.parent, resolved, known.get("beside", {}))
 
 
 def _given(how: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Train a network on images, and go on with a training that was stopped."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,15 +20,18 @@ from striate.training import transfer
 from striate.training.assemble import Parts, assemble
 from striate.training.budget import Clock
 from striate.training.checkpoint import CheckpointStore
-from striate.training.events import EventLog, read_events
+from striate.training.events import Event, EventLog, read_events
 from striate.training.folder import RunFolder
-from striate.training.interrupt import interruptible
+from striate.training.interrupt import Interrupt, interruptible
 from striate.training.limit import first_plan, most_steps, time_budget
 from striate.training.loop import Training, averaged
 from striate.training.plan import Plan
 from striate.training.planner import Choice
 
-__all__ = ["resume", "train", "train_resolved"]
+__all__ = ["Judge", "go_on", "resume", "train", "train_resolved"]
+
+Judge = Callable[[Event], str | None]
+"""Told each event of a training; a reason ends it there, unfinished."""
 
 _FINISH_SECONDS = 1.5
 """For writing the weights and the report, and for the end of the process."""
@@ -97,7 +100,9 @@ def train(
         assignments=assignments,
         reporter=reporter,
     )
-    return train_resolved(resolved, out=out, reporter=reporter, clock=clock)
+    run = train_resolved(resolved, out=out, reporter=reporter, clock=clock)
+    _say_if_stopped(run, reporter)
+    return run
 
 
 def train_resolved(
@@ -106,6 +111,7 @@ def train_resolved(
     out: str | Path | None = None,
     reporter: Reporter | None = None,
     clock: Clock | None = None,
+    judge: Judge | None = None,
 ) -> Run:
     """Train what was resolved; see `train`.
 
@@ -114,6 +120,7 @@ def train_resolved(
         out: the run's folder, which must be free; None: a new one under runs/.
         reporter: is told what happens; None: nobody.
         clock: of the time; None: it starts now.
+        judge: may end the training; None: nobody does.
     """
     config, choices, source = resolved
     reporter = reporter or Reporter()
@@ -131,7 +138,7 @@ def train_resolved(
                 reporter.say(note)
             parts = assemble(config, dataset)
             folder.create(_record(config, choices, dataset, parts))
-            return _run(folder, config, dataset, parts, clock, reporter, fresh=True)
+            return _run(folder, config, dataset, parts, clock, reporter, judge, fresh=True)
     finally:
         reporter.close()
 
@@ -155,6 +162,20 @@ def resume(
         RunError: no run, or its data have changed or are gone.
     """
     reporter = reporter or Reporter()
+    resumed = go_on(run, data=data, reporter=reporter, started=started)
+    _say_if_stopped(resumed, reporter)
+    return resumed
+
+
+def go_on(
+    run: str | Path,
+    *,
+    data: str | Path | None = None,
+    reporter: Reporter,
+    started: float | None = None,
+    judge: Judge | None = None,
+) -> Run:
+    """Go on with a run, as one of several: `resume`, where a judge may end it."""
     folder = RunFolder.existing(Path(run))
     record = folder.record()
     if folder.weights.is_file() and folder.answers.is_file() and folder.report.is_file():
@@ -175,9 +196,18 @@ def resume(
             execution = Execution.recorded(config.execution, recorded_execution(record))
             parts = assemble(config, dataset, execution)
             clock = Clock(started=time.monotonic() if started is None else started)
-            return _run(folder, config, dataset, parts, clock, reporter, fresh=False)
+            return _run(folder, config, dataset, parts, clock, reporter, judge, fresh=False)
     finally:
         reporter.close()
+
+
+def _say_if_stopped(run: Run, reporter: Reporter) -> None:
+    if run.stopped_by is not None:
+        last = read_events(run.folder.events)[-1]
+        reporter.say(
+            f"Stopped by {last['signal']} at step {last['step']:,}; everything is saved. "
+            f"Go on with: striate resume {run.path}"
+        )
 
 
 def _record(
@@ -204,10 +234,14 @@ def _run(
     parts: Parts,
     clock: Clock,
     reporter: Reporter,
+    judge: Judge | None,
     *,
     fresh: bool,
 ) -> Run:
-    listeners = [reporter.event]
+    interrupt = Interrupt()
+    listeners: list[Callable[[Event], None]] = [reporter.event]
+    if judge is not None:
+        listeners.append(_judged(judge, interrupt))
     if config.training.tensorboard:
         from striate.training.tensorboard import TensorBoard
 
@@ -215,7 +249,7 @@ def _run(
     store = CheckpointStore(folder.checkpoints)
     with (
         EventLog(folder.events, tuple(listeners)) as log,
-        interruptible() as interrupt,
+        interruptible(interrupt),
         parts.execution.arithmetic(),
         accelerated(parts.network, parts.execution),
     ):
@@ -234,10 +268,6 @@ def _run(
             _go_on(training, folder)
         probabilities = training.run(interrupt)
     if probabilities is None:
-        reporter.say(
-            f"Stopped by {interrupt.name} at step {training.step:,}; everything is saved. "
-            f"Go on with: striate resume {folder.path}"
-        )
         return Run(folder.path, stopped_by=interrupt.signal_number)
     with averaged(parts):
         folder.write_tensors(folder.weights, parts.network.state_dict())
@@ -253,6 +283,13 @@ def _run(
             f"and {training.step:,} step(s) need more time than that on this machine now."
         )
     return Run(folder.path)
+
+
+def _judged(judge: Judge, interrupt: Interrupt) -> Callable[[Event], None]:
+    def ask(event: Event) -> None:
+        interrupt.reason = interrupt.reason or judge(event)
+
+    return ask
 
 
 def _go_on(training: Training, folder: RunFolder) -> None:

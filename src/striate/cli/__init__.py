@@ -42,7 +42,14 @@ _COMMANDS = {
         profile.profile,
         listing.list_,
     ),
-    _TRUST: (studies.cv, evidence.compare, evidence.calibrate, evidence.ledger, evidence.measure),
+    _TRUST: (
+        studies.cv,
+        studies.search,
+        evidence.compare,
+        evidence.calibrate,
+        evidence.ledger,
+        evidence.measure,
+    ),
     _SEE: (
         gradients.check,
         gradients.graph,

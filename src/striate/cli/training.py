@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -79,47 +79,30 @@ def train(
     from striate import api
     from striate.terminal import Terminal
 
-    if seeds is not None:
-        from striate.api.seeds import train_seeds
-        from striate.cli.studies import tell
-
-        study = train_seeds(
-            data,
-            seeds,
-            network=network,
-            pretrained=pretrained,
-            freeze=freeze,
-            epochs=epochs,
-            steps=steps,
-            minutes=minutes,
-            seed=seed,
-            out=out,
-            strict=strict,
-            leaks=_leaks(allow_leaks, drop_leaks),
-            groups=groups,
-            assignments=tuple(set_ or ()),
-            reporter=Terminal(),
-        )
-        tell(study)
+    how: dict[str, Any] = {
+        "network": network,
+        "pretrained": pretrained,
+        "freeze": freeze,
+        "epochs": epochs,
+        "steps": steps,
+        "minutes": minutes,
+        "seed": seed,
+        "out": out,
+        "strict": strict,
+        "leaks": _leaks(allow_leaks, drop_leaks),
+        "groups": groups,
+        "assignments": tuple(set_ or ()),
+        "reporter": Terminal(),
+    }
+    if seeds is None:
+        _conclude(api.train(data, **how, started=started))
         return
-    run = api.train(
-        data,
-        network=network,
-        pretrained=pretrained,
-        freeze=freeze,
-        epochs=epochs,
-        steps=steps,
-        minutes=minutes,
-        seed=seed,
-        out=out,
-        strict=strict,
-        leaks=_leaks(allow_leaks, drop_leaks),
-        groups=groups,
-        assignments=tuple(set_ or ()),
-        reporter=Terminal(),
-        started=started,
-    )
-    _conclude(run)
+    from striate.api.seeds import train_seeds
+    from striate.cli.studies import study, tell
+
+    with study():
+        found = train_seeds(data, seeds, **how)
+    tell(found)
 
 
 def _leaks(allow: bool, drop: bool) -> Literal["allow", "drop"] | None:

@@ -37,6 +37,8 @@ class Series:
     points: Sequence[Point]
     band: Sequence[tuple[float, float, float]] = ()
     dots: bool = False
+    line: bool = True
+    """Join the points."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +112,8 @@ def line_chart(
     x_range: tuple[float, float] | None = None,
     zero: bool = False,
     unit: str = "",
+    x_names: Sequence[str] = (),
+    x_log: bool = False,
 ) -> Markup:
     """Curves over a common horizontal axis as an SVG element; empty when there are no points.
 
@@ -122,6 +126,8 @@ def line_chart(
         zero: let the vertical axis begin at zero (shares, rates); otherwise it may become
             logarithmic.
         unit: added to the values that a point tells, such as " %".
+        x_names: names of the places 0, 1, ... on the horizontal axis; none: it shows numbers.
+        x_log: equal ratios are equal distances on the horizontal axis.
     """
     series = [item for item in series if item.points]
     if not series:
@@ -141,11 +147,13 @@ def line_chart(
     elif high == low:
         high = low * 10
     first, last = x_range or (min(xs), max(xs))
-    across = _Axis(first, last if last > first else first + 1, LEFT, WIDTH - RIGHT)
+    if x_names:
+        first, last = -0.5, len(x_names) - 0.5  # room for the names at both ends
+    across = _Axis(first, last if last > first else first + 1, LEFT, WIDTH - RIGHT, x_log)
     upward = _Axis(low, high, HEIGHT - BOTTOM, TOP, log)
     label = f"{y_label}, logarithmic" if log else y_label
     drawn = Markup("").join(_curve(item, across, upward, x_label, unit) for item in series)
-    return _frame(across, upward, x_label, label) + drawn + Markup("</svg>")
+    return _frame(across, upward, x_label, label, x_names) + drawn + Markup("</svg>")
 
 
 def reliability_chart(bins: Sequence[ReliabilityBin]) -> Markup:
@@ -197,7 +205,9 @@ def reliability_chart(bins: Sequence[ReliabilityBin]) -> Markup:
     return Markup("").join(parts)
 
 
-def _frame(across: _Axis, upward: _Axis, x_label: str, y_label: str) -> Markup:
+def _frame(
+    across: _Axis, upward: _Axis, x_label: str, y_label: str, x_names: Sequence[str] = ()
+) -> Markup:
     """The opening of the SVG with both axes, grid lines, tick labels and titles."""
     parts = [
         Markup('<svg class="chart" viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}">').format(
@@ -212,8 +222,10 @@ def _frame(across: _Axis, upward: _Axis, x_label: str, y_label: str) -> Markup:
                 '<path class="grid" d="M{} {}H{}"/><text x="{}" y="{}" text-anchor="end">{}</text>'
             ).format(LEFT, y, WIDTH - RIGHT, LEFT - 7, y + 4, label)
         )
-    marks = ticks(across.low, across.high)
-    for value, label in zip(marks, _labels(marks), strict=True):
+    marks = ticks(across.low, across.high, log=across.log)
+    if x_names:
+        marks = list(map(float, range(len(x_names))))
+    for value, label in zip(marks, x_names or _labels(marks), strict=True):
         parts.append(
             Markup('<text x="{}" y="{}" text-anchor="middle">{}</text>').format(
                 across(value), HEIGHT - BOTTOM + 17, label
@@ -251,11 +263,12 @@ def _curve(series: Series, across: _Axis, upward: _Axis, x_label: str, unit: str
             )
         )
     places = [(across(x), upward(y)) for x, y in series.points]
-    parts.append(
-        Markup('<path class="curve" d="M{}" stroke="var(--{})"/>').format(
-            "L".join(f"{x} {y}" for x, y in places), series.colour
+    if series.line:
+        parts.append(
+            Markup('<path class="curve" d="M{}" stroke="var(--{})"/>').format(
+                "L".join(f"{x} {y}" for x, y in places), series.colour
+            )
         )
-    )
     visible = series.dots or len(places) == 1
     bands = {x: f" [{_spell(low)}, {_spell(high)}]" for x, low, high in series.band}
     for (x, y), (left, top) in zip(series.points, places, strict=True):

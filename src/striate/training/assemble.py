@@ -27,6 +27,7 @@ __all__ = [
     "assemble",
     "build_network",
     "build_task",
+    "check_choices",
     "check_config",
     "choose_execution",
 ]
@@ -60,6 +61,20 @@ def check_config(config: RunConfig) -> None:
     Raises:
         ConfigError: all problems together.
     """
+    check_choices(config)
+    problem = classifier_problem(config.network) or size_problem(
+        config.network, config.data.channels, config.data.input_size
+    )
+    if problem is not None:
+        raise ConfigError(problem)
+
+
+def check_choices(config: RunConfig) -> None:
+    """`check_config` but for the images' size, which takes a tenth of a second.
+
+    Raises:
+        ConfigError: all problems together.
+    """
     problems = [
         *NETWORKS.problems(config.network, _NETWORK_OFFERED),
         *LOSSES.problems(config.loss, ("scores", "target")),
@@ -78,11 +93,6 @@ def check_config(config: RunConfig) -> None:
         problems += _number_problems(config)
     if problems:
         raise ConfigError(problems)
-    problem = classifier_problem(config.network) or size_problem(
-        config.network, config.data.channels, config.data.input_size
-    )
-    if problem is not None:
-        raise ConfigError(problem)
 
 
 def _number_problems(config: RunConfig) -> list[str]:

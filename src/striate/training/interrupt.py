@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish to stop, granted between two steps."""
+"""Ctrl-C, SIGTERM or somebody's judgement as a wish to stop, granted between two steps."""
 
 import signal
 import threading
@@ -10,22 +10,32 @@ __all__ = ["Interrupt", "interruptible"]
 
 
 class Interrupt:
-    """The signal that asked to stop, or None."""
+    """Whether a training is to stop, and who asked for it."""
 
     signal_number: int | None = None
+    reason: str | None = None
+    """Why it is to stop where no signal came."""
+
+    @property
+    def wanted(self) -> bool:
+        return self.signal_number is not None or self.reason is not None
 
     @property
     def name(self) -> str:
-        return signal.Signals(self.signal_number).name if self.signal_number else ""
+        """Of the signal, else the reason."""
+        return signal.Signals(self.signal_number).name if self.signal_number else self.reason or ""
 
 
 @contextmanager
-def interruptible() -> Iterator[Interrupt]:
+def interruptible(interrupt: Interrupt | None = None) -> Iterator[Interrupt]:
     """Take note of SIGINT and SIGTERM instead of dying; a second one dies at once.
 
     Signals belong to the main thread: elsewhere nothing is changed.
+
+    Args:
+        interrupt: where to take the note; None: in a new one.
     """
-    interrupt = Interrupt()
+    interrupt = interrupt or Interrupt()
     if threading.current_thread() is not threading.main_thread():
         yield interrupt
         return

@@ -75,7 +75,7 @@ class Training:
         if self.budget is not None:
             self.budget.begin(self.step, self.plan.progress(self.step))
         while self.step < self.plan.total:
-            if interrupt.signal_number is not None:
+            if interrupt.wanted:
                 self._save(stopping=True)
                 self.log.write("stopped", step=self.step, signal=interrupt.name)
                 return None
@@ -189,6 +189,7 @@ class Training:
         self.log.write(
             "validation",
             step=self.step,
+            progress=round(self.plan.progress(self.step), 6),
             error=error.value,
             low=error.low,
             high=error.high,
