@@ -131,6 +131,7 @@ def test_a_space_in_which_nothing_can_be_trained_ends(photographs, tmp_path, mon
     [
         ({"trials": 1}, "needs 2 trials or more"),
         ({"minutes": 0.1, "trials": 40}, "2 trials at most"),
+        ({"minutes": -1}, "must be above zero"),
         ({"network": "hog-svm"}, "nothing to search"),
         ({"space": ("network=restnet,vgg",)}, "'restnet' is no network"),
         ({"space": ("network=vgg,resnet",), "network": "vgg"}, "leave out one of the two"),

@@ -47,12 +47,14 @@ def check_asked(
     problems = []
     if trials < 2:
         problems.append(f"--trials {trials}: a search needs 2 trials or more.")
-    if minutes is not None and (minutes <= 0 or 60 * minutes < _LEAST_SECONDS * trials):
-        most = int(max(0.0, 60 * minutes) // _LEAST_SECONDS)
+    if minutes is not None and minutes <= 0:
+        problems.append(f"--minutes {minutes:g} must be above zero.")
+    elif minutes is not None and 60 * minutes < _LEAST_SECONDS * trials:
+        most = int(60 * minutes // _LEAST_SECONDS)
         problems.append(
             f"--minutes {minutes:g} is of the whole search: each of {trials} trials would have "
             f"{60 * minutes / max(1, trials):.3g} s and needs {_LEAST_SECONDS:g}. Give more "
-            f"minutes, or {most} trials at most."
+            f"minutes{f', or ask for {most} trials at most' if most > 1 else ''}."
         )
     if classical.is_classical(how.get("network")):
         problems.append(f"{how['network']} is fitted in one piece, with nothing to search.")
