@@ -8,7 +8,7 @@ from striate.evaluation.chart import Series, line_chart
 
 __all__ = ["history_chart", "importance_chart", "setting_chart"]
 
-_ROW, _LABEL, _WIDTH = 24, 128, 330
+_ROW, _LABEL, _WIDTH = 24, 146, 330
 """Pixels: of a bar with its gap, of the names, of the whole, which is that of the other charts."""
 _LONGEST_NAME = 12
 """Characters that fit under a mark where four stand side by side."""
