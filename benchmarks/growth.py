@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import striate
-from striate.config import RunConfig
 from striate.data import open_source, survey
 from striate.evaluation import Proportion
 from striate.settings import merge
 from striate.training.planner import advise
+from striate.training.planner.descent import batch_size
 from striate.training.planner.images import num_training
 
 TABLE = Path(str(resources.files("striate.training.planner").joinpath("growth.json")))
@@ -35,33 +35,37 @@ def main() -> None:
     table = json.loads(TABLE.read_text("utf-8"))
     for word in arguments.sets:
         name, _, data = word.partition("=")
-        config, _ = advise(data, survey(open_source(data)), {})
+        look = survey(open_source(data))
+        config, _ = advise(data, look, {})
+        usual = config.network.arguments["widths"]
         about = {
-            "num_classes": len(survey(open_source(data)).class_names),
-            "num_images": num_training(survey(open_source(data)), {}),
+            "num_classes": len(look.class_names),
+            "num_images": num_training(look, {}),
             "side": min(config.data.input_size),
         }
         table["sets"][name] = about
         for images in arguments.images:
             for width in arguments.widths:
+                widths = [max(16, 8 * round(width * w / 8)) for w in usual]
+                batch = batch_size(about["num_images"], width)
                 for seed in arguments.seeds:
                     key = {"set": name, "width": width, "images": images, "seed": seed}
                     if any(key.items() <= row.items() for row in table["rows"]):
                         continue
-                    table["rows"].append(key | measured(data, config, width, images, seed))
+                    error = trained(data, given(widths, batch), round(images / batch), seed)
+                    table["rows"].append(key | shown(error))
                     TABLE.write_text(dumped(table), "utf-8")
                     print(table["rows"][-1], flush=True)
 
 
-def measured(data: str, config: RunConfig, width: float, images: int, seed: int) -> dict[str, Any]:
-    """Validation error of one training."""
-    widths = [max(16, 8 * round(width * w / 8)) for w in config.network.arguments["widths"]]
-    batch = config.training.batch_size
-    settings = {
-        "network": {"name": "airbench", "widths": widths},
-        "training": {"batch_size": batch},
-    }
-    error = trained(data, settings, round(images / batch), seed)
+def given(widths: list[int], batch: int) -> dict[str, Any]:
+    """Settings of a training; the planner gives them the optimiser that goes with them."""
+    network = {"name": "airbench", "widths": widths}
+    return {"network": network, "training": {"batch_size": batch}}
+
+
+def shown(error: Proportion) -> dict[str, Any]:
+    """What a row of the table says of a training."""
     return {
         "error": round(error.value, 4),
         "num_items": error.n,
