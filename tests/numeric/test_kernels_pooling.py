@@ -12,6 +12,7 @@ from striate.kernels.library import ISAS
 
 WINDOWS = [
     (2, 2, 0, 1),
+    (2, 3, 0, 1),
     (3, 2, 1, 1),
     (3, 1, 1, 1),
     ((3, 2), (2, 3), (1, 0), 1),

@@ -34,6 +34,12 @@ struct Pool {
   int64_t B, H, W, C, out_h, out_w;
   int64_t window_h, window_w, stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w;
 
+  // No pixel lies in two windows, and none begins in the padding.
+  bool apart() const {
+    return pad_h == 0 && pad_w == 0 && dilation_h == 1 && dilation_w == 1 &&
+           stride_h >= window_h && stride_w >= window_w;
+  }
+
   bool impossible() const {
     const int64_t big = int64_t{1} << 31;
     for (int64_t size : {B, H, W, C, out_h, out_w})
@@ -192,6 +198,54 @@ void gather_row(const Pool& p, const float* grad, const uint8_t* index, float* d
   }
 }
 
+// Where a pixel has fewer channels than a vector has lanes, each gradient goes to its place by
+// itself: output pixels in rising order, so that the sums are those of the gathering.
+void scatter_image(const Pool& p, const float* grad, const uint8_t* index, float* dx) {
+  std::fill(dx, dx + p.H * p.W * p.C, 0.0f);
+  int64_t down[256], right[256];
+  for (int64_t k = 0; k < 256; ++k) {  // a number that is no element's leads out of the image
+    down[k] = k < p.window_h * p.window_w ? k / p.window_w * p.dilation_h : 2 * p.H + p.pad_h;
+    right[k] = k % p.window_w * p.dilation_w;
+  }
+  for (int64_t oh = 0; oh < p.out_h; ++oh)
+    for (int64_t ow = 0; ow < p.out_w; ++ow)
+      for (int64_t c = 0; c < p.C; ++c) {
+        const int64_t at = (oh * p.out_w + ow) * p.C + c;
+        const int64_t h = oh * p.stride_h - p.pad_h + down[index[at]];
+        const int64_t w = ow * p.stride_w - p.pad_w + right[index[at]];
+        if (h >= 0 && h < p.H && w >= 0 && w < p.W) dx[(h * p.W + w) * p.C + c] += grad[at];
+      }
+}
+
+// Where windows do not meet, a gradient has one window to go to: a row of output pixels writes the
+// input rows below it, each pixel's gradient and place read once.
+void spread_row(const Pool& p, const float* grad, const uint8_t* index, float* dx, int64_t oh) {
+  const int64_t top = oh * p.stride_h;
+  const int64_t below = oh + 1 == p.out_h ? p.H : std::min(p.H, top + p.stride_h);
+  const bool covered = below - top == p.window_h && p.stride_w == p.window_w &&
+                       p.out_w * p.stride_w == p.W;
+  if (!covered) std::fill(dx + top * p.W * p.C, dx + below * p.W * p.C, 0.0f);
+  const int64_t rows = std::min(p.window_h, p.H - top);
+  for (int64_t ow = 0; ow < p.out_w; ++ow) {
+    const int64_t left = ow * p.stride_w, columns = std::min(p.window_w, p.W - left);
+    float* corner = dx + (top * p.W + left) * p.C;
+    const int64_t at = (oh * p.out_w + ow) * p.C;
+    for (int64_t c = 0; c < p.C; c += LANES) {
+      const int lanes = static_cast<int>(std::min<int64_t>(LANES, p.C - c));
+      const bool whole = lanes == LANES;
+      const vec g = whole ? load(grad + at + c) : load_n(grad + at + c, lanes);
+      const ivec place = whole ? load_bytes(index + at + c) : load_bytes_n(index + at + c, lanes);
+      for (int64_t r = 0; r < rows; ++r)
+        for (int64_t s = 0; s < columns; ++s) {
+          float* to = corner + (r * p.W + s) * p.C + c;
+          const vec mine = select(place == static_cast<int>(r * p.window_w + s), g, vec{});
+          if (whole) store(to, mine);
+          else store_n(to, mine, lanes);
+        }
+    }
+  }
+}
+
 int parts_of(int64_t values, int64_t rows) {
   return static_cast<int>(std::clamp<int64_t>(values / 32768, 1, std::min<int64_t>(rows, 64)));
 }
@@ -224,6 +278,29 @@ extern "C" int striate_pool_max_backward(const float* grad, const uint8_t* index
   const Pool p{sizes[0], sizes[1], sizes[2],  sizes[3],  sizes[4],  sizes[5],  sizes[6],
                sizes[7], sizes[8], sizes[9],  sizes[10], sizes[11], sizes[12], sizes[13]};
   if (p.impossible()) return 1;
+  if (p.C < LANES) {
+    const int parts = parts_of(p.B * p.H * p.W * p.C, p.B);
+    parallel(parts, threads, [&](int part) {
+      const Range range = piece(p.B, parts, part);
+      for (int64_t b = range.begin; b < range.end; ++b) {
+        const int64_t out = b * p.out_h * p.out_w * p.C;
+        scatter_image(p, grad + out, index + out, dx + b * p.H * p.W * p.C);
+      }
+    });
+    return 0;
+  }
+  if (p.apart()) {
+    const int64_t rows = p.B * p.out_h;
+    const int parts = parts_of(p.B * p.H * p.W * p.C, rows);
+    parallel(parts, threads, [&](int part) {
+      const Range range = piece(rows, parts, part);
+      for (int64_t row = range.begin; row < range.end; ++row) {
+        const int64_t b = row / p.out_h, out = b * p.out_h * p.out_w * p.C;
+        spread_row(p, grad + out, index + out, dx + b * p.H * p.W * p.C, row % p.out_h);
+      }
+    });
+    return 0;
+  }
   Scratch scratch;
   const size_t covers = scratch.add<Cover>(p.H + p.W);
   const size_t taps = scratch.add<Tap>(p.H * p.window_h + p.W * p.window_w);
