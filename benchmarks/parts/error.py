@@ -148,7 +148,8 @@ def _warm(python: list[str], source: Path, given: Mapping[str, str]) -> None:
     if mark.is_file():
         return
     with tempfile.TemporaryDirectory() as folder:
-        command = [*python, "train", str(source), "--steps", "1", "--out", f"{folder}/run"]
+        command = [*python, "train", str(source), "--steps", "1", "--allow-leaks"]
+        command += ["--out", f"{folder}/run"]
         finished(command, environment=given, limit=_GRACE)
     mark.parent.mkdir(parents=True, exist_ok=True)
     mark.write_text("")
