@@ -122,13 +122,14 @@ def decode_with_digest(picture: Picture, spec: ImageSpec) -> Decoded:
     The digest is taken of the upright eight-bit pixels, so that a copy saved in another lossless
     format has the same; of a JPEG above 1024 pixels, of its pixels at reduced size.
     """
-    image = open_image(picture)
-    digest = picture_digest(image)
-    thumbnail, side = fit_image(image, THUMBNAIL), min(image.size)
+    opened = _open(picture, _DRAFT_SIDE)
+    digest = picture_digest(opened)
+    side = min(opened.shape[:2] if isinstance(opened, np.ndarray) else opened.size)
+    thumbnail = fit_image(opened, THUMBNAIL)
     smallest = _smallest(spec)
     if smallest > _DRAFT_SIDE and not isinstance(picture, (np.ndarray, Image.Image)):
-        image = open_image(picture, smallest=smallest)
-    return Decoded(fit_image(image, spec), digest, thumbnail, side)
+        opened = _open(picture, smallest)
+    return Decoded(fit_image(opened, spec), digest, thumbnail, side)
 
 
 def _smallest(spec: ImageSpec) -> int:

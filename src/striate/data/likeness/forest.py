@@ -6,14 +6,18 @@ those that end in one leaf are compared. A close pair that one tree parts meets 
 cost grows as N log N.
 """
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
 __all__ = ["Neighbours", "close_pairs"]
 
 _LEAF = 192
+_AT_ONCE = 4 * 2**20  # products
 
 
 class Neighbours(NamedTuple):
@@ -53,10 +57,11 @@ def close_pairs(
     if len(useful) > 1:
         vectors, owners, asking = vectors[useful], owners[useful].astype(np.int64), asking[useful]
         for _ in range(trees):
-            for leaf in _leaves(vectors, draw):
-                code, value = _compare(vectors, owners, leaf[asking[leaf]], leaf, least, each)
-                codes.append(code[:, 0] * span + code[:, 1])
-                values.append(value)
+            for pair, value in _meetings(vectors, owners, asking, _leaves(vectors, draw), each):
+                close = value >= least
+                pair = np.sort(pair[close], axis=1)
+                codes.append(pair[:, 0] * span + pair[:, 1])
+                values.append(value[close])
     code, similarity = np.concatenate(codes), np.concatenate(values)
     # Of each pair the most alike meeting: sorted by pair, then by likeness.
     order = np.lexsort((-similarity, code))
@@ -86,22 +91,34 @@ def _leaves(vectors: np.ndarray, draw: np.random.Generator) -> np.ndarray:
     return order
 
 
-def _compare(
-    vectors: np.ndarray,
-    owners: np.ndarray,
-    rows: np.ndarray,
-    columns: np.ndarray,
-    least: float,
-    each: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of owners (P, 2), the smaller first, and their inner products."""
-    products = vectors[rows] @ vectors[columns].T
-    products[owners[rows][:, None] == owners[columns]] = -1
-    if products.shape[1] > each:
-        best = np.argpartition(-products, each, axis=1)[:, :each]
-        products = np.take_along_axis(products, best, 1)
-    else:
-        best = np.broadcast_to(np.arange(len(columns)), products.shape)
-    row, place = np.nonzero(products >= least)
-    pair = np.stack([owners[rows[row]], owners[columns[best[row, place]]]], 1)
-    return np.sort(pair, axis=1), products[row, place]
+def _meetings(
+    vectors: np.ndarray, owners: np.ndarray, asking: np.ndarray, leaves: np.ndarray, each: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Owners (P, 2) of each asking vector and its nearest in its leaf, with the inner products.
+
+    Leaves are of one size; many at once cost a fraction of one after another.
+    """
+    held, whose = torch.from_numpy(vectors), torch.from_numpy(owners)
+    size = leaves.shape[1]
+    # In each leaf those that ask come first; the leaf where most ask says how many are looked at.
+    order = np.argsort(~asking[leaves], axis=1, kind="stable")
+    leaves = np.take_along_axis(leaves, order, 1)
+    most = int(asking[leaves].sum(1).max())
+    if most == 0:
+        return
+    for some in np.array_split(leaves, -(-leaves.size * most // _AT_ONCE)):
+        columns, rows = torch.from_numpy(some), torch.from_numpy(some[:, :most])
+        products = torch.bmm(held[rows], held[columns].transpose(1, 2))
+        own, theirs = whose[rows], whose[columns]
+        products.masked_fill_(own[:, :, None] == theirs[:, None, :], -1.0)
+        value, place = products.topk(min(each, size), dim=2, sorted=False)
+        near = theirs.gather(1, place.flatten(1)).view_as(place)
+        pairs = torch.stack([own[:, :, None].expand_as(near), near], 3)
+        asks = torch.from_numpy(asking)[rows]
+        yield _chosen(pairs, asks), _chosen(value, asks)
+
+
+def _chosen(found: Tensor, asks: Tensor) -> np.ndarray:
+    """What belongs to asking vectors, neighbours one after another."""
+    values: np.ndarray = found[asks].flatten(0, 1).numpy()
+    return values
