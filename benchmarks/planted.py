@@ -5,8 +5,9 @@
 From each set a part is drawn. Copies of each kind are made of some of its pictures, at their own
 size, and added; then all are compared. Precision counts a pair as right if it was planted, or if
 it joins two pictures of the original part that were paired before anything was planted: those are
-the set's own copies, which a person has to judge. Labels: a share is changed to another class,
-uniformly; each image is answered out of fold.
+the set's own copies, which a person has to judge. Labels: a share is changed, either to any other
+class alike or to the one that the class is most often taken for; each image is answered out of
+fold. Labels that are wrong in the set itself count against the list. Intervals are Wilson's.
 """
 
 import argparse
@@ -26,9 +27,11 @@ from PIL import Image
 from striate.data import open_source
 from striate.data.decode import THUMBNAIL, BrokenImage, fit_image, open_image
 from striate.data.likeness import find_pairs
+from striate.evaluation import wilson
 from striate.inspection.feature import features
 from striate.inspection.fold import out_of_fold
 from striate.inspection.label_error import suspects
+from striate.inspection.look import GREY
 
 
 def kinds(draw: np.random.Generator) -> dict[str, Callable[[Image.Image], Image.Image]]:
@@ -132,41 +135,89 @@ def plant_copies(
 
 
 def plant_flips(
-    pictures: list[Image.Image], labels: np.ndarray, share: float, draw: np.random.Generator
-) -> dict[str, Any]:
-    own = np.stack([small(p) for p in pictures])
+    pictures: list[Image.Image], labels: np.ndarray, shares: list[float], draw: np.random.Generator
+) -> list[dict[str, Any]]:
+    """What is suspected without planted flips, with each share of them, and with likely ones."""
     num_classes = int(labels.max()) + 1
-    flipped = draw.random(len(labels)) < share
-    given = labels.copy()
-    given[flipped] = (
-        labels[flipped] + draw.integers(1, num_classes, int(flipped.sum()))
-    ) % num_classes
     cpu = time.process_time()
-    computed = features(own, np.arange(len(own)))
-    answered = out_of_fold(computed, given, draw.integers(0, 5, len(own)), num_classes)
-    found = suspects(answered.probabilities, given)
-    right = flipped[found.items]
-    num = int(flipped.sum())
-    return {
-        "images": len(labels),
-        "flipped": num,
-        "error": answered.error,
-        "suspected": len(right),
-        "precision": float(right.mean()),
-        "recall": float(right.sum() / num),
-        "precision_of_first_tenth": float(right[: max(1, num // 10)].mean()),
-        "precision_of_first_half": float(right[: max(1, num // 2)].mean()),
-        "precision_of_first": float(right[:num].mean()),
-        "cpu_seconds": time.process_time() - cpu,
-    }
+    thumbnails = np.stack([small(p) for p in pictures])
+    grey = np.stack([fit_image(p, GREY)[..., 0] for p in pictures])
+    computed = features(thumbnails, grey, np.arange(len(pictures)))
+    cpu = time.process_time() - cpu
+    folds = draw.integers(0, 5, len(labels))
+    clean = out_of_fold(computed, labels, folds, num_classes)
+    confused = np.zeros((num_classes, num_classes))
+    np.add.at(confused, (labels, clean.scores.argmax(1)), 1)
+    np.fill_diagonal(confused, 0)
+    rows = []
+    for share, to in [(0.0, "any"), *((share, "any") for share in shares), (0.05, "likely")]:
+        flipped = draw.random(len(labels)) < share
+        moved = (labels + draw.integers(1, num_classes, len(labels))) % num_classes
+        given = np.where(flipped, moved if to == "any" else confused.argmax(1)[labels], labels)
+        start = time.process_time()
+        answered = out_of_fold(computed, given, folds, num_classes)
+        ranked = suspects(answered.scores, given, least=0.0)
+        named = suspects(answered.scores, given)
+        num, right = int(flipped.sum()), flipped[ranked.items]
+        listed = len(named.items)
+        rows.append(
+            {
+                "images": len(labels),
+                "to": to,
+                "flipped": num,
+                "error": answered.error,
+                "share": named.share,
+                "listed": listed,
+                "expected": named.expected,
+                "right": int(right[:listed].sum()),
+                "recall": wilson(int(right[:listed].sum()), num).to_json() if num else None,
+                "precision": wilson(int(right[:listed].sum()), listed).to_json()
+                if listed
+                else None,
+                "precision_of_first": {
+                    str(part): float(right[: max(1, round(part * num))].mean())
+                    for part in (0.1, 0.5, 1.0)
+                },
+                "joint": joint(answered.scores, given, flipped),
+                "cpu_seconds": cpu + time.process_time() - start,
+            }
+        )
+    return rows
+
+
+def joint(scores: np.ndarray, given: np.ndarray, flipped: np.ndarray) -> dict[str, int]:
+    """What confident learning names on the same answers: the confident joint off its diagonal."""
+    sharp = min(
+        np.geomspace(0.3, 100, 26),
+        key=lambda by: -log_softmax(by * scores)[range(len(given)), given].sum(),
+    )
+    p = np.exp(log_softmax(sharp * scores))
+    own = p[np.arange(len(given)), given]
+    num_classes = p.shape[1]
+    counts = np.bincount(given, minlength=num_classes)
+    sums = np.bincount(given, weights=own, minlength=num_classes)
+    reached = np.where(p >= np.where(counts > 0, sums / np.maximum(counts, 1), np.inf), p, -1.0)
+    named = (reached.max(1) >= 0) & (reached.argmax(1) != given)
+    return {"listed": int(named.sum()), "right": int(flipped[named].sum())}
+
+
+def log_softmax(scores: np.ndarray) -> np.ndarray:
+    shifted = scores.astype(np.float64) - scores.max(1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+
+
+def ranged(share: dict[str, Any]) -> str:
+    """A share in per cent with its interval."""
+    value, low, high = (100 * share[key] for key in ("value", "low", "high"))
+    return f"{value:.1f} % [{low:.1f}, {high:.1f}]"
 
 
 def markdown(results: dict[str, Any]) -> str:
     lines = ["| set | kind | planted | found | recall |", "|---|---|---|---|---|"]
     for name, result in results["sets"].items():
         for kind, row in result["copies"]["kinds"].items():
-            told = f"{row['planted']} | {row['found']} | {100 * row['recall']:.1f} %"
-            lines.append(f"| {name} | {kind} | {told} |")
+            told = ranged(wilson(row["found"], row["planted"]).to_json())
+            lines.append(f"| {name} | {kind} | {row['planted']} | {row['found']} | {told} |")
     lines += [
         "",
         "| set | images | pairs named | right | wrong | precision | pairs of its own |",
@@ -175,26 +226,28 @@ def markdown(results: dict[str, Any]) -> str:
     for name, result in results["sets"].items():
         c = result["copies"]
         named = c["right"] + c["wrong"]
+        told = ranged(wilson(c["right"], named).to_json()) if named else "-"
         lines.append(
             f"| {name} | {c['images']:,} | {named} | {c['right']} | {c['wrong']} | "
-            f"{100 * c['precision']:.1f} % | {c['own_pairs']} |"
+            f"{told} | {c['own_pairs']} |"
         )
     lines += [
         "",
-        "| set | images | flipped | suspected | recall | right among the first 10 % / 50 % / 100 % "
-        "of so many | error of the classifier |",
-        "|---|---|---|---|---|---|---|",
+        "| set | images | flipped | the classifier errs | listed | expected to be wrong | flipped "
+        "among them | precision | recall | first 10 % / 50 % / 100 % of so many |",
+        "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for name, result in results["sets"].items():
-        f = result["flips"]
-        firsts = " / ".join(
-            f"{100 * f[key]:.0f} %"
-            for key in ("precision_of_first_tenth", "precision_of_first_half", "precision_of_first")
-        )
-        lines.append(
-            f"| {name} | {f['images']:,} | {f['flipped']} | {f['suspected']} | "
-            f"{100 * f['recall']:.0f} % | {firsts} | {100 * f['error']:.1f} % |"
-        )
+        for f in result["flips"]:
+            firsts = " / ".join(f"{100 * value:.0f}" for value in f["precision_of_first"].values())
+            precision = ranged(f["precision"]) if f["precision"] else "-"
+            recall = ranged(f["recall"]) if f["recall"] else "-"
+            to = " to the likely class" * (f["to"] == "likely")
+            lines.append(
+                f"| {name} | {f['images']:,} | {f['flipped']}{to} | {100 * f['error']:.1f} % | "
+                f"{f['listed']} | {f['expected']:.0f} | {f['right']} | {precision} | {recall} | "
+                f"{firsts if f['flipped'] else '-'} |"
+            )
     return "\n".join(lines) + "\n"
 
 
@@ -203,7 +256,9 @@ def main() -> None:
     parser.add_argument("data", nargs="+")
     parser.add_argument("--copies", type=int, default=300, help="of each kind")
     parser.add_argument("--most", type=int, default=12_000, help="images of each set")
-    parser.add_argument("--flips", type=float, default=0.05, help="share of labels changed")
+    parser.add_argument(
+        "--flips", type=float, nargs="*", default=[0.01, 0.05, 0.1], help="shares of labels changed"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("planted"))
     asked = parser.parse_args()
@@ -214,6 +269,7 @@ def main() -> None:
         "sets": {},
     }
     for path in asked.data:
+        print(path, flush=True)
         draw = np.random.default_rng(asked.seed)
         pictures, labels = drawn(path, asked.most, draw)
         name = Path(path).stem

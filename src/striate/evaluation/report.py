@@ -158,12 +158,18 @@ def _without_pictures(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def environment() -> "Environment":
-    """The templates of pages, with the filters that spell numbers."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+def environment(*packages: str) -> "Environment":
+    """The templates of pages, with the filters that spell numbers.
+
+    Args:
+        packages: whose templates are sought before those of the evaluation.
+    """
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("striate.evaluation", "templates"),
+        loader=ChoiceLoader(
+            [PackageLoader(each, "templates") for each in (*packages, "striate.evaluation")]
+        ),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

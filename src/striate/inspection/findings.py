@@ -227,7 +227,7 @@ def _learn(
     )
     folds = _folds(seen, chosen, alike)
     labels = np.array([seen.items[i].label for i in chosen], dtype=np.int64)
-    computed = features(seen.thumbnails, seen.rows[chosen], progress=progress)
+    computed = features(seen.thumbnails, seen.grey, seen.rows[chosen], progress=progress)
     return out_of_fold(computed, labels, folds, len(source.class_names)), chosen, said
 
 

@@ -15,7 +15,7 @@ __all__ = ["OutOfFold", "out_of_fold"]
 
 _CHUNK = 2048
 # Strengths of the ridge, as shares of the mean of the features' squares.
-_RIDGES = (0.03, 0.3)
+_RIDGES = (0.01, 0.03, 0.1, 0.3)
 
 
 class OutOfFold(NamedTuple):
@@ -44,12 +44,12 @@ def out_of_fold(
         num_classes: K.
     """
     num_folds = int(folds.max()) + 1
-    mean, scale = _moments(features)
+    mean = _mean(features)
     width = features.shape[1] + 1
     gram = torch.zeros(num_folds, width, width)
     cross = torch.zeros(num_folds, width, num_classes)
     for start in range(0, len(labels), _CHUNK):
-        x = _standard(features[start : start + _CHUNK], mean, scale)
+        x = _centred(features[start : start + _CHUNK], mean)
         y = _targets(labels[start : start + _CHUNK], num_classes)
         of = torch.from_numpy(folds[start : start + _CHUNK])
         for fold in range(num_folds):
@@ -59,28 +59,25 @@ def out_of_fold(
     best: tuple[float, np.ndarray] | None = None
     for ridge in _RIDGES:
         weights = _solve(gram, cross, ridge)
-        scores = _answer(features, folds, mean, scale, weights)
+        scores = _answer(features, folds, mean, weights)
         wrong = float((scores.argmax(1) != labels).mean())
         if best is None or wrong < best[0]:
             best = (wrong, scores)
     error, scores = best or (1.0, np.zeros((len(labels), num_classes), np.float32))
-    distance = _distance(features, labels, mean, scale, gram.sum(0), num_classes)
+    distance = _distance(features, labels, mean, gram.sum(0), num_classes)
     return OutOfFold(_calibrated(scores, labels), error, distance)
 
 
-def _moments(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    sums = np.zeros((2, features.shape[1]), np.float64)
+def _mean(features: np.ndarray) -> np.ndarray:
+    sums = np.zeros(features.shape[1], np.float64)
     for start in range(0, len(features), _CHUNK):
-        x = np.asarray(features[start : start + _CHUNK], np.float32)
-        sums += np.stack([x.sum(0), np.square(x).sum(0)])
-    mean = sums[0] / len(features)
-    variance = np.maximum(sums[1] / len(features) - mean**2, 0)
-    return mean.astype(np.float32), np.sqrt(variance + 1e-8).astype(np.float32)
+        sums += np.asarray(features[start : start + _CHUNK], np.float32).sum(0)
+    return (sums / len(features)).astype(np.float32)
 
 
-def _standard(x: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> Tensor:
-    standard = torch.from_numpy((np.asarray(x, np.float32) - mean) / scale)
-    return torch.cat([standard, torch.ones(len(standard), 1)], 1)
+def _centred(x: np.ndarray, mean: np.ndarray) -> Tensor:
+    centred = torch.from_numpy(np.asarray(x, np.float32) - mean)
+    return torch.cat([centred, torch.ones(len(centred), 1)], 1)
 
 
 def _targets(labels: np.ndarray, num_classes: int) -> Tensor:
@@ -106,12 +103,11 @@ def _answer(
     features: np.ndarray,
     folds: np.ndarray,
     mean: np.ndarray,
-    scale: np.ndarray,
     weights: list[Tensor],
 ) -> np.ndarray:
     scores = np.zeros((len(folds), weights[0].shape[1]), np.float32)
     for start in range(0, len(folds), _CHUNK):
-        x = _standard(features[start : start + _CHUNK], mean, scale)
+        x = _centred(features[start : start + _CHUNK], mean)
         of = folds[start : start + _CHUNK]
         for fold, weight in enumerate(weights):
             mine = of == fold
@@ -133,7 +129,6 @@ def _distance(
     features: np.ndarray,
     labels: np.ndarray,
     mean: np.ndarray,
-    scale: np.ndarray,
     gram: Tensor,
     num_classes: int,
     kept: int = 32,
@@ -141,7 +136,7 @@ def _distance(
     """Root mean square of the leading principal components, seen from the middle of the class."""
     basis = _leading(gram[:-1, :-1] / len(labels), kept)
     parts = [
-        _standard(features[start : start + _CHUNK], mean, scale)[:, :-1] @ basis
+        _centred(features[start : start + _CHUNK], mean)[:, :-1] @ basis
         for start in range(0, len(labels), _CHUNK)
     ]
     place = torch.cat(parts)

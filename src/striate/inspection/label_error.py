@@ -1,10 +1,11 @@
-"""Suspected label errors by confident learning.
+"""Suspected label errors by confident learning, and which of them are worth a look.
 
 After Northcutt, Jiang and Chuang 2021, "Confident learning: estimating uncertainty in dataset
 labels" (JAIR 70). Each class has its own threshold, the mean probability that it is given among
-the images that carry it. An image that reaches the threshold of another class and not that of its
-own is counted in the confident joint off the diagonal: it is a suspect. Suspects are ordered by
-the probability of the given label, the least first (their self-confidence).
+the images that carry it. An image whose likeliest class of those that reach their thresholds is
+not its own is counted in the confident joint off the diagonal: it is a suspect. Where the
+classifier often errs, most suspects are right all the same; each is therefore weighed by the
+chance that its label is wrong (`doubt.py`), and the list ends where that chance becomes small.
 """
 
 from typing import NamedTuple
@@ -12,33 +13,50 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from striate.inspection.doubt import chance_wrong
+
 __all__ = ["Suspects", "suspects"]
+
+# Below this chance more than three of four labels are right: such a list would be put away unread.
+_LEAST = 0.25
 
 
 class Suspects(NamedTuple):
-    """Images whose label is doubted, the least credible first."""
+    """Images whose label is doubted, the surest first."""
 
     items: np.ndarray
     likely: np.ndarray
     """The class that they most likely show."""
-    credence: np.ndarray
-    """Probability of the given label."""
+    doubt: np.ndarray
+    """Estimated chance that the given label is wrong."""
     joint: np.ndarray
     """(K, K) the confident joint: given label by likely label, counts of images."""
+    share: float
+    """Estimated share of wrong labels in the whole set, of which those in the list are a part."""
+
+    @property
+    def expected(self) -> float:
+        """How many in the list are expected to be wrong."""
+        return float(self.doubt.sum())
 
 
-def suspects(probabilities: Float[np.ndarray, "N K"], labels: Int[np.ndarray, "N"]) -> Suspects:
+def suspects(
+    probabilities: Float[np.ndarray, "N K"], labels: Int[np.ndarray, "N"], *, least: float = _LEAST
+) -> Suspects:
     """Images whose given label is doubted.
 
     Args:
         probabilities: of classifiers that did not see the image.
         labels: as given.
+        least: the chance of being wrong from which a suspect is named; 0: all of the joint.
 
     Example:
-        >>> p = np.array([[0.9, 0.1], [0.8, 0.2], [0.1, 0.9], [0.2, 0.8], [0.95, 0.05]])
-        >>> found = suspects(p, np.array([0, 0, 1, 1, 1]))
+        >>> labels = np.array([0, 1, 2] * 20)
+        >>> p = 0.94 * np.eye(3)[labels] + 0.02
+        >>> labels[7] = 2
+        >>> found = suspects(p, labels)
         >>> found.items.tolist(), found.likely.tolist()
-        ([4], [0])
+        ([7], [1])
     """
     num_classes = probabilities.shape[1]
     counts = np.bincount(labels, minlength=num_classes)
@@ -52,7 +70,7 @@ def suspects(probabilities: Float[np.ndarray, "N K"], labels: Int[np.ndarray, "N
     counted = confident.any(1)
     joint = np.zeros((num_classes, num_classes), np.int64)
     np.add.at(joint, (labels[counted], likely[counted]), 1)
-    doubted = np.flatnonzero(counted & (likely != labels))
-    order = np.lexsort((doubted, own[doubted]))
-    doubted = doubted[order]
-    return Suspects(doubted, likely[doubted], own[doubted], joint)
+    doubt = chance_wrong(probabilities, labels)
+    named = np.flatnonzero(counted & (likely != labels) & (doubt >= least))
+    named = named[np.lexsort((named, own[named], -doubt[named]))]
+    return Suspects(named, likely[named], doubt[named], joint, float(doubt.mean()))

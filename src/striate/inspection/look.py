@@ -11,12 +11,15 @@ from PIL import Image
 
 from striate.data.build import decode_all
 from striate.data.cache import require_room, require_writable
-from striate.data.decode import THUMBNAIL, readable_formats
+from striate.data.decode import THUMBNAIL, ImageSpec, readable_formats
 from striate.data.source import Content, Item, Progress, Source
 from striate.errors import DataError
 from striate.places import cache_dir
 
-__all__ = ["Broken", "Header", "Look", "look"]
+__all__ = ["GREY", "Broken", "Header", "Look", "look"]
+
+GREY = ImageSpec((64, 64), 1, "squash")
+"""The form in which edges are looked at: of a photograph, thumbnails keep too few."""
 
 # So much of a file that is no picture is looked into to tell text from damage.
 _SNIFFED = 512
@@ -51,8 +54,10 @@ class Look:
     broken: list[Broken] = field(default_factory=list)
     thumbnails: np.ndarray = field(default_factory=lambda: np.zeros((0, 32, 32, 3), np.uint8))
     """(N, 32, 32, 3) uint8, in a nameless file on the disk."""
+    grey: np.ndarray = field(default_factory=lambda: np.zeros((0, 64, 64), np.uint8))
+    """(N, 64, 64) uint8, in another."""
     rows: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
-    """Where the thumbnail of each item lies."""
+    """Where the thumbnail and the grey picture of each item lie."""
     spread: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
     """(N,) deviation of each thumbnail's grey values."""
     level: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
@@ -72,38 +77,46 @@ def look(source: Source, progress: Progress | None = None) -> Look:
     require_writable()
     source.fetch(progress)
     shape = (*THUMBNAIL.input_size, THUMBNAIL.channels)
-    require_room(source.title, len(source.items) * int(np.prod(shape)))
+    edges = GREY.input_size
+    require_room(source.title, len(source.items) * int(np.prod(shape) + np.prod(edges)))
     headers: dict[str, Header | bool] = {}
     seen, spread, level = Look(), [], []
-    with tempfile.TemporaryFile(dir=cache_dir()) as stream:
+    with (
+        tempfile.TemporaryFile(dir=cache_dir()) as stream,
+        tempfile.TemporaryFile(dir=cache_dir()) as second,
+    ):
         done = 0
-        for chunk in decode_all(_noted(source.stream(source.items), headers), THUMBNAIL):
-            for item, pixels, digest, reason, _, side in chunk:
+        for chunk in decode_all(_noted(source.stream(source.items), headers), GREY):
+            for item, pixels, digest, reason, thumbnail, side in chunk:
                 header = headers.pop(item.name, False)
-                if pixels is None:
+                if pixels is None or thumbnail is None:
                     seen.broken.append(Broken(item.name, reason, header is True))
                     continue
-                stream.write(pixels.data)
+                stream.write(thumbnail.data)
+                second.write(pixels.data)
                 seen.items.append(item)
                 seen.digests.append(digest)
                 seen.sides.append(side)
                 known = isinstance(header, Header)
                 seen.headers.append(header if known else Header(side, side, "unknown", "unknown"))  # type: ignore[arg-type]
-                grey = pixels.mean(2)
+                grey = thumbnail.mean(2)
                 spread.append(grey.std())
                 level.append(grey.mean())
             done += len(chunk)
             if progress:
                 progress("looking at images", done, len(source.items))
         stream.flush()
+        second.flush()
         if not seen.items:
             reason = seen.broken[0].reason if seen.broken else "there are none"
             raise DataError(f"None of the images of {source.title} can be read: {reason}.")
-        pixels = np.memmap(stream, dtype=np.uint8, mode="r", shape=(len(seen.items), *shape))
-    return _by_name(seen, pixels, np.array(spread, np.float32), np.array(level, np.float32))
+        num = len(seen.items)
+        seen.thumbnails = np.memmap(stream, dtype=np.uint8, mode="r", shape=(num, *shape))
+        seen.grey = np.memmap(second, dtype=np.uint8, mode="r", shape=(num, *edges))
+    return _by_name(seen, np.array(spread, np.float32), np.array(level, np.float32))
 
 
-def _by_name(seen: Look, pixels: np.ndarray, spread: np.ndarray, level: np.ndarray) -> Look:
+def _by_name(seen: Look, spread: np.ndarray, level: np.ndarray) -> Look:
     """In the order of the names, so that the order of the medium leaves no trace."""
     order = sorted(range(len(seen.items)), key=lambda i: seen.items[i].name)
     return Look(
@@ -112,7 +125,8 @@ def _by_name(seen: Look, pixels: np.ndarray, spread: np.ndarray, level: np.ndarr
         sides=[seen.sides[i] for i in order],
         headers=[seen.headers[i] for i in order],
         broken=sorted(seen.broken),
-        thumbnails=pixels,
+        thumbnails=seen.thumbnails,
+        grey=seen.grey,
         rows=np.array(order, dtype=np.int64),
         spread=spread[order],
         level=level[order],

@@ -12,7 +12,8 @@ from PIL import Image
 from striate import durable
 from striate.data.decode import BrokenImage, open_image
 from striate.data.source import Source
-from striate.evaluation import data_uri, percent
+from striate.evaluation import data_uri
+from striate.evaluation.report import environment
 from striate.inspection.alike import Group
 from striate.inspection.findings import Findings
 
@@ -77,7 +78,7 @@ def render(found: Findings, source: Source) -> str:
     wanted = {*members, *doubted, *far, *blank, *(i for row in examples for i in row)}
     pictures = _pictures(found, source, wanted)
     return str(
-        _environment()
+        environment("striate.inspection")
         .get_template("inspection.html.j2")
         .render(
             told=told,
@@ -137,23 +138,25 @@ def _group(found: Findings, group: Group) -> dict[str, Any]:
 
 def _labels(found: Findings) -> dict[str, Any]:
     if found.suspects is None or found.labels is None:
-        return {"checked": 0, "error": None, "suspects": []}
+        return {"checked": 0, "error": None, "share": None, "expected": None, "suspects": []}
     names = found.class_names
     doubted = found.suspects
     return {
         "checked": len(found.learned),
         "error": round(found.labels.error, 4),
+        "share": round(doubted.share, 4),
+        "expected": round(doubted.expected, 1),
         "suspects": [
             {
                 "name": found.seen.items[i].name,
                 "given": names[_label(found, i)],
                 "likely": names[k],
-                "credence": round(credence, 6),
+                "chance_wrong": round(doubt, 4),
             }
-            for i, k, credence in zip(
+            for i, k, doubt in zip(
                 doubted.items.tolist(),
                 doubted.likely.tolist(),
-                doubted.credence.tolist(),
+                doubted.doubt.tolist(),
                 strict=True,
             )
         ],
@@ -204,24 +207,3 @@ def _small(image: Image.Image) -> str:
 
 def _spread(values: Sequence[int]) -> list[int]:
     return [min(values), int(np.median(values)), max(values)]
-
-
-def _environment() -> Any:
-    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
-    loaders = [
-        PackageLoader("striate.inspection", "templates"),
-        PackageLoader("striate.evaluation", "templates"),
-    ]
-    environment = Environment(
-        loader=ChoiceLoader(loaders),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "percent": lambda value: percent(float(value)),
-        "thousands": lambda value: f"{value:,}",
-    }
-    return environment

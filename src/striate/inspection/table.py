@@ -42,9 +42,10 @@ def _labels(found: Findings) -> list[tuple[str, str, str]]:
     if found.suspects is None or found.labels is None:
         return [("suspected labels", "-", "not looked for")]
     num = len(found.suspects.items)
-    told = f"of {len(found.learned):,}; the classifier that doubts them errs in "
+    told = f"of {len(found.learned):,}; {found.suspects.expected:.0f} of them expected to be wrong"
+    weak = f"(the classifier that doubts them errs in {percent(found.labels.error)} %)"
     return [
-        ("suspected labels", f"{num:,}", f"{told}{percent(found.labels.error)} %"),
+        ("suspected labels", f"{num:,}", f"{told} {weak}"),
         ("outliers", f"{len(found.outliers):,}", ""),
     ]
 
