@@ -1,13 +1,16 @@
 """How many planted copies and flipped labels the inspection finds, and how many others it names.
 
-    python benchmarks/planted.py DATA... [--copies 300] [--most 12000] [--out planted]
+    python benchmarks/planted.py DATA... [--only copies] [--most 3000] [--seeds 3] [--out planted]
 
 From each set a part is drawn. Copies of each kind are made of some of its pictures, at their own
 size, and added; then all are compared. Precision counts a pair as right if it was planted, or if
 it joins two pictures of the original part that were paired before anything was planted: those are
 the set's own copies, which a person has to judge. Labels: a share is changed, either to any other
 class alike or to the one that the class is most often taken for; each image is answered out of
-fold. Labels that are wrong in the set itself count against the list. Intervals are Wilson's.
+fold. Labels that are wrong in the set itself count against the list. Small parts of a few classes
+are drawn many times. Counts are added up over all seeds; intervals are Wilson's.
+
+Sets that the file already holds and that are not named keep their results.
 """
 
 import argparse
@@ -29,7 +32,7 @@ from striate.data.decode import THUMBNAIL, BrokenImage, fit_image, open_image
 from striate.data.likeness import find_pairs
 from striate.evaluation import wilson
 from striate.inspection.feature import features
-from striate.inspection.fold import out_of_fold
+from striate.inspection.fold import OutOfFold, out_of_fold
 from striate.inspection.label_error import suspects
 from striate.inspection.look import GREY
 
@@ -134,20 +137,27 @@ def plant_copies(
     }
 
 
+def described(pictures: list[Image.Image]) -> tuple[np.ndarray, np.ndarray]:
+    """What the features are computed from: thumbnails, and larger grey pictures."""
+    grey = [fit_image(picture, GREY)[..., 0] for picture in pictures]
+    return np.stack([small(picture) for picture in pictures]), np.stack(grey)
+
+
 def plant_flips(
-    pictures: list[Image.Image], labels: np.ndarray, shares: list[float], draw: np.random.Generator
+    looks: tuple[np.ndarray, np.ndarray],
+    labels: np.ndarray,
+    shares: list[float],
+    draw: np.random.Generator,
 ) -> list[dict[str, Any]]:
     """What is suspected without planted flips, with each share of them, and with likely ones."""
     num_classes = int(labels.max()) + 1
     cpu = time.process_time()
-    thumbnails = np.stack([small(p) for p in pictures])
-    grey = np.stack([fit_image(p, GREY)[..., 0] for p in pictures])
-    computed = features(thumbnails, grey, np.arange(len(pictures)))
+    computed = features(*looks, np.arange(len(labels)))
     cpu = time.process_time() - cpu
     folds = draw.integers(0, 5, len(labels))
     clean = out_of_fold(computed, labels, folds, num_classes)
     confused = np.zeros((num_classes, num_classes))
-    np.add.at(confused, (labels, clean.scores.argmax(1)), 1)
+    np.add.at(confused, (labels, clean.probabilities.argmax(1)), 1)
     np.fill_diagonal(confused, 0)
     rows = []
     for share, to in [(0.0, "any"), *((share, "any") for share in shares), (0.05, "likely")]:
@@ -155,55 +165,64 @@ def plant_flips(
         moved = (labels + draw.integers(1, num_classes, len(labels))) % num_classes
         given = np.where(flipped, moved if to == "any" else confused.argmax(1)[labels], labels)
         start = time.process_time()
-        answered = out_of_fold(computed, given, folds, num_classes)
-        ranked = suspects(answered.scores, given, least=0.0)
-        named = suspects(answered.scores, given)
-        num, right = int(flipped.sum()), flipped[ranked.items]
-        listed = len(named.items)
-        rows.append(
-            {
-                "images": len(labels),
-                "to": to,
-                "flipped": num,
-                "error": answered.error,
-                "share": named.share,
-                "listed": listed,
-                "expected": named.expected,
-                "right": int(right[:listed].sum()),
-                "recall": wilson(int(right[:listed].sum()), num).to_json() if num else None,
-                "precision": wilson(int(right[:listed].sum()), listed).to_json()
-                if listed
-                else None,
-                "precision_of_first": {
-                    str(part): float(right[: max(1, round(part * num))].mean())
-                    for part in (0.1, 0.5, 1.0)
-                },
-                "joint": joint(answered.scores, given, flipped),
-                "cpu_seconds": cpu + time.process_time() - start,
-            }
-        )
+        answered = out_of_fold(computed, given, folds, num_classes) if share else clean
+        row = judged(answered, given, flipped)
+        spent = cpu + time.process_time() - start
+        rows.append({"to": to, "share": share, **row, "cpu_seconds": spent})
     return rows
 
 
-def joint(scores: np.ndarray, given: np.ndarray, flipped: np.ndarray) -> dict[str, int]:
-    """What confident learning names on the same answers: the confident joint off its diagonal."""
-    sharp = min(
-        np.geomspace(0.3, 100, 26),
-        key=lambda by: -log_softmax(by * scores)[range(len(given)), given].sum(),
-    )
-    p = np.exp(log_softmax(sharp * scores))
-    own = p[np.arange(len(given)), given]
-    num_classes = p.shape[1]
-    counts = np.bincount(given, minlength=num_classes)
-    sums = np.bincount(given, weights=own, minlength=num_classes)
-    reached = np.where(p >= np.where(counts > 0, sums / np.maximum(counts, 1), np.inf), p, -1.0)
-    named = (reached.max(1) >= 0) & (reached.argmax(1) != given)
-    return {"listed": int(named.sum()), "right": int(flipped[named].sum())}
+def judged(answered: OutOfFold, given: np.ndarray, flipped: np.ndarray) -> dict[str, Any]:
+    """Counts of what is listed, of what was changed, and of both; the list's beginning."""
+    named = suspects(answered.probabilities, given)
+    every = suspects(answered.probabilities, given, least=0.0)
+    num, ranked = int(flipped.sum()), flipped[every.items]
+    return {
+        "images": len(given),
+        "flipped": num,
+        "errors": round(answered.error * len(given)),
+        "listed": len(named.items),
+        "expected": named.expected,
+        "right": int(flipped[named.items].sum()),
+        "confident_listed": every.num_confident,
+        "confident_right": int(flipped[every.items[every.confident]].sum()),
+        "right_among_first": {
+            str(part): [int(ranked[: max(1, round(part * num))].sum()), max(1, round(part * num))]
+            for part in (0.1, 0.5, 1.0)
+        },
+    }
 
 
-def log_softmax(scores: np.ndarray) -> np.ndarray:
-    shifted = scores.astype(np.float64) - scores.max(1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+def plant_in_small(
+    looks: tuple[np.ndarray, np.ndarray], labels: np.ndarray, times: int, draw: np.random.Generator
+) -> list[dict[str, Any]]:
+    """The same among 30 to 200 images of a few classes of unequal size, drawn many times."""
+    rows = []
+    for num, num_classes in ((30, 2), (60, 3), (200, 10)):
+        present = np.flatnonzero(np.bincount(labels) >= 8)
+        if len(present) < num_classes:
+            continue
+        for _ in range(times):
+            classes = draw.permutation(present)[:num_classes]
+            counts = np.maximum(7, num * draw.dirichlet(np.full(num_classes, 5.0))).astype(int)
+            chosen = np.concatenate(
+                [
+                    draw.permutation(np.flatnonzero(labels == of))[:count]
+                    for of, count in zip(classes, counts, strict=True)
+                ]
+            )
+            own = np.searchsorted(np.sort(classes), labels[chosen])
+            flipped = draw.random(len(own)) < 0.05
+            # One at least.
+            flipped[draw.integers(len(own))] = True
+            moved = (own + draw.integers(1, num_classes, len(own))) % num_classes
+            given = np.where(flipped, moved, own)
+            computed = features(*looks, chosen)
+            folds = draw.integers(0, 5, len(own))
+            answered = out_of_fold(computed, given, folds, num_classes)
+            drawn = judged(answered, given, flipped)
+            rows.append({"classes": num_classes, "about": num, **drawn})
+    return rows
 
 
 def ranged(share: dict[str, Any]) -> str:
@@ -212,74 +231,122 @@ def ranged(share: dict[str, Any]) -> str:
     return f"{value:.1f} % [{low:.1f}, {high:.1f}]"
 
 
-def markdown(results: dict[str, Any]) -> str:
-    lines = ["| set | kind | planted | found | recall |", "|---|---|---|---|---|"]
-    for name, result in results["sets"].items():
-        for kind, row in result["copies"]["kinds"].items():
-            told = ranged(wilson(row["found"], row["planted"]).to_json())
-            lines.append(f"| {name} | {kind} | {row['planted']} | {row['found']} | {told} |")
+def share_of(part: int, whole: int) -> str:
+    return ranged(wilson(part, whole).to_json()) if whole else "-"
+
+
+def added(rows: list[dict[str, Any]], key: str) -> int:
+    return sum(row[key] for row in rows)
+
+
+def copies_table(sets: dict[str, Any]) -> list[str]:
+    lines = ["| set | kind | found | recall |", "|---|---|---|---|"]
+    for name, result in sets.items():
+        of_seeds = result.get("copies", [])
+        for kind in of_seeds[0]["kinds"] if of_seeds else ():
+            rows = [each["kinds"][kind] for each in of_seeds]
+            found, planted = added(rows, "found"), added(rows, "planted")
+            lines.append(f"| {name} | {kind} | {found} of {planted} | {share_of(found, planted)} |")
     lines += [
         "",
-        "| set | images | pairs named | right | wrong | precision | pairs of its own |",
+        "| set | images, each seed | pairs named | wrong | precision | its own pairs | threshold |",
         "|---|---|---|---|---|---|---|",
     ]
-    for name, result in results["sets"].items():
-        c = result["copies"]
-        named = c["right"] + c["wrong"]
-        told = ranged(wilson(c["right"], named).to_json()) if named else "-"
-        lines.append(
-            f"| {name} | {c['images']:,} | {named} | {c['right']} | {c['wrong']} | "
-            f"{told} | {c['own_pairs']} |"
-        )
-    lines += [
-        "",
-        "| set | images | flipped | the classifier errs | listed | expected to be wrong | flipped "
-        "among them | precision | recall | first 10 % / 50 % / 100 % of so many |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
-    for name, result in results["sets"].items():
-        for f in result["flips"]:
-            firsts = " / ".join(f"{100 * value:.0f}" for value in f["precision_of_first"].values())
-            precision = ranged(f["precision"]) if f["precision"] else "-"
-            recall = ranged(f["recall"]) if f["recall"] else "-"
-            to = " to the likely class" * (f["to"] == "likely")
+    for name, result in sets.items():
+        if rows := result.get("copies", []):
+            right, wrong = added(rows, "right"), added(rows, "wrong")
+            limits = ", ".join(f"{row['threshold']:.3f}" for row in rows)
             lines.append(
-                f"| {name} | {f['images']:,} | {f['flipped']}{to} | {100 * f['error']:.1f} % | "
-                f"{f['listed']} | {f['expected']:.0f} | {f['right']} | {precision} | {recall} | "
-                f"{firsts if f['flipped'] else '-'} |"
+                f"| {name} | {rows[0]['images']:,} | {right + wrong:,} | {wrong} | "
+                f"{share_of(right, right + wrong)} | {added(rows, 'own_pairs')} | {limits} |"
             )
-    return "\n".join(lines) + "\n"
+    return lines
+
+
+def flips_table(sets: dict[str, Any]) -> list[str]:
+    lines = [
+        "| set | images, draws | changed | the classifier errs | listed | expected wrong | changed "
+        "among them | precision | recall | first 10 / 50 / 100 % of so many | confident learning "
+        "alone: listed, precision, recall |",
+        "|" + "---|" * 11,
+    ]
+    for name, result in sets.items():
+        groups: dict[str, list[dict[str, Any]]] = {}
+        for row in result.get("flips", []):
+            groups.setdefault(f"{100 * row['share']:g} % to {row['to']}", []).append(row)
+        for row in result.get("small", []):
+            groups.setdefault(f"5 %, {row['classes']} classes", []).append(row)
+        lines += [flips_line(name, told, rows) for told, rows in groups.items()]
+    return lines
+
+
+def flips_line(name: str, told: str, rows: list[dict[str, Any]]) -> str:
+    images, flipped, listed, right, alone, alone_right = (
+        added(rows, key)
+        for key in (
+            "images",
+            "flipped",
+            "listed",
+            "right",
+            "confident_listed",
+            "confident_right",
+        )
+    )
+    firsts = []
+    for part in ("0.1", "0.5", "1.0"):
+        got, of = np.sum([row["right_among_first"][part] for row in rows], 0).tolist()
+        firsts.append(f"{100 * got / of:.0f}")
+    return (
+        f"| {name} | {images // len(rows):,} × {len(rows)} | {flipped} ({told}) | "
+        f"{100 * added(rows, 'errors') / images:.1f} % | {listed} | "
+        f"{sum(row['expected'] for row in rows):.0f} | {right} | {share_of(right, listed)} | "
+        f"{share_of(right, flipped)} | {' / '.join(firsts) if flipped else '-'} | "
+        f"{alone}, {share_of(alone_right, alone)}, {share_of(alone_right, flipped)} |"
+    )
+
+
+def planted(path: str, asked: argparse.Namespace) -> dict[str, Any]:
+    """All that was planted in one set, over all seeds."""
+    results: dict[str, Any] = {"first_seed": asked.seed, "seeds": asked.seeds}
+    for seed in range(asked.seed, asked.seed + asked.seeds):
+        draw = np.random.default_rng(seed)
+        pictures, labels = drawn(path, asked.most, draw)
+        if asked.only in (None, "copies"):
+            results.setdefault("copies", []).append(plant_copies(pictures, asked.copies, draw))
+        if asked.only in (None, "flips"):
+            looks = described(pictures)
+            results.setdefault("flips", []).extend(plant_flips(looks, labels, asked.flips, draw))
+            results.setdefault("small", []).extend(plant_in_small(looks, labels, asked.small, draw))
+    return results
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", nargs="+")
+    parser.add_argument("--only", choices=("copies", "flips"))
     parser.add_argument("--copies", type=int, default=300, help="of each kind")
-    parser.add_argument("--most", type=int, default=12_000, help="images of each set")
+    parser.add_argument("--most", type=int, default=3_000, help="images of each set")
     parser.add_argument(
-        "--flips", type=float, nargs="*", default=[0.01, 0.05, 0.1], help="shares of labels changed"
+        "--flips", type=float, nargs="*", default=[0.01, 0.05], help="shares of labels changed"
     )
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--small", type=int, default=10, help="small parts of each kind and seed")
+    parser.add_argument("--seed", type=int, default=0, help="the first one")
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("planted"))
     asked = parser.parse_args()
-    results: dict[str, Any] = {
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
-        "versions": {"torch": torch.__version__, "numpy": np.__version__},
-        "seed": asked.seed,
-        "sets": {},
-    }
+    out = asked.out.with_suffix(".json")
+    results: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {"sets": {}}
+    results["machine"] = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
+    results["versions"] = {"torch": torch.__version__, "numpy": np.__version__}
     for path in asked.data:
         print(path, flush=True)
-        draw = np.random.default_rng(asked.seed)
-        pictures, labels = drawn(path, asked.most, draw)
         name = Path(path).stem
-        results["sets"][name] = {
-            "copies": plant_copies(pictures, asked.copies, draw),
-            "flips": plant_flips(pictures, labels, asked.flips, draw),
-        }
-        asked.out.with_suffix(".json").write_text(json.dumps(results, indent=2))
-        asked.out.with_suffix(".md").write_text(markdown(results))
-    print(markdown(results))
+        results["sets"][name] = {**results["sets"].get(name, {}), **planted(path, asked)}
+        out.write_text(json.dumps(results, indent=1))
+        sets = results["sets"]
+        asked.out.with_suffix(".md").write_text(
+            "\n".join([*copies_table(sets), "", *flips_table(sets)]) + "\n"
+        )
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
-"""Suspected label errors by confident learning, and which of them are worth a look.
+"""Suspected label errors: by the chance that a label is wrong, and by confident learning.
 
 After Northcutt, Jiang and Chuang 2021, "Confident learning: estimating uncertainty in dataset
 labels" (JAIR 70). Each class has its own threshold, the mean probability that it is given among
-the images that carry it. An image whose likeliest class of those that reach their thresholds is
-not its own is counted in the confident joint off the diagonal: it is a suspect. Where the
-classifier often errs, most suspects are right all the same; each is therefore weighed by the
-chance that its label is wrong (`doubt.py`), and the list ends where that chance becomes small.
+the images that carry it. An image whose likeliest class, of those that reach their thresholds, is
+not its own is counted in the confident joint off the diagonal. Where the classifier often errs,
+most of those labels are right all the same; so the list holds the images whose label is wrong with
+a fair chance (`doubt.py`), and tells of each whether the confident joint names it too.
+docs/inspect.md has both measured on planted errors.
 """
 
 from typing import NamedTuple
@@ -29,6 +30,8 @@ class Suspects(NamedTuple):
     """The class that they most likely show."""
     doubt: np.ndarray
     """Estimated chance that the given label is wrong."""
+    confident: np.ndarray
+    """Whether confident learning names it too, bool."""
     joint: np.ndarray
     """(K, K) the confident joint: given label by likely label, counts of images."""
     share: float
@@ -39,6 +42,11 @@ class Suspects(NamedTuple):
         """How many in the list are expected to be wrong."""
         return float(self.doubt.sum())
 
+    @property
+    def num_confident(self) -> int:
+        """How many confident learning names in the whole set."""
+        return int(self.joint.sum() - self.joint.trace())
+
 
 def suspects(
     probabilities: Float[np.ndarray, "N K"], labels: Int[np.ndarray, "N"], *, least: float = _LEAST
@@ -48,7 +56,7 @@ def suspects(
     Args:
         probabilities: of classifiers that did not see the image.
         labels: as given.
-        least: the chance of being wrong from which a suspect is named; 0: all of the joint.
+        least: the chance of being wrong from which a label is named.
 
     Example:
         >>> labels = np.array([0, 1, 2] * 20)
@@ -70,7 +78,12 @@ def suspects(
     counted = confident.any(1)
     joint = np.zeros((num_classes, num_classes), np.int64)
     np.add.at(joint, (labels[counted], likely[counted]), 1)
+    named = counted & (likely != labels)
+    others = probabilities.copy()
+    others[np.arange(len(labels)), labels] = -1.0
+    likely = np.where(named, likely, others.argmax(1))
     doubt = chance_wrong(probabilities, labels)
-    named = np.flatnonzero(counted & (likely != labels) & (doubt >= least))
-    named = named[np.lexsort((named, own[named], -doubt[named]))]
-    return Suspects(named, likely[named], doubt[named], joint, float(doubt.mean()))
+    items = np.flatnonzero(doubt >= least)
+    items = items[np.lexsort((items, own[items], -doubt[items]))]
+    share = float(doubt.mean())
+    return Suspects(items, likely[items], doubt[items], named[items], joint, share)

@@ -138,7 +138,7 @@ def _group(found: Findings, group: Group) -> dict[str, Any]:
 
 def _labels(found: Findings) -> dict[str, Any]:
     if found.suspects is None or found.labels is None:
-        return {"checked": 0, "error": None, "share": None, "expected": None, "suspects": []}
+        return {"checked": 0, "error": None, "suspects": []}
     names = found.class_names
     doubted = found.suspects
     return {
@@ -146,17 +146,20 @@ def _labels(found: Findings) -> dict[str, Any]:
         "error": round(found.labels.error, 4),
         "share": round(doubted.share, 4),
         "expected": round(doubted.expected, 1),
+        "num_confident": doubted.num_confident,
         "suspects": [
             {
                 "name": found.seen.items[i].name,
                 "given": names[_label(found, i)],
                 "likely": names[k],
                 "chance_wrong": round(doubt, 4),
+                "confident_learning": confident,
             }
-            for i, k, doubt in zip(
+            for i, k, doubt, confident in zip(
                 doubted.items.tolist(),
                 doubted.likely.tolist(),
                 doubted.doubt.tolist(),
+                doubted.confident.tolist(),
                 strict=True,
             )
         ],

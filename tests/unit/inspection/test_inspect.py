@@ -79,6 +79,8 @@ def test_everything_planted_is_found(planted: Path, tmp_path: Path) -> None:
     first = [row["name"] for row in told["labels"]["suspects"][:2]]
     assert set(first) == {"train/red/flip.png", "train/blue/conflict.png"}
     assert told["labels"]["suspects"][0]["given"] != told["labels"]["suspects"][0]["likely"]
+    assert all(row["confident_learning"] for row in told["labels"]["suspects"][:2])
+    assert told["labels"]["expected"] >= 1
     page = done.report.read_text()
     assert page.count("data:image/png") >= 8
     assert "http://" not in page.replace("http://www.w3.org", "")
@@ -158,9 +160,10 @@ def test_suspects_follow_the_paper() -> None:
     )
     labels = np.array([0, 0, 0, 2, 1])
     # Thresholds: class 0 (0.8 + 0.6 + 0.1) / 3 = 0.5, class 1: 0.3, class 2: 0.7.
-    found = suspects(p, labels)
-    assert found.items.tolist() == [2]
-    assert found.likely.tolist() == [1]
+    found = suspects(p, labels, least=0.0)
+    assert found.items[found.confident].tolist() == [2]
+    assert found.likely[found.confident].tolist() == [1]
+    assert found.num_confident == 1
     assert found.joint.tolist() == [[2, 1, 0], [0, 1, 0], [0, 0, 1]]
 
 
