@@ -78,8 +78,9 @@ def _weights(
         row[:] = [np.log((1 - v) * own + v * prior).sum() for v in _SHARES]
     # Each share stands for the stretch up to its neighbours.
     logs += _FALL * np.log1p(-_SHARES) + np.log(np.gradient(_SHARES))
-    weights = np.exp(logs - logs.max())
-    return weights / weights.sum()
+    weights: np.ndarray = np.exp(logs - logs.max())
+    weights /= weights.sum()
+    return weights
 
 
 def _own(probabilities: np.ndarray, labels: np.ndarray, sharpness: float) -> np.ndarray:

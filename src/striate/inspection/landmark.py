@@ -53,7 +53,7 @@ class Landmarks:
         standard = (features - self.mean) / (self.deviation + 1e-4)
         parts = [
             part / part.norm(dim=1, keepdim=True).clamp(min=1e-6)
-            for part in standard.split(self.sizes, 1)
+            for part in torch.split(standard, list(self.sizes), dim=1)
         ]
         return torch.cat(parts, 1)
 
