@@ -1,13 +1,17 @@
 """Several seeds and cross-validation: ordinary runs, kept and resumed, the test split sealed."""
 
 import json
+import shutil
 
 import pytest
+from typer.testing import CliRunner
 
 from striate.api.crossvalidation import cross_validate
+from striate.api.search import search
 from striate.api.seeds import train_seeds
+from striate.cli import app
 from striate.data.seal import SealedSplit
-from striate.errors import ConfigError, RunError
+from striate.errors import ConfigError, LeakError, RunError
 from striate.terminal import Reporter
 
 QUICK = ("network.widths=[8,8]", "training.batch_size=16", "execution.threads=1")
@@ -79,3 +83,44 @@ def _validated(run):
     from striate.evaluation import load_answers
 
     return load_answers(run.folder.answers).names
+
+
+@pytest.fixture
+def leaking(photographs, tmp_path):
+    """The photographs with a test split that has one of the training images."""
+    folder = tmp_path / "leaking"
+    for path in sorted(photographs.glob("*/*.png")):
+        split = "test" if path.stem > "023" else "train"
+        (folder / split / path.parent.name).mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, folder / split / path.parent.name)
+    shutil.copy(folder / "train/hill/003.png", folder / "test/hill/copy.png")
+    return folder
+
+
+STUDIES = {
+    "seeds": lambda data, **how: train_seeds(data, 2, steps=2, **how),
+    "cv": lambda data, **how: cross_validate(data, folds=2, steps=2, **how),
+    "search": lambda data, **how: search(
+        data, trials=2, steps=2, space=("optimiser.lr=x0.5..x2",), **how
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", STUDIES)
+def test_a_leak_stops_a_study_before_it_begins_and_stands_in_its_result(leaking, tmp_path, kind):
+    out = tmp_path / "study"
+    with pytest.raises(LeakError, match="1 of the 19 test images"):
+        STUDIES[kind](leaking, assignments=QUICK, out=out)
+    assert not list(out.glob("*"))
+    found = STUDIES[kind](leaking, assignments=QUICK, out=out, leaks="drop")
+    told = "1 of 19 test images have their like outside the test split; those 1 image(s) were left"
+    assert any(told in line for line in found.lines())
+    assert told in found.page.read_text()
+    assert json.loads((out / "study.json").read_text())["asked"]["leaks"] == "drop"
+
+
+@pytest.mark.parametrize("words", [["cv", "x"], ["search", "x"], ["train", "x"]])
+def test_the_two_words_for_leaks_exclude_each_other(words):
+    found = CliRunner().invoke(app, [*words, "--allow-leaks", "--drop-leaks"])
+    assert found.exit_code == 2
+    assert "exclude each other" in found.output

@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from striate.api.resolve import Resolved
 from striate.api.run import Run
-from striate.api.study import member, open_study, with_seed, write_page
+from striate.api.study import leaks_of, look, member, open_study, with_seed, write_page
 from striate.errors import ConfigError
 from striate.evaluation import Estimate, corrected_resampled, percent
 from striate.terminal import Reporter
@@ -67,7 +68,7 @@ class CrossValidation:
             f"{row['run']:<18} error {percent(row['error'])} %  {row['wrong']} of {row['n']:,}"
             for row in told["runs"]
         ]
-        return [*lines, self.sentence]
+        return [*lines, self.sentence, *leaks_of(self.runs)]
 
     @property
     def sentence(self) -> str:
@@ -116,7 +117,14 @@ def cross_validate(
             f"--folds {folds} --repeat {repeats}: there must be 2 folds or more, 1 repeat or more."
         )
     reporter = reporter or Reporter()
-    study = open_study(f"cv-{folds}", data, how, out, reporter)
+
+    def complete(resolved: Resolved) -> tuple[Resolved, dict[str, Any]]:
+        if resolved.config.data.folds is not None:
+            raise ConfigError("data.folds is chosen by --folds here; leave out the setting.")
+        look(replace(resolved.config.data, folds=folds), resolved, reporter)
+        return resolved, {}
+
+    study = open_study(f"cv-{folds}", data, how, out, reporter, complete=complete)
     base = study.resolved.config
     runs: list[Run] = []
     for repeat in range(repeats):
@@ -146,7 +154,8 @@ def cross_validate(
         headline=found.sentence,
         facts=[
             "The training sets of the folds overlap, so their errors are not independent: the "
-            "interval is Student's, widened for that (Nadeau and Bengio, 2003)."
+            "interval is Student's, widened for that (Nadeau and Bengio, 2003).",
+            *leaks_of(runs),
         ],
         charts=[],
         tables=[{"heading": "Folds", "columns": ["run", "error", "wrong", "n"], "rows": rows}],

@@ -8,8 +8,8 @@ from typing import Any
 
 from striate.api import classical
 from striate.api.resolve import Resolved, resolve
+from striate.api.study import look
 from striate.config import DataConfig, RunConfig
-from striate.data import prepare, refuse_leaks
 from striate.errors import ConfigError, ShapeError
 from striate.networks import NETWORKS
 from striate.recipes import RECIPES
@@ -97,9 +97,7 @@ class Beginning:
         if problems:
             raise ConfigError(problems)
         for config in dict.fromkeys(base.data for base in space.bases.values()):
-            found = prepare(config, source=resolved.source, progress=self.reporter.progress)
-            refuse_leaks(config, found)
-        self.reporter.close()
+            look(config, resolved, self.reporter)
         space = replace(
             space, bases={name: self._timed(base) for name, base in space.bases.items()}
         )

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from striate.api.study import Study, write_page
+from striate.api.run import Run
+from striate.api.study import Study, leaks_of, write_page
 from striate.errors import RunError
 from striate.evaluation import holm, load_answers, mcnemar, percent, wilson
 from striate.evaluation.trial_chart import history_chart, importance_chart, setting_chart
@@ -34,6 +35,8 @@ class Search:
     """By setting; empty while there are too few trials."""
     alike: int | None = None
     """Trials that cannot be told from the best on the same images; None: not looked at."""
+    leaks: tuple[str, ...] = ()
+    """What is said of test images that have their like among the others."""
     stopped_by: int | None = None
 
     @property
@@ -69,6 +72,7 @@ class Search:
             "trials": [_trial_json(record) for record in self.records],
             "importance": dict(self.importance),
             "alike": self.alike,
+            "leaks": list(self.leaks),
         }
         if self.whole:
             first = self.whole[0].told
@@ -110,7 +114,7 @@ class Search:
         if self._count("running"):
             counted += f" {self._count('running')} are being trained by other processes."
         if not self.whole:
-            return [counted]
+            return [counted, *self.leaks]
         best, share = self.whole[0], self._adjusted()
         found = [
             counted,
@@ -134,7 +138,7 @@ class Search:
                 f"The plan that train would follow, trial {plan.number}, has "
                 f"{percent(plan.told['wrong'] / plan.told['n'])} %.",
             )
-        return found
+        return [*found, *self.leaks]
 
     def write(self) -> None:
         """Write search.html and result.json."""
@@ -277,12 +281,21 @@ def found_so_far(
         space,
         tuple(storage.records()),
         storage.importance(),
+        leaks=tuple(_leaks(study.path, storage.records())),
         stopped_by=stopped_by,
     )
     if not compared or len(found.whole) < 2:
         return found
     runs = [found.path / str(record.told["run"]) for record in found.whole]
     return Search(**{**vars(found), "alike": _alike(runs)})
+
+
+def _leaks(folder: Path, records: Sequence[TrialRecord]) -> list[str]:
+    for record in records:
+        run = folder / str(record.told.get("run", ""))
+        if (run / "run.json").is_file():
+            return leaks_of([Run(run)])
+    return []
 
 
 def _alike(runs: Sequence[Path]) -> int:

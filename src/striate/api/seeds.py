@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from striate.api.resolve import Resolved
 from striate.api.run import Run
-from striate.api.study import member, open_study, with_seed, write_page
+from striate.api.study import leaks_of, look, member, open_study, with_seed, write_page
 from striate.errors import ConfigError
 from striate.evaluation import Estimate, SeedSpread, load_answers, percent, seed_spread
 from striate.terminal import Reporter
@@ -48,7 +49,7 @@ class SeedStudy:
         ]
         for split, spread in self._each():
             found += [f"{name}: {value}" for name, value in _rows(split, spread)]
-        return found
+        return [*found, *leaks_of(self.runs)]
 
     def _each(self) -> list[tuple[str, SeedSpread]]:
         return list(self.spreads.items())
@@ -79,7 +80,12 @@ def train_seeds(
     if num_seeds < 2:
         raise ConfigError(f"--seeds {num_seeds}: a spread needs 2 seeds or more.")
     reporter = reporter or Reporter()
-    study = open_study("seeds", data, how, out, reporter)
+
+    def complete(resolved: Resolved) -> tuple[Resolved, dict[str, Any]]:
+        look(resolved.config.data, resolved, reporter)
+        return resolved, {}
+
+    study = open_study("seeds", data, how, out, reporter, complete=complete)
     base = study.resolved.config
     runs: list[Run] = []
     for seed in range(base.training.seed, base.training.seed + num_seeds):
@@ -138,7 +144,8 @@ def _write(found: SeedStudy, title: str) -> None:
         facts=[
             "A seed changes where the training starts and in which order it sees the images. The "
             "deviation between seeds would be seen again on the same images; the interval for "
-            "other images says what a new sample from the same source could show."
+            "other images says what a new sample from the same source could show.",
+            *leaks_of(found.runs),
         ],
         charts=[],
         tables=[

@@ -7,7 +7,7 @@ command goes on after a kill: runs that have finished are kept, one that was sto
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,14 @@ from striate import durable
 from striate.api.resolve import Resolved, resolve
 from striate.api.run import Run
 from striate.api.training import Judge, go_on, train_resolved
-from striate.config import RunConfig
-from striate.data import open_source
-from striate.errors import ConfigError, RunError
+from striate.config import DataConfig, RunConfig
+from striate.data import open_source, prepare, refuse_leaks
+from striate.data.gate import leak_note
+from striate.errors import RunError
 from striate.terminal import Reporter
 from striate.training.planner import Choice
 
-__all__ = ["Study", "member", "open_study", "with_seed", "write_page"]
+__all__ = ["Study", "leaks_of", "look", "member", "open_study", "with_seed", "write_page"]
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,6 @@ def open_study(
         if any(path.name != ".study.lock" for path in out.iterdir()):
             raise RunError(f"{out} holds something else than this study; choose another --out.")
         resolved = resolve(data, **how, reporter=reporter)
-        if resolved.config.data.folds is not None and kind.startswith("cv"):
-            raise ConfigError("data.folds is chosen by --folds here; leave out the setting.")
         beside: Mapping[str, Any] = {}
         if complete is not None:
             resolved, beside = complete(resolved)
@@ -121,6 +120,28 @@ def member(
         return go_on(path, reporter=reporter, judge=judge)
     source = study.resolved.source
     return train_resolved(Resolved(config, [], source), out=path, reporter=reporter, judge=judge)
+
+
+def look(config: DataConfig, resolved: Resolved, reporter: Reporter) -> None:
+    """Decode the images before a study begins, so that what refuses them leaves no folder.
+
+    Raises:
+        DataError, LeakError: as for any training.
+    """
+    try:
+        refuse_leaks(config, prepare(config, source=resolved.source, progress=reporter.progress))
+    finally:
+        reporter.close()
+
+
+def leaks_of(runs: Sequence[Run]) -> list[str]:
+    """A sentence on test images that have their like among the others, if there are any."""
+    data = runs[0].record["data"] if runs else {}
+    told = data.get("leaks", {"num_test": 0})
+    if not told["num_test"]:
+        return []
+    num_test = data["counts"]["test"]
+    return [leak_note(told["num_test"], num_test, told["dropped"], told["published"])]
 
 
 def write_page(

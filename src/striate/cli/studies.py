@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from striate.cli.leak import AllowLeaks, DropLeaks, leaks
+
 if TYPE_CHECKING:
     from striate.api.crossvalidation import CrossValidation
     from striate.api.search_result import Search
@@ -31,6 +33,8 @@ def cv(
     steps: Annotated[int | None, typer.Option(help="Of each training.")] = None,
     minutes: Annotated[float | None, typer.Option("--minutes", "-m", help="Of each one.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the first training; others follow.")] = None,
+    allow_leaks: AllowLeaks = False,
+    drop_leaks: DropLeaks = False,
     groups: Annotated[str | None, typer.Option(metavar="PATTERN", help="As in train.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the study.")] = None,
     set_: Annotated[
@@ -54,6 +58,7 @@ def cv(
             steps=steps,
             minutes=minutes,
             seed=seed,
+            leaks=leaks(allow_leaks, drop_leaks),
             groups=groups,
             assignments=tuple(set_ or ()),
         )
@@ -100,6 +105,8 @@ def search(
     seed: Annotated[
         int | None, typer.Option(help="Of what is tried, and of each training.")
     ] = None,
+    allow_leaks: AllowLeaks = False,
+    drop_leaks: DropLeaks = False,
     groups: Annotated[str | None, typer.Option(metavar="PATTERN", help="As in train.")] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the search.")] = None,
     set_: Annotated[
@@ -131,6 +138,7 @@ def search(
             epochs=epochs,
             steps=steps,
             seed=seed,
+            leaks=leaks(allow_leaks, drop_leaks),
             groups=groups,
             assignments=tuple(set_ or ()),
         )

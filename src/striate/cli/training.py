@@ -2,9 +2,11 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from striate.cli.leak import AllowLeaks, DropLeaks, leaks
 
 if TYPE_CHECKING:
     from striate.api import Run
@@ -54,14 +56,8 @@ def train(
     strict: Annotated[
         bool, typer.Option("--strict", help="Refuse data with broken files.")
     ] = False,
-    allow_leaks: Annotated[
-        bool,
-        typer.Option("--allow-leaks", help="Go on where test images are among the others too."),
-    ] = False,
-    drop_leaks: Annotated[
-        bool,
-        typer.Option("--drop-leaks", help="Leave out images that have their like in the test."),
-    ] = False,
+    allow_leaks: AllowLeaks = False,
+    drop_leaks: DropLeaks = False,
     groups: Annotated[
         str | None,
         typer.Option(
@@ -89,7 +85,7 @@ def train(
         "seed": seed,
         "out": out,
         "strict": strict,
-        "leaks": _leaks(allow_leaks, drop_leaks),
+        "leaks": leaks(allow_leaks, drop_leaks),
         "groups": groups,
         "assignments": tuple(set_ or ()),
         "reporter": Terminal(),
@@ -103,12 +99,6 @@ def train(
     with study():
         found = train_seeds(data, seeds, **how)
     tell(found)
-
-
-def _leaks(allow: bool, drop: bool) -> Literal["allow", "drop"] | None:
-    if allow and drop:
-        raise typer.BadParameter("--allow-leaks and --drop-leaks exclude each other.")
-    return "allow" if allow else "drop" if drop else None
 
 
 def resume(
