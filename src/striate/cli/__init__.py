@@ -71,10 +71,11 @@ _cache.command(name="clear")(cache.clear)
 app.add_typer(_cache, name="cache", rich_help_panel=_TRAIN)
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool) -> bool:
     if wanted:
         typer.echo(f"striate {__version__}")
         raise typer.Exit
+    return wanted
 
 
 @app.callback()

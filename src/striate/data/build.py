@@ -121,7 +121,6 @@ def _build(source: Source, config: DataConfig, folder: Path, progress: Progress 
         validation_fraction=config.validation_fraction,
         seed=config.split_seed,
         groups=[gate.groups[i] for i in order],
-        fold=None if config.folds is None else (config.fold, config.folds, config.fold_seed),
     )
     rows = {"train": [], "validation": [], "test": []}  # type: dict[str, list[int]]
     for i, split in enumerate(assignment.splits):
@@ -133,11 +132,14 @@ def _build(source: Source, config: DataConfig, folder: Path, progress: Progress 
         ("test", rows["test"]),
     ):
         (folder / part).mkdir()
+        places = [order[i] for i in chosen]
         parts[part] = _write_items(
-            folder / part, [items[i] for i in chosen], [digests[i] for i in chosen]
+            folder / part,
+            [items[i] for i in chosen],
+            [digests[i] for i in chosen],
+            [gate.groups[i] for i in places],
         )
         if staging is not None:
-            places = [order[i] for i in chosen]
             parts[part] |= _write_part(folder / part, staging, places, row_bytes)
     if staging is not None:
         staging.unlink()
@@ -293,11 +295,15 @@ def _runs(places: Sequence[int]) -> Iterator[tuple[int, int]]:
     yield first, count
 
 
-def _write_items(folder: Path, items: Sequence[Item], digests: Sequence[str]) -> dict[str, Any]:
+def _write_items(
+    folder: Path, items: Sequence[Item], digests: Sequence[str], groups: Sequence[str]
+) -> dict[str, Any]:
     value = {
         "labels": [item.label for item in items],
         "names": [item.name for item in items],
         "digests": list(digests),
+        # Of most pictures nothing else is in the group, which then has their own name.
+        "groups": [None if g == d else g for g, d in zip(groups, digests, strict=True)],
     }
     # Without line breaks: the quick encoder makes none, and a million items are read by machines.
     content = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
@@ -340,6 +346,7 @@ def _describe(
         "validation_origin": assignment.validation_origin,
         "broken": staged.broken,
         "notes": [*source.notes, *assignment.notes],
+        "validation_notes": list(assignment.validation_notes),
         **found,
     } | ({"streamed": True} if config.streaming else {})
     named = [

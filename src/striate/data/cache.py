@@ -3,7 +3,7 @@
 cache_dir()/images/KEY/
     set.json                 what it is; written last, so that a folder with it is whole
     development/pixels.u8    training images, then validation images, (N, H, W, C) uint8
-    development/items.json   labels, names and digests of the same
+    development/items.json   labels, names, digests and groups of the same
     test/pixels.u8, test/items.json   the sealed test split, in files that training never opens
 cache_dir()/memo/            which KEY a source with given sizes and times of change led to
 """
@@ -32,7 +32,7 @@ __all__ = ["CacheEntry", "clear_cache", "list_cache"]
 
 # Part of each key: a change of the format, or of a library that decodes, starts a new cache, so
 # that `predict` never meets pixels that another version of it made.
-FORMAT = f"striate images 2, Pillow {PIL.__version__}, JPEG by {decoder_name()}"
+FORMAT = f"striate images 3, Pillow {PIL.__version__}, JPEG by {decoder_name()}"
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """A set of images ready for training: two splits to look at, one that is sealed."""
 
-import hashlib
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -14,41 +13,19 @@ from striate.config import DataConfig
 from striate.data import cache
 from striate.data.build import build
 from striate.data.decode import ImageSpec
+from striate.data.fold import fold
 from striate.data.gate import Leak, leak_message, leak_note
 from striate.data.locate import open_source
+from striate.data.part import ImageSet, read_part
 from striate.data.seal import SealedSplit
-from striate.data.shards import shard_numbers
 from striate.data.source import Progress, Source, Split
 from striate.data.spelling import shown, text_name
-from striate.data.streamed import Pixels, StreamedImages
 from striate.errors import DataError, LeakError
 
 __all__ = ["BrokenFile", "Dataset", "ImageSet", "prepare", "refuse_leaks"]
 
 # So many broken files are named in a note; all are in the report.
 _BROKEN_NOTED = 5
-
-
-@dataclass(frozen=True)
-class ImageSet:
-    """Images of one split."""
-
-    images: Pixels
-    """uint8 (N, H, W, C), read from the disk, or decoded, as it is used."""
-    labels: np.ndarray
-    """int64 (N,)."""
-    names: tuple[str, ...]
-    """As a person knows the items."""
-    digests: tuple[str, ...]
-    """Of the pictures' content."""
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    @property
-    def is_streamed(self) -> bool:
-        """Whether images are decoded each time they are read."""
-        return isinstance(self.images, StreamedImages)
 
 
 @dataclass(frozen=True)
@@ -126,6 +103,8 @@ def prepare(
 ) -> Dataset:
     """The set that `config` names, decoded: from the cache, or into it.
 
+    A fold is other rows of the set without folds: nothing is decoded anew for it.
+
     Args:
         config: source, form of the images, splits.
         source: the opened source, if it is open already.
@@ -149,7 +128,6 @@ def prepare(
             if config.groups or config.leaks == "drop"
             else []
         ),
-        *([] if config.folds is None else ["fold", config.fold, config.folds, config.fold_seed]),
     )
     if config.streaming and not source.random_access:
         raise DataError(
@@ -216,32 +194,37 @@ def _open(
     reopened = source if config.streaming else None
     leaks = tuple(Leak(**leak) for leak in described["leaks"])
     dropped = described["leaks_dropped"]
-    notes = [*described["notes"], *_broken_notes(broken)]
+    development, groups = read_part(
+        folder / "development", spec, described["development"], reopened
+    )
+    train, validation, origin, told = _divided(described, development, groups, config)
+    notes = [*told, *_broken_notes(broken)]
     if leaks:
-        notes.append(
-            leak_note(len(leaks), described["test"]["num_items"], dropped, source.published)
-        )
-    development = _read_part(folder / "development", spec, described["development"], reopened)
-    num_train = described["counts"]["train"]
+        num_test = described["test"]["num_items"]
+        notes.append(leak_note(len(leaks), num_test, dropped, source.published))
 
     def load_test() -> ImageSet:
-        return _read_part(folder / "test", spec, described["test"], reopened, verify=True)
+        return read_part(folder / "test", spec, described["test"], reopened, verify=True)[0]
 
     return Dataset(
         title=source.title,
         source=source.origin,
         class_names=tuple(described["class_names"]),
         spec=spec,
-        train=_part(development, slice(None, num_train)),
-        validation=_part(development, slice(num_train, None)),
+        train=train,
+        validation=validation,
         test=SealedSplit(described["test_digest"], described["test"]["num_items"], load_test),
         broken=broken,
         notes=tuple(notes),
         digest=described["digest"],
         test_origin=described["test_origin"],
-        validation_origin=described["validation_origin"],
+        validation_origin=origin,
         licence=source.licence,
-        counts_per_class={s: tuple(n) for s, n in described["counts_per_class"].items()},
+        counts_per_class={
+            "train": _counts(train, described),
+            "validation": _counts(validation, described),
+            "test": tuple(described["counts_per_class"]["test"]),
+        },
         split_seed=config.split_seed,
         leaks=leaks,
         leaks_dropped=dropped,
@@ -249,73 +232,26 @@ def _open(
     )
 
 
-def _read_part(
-    folder: Path,
-    spec: ImageSpec,
-    expected: dict[str, Any],
-    source: Source | None,
-    verify: bool = False,
-) -> ImageSet:
-    """A part of the cache; its images are decoded from the source where one is given.
-
-    Args:
-        folder: of the part.
-        spec: form of the images.
-        expected: what was written.
-        source: of a streamed set.
-        verify: compare the images with what was decoded at first.
-    """
-    try:
-        content = (folder / "items.json").read_bytes()
-    except OSError:
-        content = b""
-    same = hashlib.blake2b(content, digest_size=16).hexdigest() == expected["item_digest"]
-    cache.require_whole(same, folder)
-    items = cache.read_json(folder / "items.json")
-    if source is None:
-        images: Pixels = _mapped(folder, spec, expected, verify)
+def _divided(
+    described: dict[str, Any], whole: ImageSet, groups: Sequence[str], config: DataConfig
+) -> tuple[ImageSet, ImageSet, str, list[str]]:
+    """Training and validation images, where the division comes from, and what to say of it."""
+    rows = np.arange(len(whole))
+    if config.folds is None:
+        train, validation = np.split(rows, [described["counts"]["train"]])
+        origin, notes = described["validation_origin"], described["notes"]
     else:
-        images = _streamed(source, spec, items, verify)
-    return ImageSet(
-        images=images,
-        labels=np.array(items["labels"], dtype=np.int64),
-        names=tuple(items["names"]),
-        digests=tuple(items["digests"]),
-    )
+        which = (config.fold, config.folds, config.fold_seed)
+        names = described["class_names"]
+        train, validation, told = fold(whole.names, groups, whole.labels.tolist(), names, which)
+        kept = [note for note in described["notes"] if note not in described["validation_notes"]]
+        origin, notes = "fold", [*kept, *told]
+    return whole.part(train), whole.part(validation), origin, notes
 
 
-def _mapped(folder: Path, spec: ImageSpec, expected: dict[str, Any], verify: bool) -> np.ndarray:
-    try:
-        size = (folder / "pixels.u8").stat().st_size
-    except OSError:
-        size = -1
-    cache.require_whole(size == expected["pixel_bytes"], folder)
-    if verify:
-        with open(folder / "pixels.u8", "rb") as stream:
-            digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16))
-        cache.require_whole(digest.hexdigest() == expected["pixel_digest"], folder)
-    shape = (expected["num_items"], *spec.input_size, spec.channels)
-    return cache.map_pixels(folder / "pixels.u8", shape)
-
-
-def _streamed(
-    source: Source, spec: ImageSpec, items: dict[str, Any], verify: bool
-) -> StreamedImages:
-    places = {item.name: item for item in source.items}
-    try:
-        chosen = [places[name] for name in items["names"]]
-    except KeyError as error:
-        raise DataError(
-            f"{error.args[0]} of {source.title} is there no more. Restore it, or train anew."
-        ) from None
-    digests = items["digests"] if verify else None
-    return StreamedImages(source.read, chosen, spec, digests, shard_numbers(source, chosen))
-
-
-def _part(whole: ImageSet, rows: slice) -> ImageSet:
-    images = whole.images
-    chosen = images.part(rows) if isinstance(images, StreamedImages) else images[rows]
-    return ImageSet(chosen, whole.labels[rows], whole.names[rows], whole.digests[rows])
+def _counts(images: ImageSet, described: dict[str, Any]) -> tuple[int, ...]:
+    counts: list[int] = np.bincount(images.labels, minlength=len(described["class_names"])).tolist()
+    return tuple(counts)
 
 
 def _broken_notes(broken: Sequence[BrokenFile]) -> list[str]:

@@ -3,10 +3,61 @@
 import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from typing import NamedTuple
 
+import numpy as np
+
+from striate.data.source import Split
+from striate.data.spelling import enumerated
+from striate.data.split import small_notes
 from striate.errors import DataError
 
-__all__ = ["folds_of"]
+__all__ = ["Fold", "fold", "folds_of"]
+
+
+class Fold(NamedTuple):
+    """One division of the development images: places of both parts, ordered by name."""
+
+    train: np.ndarray
+    validation: np.ndarray
+    notes: tuple[str, ...]
+
+
+def fold(
+    names: Sequence[str],
+    groups: Sequence[str],
+    labels: Sequence[int],
+    class_names: Sequence[str],
+    which: tuple[int, int, int],
+) -> Fold:
+    """The fold that is held out for validation, and the rest to train on.
+
+    Args:
+        names: of the items, in any order.
+        groups: what each item belongs to.
+        labels: class indices.
+        class_names: of all classes.
+        which: number of the fold, of how many, seed.
+
+    Raises:
+        DataError: so many folds cannot be made.
+    """
+    number, num_folds, seed = which
+    of = folds_of(groups, labels, num_folds, seed=seed)
+    splits: list[Split] = ["validation" if place == number else "train" for place in of]
+    order = sorted(range(len(names)), key=names.__getitem__)
+    trained = {labels[i] for i in order if splits[i] == "train"}
+    lacking = [name for label, name in enumerate(class_names) if label not in trained]
+    if lacking:
+        raise DataError(
+            f"All images of {enumerated(lacking)} lie in one of {num_folds} folds, since they "
+            "belong to the same groups; none would be left to train on. Take fewer folds."
+        )
+    return Fold(
+        np.array([i for i in order if splits[i] == "train"], dtype=np.int64),
+        np.array([i for i in order if splits[i] == "validation"], dtype=np.int64),
+        tuple(small_notes(splits, labels, class_names, "validation")),
+    )
 
 
 def folds_of(

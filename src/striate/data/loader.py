@@ -18,12 +18,13 @@ from torch import Tensor
 
 from striate import kernels
 from striate.data.augment import Augmenter
+from striate.data.chosen import ChosenImages
 from striate.data.streamed import Pixels, StreamedImages
 from striate.errors import DataError
 from striate.randomness import generator
 
 if TYPE_CHECKING:
-    from striate.data.dataset import ImageSet
+    from striate.data.part import ImageSet
 
 __all__ = ["Batch", "BatchLoader", "Normalisation", "to_float"]
 
@@ -198,6 +199,8 @@ class BatchLoader:
         images_of_set = self._images.images
         if isinstance(images_of_set, StreamedImages):
             stored, index = images_of_set[index], np.arange(len(index))
+        elif isinstance(images_of_set, ChosenImages):
+            stored, index = images_of_set.stored, images_of_set.rows[index]
         else:
             stored = images_of_set
         _, H, W, C = stored.shape

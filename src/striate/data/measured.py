@@ -12,8 +12,9 @@ import numpy as np
 
 from striate.data.build import content_digest, decode_all
 from striate.data.cache import require_room, require_writable
-from striate.data.dataset import BrokenFile, ImageSet
+from striate.data.dataset import BrokenFile
 from striate.data.decode import ImageSpec
+from striate.data.part import ImageSet
 from striate.data.seal import SealedSplit
 from striate.data.source import Item, Progress, Source, Split
 from striate.errors import DataError

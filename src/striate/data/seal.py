@@ -17,7 +17,7 @@ from weakref import WeakSet
 from striate.errors import SealedTestError
 
 if TYPE_CHECKING:
-    from striate.data.dataset import ImageSet
+    from striate.data.part import ImageSet
 
 __all__ = ["Opening", "SealedSplit", "issue"]
 

@@ -11,12 +11,11 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from striate.data.fold import folds_of
 from striate.data.source import Split
 from striate.data.spelling import enumerated
 from striate.errors import DataError
 
-__all__ = ["Assignment", "assign"]
+__all__ = ["Assignment", "assign", "small_notes"]
 
 
 class Assignment(NamedTuple):
@@ -27,6 +26,8 @@ class Assignment(NamedTuple):
     """"official" when the source names the test split, else "held out"."""
     validation_origin: str
     notes: tuple[str, ...]
+    validation_notes: tuple[str, ...]
+    """Those of them that a fold in place of the validation split need not say."""
 
 
 def assign(
@@ -39,7 +40,6 @@ def assign(
     validation_fraction: float,
     seed: int,
     groups: Sequence[str] | None = None,
-    fold: tuple[int, int, int] | None = None,
 ) -> Assignment:
     """The split of each item, stratified by class, what belongs together on one side.
 
@@ -53,8 +53,6 @@ def assign(
         seed: of the order in which groups are held out.
         groups: what each item belongs to, named by one of its digests; None: copies of one
             picture alone belong together.
-        fold: (number, of how many, seed) of the fold of all images outside the test split that is
-            the validation split, whatever the source declares; None: none is.
 
     Raises:
         DataError: a class without an image to train on, or nothing to validate or test on.
@@ -68,27 +66,23 @@ def assign(
         for i in _hold_out(free, groups, labels, test_fraction, seed, "test"):
             splits[i] = "test"
         free = [i for i in free if splits[i] == "train"]
-    named = "validation" in splits and fold is None
-    if fold is not None:
-        number, num_folds, fold_seed = fold
-        rest = [i for i, split in enumerate(splits) if split != "test"]
-        of = folds_of(
-            [groups[i] for i in rest], [labels[i] for i in rest], num_folds, seed=fold_seed
-        )
-        for i, place in zip(rest, of, strict=True):
-            splits[i] = "validation" if place == number else "train"
-    elif not named:
+    named = "validation" in splits
+    if not named:
         for i in _hold_out(free, groups, labels, validation_fraction, seed, "validation"):
             splits[i] = "validation"
     _check(splits, labels, class_names)
-    notes += _straddle_notes(digests, splits)
+    beside = _straddle_notes(digests, splits, "validation")
+    notes += _straddle_notes(digests, splits, "test")
     if not (official and named):
-        notes += _small_notes(splits, labels, class_names, official)
+        beside += small_notes(splits, labels, class_names, "validation")
+    if not official:
+        notes += small_notes(splits, labels, class_names, "test")
     return Assignment(
         tuple(splits),
         "official" if official else "held out",
-        "official" if named else "held out" if fold is None else "fold",
-        tuple(notes),
+        "official" if named else "held out",
+        (*notes, *beside),
+        tuple(beside),
     )
 
 
@@ -161,34 +155,29 @@ def _conflict_notes(
     return [f"{conflicts} picture(s) occur under more than one class: at least one label is wrong."]
 
 
-def _straddle_notes(digests: Sequence[str], splits: Sequence[Split]) -> list[str]:
+def _straddle_notes(digests: Sequence[str], splits: Sequence[Split], split: Split) -> list[str]:
     """Pictures that the source itself put on both sides; they are left where they are."""
     of_split: dict[Split, set[str]] = defaultdict(set)
-    for digest, split in zip(digests, splits, strict=True):
-        of_split[split].add(digest)
-    notes = []
-    seen: set[str] = set()
-    for split, known in (("validation", "training"), ("test", "training or validation")):
-        seen |= of_split["train" if split == "validation" else "validation"]
-        both = len(of_split["validation" if split == "validation" else "test"] & seen)
-        if both:
-            notes.append(
-                f"{both} picture(s) of the {split} split also occur, pixel for pixel, among the "
-                f"{known} images: the {split} error will look a little better than it is."
-            )
-    return notes
-
-
-def _small_notes(
-    splits: Sequence[Split], labels: Sequence[int], class_names: Sequence[str], official: bool
-) -> list[str]:
-    lacking: dict[tuple[str, ...], list[str]] = defaultdict(list)
-    for split in ("validation",) if official else ("validation", "test"):
-        present = {label for label, of in zip(labels, splits, strict=True) if of == split}
-        missing = tuple(name for label, name in enumerate(class_names) if label not in present)
-        if missing:
-            lacking[missing].append(split)
+    for digest, of in zip(digests, splits, strict=True):
+        of_split[of].add(digest)
+    test = split == "test"
+    known = of_split["train"] | of_split["validation"] if test else of_split["train"]
+    both = len(of_split[split] & known)
+    if not both:
+        return []
     return [
-        f"Too few images of {enumerated(missing)} to have any in the {' or the '.join(of)} split."
-        for missing, of in lacking.items()
+        f"{both} picture(s) of the {split} split also occur, pixel for pixel, among the "
+        f"{'training or validation' if test else 'training'} images: the {split} error will look "
+        "a little better than it is."
     ]
+
+
+def small_notes(
+    splits: Sequence[Split], labels: Sequence[int], class_names: Sequence[str], split: Split
+) -> list[str]:
+    """The classes that a split has no image of."""
+    present = {label for label, of in zip(labels, splits, strict=True) if of == split}
+    missing = [name for label, name in enumerate(class_names) if label not in present]
+    if not missing:
+        return []
+    return [f"Too few images of {enumerated(missing)} to have any in the {split} split."]

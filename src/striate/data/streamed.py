@@ -12,6 +12,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from striate.data.chosen import ChosenImages
 from striate.data.decode import BrokenImage, ImageSpec, decode_image, decode_with_digest
 from striate.data.source import Item
 from striate.data.spelling import shown
@@ -82,13 +83,13 @@ class StreamedImages:
         list(self._pool.map(fill, range(0, len(chosen), _PER_TASK)))
         return images
 
-    def part(self, rows: slice) -> "StreamedImages":
+    def part(self, rows: np.ndarray) -> "StreamedImages":
         """Some of the rows, not decoded yet."""
         return StreamedImages(
             self._read,
-            self._items[rows],
+            [self._items[row] for row in rows],
             self._spec,
-            None if self._digests is None else self._digests[rows],
+            None if self._digests is None else [self._digests[row] for row in rows],
             None if self._shards is None else self._shards[rows],
         )
 
@@ -135,5 +136,5 @@ class StreamedImages:
         return pixels
 
 
-Pixels = np.ndarray | StreamedImages
+Pixels = np.ndarray | ChosenImages | StreamedImages
 """Images (N, H, W, C), uint8: in memory, on the disk, or decoded as they are read."""

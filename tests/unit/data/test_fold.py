@@ -1,12 +1,15 @@
 """Folds: every image once, groups whole, classes even; refused where they cannot be made."""
 
+import shutil
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
-from striate.data.fold import folds_of
-from striate.data.split import assign
+from striate.data import BatchLoader, Normalisation, prepare
+from striate.data.fold import fold, folds_of
 from striate.errors import DataError
 
 
@@ -55,17 +58,48 @@ def test_too_few_groups_are_refused():
         folds_of(["a", "b", "c"], [0, 0, 1], 2)
 
 
-def test_folds_cover_the_development_images_and_leave_the_test_split_as_it_is():
-    digests = [f"d{i}" for i in range(97)]
-    labels = [i % 3 for i in range(97)]
-    declared = ["validation" if i % 7 == 0 else None for i in range(97)]
-    shares = {"test_fraction": 0.2, "validation_fraction": 0.1, "seed": 4}
-    plain = assign(digests, labels, declared, list("abc"), **shares)
-    test = {i for i, split in enumerate(plain.splits) if split == "test"}
-    held = []
-    for fold in range(4):
-        found = assign(digests, labels, declared, list("abc"), **shares, fold=(fold, 4, 0))
-        assert {i for i, split in enumerate(found.splits) if split == "test"} == test
+def test_a_fold_is_other_rows_of_the_set_without_folds_decoded_once(photos, config_of, monkeypatch):
+    shutil.copy(photos / "ant/1.png", photos / "bee/copy.png")
+    plain = prepare(config_of(photos))
+    monkeypatch.setattr("striate.data.dataset.build", None)
+    stored = {n: i for i, n in enumerate(plain.train.names + plain.validation.names)}
+    pixels = np.concatenate([plain.train.images[:], plain.validation.images[:]])
+    held: list[str] = []
+    for number in range(4):
+        found = prepare(config_of(photos, folds=4, fold=number))
+        assert found.test.digest == plain.test.digest
+        assert found.digest == plain.digest
         assert found.validation_origin == "fold"
-        held += [i for i, split in enumerate(found.splits) if split == "validation"]
-    assert sorted(held) == sorted(set(range(97)) - test)
+        assert sorted(found.train.names + found.validation.names) == sorted(stored)
+        for part in (found.train, found.validation):
+            assert list(part.names) == sorted(part.names)
+            np.testing.assert_array_equal(part.images[:], pixels[[stored[n] for n in part.names]])
+        counts = found.counts_per_class
+        assert sum(counts["train"]) == len(found.train)
+        assert counts["test"] == plain.counts_per_class["test"]
+        held += found.validation.names
+        assert len({"ant/1.png", "bee/copy.png"} & set(found.validation.names)) != 1
+    assert sorted(held) == sorted(stored)
+    other = prepare(config_of(photos, folds=4, fold_seed=1))
+    assert list(other.validation.names) != held[: len(other.validation)]
+
+
+def test_batches_of_a_fold_are_those_of_its_images_in_memory(photos, config_of):
+    found = prepare(config_of(photos, folds=3, fold=1))
+    copied = replace(found.train, images=np.ascontiguousarray(found.train.images[:]))
+    normalise = Normalisation.measure(found.train.images)
+    assert normalise == Normalisation.measure(copied.images)
+    one, other = (BatchLoader(part, 5, 2, normalise) for part in (found.train, copied))
+    for step in range(7):
+        assert torch.equal(one.batch(step).images, other.batch(step).images)
+    assert not torch.equal(one.batch(0).images, one.batch(1).images)
+
+
+def test_a_class_whose_images_lie_in_one_fold_is_refused():
+    names = [f"{i}.png" for i in range(6)]
+    # Three groups have both classes, the others one; the third class lies in two of them.
+    groups, labels = ["p", "p", "q", "q", "r", "r"], [0, 1, 0, 1, 0, 1]
+    found = fold(names, groups, labels, ["cat", "dog"], (1, 2, 0))
+    assert sorted([*found.train, *found.validation]) == list(range(6))
+    with pytest.raises(DataError, match=r"cow'? lie in one of 2 folds"):
+        fold(names, groups, labels, ["cat", "dog", "cow"], (0, 2, 0))

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 
-from striate.data.dataset import ImageSet
+from striate.data.part import ImageSet
 from striate.data.seal import Opening, SealedSplit, issue
 from striate.errors import SealedTestError
 

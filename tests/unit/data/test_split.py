@@ -97,7 +97,9 @@ def test_copies_across_named_splits_are_counted() -> None:
 def test_a_tiny_class_is_trained_on_and_the_rest_noted() -> None:
     found = split_of(DIGESTS[:22], [0] * 10 + [1] * 11 + [2])
     assert found.splits[-1] == "train"
-    assert found.notes == ("Too few images of c to have any in the validation or the test split.",)
+    notes = [f"Too few images of c to have any in the {of} split." for of in ("test", "validation")]
+    assert found.notes == (*notes,)
+    assert found.validation_notes == (notes[1],)
 
 
 @pytest.mark.parametrize("each", [1, 2])

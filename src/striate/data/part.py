@@ -1,0 +1,127 @@
+"""Images of one split, and how they are read back from the cache."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from striate.data import cache
+from striate.data.chosen import ChosenImages
+from striate.data.decode import ImageSpec
+from striate.data.shards import shard_numbers
+from striate.data.source import Source
+from striate.data.streamed import Pixels, StreamedImages
+from striate.errors import DataError
+
+__all__ = ["ImageSet", "read_part"]
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images of one split."""
+
+    images: Pixels
+    """uint8 (N, H, W, C), read from the disk, or decoded, as it is used."""
+    labels: np.ndarray
+    """int64 (N,)."""
+    names: tuple[str, ...]
+    """As a person knows the items."""
+    digests: tuple[str, ...]
+    """Of the pictures' content."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def is_streamed(self) -> bool:
+        """Whether images are decoded each time they are read."""
+        return isinstance(self.images, StreamedImages)
+
+    def part(self, rows: np.ndarray) -> "ImageSet":
+        """Some of the items (their places), in that order; nothing is copied or decoded."""
+        return ImageSet(
+            _chosen(self.images, rows),
+            self.labels[rows],
+            tuple(self.names[row] for row in rows.tolist()),
+            tuple(self.digests[row] for row in rows.tolist()),
+        )
+
+
+def read_part(
+    folder: Path,
+    spec: ImageSpec,
+    expected: dict[str, Any],
+    source: Source | None,
+    verify: bool = False,
+) -> tuple[ImageSet, tuple[str, ...]]:
+    """A part of a set in the cache, and the group of each of its items.
+
+    Args:
+        folder: of the part.
+        spec: form of the images.
+        expected: what was written.
+        source: of a streamed set, whose images are decoded as they are read; None: they lie there.
+        verify: compare the images with what was decoded at first.
+
+    Raises:
+        DataError: what is there is not what was written, or a streamed item is there no more.
+    """
+    try:
+        content = (folder / "items.json").read_bytes()
+    except OSError:
+        content = b""
+    same = hashlib.blake2b(content, digest_size=16).hexdigest() == expected["item_digest"]
+    cache.require_whole(same, folder)
+    items = cache.read_json(folder / "items.json")
+    if source is None:
+        images: Pixels = _mapped(folder, spec, expected, verify)
+    else:
+        images = _streamed(source, spec, items, verify)
+    digests = tuple(items["digests"])
+    found = ImageSet(
+        images=images,
+        labels=np.array(items["labels"], dtype=np.int64),
+        names=tuple(items["names"]),
+        digests=digests,
+    )
+    return found, tuple(g or d for g, d in zip(items["groups"], digests, strict=True))
+
+
+def _mapped(folder: Path, spec: ImageSpec, expected: dict[str, Any], verify: bool) -> np.ndarray:
+    try:
+        size = (folder / "pixels.u8").stat().st_size
+    except OSError:
+        size = -1
+    cache.require_whole(size == expected["pixel_bytes"], folder)
+    if verify:
+        with open(folder / "pixels.u8", "rb") as stream:
+            digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16))
+        cache.require_whole(digest.hexdigest() == expected["pixel_digest"], folder)
+    shape = (expected["num_items"], *spec.input_size, spec.channels)
+    return cache.map_pixels(folder / "pixels.u8", shape)
+
+
+def _streamed(
+    source: Source, spec: ImageSpec, items: dict[str, Any], verify: bool
+) -> StreamedImages:
+    places = {item.name: item for item in source.items}
+    try:
+        chosen = [places[name] for name in items["names"]]
+    except KeyError as error:
+        raise DataError(
+            f"{error.args[0]} of {source.title} is there no more. Restore it, or train anew."
+        ) from None
+    digests = items["digests"] if verify else None
+    return StreamedImages(source.read, chosen, spec, digests, shard_numbers(source, chosen))
+
+
+def _chosen(images: Pixels, rows: np.ndarray) -> Pixels:
+    if isinstance(images, StreamedImages):
+        return images.part(rows)
+    if isinstance(images, ChosenImages):
+        return ChosenImages(images.stored, images.rows[rows])
+    if len(rows) and (np.diff(rows) == 1).all():
+        return images[rows[0] : rows[-1] + 1]
+    return ChosenImages(images, rows)
