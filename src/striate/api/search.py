@@ -12,7 +12,8 @@ from striate.api.search_result import Search, found_so_far
 from striate.api.study import Study, member, open_study
 from striate.errors import ConfigError, DivergenceError, RunError, ShapeError
 from striate.search import Space, read_words
-from striate.search.storage import Storage, Trial
+from striate.search.storage import Storage
+from striate.search.trial import Trial
 from striate.terminal import Reporter
 from striate.training.events import Event, read_events
 

@@ -12,7 +12,8 @@ from striate.errors import RunError
 from striate.evaluation import holm, load_answers, mcnemar, percent, wilson
 from striate.evaluation.trial_chart import history_chart, importance_chart, setting_chart
 from striate.search import Choices, Dimension, Space
-from striate.search.storage import Storage, TrialRecord
+from striate.search.storage import Storage
+from striate.search.trial import TrialRecord
 from striate.training.folder import RunFolder
 
 __all__ = ["Search", "found_so_far"]

@@ -17,6 +17,7 @@ from striate.evaluation.calibration import (
 )
 from striate.evaluation.f1 import macro_f1
 from striate.evaluation.interval import Estimate, Proportion, wilson
+from striate.evaluation.loss import FEW_MISTAKES, losses_of_a_mistake, losses_of_items
 from striate.evaluation.mean import mean_interval
 from striate.evaluation.prediction import checked, truth_rank
 from striate.evaluation.stratum import mean_share
@@ -166,9 +167,10 @@ def measure(
 
     Shares of items carry Wilson intervals; balanced accuracy, macro F1 and AUC Wilson's at the
     effective number of items; log-likelihood and Brier score Hall's for the mean of skewed
-    values; the calibration error one without the part that chance adds. benchmarks/coverage.py
-    counts how often each holds the true value. Of equally probable classes the one with the
-    lower index comes first, in the answer and in the top k, as in `numpy.argmax`.
+    values, longer upwards where one mistake or none was seen; the calibration error one without
+    the part that chance adds. benchmarks/coverage.py counts how often each holds the true value.
+    Of equally probable classes the one with the lower index comes first, in the answer and in the
+    top k, as in `numpy.argmax`.
 
     Args:
         probabilities: (N, K), rows that sum to 1.
@@ -193,11 +195,10 @@ def measure(
     answer = probabilities.argmax(axis=1)
     rank = truth_rank(probabilities, target)
     binned = reliability(probabilities.max(axis=1), answer == target, bins=bins)
-    truth = probabilities[np.arange(n), target]
-    # A zero is a single-precision softmax that underflowed; the smallest normal float32 stands
-    # for it, so that the mean stays finite (at most 87.3 nats for one item).
-    log_losses = -np.log(np.maximum(truth, np.finfo(np.float32).tiny))
-    briers = (probabilities**2).sum(axis=1) - 2 * truth + 1
+    log_losses, briers = losses_of_items(probabilities, target)
+    unseen: tuple[float | None, float | None] = (None, None)
+    if int((answer != target).sum()) <= FEW_MISTAKES:
+        unseen = losses_of_a_mistake(probabilities)
     return replace(
         measure_answers(answer, target, class_names, confidence=confidence),
         top_k_error={
@@ -205,8 +206,8 @@ def measure(
             for k in range(2, min(LARGEST_K, num_classes - 1) + 1)
         },
         auc=auc(probabilities, target, confidence=confidence),
-        negative_log_likelihood=mean_interval(log_losses, confidence=confidence),
-        brier_score=mean_interval(briers, confidence=confidence),
+        negative_log_likelihood=mean_interval(log_losses, confidence=confidence, unseen=unseen[0]),
+        brier_score=mean_interval(briers, confidence=confidence, unseen=unseen[1]),
         calibration_error=calibration_interval(binned, confidence=confidence),
         calibration_by_chance=calibration_by_chance(binned),
         reliability=binned,

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from striate.errors import DataError
-from striate.evaluation.interval import Estimate
+from striate.evaluation.interval import Estimate, score_interval
 
-__all__ = ["mean_share", "score_interval"]
+__all__ = ["mean_share"]
 
 
 def mean_share(
@@ -69,19 +69,3 @@ def mean_share(
     alike = mean * (1 - mean) * float((1 / size).sum())
     effective = mean * (1 - mean) * groups**2 / min(within, alike)
     return score_interval(float((count / size).mean()), effective, z2)
-
-
-def score_interval(share: float, n: float, z2: float) -> Estimate:
-    """Wilson's interval of a share of n items, n whole or not; z2 is the normal quantile squared.
-
-    Example:
-        >>> score_interval(1.0, 10.0, 1.96**2)
-        Estimate(value=1.0, low=0.7224598312333834, high=1.0)
-    """
-    shrink = 1 + z2 / n
-    centre = (share + z2 / (2 * n)) / shrink
-    half = (z2 * (share * (1 - share) / n + z2 / (4 * n * n))) ** 0.5 / shrink
-    # Exactly 0 and 1 at the ends, where rounding would leave 1e-18.
-    return Estimate(
-        share, 0.0 if share == 0 else centre - half, 1.0 if share == 1 else centre + half
-    )
