@@ -69,7 +69,7 @@ def test_a_set_that_leaks_is_refused_as_for_networks(photographs, tmp_path, monk
     def refuse(*_):
         raise ConfigError("copies across the splits")
 
-    monkeypatch.setattr("striate.api.classical.refuse_leaks", refuse)
+    monkeypatch.setattr("striate.api.frame.refuse_leaks", refuse)
     with pytest.raises(ConfigError, match="copies across"):
         api.train(photographs, network="pixels-knn", out=tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -3,21 +3,18 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from striate.api.calibration import fit_calibration
+from striate.api.frame import conclude, describe
 from striate.api.neighbours import write_neighbours
-from striate.api.report import write_report
-from striate.api.run import Run, data_of
+from striate.api.run import Run
 from striate.classical import PREDICTORS, Learned, Predictor
 from striate.config import RunConfig
-from striate.data import Dataset, Source, Survey, open_source, prepare, refuse_leaks, survey
+from striate.data import Dataset, Normalisation, Source, Survey, open_source, survey
 from striate.data.locate import placed
-from striate.errors import ConfigError, RunError
-from striate.evaluation import StoredAnswers, save_answers
+from striate.errors import ConfigError
 from striate.execution import Execution
 from striate.registry import Pick
 from striate.settings import Settings, merge
@@ -66,57 +63,40 @@ def fit(
     folder: RunFolder,
     config: RunConfig,
     choices: list[Choice],
-    source: Source,
+    data: Dataset,
     reporter: Reporter,
     began: float,
 ) -> Run:
     """Fit a predictor on the training images and return its run.
 
     Args:
-        folder: of the run, free.
-        config, choices, source: of `plan`.
+        folder: of the run, claimed.
+        config, choices: of `plan`.
+        data: to learn from.
         reporter: is told what happens.
         began: `time.monotonic()` when it began.
-
-    Raises:
-        DataError, RunError: as for any training.
     """
-    try:
-        with folder.claimed():
-            dataset = prepare(config.data, source=source, progress=reporter.progress)
-            refuse_leaks(config.data, dataset)
-            for note in dataset.notes:
-                reporter.say(note)
-            learned = _learn(config, dataset, reporter)
-            best = ", ".join(learned.chosen)
-            choice = Choice("chosen", best, "fewest wrong answers on the validation images")
-            reporter.say(f"Chosen on the validation images: {best}.")
-            folder.create(_record(config, [*choices, choice], dataset, learned))
-            return _finish(folder, config, dataset, learned, reporter, began)
-    finally:
-        reporter.close()
+    learned = _learn(config, data, reporter)
+    best = ", ".join(learned.chosen)
+    reporter.say(f"Chosen on the validation images: {best}.")
+    channels = config.data.channels
+    folder.create(
+        describe(
+            config,
+            [*choices, Choice("chosen", best, "fewest wrong answers on the validation images")],
+            data,
+            normalise=Normalisation((0.0,) * channels, (1.0,) * channels),
+            num_parameters=sum(array.size for array in learned.arrays.values()),
+            execution=Execution.of(config.execution),
+        )
+    )
+    return _finish(folder, config, data, learned, reporter, began)
 
 
-def refit(folder: RunFolder, data: str | Path | None, reporter: Reporter) -> Run:
-    """Fit anew what was killed while its folder was written; the same comes of it.
-
-    Raises:
-        RunError: the images are gone or have changed.
-    """
-    record = folder.record()
-    config = RunConfig.from_json(record["config"])
-    try:
-        with folder.locked():
-            dataset = data_of(config, data, folder.path, reporter)
-            if dataset.digest != record["data"]["digest"]:
-                raise RunError(
-                    f"The images of {dataset.source} have changed since {folder.path} began. "
-                    "Restore them, or train anew."
-                )
-            learned = _learn(config, dataset, reporter)
-            return _finish(folder, config, dataset, learned, reporter, time.monotonic())
-    finally:
-        reporter.close()
+def refit(folder: RunFolder, config: RunConfig, data: Dataset, reporter: Reporter) -> Run:
+    """Fit anew what was killed while its folder was written; the same comes of it."""
+    began = time.monotonic()
+    return _finish(folder, config, data, _learn(config, data, reporter), reporter, began)
 
 
 def _check(asked: Settings) -> None:
@@ -159,26 +139,6 @@ def _learn(config: RunConfig, data: Dataset, reporter: Reporter) -> Learned:
     )
 
 
-def _record(
-    config: RunConfig, choices: list[Choice], data: Dataset, learned: Learned
-) -> dict[str, Any]:
-    execution = Execution.of(config.execution)
-    return {
-        "hash": config.hash,
-        "config": config.to_json(),
-        "choices": [{"what": c.what, "value": c.value, "why": c.why} for c in choices],
-        "data": {"title": data.title, **data.describe()},
-        "class_names": list(data.class_names),
-        "normalisation": {
-            "mean": [0.0] * config.data.channels,
-            "std": [1.0] * config.data.channels,
-        },
-        "num_parameters": sum(array.size for array in learned.arrays.values()),
-        "hardware": execution.describe(),
-        "execution": execution.to_json(),
-    }
-
-
 def _finish(
     folder: RunFolder,
     config: RunConfig,
@@ -191,17 +151,12 @@ def _finish(
     tensors = {k: torch.from_numpy(np.array(array)) for k, array in learned.arrays.items()}
     folder.write_tensors(folder.weights, tensors)
     predictor: Predictor = PREDICTORS.build(config.network)
-    split = data.validation
-    images = np.asarray(split.images[:])
-    probabilities = predictor.probabilities(images, learned.arrays)
-    answers = StoredAnswers(probabilities, split.labels.copy(), split.digests, split.names)
-    save_answers(folder.answers, answers)
-    with EventLog(folder.events, (reporter.event,)) as log:
-        log.write("finished", step=0, seconds=time.monotonic() - began)
-    fit_calibration(folder)
     nearest: Callable[..., np.ndarray | None] = predictor.nearest
     page = write_neighbours(folder, data, lambda x, n: nearest(x, learned.arrays, n))
     if page is not None:
         reporter.say(f"The nearest training images of validation images: {page}")
-    write_report(folder, data)
+    with EventLog(folder.events, (reporter.event,)) as log:
+        log.write("finished", step=0, seconds=time.monotonic() - began)
+    images = np.asarray(data.validation.images[:])
+    conclude(folder, data, predictor.probabilities(images, learned.arrays))
     return Run(folder.path)

@@ -1,17 +1,17 @@
 """What a search found: its trials, the best of them and how far that can be trusted."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from striate.api import search_trial
 from striate.api.run import Run
+from striate.api.search_chart import search_charts
 from striate.api.study import Study, leaks_of, write_page
 from striate.errors import RunError
-from striate.evaluation import holm, load_answers, mcnemar, percent, wilson
-from striate.evaluation.trial_chart import history_chart, importance_chart, setting_chart
-from striate.search import Choices, Dimension, Space
+from striate.evaluation import Proportion, holm, load_answers, mcnemar, percent
+from striate.search import Space
 from striate.search.storage import Storage
 from striate.search.trial import TrialRecord
 from striate.training.folder import RunFolder
@@ -20,8 +20,6 @@ __all__ = ["Search", "found_so_far"]
 
 _SHOWN = 10
 """Trials in the table of the terminal; the page has all."""
-_SHOWN_SHARE = 0.8
-"""Of the errors that charts show: those that failed wholly would press the rest flat."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class Search:
     def whole(self) -> list[TrialRecord]:
         """Trials trained to their end, the best first: least error, then least loss."""
         found = [record for record in self.records if record.state == "whole"]
-        return sorted(found, key=_standing)
+        return sorted(found, key=search_trial.standing)
 
     @property
     def best(self) -> Path:
@@ -70,7 +68,7 @@ class Search:
         told: dict[str, Any] = {
             "kind": "search",
             "counts": {s: self._count(s) for s in ("whole", "pruned", "failed", "running")},
-            "trials": [_trial_json(record) for record in self.records],
+            "trials": [search_trial.to_json(record) for record in self.records],
             "importance": dict(self.importance),
             "alike": self.alike,
             "leaks": list(self.leaks),
@@ -91,7 +89,8 @@ class Search:
 
     def lines(self) -> list[str]:
         """The best trials as a plain table, and how to read it."""
-        rows = [self._columns(), *(self._row(record) for record in self.whole[:_SHOWN])]
+        shown = [search_trial.row(record, self.space) for record in self.whole[:_SHOWN]]
+        rows = [search_trial.columns(self.space), *shown]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         table = [
             "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
@@ -132,7 +131,7 @@ class Search:
                 f"{self.alike} of the other {len(self.whole) - 1} whole trials cannot be told from "
                 "it on these images (exact McNemar tests, Holm).",
             )
-        plan = next((r for r in self.whole if self._is_plan(r)), None)
+        plan = next((r for r in self.whole if search_trial.is_plan(r, self.space)), None)
         if plan is not None and plan is not best:
             found.insert(
                 2,
@@ -158,105 +157,38 @@ class Search:
             title=f"{self.title} · search",
             headline=headline,
             facts=self.sentences,
-            charts=self._charts(),
-            tables=[
-                {
-                    "heading": "Trials trained whole",
-                    "columns": self._columns(),
-                    "rows": [
-                        [cell.replace(" ", "\u00a0") for cell in self._row(record)]
-                        for record in self.whole
-                    ],
-                },
-                {
-                    "heading": "Others",
-                    "columns": ["trial", "ended", *self._keys],
-                    "rows": [
-                        [str(r.number), _ending(r), *_spelt(r, self._keys)]
-                        for r in self.records
-                        if r.state != "whole"
-                    ],
-                },
-            ],
+            charts=search_charts(self.space, self.records, self.importance),
+            tables=self._tables(),
         )
 
-    @property
-    def _keys(self) -> list[str]:
-        return [dimension.key for dimension in self.space.dimensions]
-
-    def _columns(self) -> list[str]:
-        return ["trial", "error", "95 % interval", "wrong", *self._keys]
-
-    def _row(self, record: TrialRecord) -> list[str]:
-        share = wilson(record.told["wrong"], record.told["n"])
-        plan = " (the plan)" if self._is_plan(record) else ""
+    def _tables(self) -> list[dict[str, Any]]:
+        keys = [dimension.key for dimension in self.space.dimensions]
         return [
-            f"{record.number}{plan}",
-            f"{percent(share.value)} %",
-            f"{percent(share.low)} to {percent(share.high)} %",
-            f"{share.count:,} of {share.n:,}",
-            *_spelt(record, self._keys),
+            {
+                "heading": "Trials trained whole",
+                "columns": search_trial.columns(self.space),
+                "rows": [
+                    [cell.replace(" ", "\u00a0") for cell in search_trial.row(r, self.space)]
+                    for r in self.whole
+                ],
+            },
+            {
+                "heading": "Others",
+                "columns": ["trial", "ended", *keys],
+                "rows": [
+                    [str(r.number), search_trial.ending(r), *search_trial.spelt(r, keys)]
+                    for r in self.records
+                    if r.state != "whole"
+                ],
+            },
         ]
-
-    def _is_plan(self, record: TrialRecord) -> bool:
-        plan = self.space.plan_drawn()
-        return bool(plan) and all(
-            record.drawn.get(d.key) == _label(d, plan[d.key])
-            for d in self.space.dimensions
-            if d.key in plan
-        )
 
     def _count(self, state: str) -> int:
         return sum(record.state == state for record in self.records)
 
-    def _adjusted(self) -> Any:
+    def _adjusted(self) -> Proportion:
         """The share of the best with an interval that holds for all finished trials at once."""
-        told = self.whole[0].told
-        return wilson(told["wrong"], told["n"], confidence=1 - 0.05 / max(1, self.num_finished))
-
-    def _charts(self) -> list[dict[str, Any]]:
-        errors = {r.number: 100 * r.told["wrong"] / r.told["n"] for r in self.whole}
-        if not errors:
-            return []
-        lost = [
-            (r.number, 100 * r.errors[-1][1])
-            for r in self.records
-            if r.state == "pruned" and r.errors
-        ]
-        ordered = sorted([*errors.values(), *(error for _, error in lost)])
-        top = ordered[math.ceil(_SHOWN_SHARE * len(ordered)) - 1]
-        shown = {number: error for number, error in errors.items() if error <= top}
-        above = len(errors) - len(shown) + sum(error > top for _, error in lost)
-        left_out = f" ({above} above {top:.3g} % not shown)" if above else ""
-        charts = [
-            {
-                "title": f"Trials, given up ones in grey{left_out}",
-                "svg": history_chart(
-                    list(shown.items()), [point for point in lost if point[1] <= top]
-                ),
-            }
-        ]
-        if self.importance:
-            title = f"Importance of the settings (rough: {len(errors)} trials)"
-            charts.append({"title": title, "svg": importance_chart(self.importance)})
-        by_number = {record.number: record for record in self.records}
-        for dimension in self.space.dimensions:
-            points = [
-                (by_number[n].drawn[dimension.key], error)
-                for n, error in shown.items()
-                if dimension.key in by_number[n].drawn
-            ]
-            names = dimension.labels if isinstance(dimension, Choices) else ()
-            unit = ", × the plan" if dimension.relative else ""
-            drawn = setting_chart(
-                dimension.key + unit,
-                points,
-                names=names,
-                log=not isinstance(dimension, Choices) and dimension.log,
-            )
-            if drawn:
-                charts.append({"title": dimension.key, "svg": drawn})
-        return charts
+        return search_trial.share(self.whole[0], looks=max(1, self.num_finished))
 
 
 def found_so_far(
@@ -310,40 +242,3 @@ def _alike(runs: Sequence[Path]) -> int:
         paired = other[[places[digest] for digest in stored[0].digests]]
         p.append(mcnemar(int((first & ~paired).sum()), int((paired & ~first).sum())))
     return sum(value > 0.05 for value in holm(p))
-
-
-def _standing(record: TrialRecord) -> tuple[float, float, int]:
-    told = record.told
-    loss = told.get("loss")
-    return told["wrong"] / told["n"], float("inf") if loss is None else loss, record.number
-
-
-def _trial_json(record: TrialRecord) -> dict[str, Any]:
-    told = dict(record.told)
-    found = {"trial": record.number, "state": record.state, **told}
-    if record.state == "whole":
-        share = wilson(told["wrong"], told["n"])
-        found |= {"error": share.value, "low": share.low, "high": share.high}
-    return found | {"drawn": dict(record.drawn), "on_the_way": [list(e) for e in record.errors]}
-
-
-def _label(dimension: Dimension, value: Any) -> Any:
-    if isinstance(dimension, Choices):
-        return dimension.labels[dimension.values.index(value)]
-    return value
-
-
-def _spelt(record: TrialRecord, keys: Sequence[str]) -> list[str]:
-    values = record.told.get("values", {})
-    return [_number(key, values[key]) if key in values else "" for key in keys]
-
-
-def _number(key: str, value: Any) -> str:
-    said = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return f"×{said}" if key == "width" else said
-
-
-def _ending(record: TrialRecord) -> str:
-    if record.state == "running":
-        return "under way"
-    return str(record.told.get("ended") or record.told.get("reason") or record.state)

@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 from striate.api import classical
-from striate.api.calibration import fit_calibration
-from striate.api.report import write_report
+from striate.api.frame import conclude, describe, same_images, training_images
 from striate.api.resolve import Resolved, resolve
-from striate.api.run import Run, data_of, recorded_execution
+from striate.api.run import Run, recorded_execution
 from striate.config import RunConfig
-from striate.data import Dataset, prepare, refuse_leaks
+from striate.data import Dataset
 from striate.errors import RunError
-from striate.evaluation import StoredAnswers, save_answers
 from striate.execution import Execution, accelerated, keep_pages
 from striate.terminal import Reporter
 from striate.training import transfer
@@ -26,7 +24,6 @@ from striate.training.interrupt import Interrupt, interruptible
 from striate.training.limit import first_plan, most_steps, time_budget
 from striate.training.loop import Training, averaged
 from striate.training.plan import Plan
-from striate.training.planner import Choice
 
 __all__ = ["Judge", "go_on", "resume", "train", "train_resolved"]
 
@@ -127,17 +124,23 @@ def train_resolved(
     clock = clock or Clock(started=time.monotonic())
     folder = RunFolder.free(Path(out) if out is not None else None, source.title, config)
     reporter.choices(choices)
-    if classical.is_classical(config.network.name):
-        return classical.fit(folder, config, choices, source, reporter, clock.started)
     keep_pages()
     try:
         with folder.claimed():
-            dataset = prepare(config.data, source=source, progress=reporter.progress)
-            refuse_leaks(config.data, dataset)
-            for note in dataset.notes:
-                reporter.say(note)
+            dataset = training_images(config, source, reporter)
+            if classical.is_classical(config.network.name):
+                return classical.fit(folder, config, choices, dataset, reporter, clock.started)
             parts = assemble(config, dataset)
-            folder.create(_record(config, choices, dataset, parts))
+            folder.create(
+                describe(
+                    config,
+                    choices,
+                    dataset,
+                    normalise=parts.normalise,
+                    num_parameters=sum(p.numel() for p in parts.network.parameters()),
+                    execution=parts.execution,
+                )
+            )
             return _run(folder, config, dataset, parts, clock, reporter, judge, fresh=True)
     finally:
         reporter.close()
@@ -182,17 +185,12 @@ def go_on(
         reporter.say(f"{folder.path} has finished already.")
         return Run(folder.path)
     config = RunConfig.from_json(record["config"])
-    if classical.is_classical(config.network.name):
-        return classical.refit(folder, data, reporter)
     keep_pages()
     try:
         with folder.locked():
-            dataset = data_of(config, data, folder.path, reporter)
-            if dataset.digest != record["data"]["digest"]:
-                raise RunError(
-                    f"The images of {dataset.source} have changed since {folder.path} began; "
-                    "a resumed training would not be the same. Restore them, or train anew."
-                )
+            dataset = same_images(folder, config, data, reporter)
+            if classical.is_classical(config.network.name):
+                return classical.refit(folder, config, dataset, reporter)
             execution = Execution.recorded(config.execution, recorded_execution(record))
             parts = assemble(config, dataset, execution)
             clock = Clock(started=time.monotonic() if started is None else started)
@@ -208,23 +206,6 @@ def _say_if_stopped(run: Run, reporter: Reporter) -> None:
             f"Stopped by {last['signal']} at step {last['step']:,}; everything is saved. "
             f"Go on with: striate resume {run.path}"
         )
-
-
-def _record(
-    config: RunConfig, choices: list[Choice], data: Dataset, parts: Parts
-) -> dict[str, Any]:
-    num_parameters = sum(p.numel() for p in parts.network.parameters())
-    return {
-        "hash": config.hash,
-        "config": config.to_json(),
-        "choices": [{"what": c.what, "value": c.value, "why": c.why} for c in choices],
-        "data": {"title": data.title, **data.describe()},
-        "class_names": list(data.class_names),
-        "normalisation": {"mean": parts.normalise.mean, "std": parts.normalise.std},
-        "num_parameters": num_parameters,
-        "hardware": parts.execution.describe(),
-        "execution": parts.execution.to_json(),
-    }
 
 
 def _run(
@@ -271,11 +252,7 @@ def _run(
         return Run(folder.path, stopped_by=interrupt.signal_number)
     with averaged(parts):
         folder.write_tensors(folder.weights, parts.network.state_dict())
-    split = data.validation
-    answers = StoredAnswers(probabilities, split.labels.copy(), split.digests, split.names)
-    save_answers(folder.answers, answers)
-    fit_calibration(folder)
-    write_report(folder, data)
+    conclude(folder, data, probabilities)
     minutes = config.training.minutes
     if minutes is not None and clock.seconds() > 1.05 * 60 * minutes + 1:
         reporter.say(
