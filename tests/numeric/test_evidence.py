@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import minimize_scalar
+from scipy.special import ndtr
 from scipy.stats import binomtest
 
 from striate.errors import DataError
@@ -29,6 +30,7 @@ from striate.evaluation import (
     resampled_means,
     risk_coverage,
 )
+from striate.evaluation.loss import FEW_MISTAKES, losses_of_a_mistake, losses_of_items
 from striate.evaluation.pairing import items_needed
 from striate.evaluation.selective import THRESHOLDS
 
@@ -70,6 +72,18 @@ class TestAreas:
         # The ends are Wilson's, not symmetric; their distance is 2 z sigma to a few per cent.
         np.testing.assert_allclose((found.high - found.low) / (2 * 1.96), variance**0.5, rtol=0.03)
 
+    def test_the_interval_holds_the_area_of_a_good_network(self):
+        chance = np.random.default_rng(12)
+        n, sets, shift, held = 360, 400, 3.0, 0
+        # The area of two Gaussians a distance apart (binormal).
+        truth = ndtr(shift / 2**0.5)
+        for _ in range(sets):
+            target = (chance.random(n) < 0.45).astype(int)
+            score = ndtr(chance.normal(size=n) + shift * (target - 0.5))
+            found = auc(np.stack([1 - score, score], axis=1), target)
+            held += found.low <= truth <= found.high
+        assert 0.93 <= held / sets <= 0.985
+
     def test_a_class_without_items_is_left_out(self):
         p, target = predictions(97, 4)
         keep = target != 2
@@ -95,6 +109,33 @@ def test_a_table_without_a_mistake_is_as_uncertain_as_its_items_are_few():
     assert few.low < 0.85 < many.low < 0.99
 
 
+def test_what_few_items_take_from_macro_f1_is_given_back_to_its_interval():
+    chance = np.random.default_rng(6)
+    classes, n, sets = 20, 160, 700
+    share = 0.15 * chance.dirichlet(np.ones(classes), size=classes)
+    share[np.diag_indices(classes)] += 0.85
+    share *= chance.dirichlet(np.full(classes, 20.0))[:, None]
+
+    def f1(table):
+        return 2 * table.diagonal() / (table.sum(axis=0) + table.sum(axis=1))
+
+    truth = f1(share)
+    size = n * (share.sum(axis=0) + share.sum(axis=1))
+    tables = chance.multinomial(n, share.ravel(), size=sets).reshape(sets, classes, classes)
+    found = [macro_f1(table) for table in tables]
+    lost = truth.mean() - np.mean([estimate.value for estimate in found])
+    # To second order; what is left is of the order of 1 / (items of a class)².
+    assert lost == pytest.approx((truth * (1 - truth) / size).mean(), rel=0.35)
+    missed = [
+        np.mean([truth.mean() < e.low for e in found]),
+        np.mean([truth.mean() > e.high for e in found]),
+    ]
+    assert sum(missed) < 0.07
+    # Without it nearly all of them end too low.
+    low = [e.high - (truth * (1 - truth) / size).mean() for e in found]
+    assert np.mean([truth.mean() > high for high in low]) > missed[1] + 0.02
+
+
 class TestMeans:
     def test_hall_is_the_normal_interval_where_nothing_is_skewed(self):
         values = np.concatenate([np.arange(1.0, 401), -np.arange(1.0, 401)])
@@ -116,6 +157,40 @@ class TestMeans:
             theirs += low <= truth <= high
         assert theirs / sets < 0.88
         assert ours / sets > theirs / sets + 0.03
+
+    def test_a_mistake_that_did_not_come_lengthens_the_upper_end_alone(self):
+        chance = np.random.default_rng(8)
+        values = 0.001 * chance.gamma(1.0, size=211)
+        plain, longer = mean_interval(values), mean_interval(values, unseen=1.7)
+        assert (longer.value, longer.low) == (plain.value, plain.low)
+        # Clopper and Pearson exclude 3.7 mistakes of n where none came.
+        assert 1.0 < (longer.high - plain.value) * 211 / (3.7 * 1.7) < 1.2
+        assert plain.high < 0.002
+
+    def test_losses_of_a_nearly_perfect_network_are_covered_where_halls_interval_is_not(self):
+        chance = np.random.default_rng(2)
+        size, sets, n = 40_000, 300, 150
+        scores = chance.normal(size=(size, 5)) * chance.gamma(2.0, 0.5, size)[:, None]
+        target = chance.integers(5, size=size)
+        scores[np.arange(size), target] += 7.5
+        p = np.exp(scores)
+        p /= p.sum(axis=1, keepdims=True)
+        wrong = p.argmax(axis=1) != target
+        assert 0.002 < wrong.mean() < 0.02
+        for which in (0, 1):
+            losses = losses_of_items(p, target)[which]
+            ours = plain = 0
+            for _ in range(sets):
+                items = chance.integers(size, size=n)
+                halls = mean_interval(losses[items])
+                plain += halls.low <= losses.mean() <= halls.high
+                high = halls.high
+                if wrong[items].sum() <= FEW_MISTAKES:
+                    unseen = losses_of_a_mistake(p[items])[which]
+                    high = mean_interval(losses[items], unseen=unseen).high
+                ours += halls.low <= losses.mean() <= high
+            assert ours / sets >= 0.95
+            assert plain / sets < 0.9
 
     def test_resampled_means_have_the_mean_and_spread_of_the_bootstrap(self):
         values = np.random.default_rng(3).gamma(1.3, size=(217, 3))

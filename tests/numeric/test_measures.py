@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from scipy.stats import binomtest
+from scipy.stats import binomtest, chi2
 
 from striate.evaluation import (
+    Proportion,
     bootstrap,
     clopper_pearson,
     expected_calibration_error,
@@ -38,10 +39,27 @@ def measured():
 @pytest.mark.parametrize("n", [1, 2, 9, 57, 360, 10007])
 @pytest.mark.parametrize("confidence", [0.8, 0.95, 0.999])
 def test_intervals_of_shares_equal_scipy(ours, method, n, confidence):
-    for count in {0, 1, n // 7, n // 2, n - 1, n}:
+    # What Wilson's interval becomes for a few counts is tested below.
+    few = 3 if ours is wilson else 0
+    for count in {0, n, *(c for c in (1, n // 7, n // 2, n - 1) if few < c < n - few)}:
         theirs = binomtest(count, n).proportion_ci(confidence, method=method)
         share = ours(count, n, confidence=confidence)
         np.testing.assert_allclose((share.low, share.high), theirs, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize(("n", "few"), [(37, 2), (150, 3), (10_000, 3)])
+def test_a_few_counts_have_the_end_of_the_poisson_distribution(n, few):
+    for count in range(1, few + 1):
+        share, mirrored = wilson(count, n), wilson(n - count, n)
+        theirs = binomtest(count, n).proportion_ci(0.95, method="wilson")
+        np.testing.assert_allclose(share.low, chi2.ppf(0.05, 2 * count) / 2 / n, rtol=1e-9)
+        np.testing.assert_allclose(share.high, theirs.high, rtol=1e-9)
+        np.testing.assert_allclose(
+            (1 - mirrored.high, 1 - mirrored.low), (share.low, share.high), rtol=1e-9
+        )
+        assert share.low < theirs.low
+    more = binomtest(few + 1, n).proportion_ci(0.95, method="wilson")
+    np.testing.assert_allclose(wilson(few + 1, n).low, more.low, rtol=1e-9)
 
 
 def exact_coverage(interval, p: float, n: int) -> float:
@@ -61,6 +79,17 @@ def test_wilson_covers_95_percent_on_average_over_errors(n):
     coverage = np.array([exact_coverage(wilson, p, n) for p in errors])
     assert 0.94 < coverage.mean() < 0.965
     assert coverage.min() > 0.91
+
+
+@pytest.mark.parametrize("n", [36, 150])
+def test_rare_mistakes_are_covered_where_wilsons_own_interval_does_not(n):
+    def twin(count: int, n: int):
+        theirs = binomtest(count, n).proportion_ci(0.95, method="wilson")
+        return Proportion(count, n, theirs.low, theirs.high)
+
+    errors = np.geomspace(0.001, 0.02, 60)
+    assert min(exact_coverage(wilson, p, n) for p in errors) > 0.925
+    assert min(exact_coverage(twin, p, n) for p in errors) < 0.9
 
 
 def test_clopper_pearson_covers_at_least_95_percent_always():

@@ -21,13 +21,16 @@ from striate.errors import ConfigError, DataError, RunError
 from striate.evaluation import (
     Abstention,
     Measures,
+    Reading,
     Scaling,
     StoredAnswers,
     abstention,
+    adjusted_reading,
     load_answers,
     measure,
     open_test,
     opened,
+    openings,
     receipts_of,
     record_result,
     save_answers,
@@ -52,6 +55,8 @@ class Evaluation:
     findings: tuple[str, ...]
     """What shows that the ledger was altered; empty when it is sound."""
     report: Path
+    reading: Reading | None = None
+    """The error as it reads after so many openings."""
 
 
 class Run:
@@ -289,7 +294,8 @@ class Run:
         save_answers(self.folder.test_answers, answers)
         findings = verify(found.test.digest, receipts_of(self.path)).findings
         write_report(self.folder, found, test=(measures, probabilities, images, opening))
-        return Evaluation(measures, opening.number, findings, self.report_path)
+        reading = adjusted_reading(openings(found.test.digest), opened(found.test.digest))
+        return Evaluation(measures, opening.number, findings, self.report_path, reading)
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"

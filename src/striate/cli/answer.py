@@ -66,6 +66,8 @@ def _evaluate_run(run: Path, data: str | None, json_file: Path | None) -> None:
     for line in summary_lines(evaluation.measures):
         terminal.say(line)
     terminal.say(f"This was opening {evaluation.opening} of this test split.")
+    if evaluation.opening > 1 and evaluation.reading is not None:
+        terminal.say(evaluation.reading.sentence)
     for finding in evaluation.findings:
         terminal.say(f"The ledger was altered: {finding}")
     terminal.say(f"Report: {evaluation.report}")

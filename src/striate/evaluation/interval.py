@@ -19,9 +19,9 @@ __all__ = ["Estimate", "Proportion", "bootstrap", "clopper_pearson", "score_inte
 
 Indices = npt.NDArray[np.int64]
 
-_FEW, _MANY = 3, 50
-"""Counts up to which the Poisson distribution gives an end: 3 of more than 50 items, else 2; the
-choice of Brown, Cai and DasGupta."""
+_FEW = ((50, 3), (10, 2), (0, 1))
+"""Of more than so many items, counts up to which the Poisson distribution gives an end: 3 and 2
+are the choice of Brown, Cai and DasGupta, who look at 10 items or more."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def score_interval(share: float, n: float, z2: float) -> Estimate:
     centre = (share + z2 / (2 * n)) / shrink
     half = (z2 * (share * (1 - share) / n + z2 / (4 * n * n))) ** 0.5 / shrink
     low, high = centre - half, centre + half
-    few = _FEW if n > _MANY else _FEW - 1
+    few = next(count for items, count in _FEW if n > items)
     doubt = chdtrc(1, z2)
     if 0 < n * share <= few:
         low = min(low, float(gammaincinv(n * share, doubt)) / n)

@@ -14,6 +14,7 @@ from striate import durable
 from striate.evaluation.calibration import ReliabilityBin
 from striate.evaluation.chart import Series, line_chart, reliability_chart, thinned
 from striate.evaluation.interval import Estimate
+from striate.evaluation.loss import FEW_MISTAKES
 from striate.evaluation.measure import Measures
 from striate.evaluation.picture import data_uri
 from striate.evaluation.text import most_confused, number, percent
@@ -111,6 +112,7 @@ def page_parts(
     return {
         "shown": shown,
         "rows": MEASURE_ROWS,
+        "few_mistakes": bool(shown.reliability) and shown.error.count <= FEW_MISTAKES,
         "reliability": _reliability(calibration, shown),
         "selective_chart": selective_chart(selective),
         "matrix": _matrix(shown) if len(shown.class_names) <= READABLE_CLASSES else None,

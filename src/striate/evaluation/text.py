@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from striate.evaluation.interval import Estimate, Proportion
+from striate.evaluation.loss import FEW_MISTAKES
 from striate.evaluation.measure import Measures
 
 __all__ = ["most_confused", "number", "percent", "summary_lines", "table_lines"]
@@ -77,12 +78,15 @@ def _rows(measures: Measures) -> list[tuple[str, str, str]]:
     ]
     chance = measures.calibration_by_chance
     bins = f"{len(measures.reliability)} bins"
+    few = ""
+    if measures.error.count <= FEW_MISTAKES:
+        few = f"hardly known from {measures.error.count} mistake(s): read the error"
     told: list[tuple[str, Estimate | None, Callable[[float], str], str, str]] = [
         ("balanced accuracy", measures.balanced_accuracy, percent, " %", ""),
         ("macro F1", measures.macro_f1, percent, " %", ""),
         ("AUC, one against the rest", measures.auc, number, "", ""),
-        ("negative log-likelihood", measures.negative_log_likelihood, number, "", ""),
-        ("Brier score", measures.brier_score, number, "", ""),
+        ("negative log-likelihood", measures.negative_log_likelihood, number, "", few),
+        ("Brier score", measures.brier_score, number, "", few),
         (
             "calibration error",
             measures.calibration_error,

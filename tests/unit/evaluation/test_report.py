@@ -320,3 +320,39 @@ def test_calibration_abstention_reading_and_notes_are_on_the_page():
     assert "1.00 % [0, 3.00]" in words
     assert "Opened 3 times: read it so." in words
     assert words.index("Leaks were allowed") < words.index("What it learned")
+
+
+@pytest.mark.parametrize(
+    ("leaks", "said"),
+    [
+        (None, None),
+        ({"num_test": 0, "examples": []}, "No test image was found to have its like among"),
+        (
+            {"num_test": 2, "examples": [], "dropped": 5, "published": False},
+            "5 image(s) were left out of the training because 2 test images have their like",
+        ),
+        (
+            {"num_test": 2, "examples": [], "dropped": 0, "published": False},
+            "2 of the 90 test images have their like among those that were learned from",
+        ),
+    ],
+)
+def test_leaks_are_told_and_so_is_that_none_was_found(leaks, said):
+    report = report_of()
+    report["data"] |= {} if leaks is None else {"leaks": leaks}
+    words = Page(render(report)).words()
+    assert said is None or said in words
+    assert ("No test image was found" in words) == (said is not None and said.startswith("No"))
+
+
+def test_a_loss_of_almost_no_mistakes_is_not_to_be_read():
+    report = report_of()
+    assert "the network’s own word" not in Page(render(report)).words()
+    p = np.full((90, 3), 0.01)
+    p[:, 0] = 0.98
+    target = np.array([0] * 89 + [1])
+    report["test"]["measures"] = measure(p, target, ["a", "b", "c"]).to_json()
+    assert (
+        "With 1 mistake in all, what a mistake costs is hardly known"
+        in Page(render(report)).words()
+    )

@@ -21,6 +21,13 @@ def test_no_confusion_is_not_spoken_of():
     assert lines[-1].startswith("n = 4")
 
 
+@pytest.mark.parametrize(("truth", "said"), [([0, 2, 0, 1], True), ([0, 2, 1, 1], False)])
+def test_what_a_mistake_costs_is_not_known_from_one(truth, said):
+    lines = summary_lines(measure(P, np.array(truth), ["cat", "car", "frog"]))
+    told = [line for line in lines if "hardly known from 1 mistake(s)" in line]
+    assert [line.split()[0] for line in told] == ["negative", "Brier"] * said
+
+
 def test_confusions_come_by_count_with_the_support_of_the_truth():
     measures = measure(P, np.array([1, 1, 1, 0]), ["cat", "car", "frog"])
     assert most_confused(measures) == [("car", "cat", 2, 3), ("car", "frog", 1, 3)]
