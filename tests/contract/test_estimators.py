@@ -3,6 +3,7 @@
 import subprocess
 import sys
 
+import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from striate.estimators import BagOfWords, FisherVectors, HoG, ImageClassifier
@@ -17,10 +18,12 @@ QUICK = {
 ESTIMATORS = [
     ImageClassifier("linear", steps=20, settings=QUICK),
     ImageClassifier({"name": "pixels-knn", "k": 3}),
-    ImageClassifier("pixels-softmax"),
-    ImageClassifier({"name": "pixels-svm", "c": 1.0}),
     HoG(cell=1),
     BagOfWords(4, step=1, bin_size=1, levels=(1, 2)),
+]
+MORE = [
+    ImageClassifier("pixels-softmax"),
+    ImageClassifier({"name": "pixels-svm", "c": 1.0}),
     FisherVectors(2, dim=3, step=1, bin_size=1, levels=(1,)),
 ]
 
@@ -37,6 +40,12 @@ def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
 
+@pytest.mark.slow
+@parametrize_with_checks(MORE, expected_failed_checks=lambda estimator: EXPECTED)
+def test_scikit_learn_checks_of_the_others(estimator, check):
+    check(estimator)
+
+
 ALONE = """
 import sys, warnings
 warnings.simplefilter("error")
@@ -50,6 +59,7 @@ for kind in (BagOfWords, FisherVectors, HoG, ImageClassifier):
 """
 
 
+@pytest.mark.slow
 def test_constructors_take_anything_and_striate_comes_without_scikit_learn():
     done = subprocess.run([sys.executable, "-c", ALONE], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

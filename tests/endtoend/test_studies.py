@@ -98,10 +98,10 @@ def leaking(photographs, tmp_path):
 
 
 STUDIES = {
-    "seeds": lambda data, **how: train_seeds(data, 2, steps=2, **how),
-    "cv": lambda data, **how: cross_validate(data, folds=2, steps=2, **how),
+    "seeds": lambda data, **how: train_seeds(data, 2, network="pixels-knn", **how),
+    "cv": lambda data, **how: cross_validate(data, folds=2, network="pixels-knn", **how),
     "search": lambda data, **how: search(
-        data, trials=2, steps=2, space=("optimiser.lr=x0.5..x2",), **how
+        data, trials=2, steps=2, assignments=QUICK, space=("optimiser.lr=x0.5..x2",), **how
     ),
 }
 
@@ -110,9 +110,9 @@ STUDIES = {
 def test_a_leak_stops_a_study_before_it_begins_and_stands_in_its_result(leaking, tmp_path, kind):
     out = tmp_path / "study"
     with pytest.raises(LeakError, match="1 of the 19 test images"):
-        STUDIES[kind](leaking, assignments=QUICK, out=out)
+        STUDIES[kind](leaking, out=out)
     assert not list(out.glob("[!.]*"))
-    found = STUDIES[kind](leaking, assignments=QUICK, out=out, leaks="drop")
+    found = STUDIES[kind](leaking, out=out, leaks="drop")
     told = "1 of 19 test images have their like outside the test split; those 1 image(s) were left"
     assert any(told in line for line in found.lines())
     assert told in found.page.read_text()

@@ -51,7 +51,7 @@ def auc(probabilities: Array, target: Array, *, confidence: float = 0.95) -> Est
     """The mean over classes of the AUC against the rest with its interval; None for one class.
 
     The variance is DeLong's, carried over to the mean: each item counts as a positive of its own
-    class and as a negative of all others. The interval is that of `wilson` at the number of items
+    class and as a negative of all others. The interval is Wilson's at the number of items
     that would give a share this variance, after pairs of items in the right and the wrong order
     were added, so that a perfect order of few items still counts as uncertain.
 

@@ -16,7 +16,7 @@ Floats = npt.NDArray[np.float64]
 def macro_f1(confusion: npt.NDArray[Any], *, confidence: float = 0.95) -> Estimate:
     """The unweighted mean of F1 over the classes that have items, with its interval.
 
-    It is the interval of `wilson` at the effective number of items: as many as would give one
+    It is Wilson's score interval at the effective number of items: as many as would give one
     share the variance that the mean of F1 has by the delta method. That variance comes from the
     counts after z²/2 right and z²/2 wrong items were spread over the table, so that a table
     without a mistake still counts as uncertain. On few items F1 is too low on average, as ratios

@@ -15,7 +15,14 @@ import torch
 
 from striate.errors import DataError
 
-__all__ = ["Estimate", "Proportion", "bootstrap", "clopper_pearson", "score_interval", "wilson"]
+__all__ = [
+    "Estimate",
+    "Proportion",
+    "bootstrap",
+    "clopper_pearson",
+    "score_interval",
+    "wilson",
+]
 
 Indices = npt.NDArray[np.int64]
 
@@ -90,15 +97,21 @@ def wilson(count: int, n: int, *, confidence: float = 0.95) -> Proportion:
         >>> round(share.low, 4), round(share.high, 4)
         (0.0095, 0.0396)
     """
-    from scipy.special import ndtri
+    from scipy.special import gammaincinv, ndtri
 
     _check(count, n, confidence)
     found = score_interval(count / n, n, float(ndtri((1 + confidence) / 2)) ** 2)
-    return Proportion(count, n, float(found.low or 0.0), float(found.high or 0.0))
+    low, high = float(found.low or 0.0), float(found.high or 0.0)
+    few = next(most for items, most in _FEW if n > items)
+    if 0 < count < n and count <= few:
+        low = min(low, float(gammaincinv(count, 1 - confidence)) / n)
+    if 0 < count < n and n - count <= few:
+        high = max(high, 1 - float(gammaincinv(n - count, 1 - confidence)) / n)
+    return Proportion(count, n, low, high)
 
 
 def score_interval(share: float, n: float, z2: float) -> Estimate:
-    """The interval of `wilson` for a share of n items, n whole or not.
+    """Wilson's own interval of a share of n items, n whole or not.
 
     Args:
         share: 0..1.
@@ -109,20 +122,13 @@ def score_interval(share: float, n: float, z2: float) -> Estimate:
         >>> score_interval(1.0, 10.0, 1.96**2)
         Estimate(value=1.0, low=0.7224598312333834, high=1.0)
     """
-    from scipy.special import chdtrc, gammaincinv
-
     shrink = 1 + z2 / n
     centre = (share + z2 / (2 * n)) / shrink
     half = (z2 * (share * (1 - share) / n + z2 / (4 * n * n))) ** 0.5 / shrink
-    low, high = centre - half, centre + half
-    few = next(count for items, count in _FEW if n > items)
-    doubt = chdtrc(1, z2)
-    if 0 < n * share <= few:
-        low = min(low, float(gammaincinv(n * share, doubt)) / n)
-    if 0 < n * (1 - share) <= few:
-        high = max(high, 1 - float(gammaincinv(n * (1 - share), doubt)) / n)
     # Exactly 0 and 1 at the ends, where rounding would leave 1e-18.
-    return Estimate(share, 0.0 if share == 0 else low, 1.0 if share == 1 else high)
+    return Estimate(
+        share, 0.0 if share == 0 else centre - half, 1.0 if share == 1 else centre + half
+    )
 
 
 def clopper_pearson(count: int, n: int, *, confidence: float = 0.95) -> Proportion:

@@ -40,6 +40,7 @@ def test_softmax_on_pixels_is_scikit_learns(digits):
     assert np.abs(twin.fit(levels[0], y).predict_proba(levels[1]) - p).max() > 0.05
 
 
+@pytest.mark.slow
 def test_a_linear_network_is_as_good_as_logistic_regression(digits):
     train, test, y, truth = digits
     own = linear(epochs=20).fit(train, y)
@@ -48,17 +49,15 @@ def test_a_linear_network_is_as_good_as_logistic_regression(digits):
     # Three standard deviations of the difference of two paired shares of 450 are about 0.02.
     assert own.score(test, truth) >= other.score(flat[1], truth) - 0.02
     assert own.validation_error_.n == pytest.approx(0.1 * len(y), abs=6)
-    assert own.n_iter_ > 0
-    assert {event["event"] for event in own.history_} >= {"step", "validation"}
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_one_others(digits):
-    train, test, y, _ = digits
-    p = [linear(epochs=2, random_state=s).fit(train, y).predict_proba(test) for s in (4, 4, 5)]
+    train, test, y = digits[0][:400], digits[1], digits[2][:400]
+    p = [linear(epochs=1, random_state=s).fit(train, y).predict_proba(test) for s in (4, 4, 5)]
     np.testing.assert_array_equal(p[0], p[1])
     assert not np.allclose(p[0], p[2])
     again = [
-        clone(linear(epochs=2, random_state=np.random.RandomState(7))).fit(train, y).predict(test)
+        clone(linear(epochs=1, random_state=np.random.RandomState(7))).fit(train, y).predict(test)
         for _ in range(2)
     ]
     np.testing.assert_array_equal(*again)
@@ -76,6 +75,8 @@ def test_the_planner_chooses(digits):
     fitted = ImageClassifier(epochs=1).fit(train[:300], y[:300])
     assert fitted.chosen_["network"].startswith("airbench")
     assert fitted.score(test, truth) > 0.3
+    assert fitted.n_iter_ > 0
+    assert {event["event"] for event in fitted.history_} >= {"step", "validation"}
     lines = ImageClassifier(steps=2).fit(train.reshape(len(train), -1), y)
     assert lines.chosen_["network"] == "mlp"
 
