@@ -16,7 +16,7 @@ from striate.data.seal import SealedSplit
 from striate.errors import ConfigError, DivergenceError, RunError
 from striate.terminal import Reporter
 
-QUICK = ("execution.threads=1", "data.input_size=8")
+QUICK = ("execution.threads=1", "execution.exact=true", "data.input_size=8")
 SPACE = ("optimiser.lr=x0.3..x3", "training.batch_size=8,16", "network.widths=[8,8],[16]")
 
 
