@@ -12,9 +12,6 @@ from striate.training.views import num_views
 
 __all__ = ["first_plan", "most_steps", "time_budget"]
 
-_MOST_FINISH = 0.05
-"""Share of the time that is kept at most for what follows the last answer."""
-
 
 def most_steps(config: RunConfig, parts: Parts) -> int:
     """The steps of the shorter of `steps` and `epochs`; no limit where neither was given."""
@@ -37,7 +34,7 @@ def time_budget(
         data: whose validation images are answered at the end.
         parts: of the training.
         clock: of the time.
-        finish: seconds that are needed after the last answer, if the time is not very short.
+        finish: seconds that are needed after the last answer.
     """
     minutes = config.training.minutes
     if minutes is None:
@@ -51,7 +48,7 @@ def time_budget(
         stages,
         answers=len(data.validation) * num_views(config.prediction),
         answer_seconds=step / 3,  # a forward pass, until a validation is measured
-        finish=min(finish, _MOST_FINISH * 60 * minutes),
+        finish=finish,
     )
 
 
