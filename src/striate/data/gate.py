@@ -28,7 +28,7 @@ __all__ = ["SMALLEST", "Gate", "Leak", "examine", "leak_message", "leak_note", "
 # the gate costs before a training; `inspect` looks at twenty times as many.
 _LOOKS = 0.1
 # A change of the search starts its memos anew.
-_SEARCH = "near duplicates 1"
+_SEARCH = "near duplicates 2"
 _SHOWN = 5
 SMALLEST = 16
 """Shorter side of a picture, pixels, below which likeness is no sign of a copy: two 8×8 digits

@@ -33,6 +33,8 @@ _LEAST_DETAIL = 0.5
 _LEAST_OVERLAP = 0.7
 # How far above the ordinary, in deviations of Fisher's z of the agreement of neighbours.
 _DEVIATIONS = 5.0
+# Beyond, rounding and exact copies would make z endless.
+_SUREST = 0.99999
 _SAMPLE = 256
 _AMONG = 4096
 _RANK = 3
@@ -90,12 +92,12 @@ def find_pairs(
         return empty
     plain, cuts, mirrored = _descriptors(thumbnails, rows, flips)
     nearest = _candidates(plain, cuts)
-    threshold = _ordinary(thumbnails, rows, plain, nearest)
+    threshold, strict = _ordinary(thumbnails, rows, plain, nearest)
     most = max(2000, int(looks * num))
-    found = [_confirm(thumbnails, rows, nearest, most, False, threshold)]
+    found = [_confirm(thumbnails, rows, nearest, most, False, threshold, strict)]
     if flips:
         nearest = _candidates(plain, [mirrored])
-        found.append(_confirm(thumbnails, rows, nearest, most, True, threshold))
+        found.append(_confirm(thumbnails, rows, nearest, most, True, threshold, strict))
     if progress:
         progress("comparing images", num, num)
     first, second, agreement, flipped = (np.concatenate(part) for part in zip(*found, strict=True))
@@ -129,10 +131,14 @@ def _candidates(plain: np.ndarray, others: list[np.ndarray]) -> Neighbours:
 
 def _ordinary(
     thumbnails: np.ndarray, rows: np.ndarray, plain: np.ndarray, candidates: Neighbours
-) -> float:
-    """The agreement that a duplicate must have, from how much mere neighbours agree."""
+) -> tuple[float, bool]:
+    """The agreement that a duplicate must have, from how much mere neighbours agree.
+
+    And whether it is measured strictly, as in a set of look-alikes: there the interpolation alone
+    takes as much from the agreement of a cut copy as another photograph of one face does.
+    """
     if len(plain) < _FEW:
-        return _LEAST_FINE
+        return _LEAST_FINE, False
     draw = np.random.default_rng(0)
     among = np.sort(draw.choice(len(plain), min(len(plain), _AMONG), replace=False))
     sample = np.sort(draw.choice(among, min(len(among), _SAMPLE), replace=False))
@@ -140,20 +146,21 @@ def _ordinary(
     products[sample[:, None] == among] = -2
     # Not the nearest, which may be a copy.
     near = among[np.argpartition(-products, _RANK, axis=1)[:, _RANK]]
-    threshold = _above(thumbnails, rows[sample], rows[near])
+    threshold = _above(thumbnails, rows[sample], rows[near], strict=False)
     if threshold < _ALIKE:
-        return max(_LEAST_FINE, threshold)
+        return max(_LEAST_FINE, threshold), False
+    threshold = _above(thumbnails, rows[sample], rows[near], strict=True)
     # In a set of look-alikes the nearest of all agree better than the nearest of a few thousand,
     # and mere neighbours are so many among the candidates that copies do not weigh.
     some = np.linspace(0, len(candidates.first) - 1, _SAMPLE).astype(int)
     one, other = rows[candidates.first[some]], rows[candidates.second[some]]
-    return max(threshold, _above(thumbnails, one, other))
+    return max(threshold, _above(thumbnails, one, other, strict=True)), True
 
 
-def _above(thumbnails: np.ndarray, one: np.ndarray, other: np.ndarray) -> float:
+def _above(thumbnails: np.ndarray, one: np.ndarray, other: np.ndarray, *, strict: bool) -> float:
     """An agreement far above that of these pairs, as Fisher's z measures it."""
-    agreed = align(np.asarray(thumbnails[one]), np.asarray(thumbnails[other]))
-    z = np.arctanh(agreed.fine.clip(-0.9999, 0.9999))
+    agreed = align(np.asarray(thumbnails[one]), np.asarray(thumbnails[other]), strict=strict)
+    z = np.arctanh(agreed.fine.clip(-_SUREST, _SUREST))
     lower, middle = np.quantile(z, [0.16, 0.5])
     # The spread is taken below the median: copies, up to half of the sample, do not reach there.
     return math.tanh(middle + _DEVIATIONS * (middle - lower))
@@ -166,6 +173,7 @@ def _confirm(
     most: int,
     flipped: bool,
     threshold: float,
+    strict: bool,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     first, second = candidates.first[:most], candidates.second[:most]
     kept, agreement = [], []
@@ -175,7 +183,7 @@ def _confirm(
         other = np.asarray(thumbnails[rows[second[some]]])
         if flipped:
             other = np.ascontiguousarray(other[:, :, ::-1])
-        agreed = align(one, other)
+        agreed = align(one, other, strict=strict)
         kept.append(start + np.flatnonzero(_is_same(agreed, threshold)))
         agreement.append(agreed.fine[kept[-1] - start])
     chosen = np.concatenate(kept) if kept else np.zeros(0, np.int64)
