@@ -1,5 +1,5 @@
 """`python -m striate` is the command `striate`."""
 
-from striate.cli import main
+from striate.cli import command
 
-main()
+command()

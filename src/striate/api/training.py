@@ -30,7 +30,7 @@ __all__ = ["Judge", "go_on", "resume", "train", "train_resolved"]
 Judge = Callable[[Event], str | None]
 """Told each event of a training; a reason ends it there, unfinished."""
 
-_FINISH_SECONDS = 1.5
+_FINISH_SECONDS = 0.6
 """For writing the weights and the report, and for the end of the process."""
 
 

@@ -1,5 +1,6 @@
 """The command line: words become a call of the api, its answer becomes text. No logic here."""
 
+import atexit
 import os
 import sys
 from typing import Annotated
@@ -21,7 +22,7 @@ from striate.cli import (
 )
 from striate.errors import StriateError
 
-__all__ = ["app", "main"]
+__all__ = ["app", "command", "main"]
 
 app = typer.Typer(
     name="striate",
@@ -111,3 +112,25 @@ def main() -> None:
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(141)
+
+
+def command() -> None:
+    """`main`, and the end of the process.
+
+    Taking down an interpreter that holds torch lasts a second, for memory that the system frees
+    at once: what was registered for the end is done, what was written is flushed, and that is all.
+    """
+    code: str | int | None = 0
+    try:
+        main()
+    except SystemExit as end:
+        code = end.code
+    if code is not None and not isinstance(code, int):
+        sys.exit(code)  # words for standard error: the interpreter's own way
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except BrokenPipeError:
+        code = 141
+    os._exit(code or 0)
