@@ -87,6 +87,18 @@ def test_what_was_asked_for_is_not_measured(curve, photographs) -> None:
     assert short.training.validations <= 2
 
 
+def test_a_training_of_seconds_is_half_as_wide_where_images_are_many(photographs) -> None:
+    def widths(survey: Survey, settings: dict) -> list[int]:
+        return list(advise("x", survey, settings)[0].network.arguments["widths"])
+
+    seconds, half_a_minute = ({"training": {"minutes": m}} for m in (0.25, 0.5))
+    assert widths(photographs, seconds) == [16, 64, 64]
+    assert widths(photographs, half_a_minute) == [32, 128, 128]
+    assert widths(photographs, {"training": {"epochs": 1.0}}) == [32, 128, 128]
+    few = survey_of(3_000, 32, grey=0.0)
+    assert widths(few, seconds) == widths(few, half_a_minute)
+
+
 def test_mirrored_views_follow_the_mirrored_training(photographs) -> None:
     config, _ = advise("x", photographs, {})
     assert config.prediction.mirrored

@@ -16,8 +16,12 @@ Speed = Callable[[Pick, int], float]
 
 _LEAST_SECONDS = 40.0
 """Below this a training has no time for trying widths."""
+_HASTE = 25.0
+"""Below this a network of half the widths ends lower: it is shown more than twice the images."""
 _START_AND_END = 6.0
 """Seconds of a training that are not steps, until they are measured."""
+_MANY_IMAGES = 10_000
+"""A set with fewer is shown more than once in that time."""
 _WORTH_A_CHANGE = 0.98
 """A width other than the usual one must promise this share of its error."""
 
@@ -59,6 +63,9 @@ def decide_network(draft: Draft, look: SetLook, seconds: float, speed: Speed | N
     usual = _widths(look.size, look.num_images)
     if speed is None or draft.given("network") is not None or seconds < _LEAST_SECONDS:
         why = "made for minutes of training; as many stages as the size bears"
+        if 0 < seconds < _HASTE and look.num_images >= _MANY_IMAGES:
+            usual = _scaled(usual, 0.5)
+            why = "half as wide as for a minute: so short a training needs more steps"
         _decide(draft, usual, why)
         _decide_batch(draft, draft.given("training.batch_size") or batch_size(look.num_images))
         return
@@ -104,7 +111,7 @@ def candidates(
     table = growth.most_alike(look.num_classes, look.num_images, min(look.size))
     found = []
     for factor in sorted(table.points):
-        widths = tuple(max(16, 8 * round(factor * width / 8)) for width in usual)
+        widths = _scaled(usual, factor)
         step = batch or batch_size(look.num_images, factor)
         rate = speed(Pick("airbench", widths=list(widths)), step)
         images = rate * max(1.0, seconds - _START_AND_END)
@@ -118,6 +125,10 @@ def _best(found: list[Candidate]) -> Candidate:
     best = min(found, key=lambda candidate: candidate.error)
     usual = next((c for c in found if c.factor == 1.0), best)
     return best if best.error < _WORTH_A_CHANGE * usual.error else usual
+
+
+def _scaled(widths: tuple[int, ...], factor: float) -> tuple[int, ...]:
+    return tuple(max(16, 8 * round(factor * width / 8)) for width in widths)
 
 
 def _widths(size: tuple[int, ...], num_images: int) -> tuple[int, ...]:
