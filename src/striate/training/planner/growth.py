@@ -11,8 +11,11 @@ import json
 import math
 from dataclasses import dataclass
 from importlib import resources
+from statistics import fmean
 
 __all__ = ["Growth", "Reference", "load", "most_alike"]
+
+_AS_MANY = 1.25
 
 
 @dataclass(frozen=True)
@@ -73,17 +76,27 @@ def load() -> tuple[Growth, ...]:
     found = []
     for name, about in table["sets"].items():
         reference = Reference(name, about["num_classes"], about["num_images"], about["side"])
-        by_width: dict[float, dict[int, list[float]]] = {}
+        by_width: dict[float, list[tuple[int, float]]] = {}
         for row in table["rows"]:
             if row["set"] == name:
-                seeds = by_width.setdefault(row["width"], {}).setdefault(row["images"], [])
-                seeds.append(row["error"])
-        points = {
-            width: tuple((images, sum(e) / len(e)) for images, e in sorted(rows.items()))
-            for width, rows in by_width.items()
-        }
+                by_width.setdefault(row["width"], []).append((row["images"], row["error"]))
+        points = {width: _merged(sorted(rows)) for width, rows in by_width.items()}
         found.append(Growth(reference, points))
     return tuple(found)
+
+
+def _merged(rows: list[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
+    """Trainings of about as many images as one point: their difference is chance, not growth."""
+    groups: list[list[tuple[int, float]]] = []
+    for row in rows:
+        if groups and row[0] <= _AS_MANY * groups[-1][0][0]:
+            groups[-1].append(row)
+        else:
+            groups.append([row])
+    return tuple(
+        (round(fmean(images for images, _ in group)), fmean(error for _, error in group))
+        for group in groups
+    )
 
 
 def most_alike(num_classes: int, num_images: int, side: int) -> Growth:
