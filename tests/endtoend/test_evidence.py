@@ -36,6 +36,7 @@ def test_runs_are_compared_without_another_opening(train, tmp_path, monkeypatch)
     sealed = compare_runs([first, second])
     assert sealed.split == "validation"
     assert "None of these runs was evaluated" in sealed.notes[0]
+    assert sealed.measures == (first.validation, second.validation)
     first.evaluate()
     with pytest.raises(RunError, match=r"two kept no answers on the test split.*evaluate .*two"):
         compare_runs([first, second])

@@ -1,13 +1,14 @@
 """Runs compared on the same items, from the answers that they keep; no test split is opened."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from striate import durable
+from striate.api.evidence import validated
 from striate.api.run import Run, data_of
 from striate.data.spelling import enumerated
 from striate.errors import DataError, RunError
@@ -102,7 +103,7 @@ def compare_runs(
     evaluated = [run.folder.test_answers.is_file() for run in opened]
     reporter = reporter or Reporter()
     if all(evaluated):
-        answers = [load_answers(run.folder.test_answers) for run in opened]
+        answers = [_calibrated_test(run) for run in opened]
         return _compared(opened, answers, "test", ())
     if any(evaluated):
         sealed = [str(run.path) for run, there in zip(opened, evaluated, strict=True) if not there]
@@ -117,7 +118,11 @@ def compare_runs(
 def _on_validation(
     runs: Sequence[Run], moved_to: str | Path | None, reporter: Reporter
 ) -> RunComparison:
-    answers = [load_answers(run.folder.answers) for run in runs]
+    # As in the reports: each image by a calibration that was not fitted on it.
+    answers = [
+        replace(load_answers(run.folder.answers), probabilities=validated(run.folder)[0])
+        for run in runs
+    ]
     notes = [
         "None of these runs was evaluated: they are compared on the validation split, on which "
         "choices may have been made. For a result to report: striate evaluate each, then compare."
@@ -138,6 +143,11 @@ def _on_validation(
         if digest in place
     }
     return _compared(runs, told, "validation", tuple(notes), pictures)
+
+
+def _calibrated_test(run: Run) -> StoredAnswers:
+    stored = load_answers(run.folder.test_answers)
+    return replace(stored, probabilities=run.scaling(stored.probabilities))
 
 
 def _named(
@@ -223,9 +233,7 @@ def _compared(
     target = aligned[0].labels
     names = _names(runs)
     classes = runs[0].class_names
-    p = np.stack(
-        [run.scaling(stored.probabilities) for run, stored in zip(runs, aligned, strict=True)]
-    )
+    p = np.stack([stored.probabilities for stored in aligned])
     said = p.argmax(axis=2)
     comparison = compare(said, target, names, probabilities=p)
     measures = tuple(measure(row, target, classes) for row in p)
