@@ -12,7 +12,7 @@ from striate.errors import StriateError
 from striate.training.events import Event
 from striate.training.planner import Choice
 
-__all__ = ["Reporter", "Terminal", "print_error"]
+__all__ = ["Once", "Reporter", "Terminal", "print_error"]
 
 _LINE_EVERY = 5.0  # seconds between plain lines
 
@@ -34,6 +34,31 @@ class Reporter:
 
     def close(self) -> None:
         """Nothing more will come."""
+
+
+class Once(Reporter):
+    """Tells another one, but no sentence twice: what several runs have in common is said once."""
+
+    def __init__(self, other: Reporter) -> None:
+        self._other = other
+        self._said: set[str] = set()
+
+    def say(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            self._other.say(text)
+
+    def choices(self, rows: Sequence[Choice]) -> None:
+        self._other.choices(rows)
+
+    def progress(self, stage: str, done: int, total: int) -> None:
+        self._other.progress(stage, done, total)
+
+    def event(self, event: Event) -> None:
+        self._other.event(event)
+
+    def close(self) -> None:
+        self._other.close()
 
 
 class Terminal(Reporter):

@@ -37,6 +37,16 @@ class Dies(Reporter):
             raise KilledError
 
 
+class Hears(Reporter):
+    """Keeps what it is told."""
+
+    def __init__(self):
+        self.said = []
+
+    def say(self, text):
+        self.said.append(text)
+
+
 def test_seeds_go_on_after_a_kill_and_tell_their_spread(photographs, tmp_path):
     out = tmp_path / "study"
     how = {"steps": 12, "assignments": QUICK, "out": out}
@@ -122,9 +132,11 @@ def test_a_leak_stops_a_study_before_it_begins(leaking, tmp_path, kind):
 @pytest.mark.parametrize("kind", ["seeds", "cv", pytest.param("search", marks=pytest.mark.slow)])
 def test_what_was_done_about_leaks_stands_in_the_result(leaking, tmp_path, kind):
     out = tmp_path / "study"
-    found = STUDIES[kind](leaking, out=out, leaks="drop")
+    heard = Hears()
+    found = STUDIES[kind](leaking, out=out, leaks="drop", reporter=heard)
     told = "1 of 19 test images have their like outside the test split; those 1 image(s) were left"
     assert any(told in line for line in found.lines())
+    assert sum(told in text for text in heard.said) == 1
     assert told in found.page.read_text()
     assert json.loads((out / "study.json").read_text())["asked"]["leaks"] == "drop"
 

@@ -11,7 +11,7 @@ from striate.api.run import Run
 from striate.api.study import leaks_of, look, member, open_study, with_seed, write_page
 from striate.errors import ConfigError
 from striate.evaluation import Estimate, corrected_resampled, percent
-from striate.terminal import Reporter
+from striate.terminal import Once, Reporter
 
 __all__ = ["CrossValidation", "cross_validate"]
 
@@ -116,7 +116,7 @@ def cross_validate(
         raise ConfigError(
             f"--folds {folds} --repeat {repeats}: there must be 2 folds or more, 1 repeat or more."
         )
-    reporter = reporter or Reporter()
+    reporter = Once(reporter or Reporter())
 
     def complete(resolved: Resolved) -> tuple[Resolved, dict[str, Any]]:
         if resolved.config.data.folds is not None:

@@ -14,7 +14,7 @@ from striate.errors import ConfigError, DivergenceError, RunError, ShapeError
 from striate.search import Space, read_words
 from striate.search.storage import Storage
 from striate.search.trial import Trial
-from striate.terminal import Reporter
+from striate.terminal import Once, Reporter
 from striate.training.events import Event, read_events
 
 __all__ = ["search"]
@@ -57,7 +57,7 @@ def search(
         ConfigError, DataError, RunError, CheckpointError.
     """
     started = time.monotonic() if started is None else started
-    reporter = reporter or Reporter()
+    reporter = Once(reporter or Reporter())
     dimensions, keep = read_words(space)
     check_asked(trials, minutes, dimensions, how)
     if minutes is not None:

@@ -12,7 +12,7 @@ from striate.api.run import Run
 from striate.api.study import leaks_of, look, member, open_study, with_seed, write_page
 from striate.errors import ConfigError
 from striate.evaluation import Estimate, SeedSpread, load_answers, percent, seed_spread
-from striate.terminal import Reporter
+from striate.terminal import Once, Reporter
 
 __all__ = ["SeedStudy", "train_seeds"]
 
@@ -79,7 +79,7 @@ def train_seeds(
     """
     if num_seeds < 2:
         raise ConfigError(f"--seeds {num_seeds}: a spread needs 2 seeds or more.")
-    reporter = reporter or Reporter()
+    reporter = Once(reporter or Reporter())
 
     def complete(resolved: Resolved) -> tuple[Resolved, dict[str, Any]]:
         look(resolved.config.data, resolved, reporter)
