@@ -39,7 +39,7 @@ def macro_f1(confusion: npt.NDArray[Any], *, confidence: float = 0.95) -> Estima
     Example:
         >>> f1 = macro_f1(np.array([[8, 2], [1, 9]]))
         >>> round(f1.value, 4), round(f1.low, 2), round(f1.high, 2)
-        (0.8496, 0.66, 0.94)
+        (0.8496, 0.67, 0.95)
     """
     from scipy.special import ndtri
 
