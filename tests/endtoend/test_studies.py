@@ -6,7 +6,9 @@ import shutil
 import pytest
 from typer.testing import CliRunner
 
+from striate import load
 from striate.api.crossvalidation import cross_validate
+from striate.api.ledger import ledger
 from striate.api.search import search
 from striate.api.seeds import train_seeds
 from striate.cli import app
@@ -66,6 +68,9 @@ def test_seeds_go_on_after_a_kill_and_tell_their_spread(photographs, tmp_path):
     for run in found.runs:
         run.evaluate()
     assert set(train_seeds(photographs, 2, **how).spreads) == {"validation", "test"}
+    assert ledger(out).count == 2
+    with pytest.raises(RunError, match=r"a folder of 2 runs; name one of them: .*seed-0"):
+        load(out)
     with pytest.raises(RunError, match=r"asked otherwise \(steps\)"):
         train_seeds(photographs, 2, **{**how, "steps": 9})
     with pytest.raises(ConfigError, match="2 seeds or more"):

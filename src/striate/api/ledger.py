@@ -63,7 +63,7 @@ def ledger(
     same images shows the same ledger. Receipts in the runs under runs/ witness for it.
 
     Args:
-        data: path or name as in `train`, or the folder of a run.
+        data: path or name as in `train`, or the folder of a run or a study.
         split_seed: of data that name no test split; None: the one that `train` takes.
         reporter: is told what happens; None: nobody.
 
@@ -72,6 +72,9 @@ def ledger(
         LedgerError: the ledger cannot be read.
     """
     folder = Path(data)
+    if (folder / "study.json").is_file():
+        # All runs of a study have one test split.
+        folder = next((path.parent for path in sorted(folder.glob("*/run.json"))), folder)
     if (folder / "run.json").is_file():
         record = RunFolder.existing(folder).record()
         return _view(record["data"]["title"], record["data"]["test_digest"], receipts_of(folder))

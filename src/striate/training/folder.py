@@ -29,6 +29,7 @@ from torch import Tensor
 
 from striate import durable
 from striate.config import RunConfig
+from striate.data.spelling import enumerated
 from striate.errors import RunError
 
 __all__ = ["RunFolder"]
@@ -83,6 +84,12 @@ class RunFolder:
             RunError: it does not.
         """
         if not (path / "run.json").is_file():
+            members = sorted(str(p.parent) for p in path.glob("*/run.json"))
+            if members:
+                raise RunError(
+                    f"{path} is a folder of {len(members)} runs; name one of them: "
+                    f"{enumerated(members, most=5)}."
+                )
             known = sorted(p.parent for p in Path("runs").glob("*/run.json"))
             hint = f" Runs here: {', '.join(map(str, known[-5:]))}." if known else ""
             reason = "holds no run.json" if path.exists() else "does not exist"
