@@ -5,6 +5,8 @@ import io
 import json
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -94,6 +96,14 @@ class TestCommands:
         assert done.returncode == 2
         assert message in done.stderr.replace("\n", " ")
         assert "Traceback" not in done.stderr
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+    def test_an_answer_that_cannot_be_written_is_told(self):
+        words = [sys.executable, "-m", "striate", "list", "networks"]
+        with open("/dev/full", "w") as full:
+            ended = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True)
+        assert ended.returncode == 2
+        assert ended.stderr == "The disk is full: the answer was not written.\n"
 
     @pytest.mark.parametrize(
         "kind",

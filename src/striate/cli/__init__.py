@@ -1,6 +1,7 @@
 """The command line: words become a call of the api, its answer becomes text. No logic here."""
 
 import atexit
+import errno
 import os
 import sys
 from typing import Annotated
@@ -112,6 +113,11 @@ def main() -> None:
         sys.exit(2)
     except BrokenPipeError:
         sys.exit(141)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        sys.stderr.write(f"The disk is full: {error.filename or 'the answer'} was not written.\n")
+        sys.exit(2)
 
 
 def command() -> None:

@@ -112,6 +112,14 @@ def test_mirrored_views_follow_the_mirrored_training(photographs) -> None:
 class TestGrowth:
     """Errors between and beyond recorded trainings."""
 
+    def test_trainings_of_about_as_many_images_are_one_point(self) -> None:
+        first, second, last = next(
+            g for g in growth.load() if g.reference.name == "CIFAR-10"
+        ).points[0.5]
+        assert first == (42_240, pytest.approx((0.2794 + 0.2594) / 2))
+        assert second == (103_360, pytest.approx((0.202 + 0.205) / 2))
+        assert last == (571_648, 0.135)
+
     def test_recorded_points_are_met(self) -> None:
         for images, error in CURVE.points[1.0]:
             assert CURVE.error(1.0, images) == pytest.approx(error)
