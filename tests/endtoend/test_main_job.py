@@ -17,7 +17,7 @@ from PIL import Image
 import striate as package
 from striate import api
 from striate.api.listing import listing
-from striate.data import cache
+from striate.data import cache, prepare
 from striate.data.seal import Opening
 from striate.errors import (
     ConfigError,
@@ -119,7 +119,7 @@ class TestAnswers:
     def test_prediction_equals_evaluation(self, run, photographs):
         report = json.loads(run.report_path.with_suffix(".json").read_text())
         stored = run.folder.read_tensors(run.folder.answers)
-        data = api.training.prepare(run.config.data)
+        data = prepare(run.config.data)
         answers = run.predict([photographs / name for name in data.validation.names])
         mine = [[a.probabilities[name] for name in run.class_names] for a in answers]
         calibrated = torch.from_numpy(run.scaling(stored["probabilities"].numpy()))
@@ -171,7 +171,7 @@ class TestSeal:
             again.evaluate()
 
     def test_reading_without_an_opening_raises(self, run):
-        data = api.training.prepare(run.config.data)
+        data = prepare(run.config.data)
         with pytest.raises(SealedTestError):
             data.test.read(Opening(data.test.digest, 1, "0" * 64))
 
