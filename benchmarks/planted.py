@@ -202,6 +202,7 @@ def plant_in_small(
         present = np.flatnonzero(np.bincount(labels) >= 8)
         if len(present) < num_classes:
             continue
+        drawn_rows = []
         for _ in range(times):
             classes = draw.permutation(present)[:num_classes]
             counts = np.maximum(7, num * draw.dirichlet(np.full(num_classes, 5.0))).astype(int)
@@ -220,9 +221,19 @@ def plant_in_small(
             computed = features(*looks, chosen)
             folds = draw.integers(0, 5, len(own))
             answered = out_of_fold(computed, given, folds, num_classes)
-            drawn = judged(answered, given, flipped)
-            rows.append({"classes": num_classes, "about": num, **drawn})
+            drawn_rows.append(judged(answered, given, flipped))
+        rows.append({"classes": num_classes, "about": num, **summed(drawn_rows)})
     return rows
+
+
+def summed(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    """Counts of several draws, added up."""
+    firsts = {
+        part: np.sum([row["right_among_first"][part] for row in rows], 0).tolist()
+        for part in rows[0]["right_among_first"]
+    }
+    counts = {key: added(rows, key) for key in rows[0] if key != "right_among_first"}
+    return {"draws": len(rows), **counts, "right_among_first": firsts}
 
 
 def ranged(share: dict[str, Any]) -> str:
@@ -235,7 +246,7 @@ def share_of(part: int, whole: int) -> str:
     return ranged(wilson(part, whole).to_json()) if whole else "-"
 
 
-def added(rows: list[dict[str, Any]], key: str) -> int:
+def added(rows: list[dict[str, Any]], key: str) -> Any:
     return sum(row[key] for row in rows)
 
 
@@ -292,12 +303,13 @@ def flips_line(name: str, told: str, rows: list[dict[str, Any]]) -> str:
             "confident_right",
         )
     )
+    draws = sum(row.get("draws", 1) for row in rows)
     firsts = []
     for part in ("0.1", "0.5", "1.0"):
         got, of = np.sum([row["right_among_first"][part] for row in rows], 0).tolist()
         firsts.append(f"{100 * got / of:.0f}")
     return (
-        f"| {name} | {images // len(rows):,} × {len(rows)} | {flipped} ({told}) | "
+        f"| {name} | {images // draws:,} × {draws} | {flipped} ({told}) | "
         f"{100 * added(rows, 'errors') / images:.1f} % | {listed} | "
         f"{sum(row['expected'] for row in rows):.0f} | {right} | {share_of(right, listed)} | "
         f"{share_of(right, flipped)} | {' / '.join(firsts) if flipped else '-'} | "

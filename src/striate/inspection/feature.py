@@ -5,7 +5,7 @@ analysis of single-layer networks in unsupervised feature learning": patches of 
 whitened, are the filters; a response counts where it exceeds a threshold, on either side; it is
 averaged over each quarter of the picture. Beside them mean colours. And histograms of gradients of
 a larger grey picture. A linear classifier on likenesses to landmarks is far from the best network,
-and a minute's work for 100,000 pictures.
+and two minutes' work for 100,000 pictures.
 """
 
 import tempfile
@@ -35,7 +35,8 @@ _CONTRAST = 10.0
 _WHITEN = 0.1
 _THRESHOLD = 0.25
 _FIELDS = 4
-_CHUNK = 512
+# Pictures at once: more of them leave the processor's cache, and take half as long again.
+_CHUNK = 128
 
 
 def features(
