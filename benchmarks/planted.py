@@ -28,8 +28,9 @@ import torch
 from PIL import Image
 
 from striate.data import open_source
-from striate.data.decode import THUMBNAIL, BrokenImage, fit_image, open_image
+from striate.data.decode import THUMBNAIL, fit_image
 from striate.data.likeness import find_pairs
+from striate.data.picture import BrokenImage, open_image
 from striate.evaluation import wilson
 from striate.inspection.feature import features
 from striate.inspection.fold import OutOfFold, out_of_fold

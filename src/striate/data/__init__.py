@@ -7,11 +7,12 @@ cache on the disk, and given out as a training, a validation and a sealed test s
 from striate.data.augment import AUGMENTATIONS
 from striate.data.cache import CacheEntry, clear_cache, list_cache
 from striate.data.dataset import BrokenFile, Dataset, prepare, refuse_leaks
-from striate.data.decode import BrokenImage, ImageSpec, decode_image
+from striate.data.decode import ImageSpec, decode_image
 from striate.data.loader import BatchLoader, Normalisation
 from striate.data.locate import open_source
 from striate.data.named import NAMED_SETS
 from striate.data.part import ImageSet
+from striate.data.picture import BrokenImage
 from striate.data.seal import SealedSplit
 from striate.data.source import Item, Source
 from striate.data.survey import Survey, survey

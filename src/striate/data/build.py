@@ -22,8 +22,9 @@ import numpy as np
 from striate import durable
 from striate.config import DataConfig
 from striate.data import cache
-from striate.data.decode import THUMBNAIL, BrokenImage, ImageSpec, decode_with_digest
+from striate.data.decode import THUMBNAIL, ImageSpec, decode_with_digest
 from striate.data.gate import examine
+from striate.data.picture import BrokenImage
 from striate.data.source import Content, Item, Progress, Source, collector_paused
 from striate.data.split import Assignment, assign
 from striate.errors import DataError

@@ -1,52 +1,20 @@
 """One way from a picture, however it is stored, to a uint8 array; the cache and `predict` share it.
 
-The way has two halves. `open_image` gives the picture as a person sees it: turned upright, the
-first frame, transparency laid on white, eight bits, grey ("L") or colour ("RGB"). `fit_image`
+The way has two halves: `picture.py` gives the picture as a person sees it, and `fit_image` here
 gives that picture the size and the channels that a network asks for.
 """
 
 import hashlib
-import io
-import os
-import struct
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
-from striate.data.jpeg import ordinary_jpeg
-from striate.errors import DataError
+from striate.data.picture import DRAFT_SIDE, Picture, open_quickly
 
-__all__ = [
-    "MAX_PIXELS",
-    "THUMBNAIL",
-    "BrokenImage",
-    "Decoded",
-    "ImageSpec",
-    "decode_image",
-    "fit_image",
-    "open_image",
-]
-
-# Pillow's own limit for an error: a picture of 512 MiB in RGB, 13,377 pixels square.
-MAX_PIXELS = 178_956_970
-# A JPEG at least twice this large on its shorter side is unpacked at a half, a quarter or an
-# eighth, never below this: what is left still has four times the pixels of a 256-pixel input.
-_DRAFT_SIDE = 512
-# Handing such a file to Pillow would start another program (Ghostscript).
-_REFUSED_FORMATS = {"EPS"}
-_COMMON_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "GIF")
-
-Picture = bytes | str | os.PathLike[str] | Image.Image | np.ndarray
-
-
-class BrokenImage(DataError):  # noqa: N818 - the state of a file, as people say it
-    """A file that gives no picture; the message is the reason in words."""
+__all__ = ["THUMBNAIL", "Decoded", "ImageSpec", "decode_image", "decode_with_digest", "fit_image"]
 
 
 @dataclass(frozen=True)
@@ -100,7 +68,7 @@ def decode_image(picture: Picture, spec: ImageSpec) -> UInt8[np.ndarray, "H W C"
         >>> decode_image(picture, ImageSpec((3, 3), 1))[..., 0].shape
         (3, 3)
     """
-    return fit_image(_open(picture, _smallest(spec)), spec)
+    return fit_image(open_quickly(picture, _smallest(spec)), spec)
 
 
 class Decoded(NamedTuple):
@@ -122,65 +90,18 @@ def decode_with_digest(picture: Picture, spec: ImageSpec) -> Decoded:
     The digest is taken of the upright eight-bit pixels, so that a copy saved in another lossless
     format has the same; of a JPEG above 1024 pixels, of its pixels at reduced size.
     """
-    opened = _open(picture, _DRAFT_SIDE)
+    opened = open_quickly(picture, DRAFT_SIDE)
     digest = picture_digest(opened)
     side = min(opened.shape[:2] if isinstance(opened, np.ndarray) else opened.size)
     thumbnail = fit_image(opened, THUMBNAIL)
     smallest = _smallest(spec)
-    if smallest > _DRAFT_SIDE and not isinstance(picture, (np.ndarray, Image.Image)):
-        opened = _open(picture, smallest)
+    if smallest > DRAFT_SIDE and not isinstance(picture, (np.ndarray, Image.Image)):
+        opened = open_quickly(picture, smallest)
     return Decoded(fit_image(opened, spec), digest, thumbnail, side)
 
 
 def _smallest(spec: ImageSpec) -> int:
-    return max(_DRAFT_SIDE, 2 * max(*spec.input_size, spec.resize or 0))
-
-
-def open_image(picture: Picture, smallest: int = _DRAFT_SIDE) -> Image.Image:
-    """The picture upright, eight bits a channel, opaque, in mode "L" or "RGB".
-
-    Values of other types are brought to 0..255 without clipping: sixteen bits by their full
-    range; floats and 32-bit integers by the smallest of the ranges 0..1 (floats), 0..255
-    (floats), 0..65535 that holds them, else from their own minimum to their own maximum. Float
-    arrays must lie in 0..1 or 0..255: beyond that they are most likely normalised already.
-
-    Args:
-        picture: as in `decode_image`.
-        smallest: a JPEG may be unpacked at a fraction of its size as long as its shorter side
-            stays at least this long.
-
-    Raises:
-        DataError: it is nothing that can be a picture.
-        BrokenImage: with the reason in words.
-    """
-    opened = _open(picture, smallest)
-    return Image.fromarray(opened) if isinstance(opened, np.ndarray) else opened
-
-
-def _open(picture: Any, smallest: int) -> Image.Image | np.ndarray:
-    """As `open_image`; an ordinary JPEG as an array (H, W) or (H, W, 3)."""
-    if not isinstance(picture, (bytes, str, os.PathLike, Image.Image, np.ndarray)):
-        raise DataError(_no_picture(picture))
-    try:
-        if isinstance(picture, np.ndarray):
-            return _from_array(picture)
-        if isinstance(picture, Image.Image):
-            return _upright(picture)
-        return _from_file(picture, smallest)
-    except BrokenImage:
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise BrokenImage(_too_large()) from None
-    except UnidentifiedImageError:
-        raise BrokenImage("not an image in a format that can be read") from None
-    except MemoryError:
-        raise BrokenImage("does not fit into memory") from None
-    except PermissionError:
-        raise BrokenImage("no permission to read it") from None
-    except FileNotFoundError:
-        raise BrokenImage("the file does not exist") from None
-    except Exception as error:  # Pillow's readers meet damaged bytes with errors of every kind
-        raise BrokenImage(_reason(error)) from None
+    return max(DRAFT_SIDE, 2 * max(*spec.input_size, spec.resize or 0))
 
 
 def fit_image(image: Image.Image | np.ndarray, spec: ImageSpec) -> UInt8[np.ndarray, "H W C"]:
@@ -250,153 +171,3 @@ def _resize_then_cut(image: Image.Image, spec: ImageSpec, shorter: int) -> Image
     height, width = spec.input_size
     left, top = (image.width - width) // 2, (image.height - height) // 2
     return image.crop((left, top, left + width, top + height))
-
-
-def _from_file(picture: bytes | str | os.PathLike[str], smallest: int) -> Image.Image | np.ndarray:
-    content = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
-    if not content:
-        raise BrokenImage("the file is empty")
-    pixels = ordinary_jpeg(content, MAX_PIXELS, 2 * smallest)
-    if pixels is not None:
-        return pixels
-    with Image.open(io.BytesIO(content), formats=readable_formats()) as image:
-        if image.width * image.height > MAX_PIXELS:
-            raise BrokenImage(_too_large())
-        if image.format in ("JPEG", "MPO") and min(image.size) >= 2 * smallest:
-            shorter = min(image.size)
-            scale = smallest / shorter
-            image.draft(image.mode, (int(image.width * scale), int(image.height * scale)))
-        image.load()
-        return _upright(image)
-
-
-@cache
-def readable_formats() -> tuple[str, ...]:
-    """The formats of Pillow that can be read safely, the common ones first."""
-    Image.init()
-    known = [name for name in _COMMON_FORMATS if name in Image.OPEN]
-    return (*known, *sorted(set(Image.OPEN) - set(known) - _REFUSED_FORMATS))
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    if image.width * image.height > MAX_PIXELS:
-        raise BrokenImage(_too_large())
-    # Looking for an orientation costs as much as decoding a thumbnail: only where there may be one.
-    if image.format == "TIFF" or any(
-        "exif" in str(key).lower() or "xmp" in str(key).lower() for key in image.info
-    ):
-        # A damaged note about the picture does not spoil the picture.
-        with suppress(OSError, ValueError, SyntaxError, KeyError, TypeError, struct.error):
-            image = ImageOps.exif_transpose(image)
-    return _eight_bits(image)
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    mode = image.mode
-    if "transparency" in image.info and mode in ("1", "L", "P", "RGB", "I;16"):
-        if mode == "I;16":
-            return _stretch(np.asarray(image), 65535)
-        return _on_white(image.convert("RGBA"), grey=mode in ("1", "L"))
-    if mode in ("L", "RGB"):
-        return image
-    if mode == "1":
-        return image.convert("L")
-    if mode in ("LA", "La", "RGBA", "RGBa", "PA") or (mode == "P" and image.palette.mode == "RGBA"):
-        return _on_white(image.convert("RGBA"), grey=mode in ("LA", "La"))
-    if mode.startswith("I;16"):
-        return _stretch(np.asarray(image), 65535)
-    if mode in ("I", "F"):
-        return _from_wide(np.asarray(image))
-    return image.convert("RGB")
-
-
-def _on_white(image: Image.Image, grey: bool) -> Image.Image:
-    """Laid on white, as on paper: what is see-through is mostly a drawing, a sign or a product."""
-    page = Image.new("RGBA", image.size, "white")
-    page.alpha_composite(image)
-    return page.convert("L" if grey else "RGB")
-
-
-def _from_array(values: np.ndarray) -> Image.Image:
-    if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] not in (1, 3, 4)):
-        hint = " Its channels seem to come first; use array.transpose(1, 2, 0)." * (
-            values.ndim == 3 and values.shape[0] in (1, 3, 4)
-        )
-        raise BrokenImage(
-            f"an array of shape {values.shape}; accepted: (H, W), (H, W, 1), (H, W, 3) or "
-            f"(H, W, 4).{hint}"
-        )
-    if 0 in values.shape:
-        raise BrokenImage(f"an array of shape {values.shape} has no pixels")
-    if values.ndim == 3 and values.shape[2] == 1:
-        values = values[:, :, 0]
-    if values.dtype == np.bool_:
-        values = values.astype(np.uint8) * np.uint8(255)
-    elif values.dtype == np.uint16:
-        values = np.asarray(_scaled(values, 0, 65535))
-    elif values.dtype != np.uint8:
-        if not (
-            np.issubdtype(values.dtype, np.floating) or np.issubdtype(values.dtype, np.integer)
-        ):
-            raise BrokenImage(f"an array of {values.dtype}; accepted: uint8, uint16, bool, float")
-        low, high = _range(values)
-        if np.issubdtype(values.dtype, np.integer) and values.min() >= 0 and values.max() <= 255:
-            low, high = 0.0, 255.0  # eight bits in a wider type, as arithmetic leaves them
-        if np.issubdtype(values.dtype, np.floating) and (low, high) not in ((0, 1), (0, 255)):
-            raise BrokenImage(
-                f"a float array with values from {values.min():.4g} to {values.max():.4g}; "
-                "accepted: 0..1 or 0..255. Undo a normalisation first"
-            )
-        values = _scaled(values, low, high)
-    return _upright(Image.fromarray(np.ascontiguousarray(values)))
-
-
-def _from_wide(values: np.ndarray) -> Image.Image:
-    return Image.fromarray(_scaled(values, *_range(values)))
-
-
-def _stretch(values: np.ndarray, high: int) -> Image.Image:
-    return Image.fromarray(_scaled(values, 0, high))
-
-
-def _range(values: np.ndarray) -> tuple[float, float]:
-    """The range that stands for black to white, for types whose own range says nothing."""
-    low, high = float(values.min()), float(values.max())
-    if not np.isfinite([low, high]).all():
-        raise BrokenImage("it holds values that are not finite numbers")
-    if low >= 0:
-        usual = (1, 255, 65535) if np.issubdtype(values.dtype, np.floating) else (65535,)
-        for limit in usual:
-            if high <= limit:
-                return 0.0, float(limit)
-    return low, high
-
-
-def _scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """`values` from low..high to 0..255, rounded to nearest."""
-    span = high - low or 1.0
-    scaled: np.ndarray = (values.astype(np.float64) - low) * (255 / span)
-    levels: np.ndarray = np.rint(scaled).clip(0, 255).astype(np.uint8)
-    return levels
-
-
-def _no_picture(thing: object) -> str:
-    hint = " Give the images of a list one at a time." * isinstance(thing, (list, tuple))
-    return (
-        f"{type(thing).__name__} is no picture. Accepted: a path, the bytes of a file, a PIL "
-        f"image, or a NumPy array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).{hint}"
-    )
-
-
-def _too_large() -> str:
-    return (
-        f"more than {MAX_PIXELS / 1e6:.0f} million pixels: refused, as it could be made to fill "
-        "the memory"
-    )
-
-
-def _reason(error: Exception) -> str:
-    text = str(error).strip()
-    if "truncated" in text.lower() or isinstance(error, EOFError):
-        return f"the file is cut short ({text or 'unexpected end'})"
-    return f"the file is damaged or of an unknown kind ({text or type(error).__name__})"

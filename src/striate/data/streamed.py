@@ -13,7 +13,8 @@ import numpy as np
 import torch
 
 from striate.data.chosen import ChosenImages
-from striate.data.decode import BrokenImage, ImageSpec, decode_image, decode_with_digest
+from striate.data.decode import ImageSpec, decode_image, decode_with_digest
+from striate.data.picture import BrokenImage
 from striate.data.source import Item
 from striate.data.spelling import shown
 from striate.errors import DataError

@@ -12,7 +12,7 @@ from PIL import Image
 
 from striate import durable
 from striate.data.cache import memo_path, read_json, require_writable
-from striate.data.decode import BrokenImage, open_image, readable_formats
+from striate.data.picture import BrokenImage, open_image, readable_formats
 from striate.data.source import Content, Item, Progress, Source
 from striate.errors import DataError
 from striate.randomness import derive_seed

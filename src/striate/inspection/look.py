@@ -11,7 +11,8 @@ from PIL import Image
 
 from striate.data.build import decode_all
 from striate.data.cache import require_room, require_writable
-from striate.data.decode import THUMBNAIL, ImageSpec, readable_formats
+from striate.data.decode import THUMBNAIL, ImageSpec
+from striate.data.picture import readable_formats
 from striate.data.source import Content, Item, Progress, Source
 from striate.errors import DataError
 from striate.places import cache_dir

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from striate import durable
-from striate.data.decode import BrokenImage, open_image
+from striate.data.picture import BrokenImage, open_image
 from striate.data.source import Source
 from striate.evaluation import data_uri
 from striate.evaluation.report import environment

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from striate.data import BrokenImage, ImageSpec, decode_image
-from striate.data.decode import MAX_PIXELS, decode_with_digest, open_image
+from striate.data.decode import decode_with_digest
+from striate.data.picture import MAX_PIXELS, open_image
 from striate.errors import DataError
 
 Encode = Callable[..., bytes]

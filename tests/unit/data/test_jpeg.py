@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from striate.data import BrokenImage, ImageSpec, jpeg
-from striate.data.decode import MAX_PIXELS, decode_with_digest
+from striate.data.decode import decode_with_digest
 from striate.data.jpeg import ordinary_jpeg
+from striate.data.picture import MAX_PIXELS
 
 Encode = Callable[..., bytes]
 Picture = Callable[..., np.ndarray]
