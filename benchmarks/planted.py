@@ -153,7 +153,7 @@ def plant_flips(
     """What is suspected without planted flips, with each share of them, and with likely ones."""
     num_classes = int(labels.max()) + 1
     cpu = time.process_time()
-    computed = features(*looks, np.arange(len(labels)))
+    computed = features(*looks, np.arange(len(labels))).kernel
     cpu = time.process_time() - cpu
     folds = draw.integers(0, 5, len(labels))
     clean = out_of_fold(computed, labels, folds, num_classes)
@@ -219,7 +219,7 @@ def plant_in_small(
             flipped[draw.integers(len(own))] = True
             moved = (own + draw.integers(1, num_classes, len(own))) % num_classes
             given = np.where(flipped, moved, own)
-            computed = features(*looks, chosen)
+            computed = features(*looks, chosen).kernel
             folds = draw.integers(0, 5, len(own))
             answered = out_of_fold(computed, given, folds, num_classes)
             drawn_rows.append(judged(answered, given, flipped))

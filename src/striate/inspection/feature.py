@@ -9,6 +9,7 @@ and two minutes' work for 100,000 pictures.
 """
 
 import tempfile
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from striate.inspection.gradient import gradient_histograms
 from striate.inspection.landmark import Landmarks
 from striate.places import cache_dir
 
-__all__ = ["features"]
+__all__ = ["Features", "features"]
 
 _PATCH = 6
 _FILTERS = 256
@@ -39,6 +40,15 @@ _FIELDS = 4
 _CHUNK = 128
 
 
+class Features(NamedTuple):
+    """Pictures in numbers."""
+
+    kernel: np.ndarray
+    """(M, R) float16, R at most 2,000: their products are likenesses. In a nameless file."""
+    components: np.ndarray
+    """(M, P) float32, P at most 32: leading principal components, each of variance 1."""
+
+
 def features(
     thumbnails: UInt8[np.ndarray, "N S S 3"],
     grey: UInt8[np.ndarray, "N L L"],
@@ -46,8 +56,8 @@ def features(
     *,
     seed: int = 0,
     progress: Progress | None = None,
-) -> np.ndarray:
-    """(M, R) float16, in a nameless file on the disk: R is at most 2,000.
+) -> Features:
+    """Likenesses to landmarks and principal components of pictures.
 
     Args:
         thumbnails: 32×32, perhaps on the disk.
@@ -69,15 +79,18 @@ def features(
     landmarks = Landmarks(
         torch.cat([patches, gradients], 1), (patches.shape[1], gradients.shape[1])
     )
+    components = []
     with tempfile.TemporaryFile(dir=cache_dir()) as stream:
         for start in range(0, len(rows), _CHUNK):
-            placed = landmarks.place(torch.cat(described(rows[start : start + _CHUNK]), 1))
-            stream.write(placed.numpy().astype(np.float16).data)
+            some = torch.cat(described(rows[start : start + _CHUNK]), 1)
+            stream.write(landmarks.place(some).numpy().astype(np.float16).data)
+            components.append(landmarks.components(some).numpy())
             if progress:
                 progress("computing features", min(start + _CHUNK, len(rows)), len(rows))
         stream.flush()
         shape = (len(rows), landmarks.num_directions)
-        return np.memmap(stream, dtype=np.float16, mode="r", shape=shape)
+        kernel = np.memmap(stream, dtype=np.float16, mode="r", shape=shape)
+    return Features(kernel, np.concatenate(components))
 
 
 def _planes(images: np.ndarray) -> Tensor:

@@ -22,6 +22,7 @@ from striate.inspection.feature import features
 from striate.inspection.fold import OutOfFold, out_of_fold
 from striate.inspection.label_error import Suspects, suspects
 from striate.inspection.look import Look, look
+from striate.inspection.outlier import outliers
 
 __all__ = ["Findings", "inspect"]
 
@@ -30,8 +31,6 @@ _CONSTANT = 2.0
 _FOLDS = 5
 # Fewer images a class leave nothing to learn from in four folds of five.
 _LEAST_IN_CLASS = 5
-# Deviations above the middle distance, as robust statistics measure them, that make an outlier.
-_FAR = 5.0
 
 
 @dataclass(frozen=True)
@@ -128,12 +127,11 @@ def inspect(
     doubted: Suspects | None = None
     far: tuple[tuple[int, float], ...] = ()
     if labels:
-        answers, chosen, said = _learn(source, seen, known, alike, progress)
+        answers, chosen, far, said = _learn(source, seen, known, alike, progress)
     if answers is not None:
         given = np.array([seen.items[i].label for i in chosen])
         found = suspects(answers.probabilities, given)
         doubted = found._replace(items=chosen[found.items])
-        far = _outliers(answers.distance, chosen)
     return Findings(
         title=source.title,
         source=source.origin,
@@ -214,13 +212,13 @@ def _learn(
     known: Sequence[int],
     alike: Sequence[Group],
     progress: Progress | None,
-) -> tuple[OutOfFold | None, np.ndarray, str]:
-    """Out-of-fold answers for the images whose class has enough of them."""
+) -> tuple[OutOfFold | None, np.ndarray, tuple[tuple[int, float], ...], str]:
+    """Out-of-fold answers for the images whose class has enough of them, and outliers."""
     counts = Counter(seen.items[i].label for i in known)
     usable = {label for label, count in counts.items() if count >= _LEAST_IN_CLASS}
     chosen = np.array([i for i in known if seen.items[i].label in usable], dtype=np.int64)
     if len(usable) < 2:
-        return None, chosen, "Labels were not doubted: that needs two classes of five images."
+        return None, chosen, (), "Labels were not doubted: that needs two classes of five images."
     left = len(source.class_names) - len(usable)
     said = f"The labels of {left} class(es) with fewer than five images were not doubted." * (
         left > 0
@@ -228,7 +226,9 @@ def _learn(
     folds = _folds(seen, chosen, alike)
     labels = np.array([seen.items[i].label for i in chosen], dtype=np.int64)
     computed = features(seen.thumbnails, seen.grey, seen.rows[chosen], progress=progress)
-    return out_of_fold(computed, labels, folds, len(source.class_names)), chosen, said
+    answers = out_of_fold(computed.kernel, labels, folds, len(source.class_names))
+    far = tuple((int(chosen[i]), times) for i, times in outliers(computed.components, labels))
+    return answers, chosen, far, said
 
 
 def _folds(seen: Look, chosen: np.ndarray, alike: Sequence[Group]) -> np.ndarray:
@@ -244,14 +244,3 @@ def _folds(seen: Look, chosen: np.ndarray, alike: Sequence[Group]) -> np.ndarray
         for i in chosen.tolist()
     ]
     return np.array([int.from_bytes(each) % _FOLDS for each in drawn], dtype=np.int64)
-
-
-def _outliers(distance: np.ndarray, chosen: np.ndarray) -> tuple[tuple[int, float], ...]:
-    """Items much farther from the middle of their class than the others are from theirs."""
-    logs = np.log(np.maximum(distance, 1e-6))
-    middle = float(np.median(logs))
-    # 1.4826 times the median deviation is the standard deviation of a normal distribution.
-    spread = 1.4826 * float(np.median(np.abs(logs - middle))) or 1.0
-    far = np.flatnonzero(logs > middle + _FAR * spread)
-    far = far[np.argsort(-logs[far], kind="stable")]
-    return tuple((int(chosen[i]), float(np.exp(logs[i] - middle))) for i in far)

@@ -25,8 +25,6 @@ class OutOfFold(NamedTuple):
     """(N, K) float32."""
     error: float
     """Share of images whose given label is not the answer."""
-    distance: np.ndarray
-    """(N,) how far each lies from the middle of its class, in the features' own spread."""
 
 
 def out_of_fold(
@@ -64,8 +62,7 @@ def out_of_fold(
         if best is None or wrong < best[0]:
             best = (wrong, scores)
     error, scores = best or (1.0, np.zeros((len(labels), num_classes), np.float32))
-    distance = _distance(features, labels, mean, gram.sum(0), num_classes)
-    return OutOfFold(_calibrated(scores, labels), error, distance)
+    return OutOfFold(_calibrated(scores, labels), error)
 
 
 def _mean(features: np.ndarray) -> np.ndarray:
@@ -123,41 +120,3 @@ def _calibrated(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     losses = torch.stack([torch.nn.functional.cross_entropy(step * s, y) for step in steps])
     probabilities: np.ndarray = torch.softmax(steps[losses.argmin()] * s, 1).numpy()
     return probabilities
-
-
-def _distance(
-    features: np.ndarray,
-    labels: np.ndarray,
-    mean: np.ndarray,
-    gram: Tensor,
-    num_classes: int,
-    kept: int = 32,
-) -> np.ndarray:
-    """Root mean square of the leading principal components, seen from the middle of the class."""
-    basis = _leading(gram[:-1, :-1] / len(labels), kept)
-    parts = [
-        _centred(features[start : start + _CHUNK], mean)[:, :-1] @ basis
-        for start in range(0, len(labels), _CHUNK)
-    ]
-    place = torch.cat(parts)
-    y = torch.from_numpy(labels)
-    counts = torch.bincount(y, minlength=num_classes).clamp(min=1)
-    middle = torch.zeros(num_classes, place.shape[1]).index_add_(0, y, place) / counts[:, None]
-    distance: np.ndarray = (place - middle[y]).square().mean(1).sqrt().numpy()
-    return distance
-
-
-def _leading(matrix: Tensor, kept: int) -> Tensor:
-    """(D, kept): leading principal directions, each divided by its own deviation.
-
-    By subspace iteration from a fixed start: a few products instead of all eigenvalues.
-    """
-    start = torch.randn(
-        len(matrix), min(2 * kept, len(matrix)), generator=torch.Generator().manual_seed(0)
-    )
-    basis = torch.linalg.qr(matrix @ start)[0]
-    for _ in range(4):
-        basis = torch.linalg.qr(matrix @ basis)[0]
-    values, turn = torch.linalg.eigh(basis.T @ matrix @ basis)
-    leading: Tensor = (basis @ turn[:, -kept:]) / values[-kept:].clamp(min=1e-6).sqrt()
-    return leading

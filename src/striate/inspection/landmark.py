@@ -30,6 +30,7 @@ class Landmarks:
         self.mean = features.mean(0)
         self.deviation = features.std(0, correction=0)
         self.points = self._unit(features)
+        self.leading = _leading(self._standard(features))
         apart = self._apart(self.points)
         among = apart[apart > 1e-4]
         # The middle distance makes the kernel neither blind nor short-sighted.
@@ -48,12 +49,23 @@ class Landmarks:
         placed: Tensor = torch.exp(-self._apart(self._unit(features)) / self.width) @ self.root
         return placed
 
+    def components(self, features: Float[Tensor, "N D"]) -> Float[Tensor, "N P"]:
+        """Leading principal components of the plain features, each of variance 1.
+
+        A kernel forgets how far away the far ones are; these do not.
+        """
+        components: Tensor = self._standard(features) @ self.leading
+        return components
+
+    def _standard(self, features: Tensor) -> Tensor:
+        standard: Tensor = (features - self.mean) / (self.deviation + 1e-4)
+        return standard
+
     def _unit(self, features: Tensor) -> Tensor:
         """Standardised, and each part of length 1, so that no part outweighs another."""
-        standard = (features - self.mean) / (self.deviation + 1e-4)
         parts = [
             part / part.norm(dim=1, keepdim=True).clamp(min=1e-6)
-            for part in torch.split(standard, list(self.sizes), dim=1)
+            for part in torch.split(self._standard(features), list(self.sizes), dim=1)
         ]
         return torch.cat(parts, 1)
 
@@ -63,3 +75,19 @@ class Landmarks:
         theirs = self.points.square().sum(1)
         apart: Tensor = (own + theirs - 2 * unit @ self.points.T).clamp(min=0)
         return apart
+
+
+def _leading(standard: Tensor, kept: int = 32) -> Tensor:
+    """(D, kept): leading principal directions, each divided by its own deviation.
+
+    By subspace iteration from a fixed start: a few products instead of all eigenvalues.
+    """
+    num, width = standard.shape
+    generator = torch.Generator().manual_seed(0)
+    basis = torch.randn(width, min(2 * kept, width), generator=generator)
+    for _ in range(5):
+        basis = torch.linalg.qr(standard.T @ (standard @ basis))[0]
+    inside = standard @ basis
+    values, turn = torch.linalg.eigh(inside.T @ inside / num)
+    leading: Tensor = (basis @ turn[:, -kept:]) / values[-kept:].clamp(min=1e-6).sqrt()
+    return leading

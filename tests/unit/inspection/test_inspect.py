@@ -15,7 +15,9 @@ from striate.inspection import feature
 from striate.inspection.fold import out_of_fold
 from striate.inspection.label_error import suspects
 from striate.inspection.look import _is_text
+from striate.inspection.outlier import outliers
 from striate.inspection.table import table
+from striate.places import cache_dir
 
 
 @pytest.fixture(autouse=True)
@@ -183,6 +185,21 @@ def test_answers_come_from_classifiers_that_did_not_see_the_image() -> None:
     )
     assert doubled.error < 0.3
     np.testing.assert_allclose(found.probabilities.sum(1), 1, rtol=1e-5)
+
+
+def test_a_picture_of_something_else_is_an_outlier() -> None:
+    """Noise and a chessboard among pictures with fields of one colour."""
+    draw = np.random.default_rng(0)
+    fields = draw.integers(60, 120, (200, 4, 4, 3)).repeat(8, 1).repeat(8, 2)
+    thumbnails = (fields + draw.normal(0, 4, fields.shape)).astype(np.uint8)
+    thumbnails[31] = draw.integers(0, 256, (32, 32, 3))
+    thumbnails[77] = (np.indices((32, 32)).sum(0) // 2 % 2 * 255)[..., None]
+    grey = thumbnails[..., 0].repeat(2, 1).repeat(2, 2)
+    cache_dir().mkdir(parents=True, exist_ok=True)
+    computed = feature.features(thumbnails, grey, np.arange(200))
+    found = outliers(computed.components, np.arange(200) % 3)
+    assert {item for item, _ in found} == {31, 77}
+    assert min(times for _, times in found) > 1.5
 
 
 def test_text_is_told_from_damage() -> None:
