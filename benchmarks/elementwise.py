@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from striate import kernels
 from striate.data.augment import augmenter
 from striate.data.loader import BatchLoader, Normalisation
-from striate.kernels.operators.norm import activate
+from striate.kernels.operators.activation import by_torch
 from striate.registry import Pick
 
 SHAPES = [(128, 64, 31, 31), (128, 128, 15, 15), (512, 256, 8, 8), (128, 24, 31, 31)]
@@ -67,7 +67,7 @@ def norm() -> None:
 
             def theirs(activation: str = activation, leaves: list = leaves) -> None:
                 z = F.batch_norm(x, m, v, w, b, True)
-                y = activate(z + r if len(leaves) > 3 else z, activation)
+                y = by_torch(z + r if len(leaves) > 3 else z, activation)
                 torch.autograd.grad(y, leaves, grad)
 
             def mine(activation: str = activation, leaves: list = leaves) -> None:
@@ -125,17 +125,16 @@ def batch() -> None:
 
 
 def activation() -> None:
-    """Torch's own activations against a copy: is there anything to gain?"""
-    x = image((128, 128, 15, 15))
-    for name in ("relu", "gelu", "gelu_tanh", "silu"):
-        race(
-            f"{name} beside norm_act in eval mode",
-            lambda name=name: activate(x, name),
-            lambda name=name: kernels.norm_act(
-                x, None, None, torch.zeros(128), torch.ones(128), False, activation=name
-            ),
-        )
-    race("tanh beside clone", lambda: torch.tanh(x), lambda: x.clone())
+    """Alone: forward and backward; torch's own SiLU has nothing to gain."""
+    for shape in ((128, 512), *SHAPES[:2]):
+        x = (image(shape) if len(shape) == 4 else torch.randn(shape)).requires_grad_()
+        grad = torch.randn_like(x)
+        for name in ("gelu", "gelu_tanh", "tanh"):
+            race(
+                f"{name} {shape}",
+                lambda name=name: torch.autograd.grad(by_torch(x, name), x, grad),
+                lambda name=name: torch.autograd.grad(kernels.activate(x, name), x, grad),
+            )
 
 
 def update() -> None:

@@ -39,6 +39,21 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", guarded)
 
 
+@pytest.fixture(params=["generic", "avx2", "avx512"])
+def instruction_set(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Every instruction set that was built and that this processor runs; "none" is torch alone."""
+    from striate.errors import ConfigError
+    from striate.kernels import library
+
+    monkeypatch.setenv("STRIATE_ISA", request.param)
+    try:
+        if request.param != "none" and not library.available():
+            pytest.skip(library.why_not())
+    except ConfigError as error:
+        pytest.skip(str(error))
+    return str(request.param)
+
+
 @pytest.fixture
 def real_data() -> Path:
     """The folder of real sets, or a skip that says what is missing."""

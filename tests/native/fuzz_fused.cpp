@@ -1,5 +1,5 @@
-// sources: norm.cpp pool.cpp dropout.cpp batch.cpp
-// Normalisation with activation, pooling, dropout and batches against naive loops in double.
+// sources: norm.cpp activation.cpp pool.cpp dropout.cpp batch.cpp
+// Normalisation with activation, activations alone, pooling, dropout and batches against naive loops in double.
 #include <algorithm>
 #include <cmath>
 
@@ -12,6 +12,8 @@ int striate_norm_apply(const float*, const float*, const float*, const float*, c
 int striate_norm_backward(const float*, const float*, const float*, const float*, const float*,
                           const float*, const float*, float*, float*, float*, float*, int64_t,
                           int64_t, int, int, int);
+int striate_activation_value(const float*, float*, int64_t, int, int);
+int striate_activation_gradient(const float*, const float*, float*, int64_t, int, int);
 int striate_pool_max(const float*, float*, uint8_t*, const int64_t*, int);
 int striate_pool_max_backward(const float*, const uint8_t*, float*, const int64_t*, int);
 int striate_dropout_apply(const float*, float*, int64_t, int64_t, int, float, int);
@@ -28,6 +30,7 @@ double act(double z, int number) {
     case 2: return z * 0.5 * std::erfc(-z * std::sqrt(0.5));
     case 3: return z / (1 + std::exp(-1.5957691216057308 * (z + 0.044715 * z * z * z)));
     case 4: return z / (1 + std::exp(-z));
+    case 5: return std::tanh(z);
     default: return z;
   }
 }
@@ -39,7 +42,7 @@ double slope(double z, int number) {
 
 void norm(Fuzz& fuzz) {
   const int64_t C = 1 + fuzz.below(fuzz.below(2) ? 70 : 6), rows = 2 + fuzz.below(400);
-  const int number = fuzz.below(5), threads = 1 + fuzz.below(3);
+  const int number = fuzz.below(6), threads = 1 + fuzz.below(3);
   const bool with_residual = fuzz.below(2), with_weight = fuzz.below(2);
   const auto x = fuzz.floats(rows * C), r = fuzz.floats(rows * C), grad = fuzz.floats(rows * C);
   const auto w = fuzz.floats(C), b = fuzz.floats(C);
@@ -84,6 +87,24 @@ void norm(Fuzz& fuzz) {
   fuzz.close(dw, dw_true, 5e-5, "norm: weight");
   fuzz.close(db, db_true, 5e-5, "norm: bias");
   if (give) fuzz.close(dr, dz, 5e-6, "norm: residual");
+}
+
+void activation(Fuzz& fuzz) {
+  // The first sizes are worked on by several threads, the others have odd ends.
+  const int64_t size = fuzz.below(4) ? fuzz.below(300) : 32768 + fuzz.below(40000);
+  const int number = fuzz.below(6), threads = 1 + fuzz.below(3);
+  const auto x = fuzz.floats(size), grad = fuzz.floats(size);
+  Guarded y(size), dx(size);
+  int code = striate_activation_value(x.data(), y.data(), size, number, threads);
+  code |= striate_activation_gradient(grad.data(), x.data(), dx.data(), size, number, threads);
+  fuzz.check(code == 0, "activation refused");
+  std::vector<double> y_true(size), dx_true(size);
+  for (int64_t i = 0; i < size; ++i) {
+    y_true[i] = act(x[i], number);
+    dx_true[i] = grad[i] * slope(x[i], number);
+  }
+  fuzz.close(y, y_true, 1e-6, "activation");
+  fuzz.close(dx, dx_true, 2e-6, "activation: slope");
 }
 
 void pool(Fuzz& fuzz) {
@@ -173,8 +194,11 @@ void impossible(Fuzz& fuzz) {
   fuzz.check(apply(0, 1, 0, 1) != 0, "no rows");
   fuzz.check(apply(1, -1, 0, 1) != 0, "negative channels");
   fuzz.check(apply(INT64_MAX, INT64_MAX, 0, 1) != 0, "more than there is");
-  fuzz.check(apply(1, 1, 5, 1) != 0, "unknown activation");
+  fuzz.check(apply(1, 1, 6, 1) != 0, "unknown activation");
   fuzz.check(apply(1, 1, 0, 0) != 0, "no threads");
+  fuzz.check(striate_activation_value(one, one, 1, 6, 1) != 0, "unknown activation");
+  fuzz.check(striate_activation_value(nullptr, one, 1, 0, 1) != 0, "no address");
+  fuzz.check(striate_activation_gradient(one, one, one, -1, 0, 1) != 0, "negative size");
   fuzz.check(striate_norm_statistics(nullptr, one, one, 1, 1, 1) != 0, "no address");
   int64_t sizes[] = {1, 2, 2, 1, 1, 1, 2, 2, 2, 2, 0, 0, 1, 1};
   for (int i : {0, 3, 6, 8, 12}) {
@@ -194,6 +218,7 @@ FUZZ(fused, fuzz) {
   impossible(fuzz);
   for (int i = 0; i < fuzz.rounds; ++i) {
     norm(fuzz);
+    activation(fuzz);
     pool(fuzz);
     dropout(fuzz);
     batch(fuzz);

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from striate import kernels
-from striate.errors import ConfigError
 from striate.kernels.operators.convolution import METHODS
 from striate.kernels.operators.geometry import Geometry
 
@@ -15,16 +14,6 @@ ROUNDING = 2.0**-24
 
 BOUND = 10
 """Roundings of the terms' magnitudes that a sum may be wrong by; about 5 are seen."""
-
-
-@pytest.fixture(params=["generic", "avx2", "avx512"])
-def instruction_set(request, monkeypatch):
-    monkeypatch.setenv("STRIATE_ISA", request.param)
-    try:
-        if not kernels.available():
-            pytest.skip(kernels.why_not())
-    except ConfigError as error:
-        pytest.skip(str(error))
 
 
 def images(*shape):

@@ -6,11 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from striate import kernels
-from striate.errors import ConfigError
-from striate.kernels.library import ISAS
-from striate.kernels.operators import norm
-from striate.kernels.operators.norm import ACTIVATIONS, norm_act
+from striate.kernels.operators.activation import ACTIVATIONS, by_torch
+from striate.kernels.operators.norm import norm_act
 
 SHAPES = [
     (5, 1, 3, 7),
@@ -21,18 +18,6 @@ SHAPES = [
     (7, 130),
     (1, 5, 9),
 ]
-
-
-@pytest.fixture(params=ISAS)
-def isa(request, monkeypatch):
-    """Every instruction set that was built and that this processor runs."""
-    monkeypatch.setenv("STRIATE_ISA", request.param)
-    try:
-        if not kernels.available():
-            pytest.skip("no native kernels here")
-    except ConfigError as error:
-        pytest.skip(str(error))
-    return request.param
 
 
 def tensors(shape, residual=True, offset=0.0):
@@ -67,14 +52,14 @@ def fused(training, activation, **changes):
 def separate(training, activation):
     def run(x, r, w, b, m, v):
         z = F.batch_norm(x, m, v, w, b, training, 0.3, 1e-4)
-        return norm.activate(z if r is None else z + r, activation)
+        return by_torch(z if r is None else z + r, activation)
 
     return run
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("training", [True, False])
-def test_values_gradients_and_statistics_are_those_of_torch(isa, training, activation):
+def test_values_gradients_and_statistics_are_those_of_torch(instruction_set, training, activation):
     for shape, residual in itertools.product(SHAPES, (True, False)):
         values = tensors(shape, residual)
         found = results(fused(training, activation), torch.float32, values)
@@ -96,7 +81,7 @@ def test_a_broken_slope_would_be_seen(monkeypatch):
 
 
 @pytest.mark.parametrize("offset", [1e3, -30.0])
-def test_a_mean_far_from_zero_costs_no_digits(isa, offset):
+def test_a_mean_far_from_zero_costs_no_digits(instruction_set, offset):
     x = last(torch.randn(6, 5, 40, 41) + offset)
     _, mean, _, variance = torch.ops.striate.norm_act_train(x, None, None, None, 0.0, "none")
     exact_variance, exact_mean = torch.var_mean(x.double(), (0, 2, 3), correction=0)

@@ -7,8 +7,6 @@ import torch
 import torch.nn.functional as F
 
 from striate import kernels
-from striate.errors import ConfigError
-from striate.kernels.library import ISAS
 
 WINDOWS = [
     (2, 2, 0, 1),
@@ -22,18 +20,6 @@ WINDOWS = [
 SHAPES = [(2, 1, 5, 7), (1, 3, 4, 1), (3, 17, 12, 9), (2, 24, 6, 5), (1, 64, 7, 3)]
 
 
-@pytest.fixture(params=ISAS)
-def isa(request, monkeypatch):
-    """Every instruction set that was built and that this processor runs."""
-    monkeypatch.setenv("STRIATE_ISA", request.param)
-    try:
-        if not kernels.available():
-            pytest.skip("no native kernels here")
-    except ConfigError as error:
-        pytest.skip(str(error))
-    return request.param
-
-
 def grid(shape, seed):
     """Few different values: most windows have ties."""
     draw = torch.Generator().manual_seed(seed)
@@ -43,7 +29,7 @@ def grid(shape, seed):
 
 @pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize("ceil_mode", [False, True])
-def test_values_and_gradients_are_those_of_torch(isa, window, ceil_mode):
+def test_values_and_gradients_are_those_of_torch(instruction_set, window, ceil_mode):
     met = 0
     for seed, shape in enumerate(SHAPES):
         try:

@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from striate import kernels
-from striate.errors import ConfigError
 from striate.kernels.operators.convolution import METHODS
 from striate.kernels.operators.geometry import Geometry
 
@@ -21,16 +20,6 @@ SHAPES = [
     (2, 130, 96, 7, 8, (1, 1)),
     (5, 3, 6, 1, 4, (2, 0)),
 ]
-
-
-@pytest.fixture(params=["generic", "avx2", "avx512"])
-def instruction_set(request, monkeypatch):
-    monkeypatch.setenv("STRIATE_ISA", request.param)
-    try:
-        if not kernels.available():
-            pytest.skip(kernels.why_not())
-    except ConfigError as error:
-        pytest.skip(str(error))
 
 
 def problem(shape, seed=0):

@@ -24,7 +24,8 @@ from striate.execution.convolution import (
     probe_images,
 )
 from striate.execution.device import Execution
-from striate.execution.layer import native_name, offered, operator
+from striate.execution.layer import offered
+from striate.execution.native import native_name, operator
 from striate.execution.step import agrees, step_call
 from striate.execution.store import Store, machine
 from striate.execution.timing import Timing, race

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from striate.execution.layer import operator
+from striate.execution.native import operator
 from striate.execution.store import Store, machine
 from striate.execution.timing import Timing, race
 

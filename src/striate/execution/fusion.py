@@ -16,7 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
-from striate.execution.layer import ACTIVATIONS, Norm2d, activation_name, plain_class
+from striate.execution.activation import ACTIVATIONS
+from striate.execution.layer import Norm2d, activation_name, plain_class
 from striate.execution.purity import has_hooks, pure_trace
 
 __all__ = ["fused_class"]
@@ -27,8 +28,10 @@ _FUNCTIONS: dict[Any, str] = {
     torch.relu_: "relu",
     F.silu: "silu",
     F.gelu: "gelu",
+    torch.tanh: "tanh",
+    F.tanh: "tanh",
 }
-_METHODS = {"relu": "relu", "relu_": "relu"}
+_METHODS = {"relu": "relu", "relu_": "relu", "tanh": "tanh"}
 _FRESH = (nn.Conv2d, nn.ConvTranspose2d, nn.MaxPool2d, nn.AvgPool2d)
 """Layers whose result shares its memory with nothing."""
 _SUMS = (python.add, python.iadd, torch.add)

@@ -5,39 +5,24 @@ are not touched. Each falls back to torch's own operator for whatever ours do no
 device or data type, an odd layout), so the answer never depends on more than rounding.
 """
 
-import importlib
-from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from striate.execution.activation import ACTIVATIONS, GELU, Tanh
+from striate.execution.native import operator
 from striate.layers import Dropout as OwnDropout
 
 __all__ = [
-    "ACTIVATIONS",
+    "Conv2d",
     "Norm2d",
     "activation_name",
-    "native_name",
-    "operator",
+    "offered",
     "plain_class",
     "swapped_class",
 ]
-
-
-@cache
-def operator(name: str) -> Callable[..., Any] | None:
-    """An operator of `striate.kernels` by name; None where it is missing or cannot run here."""
-    try:
-        kernels = importlib.import_module("striate.kernels")
-    except ImportError:
-        return None
-    if not kernels.available():
-        return None
-    found: Callable[..., Any] | None = getattr(kernels, name, None)
-    return found
 
 
 class Conv2d(nn.Conv2d):
@@ -64,22 +49,12 @@ class Conv2d(nn.Conv2d):
         return y
 
 
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "none": lambda x: x,
-    "relu": F.relu,
-    "gelu": F.gelu,
-    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
-    "silu": F.silu,
-}
-"""What can follow a normalisation in one pass over the memory."""
-
-
 def activation_name(layer: nn.Module) -> str | None:
     """The name in ACTIVATIONS of what a layer computes; None if it is none of them."""
     kind = plain_class(layer)
     if kind is nn.GELU:
         return "gelu_tanh" if layer.approximate == "tanh" else "gelu"
-    return {nn.ReLU: "relu", nn.SiLU: "silu"}.get(kind)
+    return {nn.ReLU: "relu", nn.SiLU: "silu", nn.Tanh: "tanh"}.get(kind)
 
 
 class Norm2d(nn.BatchNorm2d):
@@ -191,6 +166,7 @@ _CLASSES: dict[str, dict[type[nn.Module], type[nn.Module]]] = {
     "pool": {nn.MaxPool2d: MaxPool2d},
     "linear": {nn.Linear: Linear},
     "dropout": {nn.Dropout: TorchDropout, OwnDropout: Dropout},
+    "activation": {nn.GELU: GELU, nn.Tanh: Tanh},
 }
 
 
@@ -213,16 +189,13 @@ def plain_class(module: nn.Module) -> type[nn.Module]:
     return kind
 
 
-def native_name() -> str | None:
-    """The instruction set of the native kernels in use; None where torch is alone."""
-    try:
-        kernels = importlib.import_module("striate.kernels")
-    except ImportError:
-        return None
-    return str(kernels.isa()) if kernels.available() else None
-
-
-_NEEDS = {"norm": "norm_act", "pool": "max_pool2d", "linear": "linear", "dropout": "dropout"}
+_NEEDS = {
+    "norm": "norm_act",
+    "pool": "max_pool2d",
+    "linear": "linear",
+    "dropout": "dropout",
+    "activation": "activate",
+}
 
 
 def offered(network: nn.Module) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 
 from striate import durable, places
-from striate.execution.layer import native_name
+from striate.execution.native import native_name
 
 __all__ = ["Store", "machine"]
 

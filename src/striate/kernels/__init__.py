@@ -5,14 +5,15 @@ they do not know, the same functions call torch's own operators.
 """
 
 from striate.kernels.library import available, isa, why_not
+from striate.kernels.operators.activation import activate
 from striate.kernels.operators.batch import augmented_batch
 from striate.kernels.operators.convolution import (
     Geometry,
     candidates,
     convolution,
-    decompositions,
     default_methods,
 )
+from striate.kernels.operators.decomposition import decompositions
 from striate.kernels.operators.dropout import dropout
 from striate.kernels.operators.linear import linear
 from striate.kernels.operators.norm import batch_norm_act, norm_act
@@ -20,6 +21,7 @@ from striate.kernels.operators.pooling import max_pool2d
 
 __all__ = [
     "Geometry",
+    "activate",
     "augmented_batch",
     "available",
     "batch_norm_act",

@@ -7,6 +7,7 @@ import torch
 
 from striate import kernels
 from striate.errors import ConfigError
+from striate.kernels.library import ISAS
 from striate.kernels.operators.convolution import METHODS
 from striate.kernels.operators.geometry import Geometry
 
@@ -34,16 +35,7 @@ def gradients(function, x, weight, bias, grad):
     return [y.detach(), *torch.autograd.grad(y, leaves, grad)]
 
 
-@pytest.fixture(params=["none", "generic", "avx2", "avx512"])
-def instruction_set(request, monkeypatch):
-    monkeypatch.setenv("STRIATE_ISA", request.param)
-    try:
-        if not kernels.available() and request.param != "none":
-            pytest.skip(kernels.why_not())
-    except ConfigError as error:
-        pytest.skip(str(error))
-
-
+@pytest.mark.parametrize("instruction_set", ["none", *ISAS], indirect=True)
 @pytest.mark.parametrize("channels_last", [True, False])
 def test_values_and_gradients_are_torchs(instruction_set, channels_last):
     x, weight, bias, grad = batch()

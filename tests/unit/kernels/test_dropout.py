@@ -7,7 +7,6 @@ import torch
 
 from striate import kernels
 from striate.errors import ConfigError
-from striate.kernels.library import ISAS
 from striate.kernels.operators import dropout as operator
 from striate.randomness import layer_randomness
 
@@ -23,20 +22,8 @@ ANSWERS = [
 ]
 
 
-@pytest.fixture(params=ISAS)
-def isa(request, monkeypatch):
-    """Every instruction set that was built and that this processor runs."""
-    monkeypatch.setenv("STRIATE_ISA", request.param)
-    try:
-        if not kernels.available():
-            pytest.skip("no native kernels here")
-    except ConfigError as error:
-        pytest.skip(str(error))
-    return request.param
-
-
 @pytest.mark.parametrize(("counter", "key", "answer"), ANSWERS)
-def test_the_generator_gives_the_published_answers(isa, counter, key, answer):
+def test_the_generator_gives_the_published_answers(instruction_set, counter, key, answer):
     assert operator.philox(counter, key) == answer
 
 
@@ -47,7 +34,7 @@ def test_the_numbers_by_torch_begin_with_the_published_answer():
 
 
 @pytest.mark.parametrize("shape", [(1,), (127,), (128,), (129,), (3, 5, 7, 11), (40, 1000)])
-def test_the_same_mask_in_float32_and_float64_and_memory_orders(isa, shape):
+def test_the_same_mask_in_float32_and_float64_and_memory_orders(instruction_set, shape):
     seed = torch.tensor(2**62 + 12345)
     x = torch.rand(shape) + 1
     mine = kernels.dropout(x, 0.3, seed)

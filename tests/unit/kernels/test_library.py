@@ -12,16 +12,9 @@ from striate.kernels import library
 P, N, F, T = ctypes.c_void_p, ctypes.c_int64, ctypes.c_float, ctypes.c_int
 
 
-@pytest.fixture(params=library.ISAS)
-def native(request, monkeypatch):
-    monkeypatch.setenv("STRIATE_ISA", request.param)
-    try:
-        loaded = library.load()
-    except ConfigError as error:
-        pytest.skip(str(error))
-    if loaded is None:
-        pytest.skip(library.why_not())
-    return loaded
+@pytest.fixture
+def native(instruction_set):
+    return library.load()
 
 
 @pytest.mark.parametrize("openmp", [True, False])

@@ -6,20 +6,10 @@ import pytest
 import torch
 
 from striate import kernels
-from striate.errors import ConfigError
+from striate.kernels.library import ISAS
 
 ROUNDING = 2.0**-24
 BOUND = 10
-
-
-@pytest.fixture(params=["none", "generic", "avx2", "avx512"])
-def instruction_set(request, monkeypatch):
-    monkeypatch.setenv("STRIATE_ISA", request.param)
-    try:
-        if not kernels.available() and request.param != "none":
-            pytest.skip(kernels.why_not())
-    except ConfigError as error:
-        pytest.skip(str(error))
 
 
 def batch(rows, inputs, outputs, dtype=torch.float32):
@@ -34,6 +24,7 @@ def gradients(function, x, weight, bias, grad):
     return [y.detach(), *torch.autograd.grad(y, leaves, grad)]
 
 
+@pytest.mark.parametrize("instruction_set", ["none", *ISAS], indirect=True)
 def test_sizes_at_random_agree_with_float64(instruction_set):
     rng = random.Random(0)
     sizes = (1, 2, 5, 17, 64, 129, 300)

@@ -12,6 +12,7 @@
 #include "elementary.hpp"
 #include "parallel.hpp"
 #include "scratch.hpp"
+#include "stream.hpp"
 
 namespace striate {
 namespace {
@@ -187,52 +188,10 @@ STRIATE_INLINE void for_vectors(const Layout& layout, int part, F&& body) {
     for_rest(layout, [&](int64_t j, int lanes) { body(layout.lines * layout.width + j, j, lanes); });
 }
 
-template <typename N>
-STRIATE_INLINE vec load_some(const float* p, N lanes) {
-  if constexpr (std::is_same_v<N, int>) return load_n(p, lanes);
-  else return load(p);
-}
-
-template <typename N>
-STRIATE_INLINE void store_some(float* p, vec v, N lanes) {
-  if constexpr (std::is_same_v<N, int>) store_n(p, v, lanes);
-  else store(p, v);
-}
-
-// Writes a vector that will not be read soon past the caches, where it is aligned.
-STRIATE_INLINE void stream(float* p, vec v) {
-#if defined(__AVX512F__)
-  _mm512_stream_ps(p, (__m512)v);
-#elif defined(__AVX2__)
-  _mm256_stream_ps(p, (__m256)v);
-#else
-  store(p, v);
-#endif
-}
-
-// Whether an output should go past the caches: they would not keep it until it is read.
-bool too_large(const float* y, const Layout& layout) {
-  const bool aligned = reinterpret_cast<uintptr_t>(y) % (LANES * sizeof(float)) == 0;
-  return aligned && layout.lines * layout.width >= (int64_t{1} << 22);
-}
-
-STRIATE_INLINE void drain() {
-#if defined(__AVX2__)
-  _mm_sfence();
-#endif
-}
-
-template <typename N>
-STRIATE_INLINE void store_far(float* p, vec v, N lanes, bool far) {
-  if constexpr (std::is_same_v<N, int>) store_n(p, v, lanes);
-  else if (far) stream(p, v);
-  else store(p, v);
-}
-
 template <typename Act, bool RESIDUAL>
 void apply(const float* x, const float* residual, const Affine& affine, float* y,
            const Layout& layout, int threads) {
-  const bool far = too_large(y, layout);
+  const bool far = goes_far(y, layout.lines * layout.width);
   parallel(layout.parts, threads, [&](int order) {
     // The statistics were read from the first part to the last: the last is still in the cache.
     const int part = layout.parts - 1 - order;
@@ -310,7 +269,7 @@ template <typename Act, bool RESIDUAL>
 void data_gradient(const float* grad, const float* x, const float* residual, const Affine& affine,
                    const float* mean_dz, const float* slope, float* dx, const Layout& layout,
                    int threads) {
-  const bool far = too_large(dx, layout);
+  const bool far = goes_far(dx, layout.lines * layout.width);
   parallel(layout.parts, threads, [&](int order) {
     const int part = layout.parts - 1 - order;
     for_vectors(layout, part, [&](int64_t i, int64_t j, auto lanes) {

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from striate.kernels import library
 from striate.kernels.operators.geometry import Direction, Geometry, Method
@@ -23,9 +22,10 @@ from striate.kernels.operators.methods import (
     default_methods,
     parse,
 )
+from striate.kernels.operators.native import transformed
 from striate.kernels.operators.registration import define, register
 
-__all__ = ["METHODS", "Geometry", "candidates", "convolution", "decompositions", "default_methods"]
+__all__ = ["METHODS", "Geometry", "candidates", "convolution", "default_methods"]
 
 _CHANNELS_LAST = torch.channels_last
 _SIZES = "SymInt[] stride, SymInt[] padding, SymInt[] dilation, SymInt groups, str methods"
@@ -73,25 +73,10 @@ def convolution(
         y: Tensor = torch.ops.striate.convolution(x, weight, bias, *sizes)
         return y
     parse(methods)
-    if _transformed():
+    if transformed():
         return _by_torch(x, weight, bias, sizes)
     # The operator's own dispatch through Python costs ten times as much as this.
     return _Eager.apply(x, weight, bias, sizes)  # type: ignore[no-any-return, no-untyped-call]
-
-
-def _transformed() -> bool:
-    """Whether function transforms (torch.func, forward mode) are at work: torch's operator has
-    their rules."""
-    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
-
-
-def decompositions() -> dict[Any, Any]:
-    """Our operators as torch's own: for `ExportedProgram.run_decompositions`, as ONNX needs it."""
-
-    def ordinary(x: Tensor, weight: Tensor, bias: Tensor | None, *sizes: Any) -> Tensor:
-        return _by_torch(x, weight, bias, sizes)
-
-    return {torch.ops.striate.convolution.default: ordinary}
 
 
 def _native(

@@ -1,0 +1,85 @@
+"""Every operator of ours as torch's ordinary ones: what an exported program is turned into."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from striate.kernels.operators.activation import by_torch
+
+__all__ = ["decompositions"]
+
+
+def decompositions() -> dict[Any, Any]:
+    """Our operators as torch's own: for `ExportedProgram.run_decompositions`, as ONNX needs it.
+
+    Example:
+        >>> from torch import nn
+        >>> class Layer(nn.Module):
+        ...     def forward(self, x):
+        ...         return torch.ops.striate.activate(x, "tanh")
+        >>> program = torch.export.export(Layer(), (torch.randn(2, 3),))
+        >>> "striate" in str(program.run_decompositions(decompositions()).graph)
+        False
+    """
+    ours = torch.ops.striate
+    return {
+        ours.activate.default: by_torch,
+        ours.convolution.default: _convolution,
+        ours.dropout.default: _dropout,
+        ours.linear.default: F.linear,
+        ours.max_pool2d.default: _max_pool2d,
+        ours.norm_act_eval.default: _norm_act_eval,
+        ours.norm_act_train.default: _norm_act_train,
+    }
+
+
+def _convolution(x: Tensor, weight: Tensor, bias: Tensor | None, *sizes: Any) -> Tensor:
+    stride, padding, dilation, groups, _ = sizes
+    y: Tensor = torch.ops.aten.convolution(
+        x, weight, bias, stride, padding, dilation, False, [0, 0], groups
+    )
+    return y
+
+
+def _dropout(x: Tensor, seed: Tensor, p: float, channels_last: bool) -> Tensor:
+    return F.dropout(x, p)
+
+
+def _max_pool2d(x: Tensor, *sizes: Any) -> tuple[Tensor, Tensor]:
+    """The places of the maxima are for the backward pass, which an exported program has not."""
+    y = F.max_pool2d(x, *sizes)
+    return y, torch.zeros_like(y, dtype=torch.uint8)
+
+
+def _after(z: Tensor, residual: Tensor | None, activation: str) -> Tensor:
+    return by_torch(z if residual is None else z + residual, activation)
+
+
+def _norm_act_eval(
+    x: Tensor,
+    residual: Tensor | None,
+    mean: Tensor,
+    variance: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    eps: float,
+    activation: str,
+) -> Tensor:
+    z = F.batch_norm(x, mean, variance, weight, bias, False, 0.0, eps)
+    return _after(z, residual, activation)
+
+
+def _norm_act_train(
+    x: Tensor,
+    residual: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    eps: float,
+    activation: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    axes = [axis for axis in range(x.ndim) if axis != 1]
+    variance, mean = torch.var_mean(x, axes, correction=0)
+    z = F.batch_norm(x, None, None, weight, bias, True, 0.0, eps)
+    return _after(z, residual, activation), mean, (variance + eps).rsqrt(), variance
