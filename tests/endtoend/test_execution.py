@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from striate import api
+from striate import api, kernels
 from striate.config import RunConfig
 from striate.errors import ConfigError
 from striate.execution import Execution, Trial
@@ -115,6 +115,37 @@ class TestRecordedChoice:
         words = (*QUICK, "execution.exact=true", "execution.kernels=true")
         with pytest.raises(ConfigError, match="give one of them"):
             api.train(photographs, steps=3, out=tmp_path / "run", assignments=words)
+
+
+def test_with_kernels_the_same_seed_gives_the_same_bits_also_resumed(
+    photographs, tmp_path, monkeypatch
+):
+    wide = ("network.widths=[16,16]", *QUICK[1:])
+    words = (*wide, "execution.kernels=true")
+    if not kernels.available():
+        pytest.skip("the kernels are not built here")
+    runs = [
+        api.train(photographs, steps=9, out=tmp_path / name, assignments=words)
+        for name in ("first", "second")
+    ]
+    assert not runs[0].execution.is_plain
+    assert runs[0].execution.methods
+    asked = iter([None] * 4)
+    monkeypatch.setattr(
+        Interrupt, "signal_number", property(lambda self: next(asked, 15)), raising=False
+    )
+    part = api.train(photographs, steps=9, out=tmp_path / "part", assignments=words)
+    assert not part.is_finished
+    monkeypatch.setattr(Interrupt, "signal_number", None)
+    runs.append(api.resume(part.path))
+    words = (*wide, "execution.exact=true")
+    exact = api.train(photographs, steps=9, out=tmp_path / "exact", assignments=words)
+    first = runs[0].network.state_dict()
+    for run in runs[1:]:
+        for name, weight in run.network.state_dict().items():
+            assert torch.equal(weight, first[name]), name
+    others = exact.network.state_dict()
+    assert any(not torch.equal(weight, others[name]) for name, weight in first.items())
 
 
 def test_settings_that_say_nothing_are_left_out_of_the_hash(photographs, tmp_path):

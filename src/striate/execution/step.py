@@ -18,13 +18,23 @@ _FEW = 4
 
 
 def step_call(
-    network: nn.Module, execution: Execution, shape: tuple[int, ...]
+    network: nn.Module,
+    execution: Execution,
+    shape: tuple[int, ...],
+    optimiser: Callable[[nn.Module], torch.optim.Optimizer] | None = None,
 ) -> Callable[[], object]:
     """A function that does the forward and backward pass of one step on noise.
 
     The network itself is copied, placed and accelerated; it is not changed.
+
+    Args:
+        network: on any device.
+        execution: how it runs.
+        shape: (B, C, *S) of a batch.
+        optimiser: makes the optimiser of the copy, whose step is then part of the step.
     """
     own = accelerate(_placed(network, execution), execution).train()
+    descent = None if optimiser is None else optimiser(own)
     images = _noise(execution, shape)
 
     def step() -> object:
@@ -33,6 +43,8 @@ def step_call(
             with execution.autocast(), torch.enable_grad():
                 loss = _loss(own(images))
             loss.backward()  # type: ignore[no-untyped-call]
+            if descent is not None:
+                descent.step()
             for parameter in own.parameters():
                 parameter.grad = None
             return float(loss.detach())  # waits for the device
