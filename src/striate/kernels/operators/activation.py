@@ -17,7 +17,7 @@ __all__ = ["ACTIVATIONS", "LEAST_VALUES", "activate", "by_torch", "gradient"]
 
 ACTIVATIONS = ("none", "relu", "gelu", "gelu_tanh", "silu", "tanh")
 """The native kernels know them by their place."""
-LEAST_VALUES = {"gelu": 65536, "gelu_tanh": 8192, "tanh": 8192}
+LEAST_VALUES = {"gelu": 65536, "gelu_tanh": 16384, "tanh": 16384}
 """With fewer values a call costs more than the arithmetic that it saves; torch's other activations
 are as fast (benchmarks/elementwise.py)."""
 
