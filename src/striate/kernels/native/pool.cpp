@@ -6,28 +6,69 @@
 
 #include "parallel.hpp"
 #include "scratch.hpp"
-#include "vec.hpp"
+#include "stream.hpp"
 
 namespace striate {
 namespace {
 
+constexpr int64_t LINE = 16;  // floats in a cache line
+
 typedef uint8_t bytes __attribute__((vector_size(LANES)));
+
+// The intrinsics, since compilers take the plain conversion of bytes apart, lane by lane.
+STRIATE_INLINE ivec widen(bytes b) {
+#if defined(__AVX512F__)
+  return (ivec)_mm512_maskz_cvtepu8_epi32((__mmask16)-1, (__m128i)b);
+#elif defined(__AVX2__)
+  return (ivec)_mm256_cvtepu8_epi32(_mm_cvtsi64_si128((int64_t)b));
+#else
+  return __builtin_convertvector(b, ivec);
+#endif
+}
+
+STRIATE_INLINE bytes narrow(ivec v) {
+#if defined(__AVX512F__)
+  return (bytes)_mm512_maskz_cvtepi32_epi8((__mmask16)-1, (__m512i)v);
+#elif defined(__AVX2__)
+  const __m256i low = _mm256_setr_epi8(0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1,
+                                       0, 4, 8, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+  const __m256i four = _mm256_shuffle_epi8((__m256i)v, low);  // of each half the first bytes
+  const __m128i both =
+      _mm_unpacklo_epi32(_mm256_castsi256_si128(four), _mm256_extracti128_si256(four, 1));
+  return (bytes)_mm_cvtsi128_si64(both);
+#else
+  return __builtin_convertvector(v, bytes);
+#endif
+}
 
 STRIATE_INLINE ivec load_bytes(const uint8_t* p) {
   bytes b;
   std::memcpy(&b, p, sizeof b);
-  return __builtin_convertvector(b, ivec);
+  return widen(b);
 }
 
 STRIATE_INLINE ivec load_bytes_n(const uint8_t* p, int n) {
+#if defined(__AVX512F__)
+  return widen((bytes)_mm_maskz_loadu_epi8((__mmask16)((1u << n) - 1), p));
+#else
   bytes b{};
   std::memcpy(&b, p, n);
-  return __builtin_convertvector(b, ivec);
+  return widen(b);
+#endif
+}
+
+STRIATE_INLINE void store_bytes(uint8_t* p, ivec v) {
+  const bytes b = narrow(v);
+  std::memcpy(p, &b, sizeof b);
 }
 
 STRIATE_INLINE void store_bytes_n(uint8_t* p, ivec v, int n) {
-  const bytes b = __builtin_convertvector(v, bytes);
+#if defined(__AVX512F__)
+  _mm_mask_storeu_epi8(p, (__mmask16)((1u << n) - 1), (__m128i)narrow(v));
+#else
+  const bytes b = narrow(v);
   std::memcpy(p, &b, n);
+#endif
 }
 
 struct Pool {
@@ -86,7 +127,7 @@ STRIATE_INLINE void window_max(const float* x, const Tap* taps, int count, float
   }
   if (WHOLE) {
     store(y, most);
-    store_bytes_n(index, place, LANES);
+    store_bytes(index, place);
   } else {
     store_n(y, most, lanes);
     store_bytes_n(index, place, lanes);
@@ -100,6 +141,13 @@ void pool_pixel(const float* x, const Tap* taps, int count, float* y, uint8_t* i
     window_max<COUNT, true>(x + c, taps, count, y + c, index + c, LANES);
   if (c < C)
     window_max<COUNT, false>(x + c, taps, count, y + c, index + c, static_cast<int>(C - c));
+}
+
+// The pixels that the same window of the next row of windows will read first.
+STRIATE_INLINE void ask_for_next(const Pool& p, const float* corner) {
+  const float* row = corner + p.window_h * p.dilation_h * p.W * p.C;
+  for (int64_t r = 0; r < p.stride_h; ++r, row += p.W * p.C)
+    for (int64_t i = 0; i < p.stride_w * p.C; i += LINE) prefetch(row + i);
 }
 
 void pool_row(const Pool& p, const float* x, float* y, uint8_t* index, int64_t b, int64_t oh) {
@@ -133,6 +181,7 @@ void pool_row(const Pool& p, const float* x, float* y, uint8_t* index, int64_t b
       from = moved;
     }
     const float* image = corner < 0 ? x : x + corner;
+    ask_for_next(p, x + corner);
     if (count == 4) pool_pixel<4>(image, from, count, y + out, index + out, p.C);
     else if (count == 9) pool_pixel<9>(image, from, count, y + out, index + out, p.C);
     else pool_pixel<0>(image, from, count, y + out, index + out, p.C);
@@ -145,56 +194,81 @@ struct Cover {
   Tap* found;
 };
 
-// For each place of an axis its windows, rising: a fixed order of addition.
+// For each place of an axis its windows, rising: a fixed order of addition. A window is `step`
+// values from the one before it, and `count` elements lie in one step of the axis.
 void fill_covers(int64_t size, int64_t pad, int64_t stride, int64_t window, int64_t dilation,
-                 int64_t outputs, Cover* covers, Tap* taps) {
+                 int64_t outputs, int64_t step, int64_t count, Cover* covers, Tap* taps) {
   for (int64_t at = 0; at < size; ++at) {
     covers[at] = {0, taps + at * window};
     for (int64_t k = window - 1; k >= 0; --k) {
       const int64_t start = at + pad - k * dilation;
       if (start < 0 || start % stride || start / stride >= outputs) continue;
-      covers[at].found[covers[at].count++] = {start / stride, static_cast<int>(k)};
+      covers[at].found[covers[at].count++] = {start / stride * step, static_cast<int>(k * count)};
     }
   }
 }
 
-template <bool WHOLE>
-STRIATE_INLINE void gather(const float* grad, const uint8_t* index, const Tap* covers, int count,
-                           float* dx, int lanes) {
-  vec sum{};
-  for (int t = 0; t < count; ++t) {
-    const int64_t at = covers[t].offset;
-    const ivec place = WHOLE ? load_bytes(index + at) : load_bytes_n(index + at, lanes);
-    const vec g = WHOLE ? load(grad + at) : load_n(grad + at, lanes);
-    sum += select(place == covers[t].number, g, vec{});
-  }
-  if (WHOLE) store(dx, sum);
-  else store_n(dx, sum, lanes);
-}
-
+// Adds up, for one pixel, the gradients of the windows whose maximum it is. COUNT windows hold it
+// (0: `count`); their places and numbers stay in registers over the channels.
+template <int COUNT>
 void gather_pixel(const float* grad, const uint8_t* index, const Tap* covers, int count, float* dx,
-                  int64_t C) {
+                  int64_t C, bool far) {
+  Tap kept[COUNT ? COUNT : 1];
+  for (int t = 0; t < COUNT; ++t) kept[t] = covers[t];
+  const Tap* from = COUNT ? kept : covers;
+  const int number = COUNT ? COUNT : count;
+  const auto sum_at = [&](int64_t c, auto lanes) {
+    constexpr bool whole = !std::is_same_v<decltype(lanes), int>;
+    vec sum{};
+#pragma GCC unroll 4
+    for (int t = 0; t < number; ++t) {
+      const uint8_t* place = index + from[t].offset + c;
+      const ivec held = whole ? load_bytes(place) : load_bytes_n(place, lanes);
+      const vec g = load_some(grad + from[t].offset + c, lanes);
+      sum += select(held == from[t].number, g, vec{});
+    }
+    return sum;
+  };
   int64_t c = 0;
-  if (count == 1)
-    for (; c + LANES <= C; c += LANES)
-      gather<true>(grad + c, index + c, covers, 1, dx + c, LANES);
-  for (; c + LANES <= C; c += LANES)
-    gather<true>(grad + c, index + c, covers, count, dx + c, LANES);
-  if (c < C) gather<false>(grad + c, index + c, covers, count, dx + c, static_cast<int>(C - c));
+  for (; c + LANES <= C; c += LANES) {
+    const auto whole = std::integral_constant<int, LANES>{};
+    store_far(dx + c, sum_at(c, whole), whole, far);
+  }
+  if (c < C) {
+    const int lanes = static_cast<int>(C - c);
+    store_n(dx + c, sum_at(c, lanes), lanes);
+  }
 }
 
-void gather_row(const Pool& p, const float* grad, const uint8_t* index, float* dx, int64_t b,
-                const Cover& rows, const Cover* columns) {
+// What the row of pixels below this one, the `w`-th, will read first, and where it will be written.
+STRIATE_INLINE void ask_for_below(const Pool& p, const float* grad, const uint8_t* index, float* dx,
+                                  int64_t w, bool far) {
+  if (!far)
+    for (int64_t c = 0; c < p.C; c += LINE) prefetch_write(dx + (w + p.W) * p.C + c);
+  if (w % p.stride_w) return;
+  const int64_t start = w / p.stride_w * p.C;
+  for (int64_t c = 0; c < p.C; c += LINE) prefetch(grad + start + c);
+  for (int64_t c = 0; c < p.C; c += 4 * LINE) prefetch(index + start + c);
+}
+
+// `rows` and `columns` count in values of an output image and of its rows.
+void gather_row(const Pool& p, const float* grad, const uint8_t* index, float* dx,
+                const Cover& rows, const Cover* columns, bool far) {
   Tap covers[256];
+  const int64_t last = rows.count ? rows.found[rows.count - 1].offset : 0;
+  const int64_t below = last + p.out_w * p.C;
   for (int64_t w = 0; w < p.W; ++w) {
+    ask_for_below(p, grad + below, index + below, dx, w, far);
     int count = 0;
     for (int r = 0; r < rows.count; ++r)
-      for (int s = 0; s < columns[w].count; ++s) {
-        const Tap &row = rows.found[r], &column = columns[w].found[s];
-        covers[count++] = {((b * p.out_h + row.offset) * p.out_w + column.offset) * p.C,
-                           static_cast<int>(row.number * p.window_w + column.number)};
-      }
-    gather_pixel(grad, index, covers, count, dx + w * p.C, p.C);
+      for (int s = 0; s < columns[w].count; ++s)
+        covers[count++] = {rows.found[r].offset + columns[w].found[s].offset,
+                           rows.found[r].number + columns[w].found[s].number};
+    float* to = dx + w * p.C;
+    if (count == 1) gather_pixel<1>(grad, index, covers, 1, to, p.C, far);
+    else if (count == 2) gather_pixel<2>(grad, index, covers, 2, to, p.C, far);
+    else if (count == 4) gather_pixel<4>(grad, index, covers, 4, to, p.C, far);
+    else gather_pixel<0>(grad, index, covers, count, to, p.C, far);
   }
 }
 
@@ -307,15 +381,21 @@ extern "C" int striate_pool_max_backward(const float* grad, const uint8_t* index
   if (!scratch.allocate()) return 2;
   Cover *of_rows = scratch.at<Cover>(covers), *of_columns = of_rows + p.H;
   Tap* found = scratch.at<Tap>(taps);
-  fill_covers(p.H, p.pad_h, p.stride_h, p.window_h, p.dilation_h, p.out_h, of_rows, found);
-  fill_covers(p.W, p.pad_w, p.stride_w, p.window_w, p.dilation_w, p.out_w, of_columns,
+  fill_covers(p.H, p.pad_h, p.stride_h, p.window_h, p.dilation_h, p.out_h, p.out_w * p.C,
+              p.window_w, of_rows, found);
+  fill_covers(p.W, p.pad_w, p.stride_w, p.window_w, p.dilation_w, p.out_w, p.C, 1, of_columns,
               found + p.H * p.window_h);
   const int64_t rows = p.B * p.H;
   const int parts = parts_of(rows * p.W * p.C, rows);
+  const bool far = p.C % LANES == 0 && goes_far(dx, rows * p.W * p.C);
   parallel(parts, threads, [&](int part) {
     const Range range = piece(rows, parts, part);
-    for (int64_t row = range.begin; row < range.end; ++row)
-      gather_row(p, grad, index, dx + row * p.W * p.C, row / p.H, of_rows[row % p.H], of_columns);
+    for (int64_t row = range.begin; row < range.end; ++row) {
+      const int64_t image = row / p.H * p.out_h * p.out_w * p.C;
+      gather_row(p, grad + image, index + image, dx + row * p.W * p.C, of_rows[row % p.H],
+                 of_columns, far);
+    }
+    drain();
   });
   return 0;
 }
