@@ -95,7 +95,10 @@ void column_moments(const float* x, const Layout& layout, Range range, Moments& 
     };
     over_lines([&](const float* p, int64_t j, auto group) {
       vec sum = load(mean + j);
-      for (int g = 0; g < group; ++g) sum += load(p + g * width);
+      for (int g = 0; g < group; ++g) {
+        prefetch(p + g * width + layout.block * width);
+        sum += load(p + g * width);
+      }
       store(mean + j, sum);
     });
     for (int64_t j = 0; j < width; j += LANES) store(mean + j, load(mean + j) * inverse);
@@ -196,6 +199,8 @@ void apply(const float* x, const float* residual, const Affine& affine, float* y
     // The statistics were read from the first part to the last: the last is still in the cache.
     const int part = layout.parts - 1 - order;
     for_vectors(layout, part, [&](int64_t i, int64_t j, auto lanes) {
+      prefetch(x + i + AHEAD);
+      if constexpr (RESIDUAL) prefetch(residual + i + AHEAD);
       vec z = (load_some(x + i, lanes) - load(affine.mean + j)) * load(affine.scale + j) +
               load(affine.shift + j);
       if constexpr (RESIDUAL) z += load_some(residual + i, lanes);
@@ -215,6 +220,7 @@ void gradient_sums(const float* grad, const float* x, const float* residual, flo
   const auto one = [&](int64_t i, int64_t j, auto lanes, vec& sum, vec& product) {
     prefetch(x + i + AHEAD);
     prefetch(grad + i + AHEAD);
+    if constexpr (RESIDUAL) prefetch(residual + i + AHEAD);
     const vec centred = load_some(x + i, lanes) - load(affine.mean + j);
     vec g = load_some(grad + i, lanes);
     if constexpr (!std::is_same_v<Act, Identity>) {
