@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from striate.execution import Execution, accelerate, accelerated, restore
+from striate.execution import Execution, accelerate, accelerated, activation, restore
 from striate.execution.layer import Conv2d, Norm2d
 from striate.networks import NETWORKS
 from striate.registry import Pick
@@ -152,3 +152,15 @@ def test_momentum_none_counts_as_torch_does(calls):
     assert len(calls) == 3
     for a, b in zip(plain.buffers(), other.buffers(), strict=True):
         torch.testing.assert_close(a, b)
+
+
+def test_activations_that_stand_alone_are_exchanged_and_given_back():
+    kinds = [nn.Tanh, nn.GELU, nn.SiLU]
+    network = nn.Sequential(nn.Conv2d(3, 40, 3, padding=1), *(kind() for kind in kinds))
+    x = torch.randn(4, 3, 23, 21)
+    expected = network(x)
+    choice = Execution(torch.device("cpu"), True, "float32", layers=("activation",))
+    swapped = [type(layer) for layer in accelerate(network, choice)]
+    assert swapped == [nn.Conv2d, activation.Tanh, activation.GELU, nn.SiLU]
+    torch.testing.assert_close(network(x), expected, rtol=1e-5, atol=1e-6)
+    assert [type(layer) for layer in restore(network)][1:] == kinds
