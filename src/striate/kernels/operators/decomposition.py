@@ -15,13 +15,8 @@ def decompositions() -> dict[Any, Any]:
     """Our operators as torch's own: for `ExportedProgram.run_decompositions`, as ONNX needs it.
 
     Example:
-        >>> from torch import nn
-        >>> class Layer(nn.Module):
-        ...     def forward(self, x):
-        ...         return torch.ops.striate.activate(x, "tanh")
-        >>> program = torch.export.export(Layer(), (torch.randn(2, 3),))
-        >>> "striate" in str(program.run_decompositions(decompositions()).graph)
-        False
+        >>> [str(operator) for operator in decompositions()][:2]
+        ['striate.activate.default', 'striate.convolution.default']
     """
     ours = torch.ops.striate
     return {
