@@ -97,7 +97,10 @@ def main() -> None:
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()  # here, so that an answer that cannot be written is told below
     except StriateError as error:
         from striate.terminal import print_error
 
@@ -124,7 +127,7 @@ def command() -> None:
     """`main`, and the end of the process.
 
     Taking down an interpreter that holds torch lasts a second, for memory that the system frees
-    at once: what was registered for the end is done, what was written is flushed, and that is all.
+    at once: what was registered for the end is done, and that is all.
     """
     code: str | int | None = 0
     try:
@@ -134,9 +137,5 @@ def command() -> None:
     if code is not None and not isinstance(code, int):
         sys.exit(code)  # words for standard error: the interpreter's own way
     atexit._run_exitfuncs()
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except BrokenPipeError:
-        code = 141
+    sys.stderr.flush()
     os._exit(code or 0)
