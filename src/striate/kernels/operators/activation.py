@@ -13,7 +13,7 @@ from striate.kernels import library
 from striate.kernels.operators.native import INT, POINTER, SIZE, call, eager, transformed
 from striate.kernels.operators.registration import define, register
 
-__all__ = ["ACTIVATIONS", "LEAST_VALUES", "activate", "by_torch", "gradient"]
+__all__ = ["ACTIVATIONS", "LEAST_VALUES", "activate", "after_sum", "by_torch", "gradient"]
 
 ACTIVATIONS = ("none", "relu", "gelu", "gelu_tanh", "silu", "tanh")
 """The native kernels know them by their place."""
@@ -56,6 +56,11 @@ def activate(x: Float[Tensor, "*any"], activation: str) -> Float[Tensor, "*any"]
     if not pays or not plain or not eager(x) or transformed():
         return by_torch(x, activation)
     return _Eager.apply(x, activation)  # type: ignore[no-any-return, no-untyped-call]
+
+
+def after_sum(z: Tensor, residual: Tensor | None, activation: str) -> Tensor:
+    """What follows a normalisation, by torch's own operators: a sum, an activation."""
+    return by_torch(z if residual is None else z + residual, activation)
 
 
 def by_torch(z: Tensor, activation: str) -> Tensor:

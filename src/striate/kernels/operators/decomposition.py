@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from striate.kernels.operators.activation import by_torch
+from striate.kernels.operators.activation import after_sum, by_torch
 
 __all__ = ["decompositions"]
 
@@ -48,10 +48,6 @@ def _max_pool2d(x: Tensor, *sizes: Any) -> tuple[Tensor, Tensor]:
     return y, torch.zeros_like(y, dtype=torch.uint8)
 
 
-def _after(z: Tensor, residual: Tensor | None, activation: str) -> Tensor:
-    return by_torch(z if residual is None else z + residual, activation)
-
-
 def _norm_act_eval(
     x: Tensor,
     residual: Tensor | None,
@@ -63,7 +59,7 @@ def _norm_act_eval(
     activation: str,
 ) -> Tensor:
     z = F.batch_norm(x, mean, variance, weight, bias, False, 0.0, eps)
-    return _after(z, residual, activation)
+    return after_sum(z, residual, activation)
 
 
 def _norm_act_train(
@@ -77,4 +73,4 @@ def _norm_act_train(
     axes = [axis for axis in range(x.ndim) if axis != 1]
     variance, mean = torch.var_mean(x, axes, correction=0)
     z = F.batch_norm(x, None, None, weight, bias, True, 0.0, eps)
-    return _after(z, residual, activation), mean, (variance + eps).rsqrt(), variance
+    return after_sum(z, residual, activation), mean, (variance + eps).rsqrt(), variance

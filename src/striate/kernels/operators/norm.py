@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.errors import ConfigError, ShapeError, unknown_name
-from striate.kernels.operators.activation import ACTIVATIONS, by_torch
+from striate.kernels.operators.activation import ACTIVATIONS, after_sum
 from striate.kernels.operators.native import eager, transformed
 from striate.kernels.operators.norm_autograd import Direct
 
@@ -69,7 +69,7 @@ def norm_act(
     _check(x, residual)
     if transformed():
         z = F.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
-        return by_torch(z if residual is None else z + residual, activation)
+        return after_sum(z, residual, activation)
     operators: Any = Direct if eager(x) else torch.ops.striate
     y: Tensor
     if not training and running_mean is not None and running_var is not None:

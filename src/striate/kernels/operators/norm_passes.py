@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from striate.kernels import library
-from striate.kernels.operators.activation import ACTIVATIONS, by_torch, gradient
+from striate.kernels.operators.activation import ACTIVATIONS, after_sum, gradient
 from striate.kernels.operators.native import INT, POINTER, SIZE, call, dense, pointer
 
 __all__ = ["backward", "evaluate", "formula", "train"]
@@ -60,7 +60,7 @@ def _apply(
         call("norm_apply", _APPLY, *pointers, *_shape(x), ACTIVATIONS.index(activation))
         return y, inverse
     z = F.batch_norm(x, mean, variance, weight, bias, False, 0.0, eps)
-    y.copy_(by_torch(z if residual is None else z + residual, activation))
+    y.copy_(after_sum(z, residual, activation))
     return y, inverse
 
 
