@@ -116,7 +116,9 @@ def batch() -> None:
         moves = augmenter((Pick("flip"), Pick("shift")), 10, 0)
         normalise = Normalisation((0.5,) * 3, (0.2,) * 3)
         fused = BatchLoader(data, B, 0, normalise, moves)
-        plain = BatchLoader(data, B, 0, normalise, lambda *args, moves=moves: moves(*args))
+        plain = BatchLoader(
+            data, B, 0, normalise, lambda *args, moves=moves, **named: moves(*args, **named)
+        )
         race(
             f"flipped, shifted batch of {B}, {size}×{size}",
             lambda: plain.batch(1),

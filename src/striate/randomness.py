@@ -11,9 +11,10 @@ import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 
-__all__ = ["derive_seed", "generator", "layer_randomness"]
+__all__ = ["coins", "derive_seed", "generator", "layer_randomness"]
 
 
 def derive_seed(seed: int, *stream: str | int) -> int:
@@ -33,6 +34,18 @@ def generator(seed: int, *stream: str | int, device: torch.device | str = "cpu")
         True
     """
     return torch.Generator(device=device).manual_seed(derive_seed(seed, *stream))
+
+
+def coins(numbers: "np.ndarray", seed: int, *stream: str | int) -> "np.ndarray":
+    """A coin for each number (N,), always the same in one named stream; bool (N,).
+
+    Source: the finaliser of SplitMix64 (Steele, Lea, Flood 2014).
+    """
+    bits = numbers.astype(np.uint64) + np.uint64(derive_seed(seed, *stream))
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        bits = (bits ^ (bits >> np.uint64(shift))) * np.uint64(factor)
+    thrown: np.ndarray = (bits >> np.uint64(63)).astype(bool)
+    return thrown
 
 
 @contextmanager

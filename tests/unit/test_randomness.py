@@ -1,8 +1,9 @@
 """Streams of chance follow from their names alone."""
 
+import numpy as np
 import torch
 
-from striate.randomness import derive_seed, generator, layer_randomness
+from striate.randomness import coins, derive_seed, generator, layer_randomness
 
 
 def test_streams_differ_by_every_part_of_their_name():
@@ -30,3 +31,18 @@ def test_layers_draw_from_the_stream_and_the_callers_state_comes_back():
         inside = torch.rand(4)
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.equal(inside, torch.rand(4, generator=generator(3, "layers", 9)))
+
+
+def test_coins_are_fair_independent_and_bound_to_their_numbers():
+    numbers = np.arange(40_000)
+    thrown = coins(numbers, 3, "first")
+    assert np.array_equal(thrown[100:200], coins(numbers[100:200], 3, "first"))
+    for other in (coins(numbers, 4, "first"), coins(numbers, 3, "second"), np.roll(thrown, 1)):
+        assert abs((thrown == other).mean() - 0.5) < 0.015  # six standard deviations
+    assert abs(thrown.mean() - 0.5) < 0.015
+    # SplitMix64's published first outputs for the seed 1234567 end in these top bits.
+    state = np.uint64(1234567) + np.arange(1, 6, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    published = [6457827717110365317, 3203168211198807973, 9817491932198370423]
+    published += [4593380528125082431, 16408922859458223821]
+    start = np.uint64(derive_seed(0, "known"))
+    assert coins(state - start, 0, "known").tolist() == [value >= 2**63 for value in published]

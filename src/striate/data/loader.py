@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from striate import kernels
-from striate.data.augment import Augmenter
+from striate.data.augment import Augmenter, Showing
 from striate.data.chosen import ChosenImages
 from striate.data.streamed import Pixels, StreamedImages
 from striate.errors import DataError
@@ -92,7 +92,7 @@ class BatchLoader:
         batch_size: B; a smaller set gives smaller batches.
         seed: of the training.
         normalisation: of the training split.
-        augment: function (images, target, step); None leaves them as they are.
+        augment: function (images, target, step, showing=...); None leaves them as they are.
         device: where batches are made and used.
         channels_last: memory layout of the batches.
         prefetch: make the next batch on a thread while this one is used; pays where the
@@ -105,7 +105,7 @@ class BatchLoader:
         batch_size: int,
         seed: int,
         normalisation: Normalisation,
-        augment: Callable[[Tensor, Tensor, int], tuple[Tensor, Tensor]] | None = None,
+        augment: Callable[..., tuple[Tensor, Tensor]] | None = None,
         device: torch.device | str = "cpu",
         channels_last: bool = True,
         prefetch: bool | None = None,
@@ -167,26 +167,31 @@ class BatchLoader:
 
     def items(self, step: int) -> "np.ndarray":
         """Indices of the items of a step's batch (B,)."""
+        return self._showing(step).items
+
+    def _showing(self, step: int) -> Showing:
         stream = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
         epochs, places = np.divmod(stream, self.num_items)
         index = np.empty(self.batch_size, dtype=np.int64)
         for epoch in np.unique(epochs):
             mine = epochs == epoch
             index[mine] = self._order(int(epoch))[places[mine]]
-        return index
+        return Showing(index, epochs)
 
     def batch(self, step: int) -> Batch:
         """The batch of any step."""
-        index = self.items(step)
+        showing = self._showing(step)
         # A memory map is read fastest in rising order; the order within a batch is no matter.
-        index.sort()
+        rising = np.argsort(showing.items, kind="stable")
+        index = showing.items[rising]
+        showing = Showing(index, showing.epochs[rising])
         target = torch.from_numpy(self._images.labels[index]).to(self._device)
         if self._fits_kernel():
-            return self._by_kernel(index, target, step)
+            return self._by_kernel(showing, target, step)
         pixels = torch.from_numpy(self._images.images[index]).to(self._device)
         images = to_float(pixels)
         if self._augment is not None:
-            images, target = self._augment(images, target, step)
+            images, target = self._augment(images, target, step, showing=showing)
         images = self._normalise(images).contiguous(memory_format=self._format)
         return Batch(images, target)
 
@@ -194,8 +199,9 @@ class BatchLoader:
         known = self._augment is None or isinstance(self._augment, Augmenter)
         return known and self._device.type == "cpu" and kernels.available()
 
-    def _by_kernel(self, index: "np.ndarray", target: Tensor, step: int) -> Batch:
+    def _by_kernel(self, showing: Showing, target: Tensor, step: int) -> Batch:
         """The same batch, bit for bit, with moves of whole pixels and normalisation in one pass."""
+        index = showing.items
         images_of_set = self._images.images
         if isinstance(images_of_set, StreamedImages):
             stored, index = images_of_set[index], np.arange(len(index))
@@ -206,12 +212,12 @@ class BatchLoader:
         _, H, W, C = stored.shape
         shape, augment = (len(index), C, H, W), self._augment
         moves = augment if isinstance(augment, Augmenter) else Augmenter((), 1, 0)
-        rows, columns, done = moves.places(shape, step)
+        rows, columns, done = moves.places(shape, step, showing)
         # Other augmentations work on values in [0, 1] and come before the normalisation.
         last = done == len(moves)
         images = kernels.augmented_batch(stored, index, rows, columns, self._table(last))
         if not last:
-            images, target = moves(images, target, step, done)
+            images, target = moves(images, target, step, done, showing)
             images = self._normalise(images)
         return Batch(images.contiguous(memory_format=self._format), target)
 

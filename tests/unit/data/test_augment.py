@@ -168,3 +168,14 @@ def test_pipeline_has_its_own_stream_at_each_step(images):
 def test_unknown_arguments_are_refused():
     with pytest.raises(ConfigError, match="Did you mean 'fraction'"):
         augmenter((Pick("shift", fractoin=0.1),), 4, 0)
+
+
+def test_alternating_needs_to_know_which_showing_it_is(images):
+    with pytest.raises(ConfigError, match="`odd`"):
+        flip(images, TARGET, draw(), alternating=True)
+    odd = torch.arange(6) % 2 == 1
+    turned, _ = flip(images, TARGET, draw(), alternating=True, odd=odd, vertical=True)
+    assert torch.equal(turned[0::2], images[0::2])
+    assert torch.equal(turned[1::2], images[1::2].flip(2))
+    with pytest.raises(ConfigError, match="follows from the data"):
+        augmenter((Pick("flip", odd=True),), 4, 0)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from striate import kernels
 from striate.data.augment import augmenter
 from striate.data.loader import BatchLoader, Normalisation
 from striate.errors import DataError
@@ -65,6 +66,30 @@ def test_resuming_anywhere_gives_the_same_batches(prefetch):
             assert torch.equal(batch.target, batches[step].target)
         assert again.state_dict() == {"position": 9, "seed": 3}
         again.close()
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_alternating_flips_show_each_side_in_two_epochs(native, monkeypatch):
+    if not native:
+        monkeypatch.setattr(kernels, "available", lambda: False)
+    data = image_set(11)
+    data.images[:, 0, -1, 0] = data.images[:, 0, 0, 0]  # tells the item from either side
+    pick = Pick("flip", alternating=True)
+    source = BatchLoader(data, 4, 3, PLAIN, augmenter((pick,), 4, 3))
+    seen = [[] for _ in range(11)]
+    for _ in range(11):  # 44 images: four epochs, whose borders lie within batches
+        for image in next(source).images:
+            item = round(float(image[0, 0, 0]) * 255)
+            stored = torch.from_numpy(data.images[item]).permute(2, 0, 1) / 255
+            mirrored = torch.equal(image, stored.flip(2))
+            assert mirrored or torch.equal(image, stored)
+            seen[item].append(mirrored)
+    for sides in seen:
+        assert sides in ([True, False] * 2, [False, True] * 2)
+    assert len({sides[0] for sides in seen}) == 2
+    other = BatchLoader(data, 4, 3, PLAIN, augmenter((pick,), 4, 4))
+    first = BatchLoader(data, 4, 3, PLAIN, augmenter((pick,), 4, 3))
+    assert not torch.equal(next(first).images, next(other).images)
 
 
 def test_the_state_of_another_seed_is_refused():

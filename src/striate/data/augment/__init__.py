@@ -11,6 +11,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from striate.data.augment.draw import Showing
 from striate.data.augment.mixing import cutmix, mixup
 from striate.data.augment.pixel import colour, erase
 from striate.data.augment.place import PLACES, affine, flip, resized_crop, shift
@@ -21,6 +22,7 @@ __all__ = [
     "AUGMENTATIONS",
     "OFFERED",
     "Augmenter",
+    "Showing",
     "affine",
     "augmenter",
     "colour",
@@ -46,7 +48,7 @@ AUGMENTATIONS: Registry[tuple[Tensor, Tensor]] = Registry(
     },
 )
 
-OFFERED = ("images", "target", "generator", "num_classes")
+OFFERED = ("images", "target", "generator", "num_classes", "odd")
 """Arguments of an augmentation that the loader supplies."""
 
 
@@ -63,10 +65,11 @@ class Augmenter:
         self._seed = seed
         self._bound = []
         for pick in picks:
+            taken = AUGMENTATIONS.parameters(pick.name)
             function = AUGMENTATIONS.bind(pick, OFFERED)
-            if "num_classes" in AUGMENTATIONS.parameters(pick.name):
-                function = AUGMENTATIONS.bind(pick.replace(num_classes=num_classes), OFFERED[:3])
-            self._bound.append((pick.name, function))
+            if "num_classes" in taken:
+                function = partial(function, num_classes=num_classes)
+            self._bound.append((pick.name, function, "odd" in taken))
         movers = [PLACES.get(pick.name) for pick in picks]
         self._moves = [
             partial(move, **pick.arguments)
@@ -75,19 +78,28 @@ class Augmenter:
         ][: movers.index(None) if None in movers else None]
 
     def __call__(
-        self, images: Tensor, target: Tensor, step: int, start: int = 0
+        self,
+        images: Tensor,
+        target: Tensor,
+        step: int,
+        start: int = 0,
+        showing: Showing | None = None,
     ) -> tuple[Tensor, Tensor]:
         """The images and targets of a step after the augmentations from the `start`-th on."""
-        for place, (_, function) in list(enumerate(self._bound))[start:]:
-            images, target = function(images, target, self._generator(place, step))
+        for place, (_, function, _) in list(enumerate(self._bound))[start:]:
+            offered = self._offered(place, showing)
+            images, target = function(images, target, self._generator(place, step), **offered)
         return images, target
 
-    def places(self, shape: Sequence[int], step: int) -> tuple[Tensor, Tensor, int]:
+    def places(
+        self, shape: Sequence[int], step: int, showing: Showing | None = None
+    ) -> tuple[Tensor, Tensor, int]:
         """What the leading augmentations do that only move whole pixels, as one choice of pixels.
 
         Args:
             shape: (B, C, H, W) of the images.
             step: of the training.
+            showing: which items the images are; what alternates needs it.
 
         Returns:
             The rows (B, H) and columns (B, W) of each image, and how many augmentations they are.
@@ -96,12 +108,17 @@ class Augmenter:
         rows, columns = torch.arange(H).expand(B, H), torch.arange(W).expand(B, W)
         for place, move in enumerate(self._moves):
             here = (B, C, rows.shape[1], columns.shape[1])
-            next_rows, next_columns = move(here, self._generator(place, step))
+            offered = self._offered(place, showing)
+            next_rows, next_columns = move(here, self._generator(place, step), **offered)
             rows, columns = rows.gather(1, next_rows), columns.gather(1, next_columns)
         return rows, columns, len(self._moves)
 
     def __len__(self) -> int:
         return len(self._bound)
+
+    def _offered(self, place: int, showing: Showing | None) -> dict[str, Tensor]:
+        _, _, alternates = self._bound[place]
+        return {"odd": showing.odd(self._seed)} if alternates and showing is not None else {}
 
     def _generator(self, place: int, step: int) -> torch.Generator:
         return named_generator(self._seed, "augmentation", place, self._bound[place][0], step)

@@ -1,10 +1,15 @@
 """What the augmentations share: types, and numbers drawn for each image."""
 
+from dataclasses import dataclass
+
+import numpy as np
 import torch
-from jaxtyping import Float, Num
+from jaxtyping import Bool, Float, Num
 from torch import Tensor
 
-__all__ = ["Images", "Target", "uniform"]
+from striate.randomness import coins
+
+__all__ = ["Images", "Showing", "Target", "uniform"]
 
 Images = Float[Tensor, "B C H W"]
 """A batch with values in [0, 1]."""
@@ -15,3 +20,16 @@ Target = Num[Tensor, "B"] | Float[Tensor, "B K"]
 def uniform(low: float, high: float, size: int, draw: torch.Generator) -> Tensor:
     """`size` numbers between low and high."""
     return torch.rand(size, generator=draw) * (high - low) + low
+
+
+@dataclass(frozen=True)
+class Showing:
+    """Which items of the set the images of a batch are (B,), and in which epoch of each (B,)."""
+
+    items: np.ndarray
+    epochs: np.ndarray
+
+    def odd(self, seed: int) -> Bool[Tensor, "B"]:
+        """A coin for each item, turned over at each of its showings."""
+        turned = coins(self.items, seed, "first showing") ^ (self.epochs % 2 == 1)
+        return torch.from_numpy(turned)

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Sequence
 
 import torch
+from jaxtyping import Bool
 from torch import Tensor
 from torch.nn import functional
 
 from striate.data.augment.draw import Images, Target, uniform
+from striate.errors import ConfigError
 
 __all__ = ["PLACES", "affine", "flip", "resized_crop", "shift"]
 
@@ -18,6 +20,8 @@ def flip(
     *,
     probability: float = 0.5,
     vertical: bool = False,
+    alternating: bool = False,
+    odd: Bool[Tensor, "B"] | None = None,
 ) -> tuple[Images, Target]:
     """Mirror images left to right (or top to bottom).
 
@@ -27,13 +31,20 @@ def flip(
         generator: source of chance, on the CPU.
         probability: of mirroring an image.
         vertical: mirror top to bottom instead.
+        alternating: mirror an image at every second showing, `probability` aside: two epochs
+            show both of its sides, where chance shows one side twice to every second image.
+        odd: the images that are mirrored then; the loader gives it.
+
+    Source: Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (alternating flip).
 
     Example:
         >>> images = torch.arange(3.0).view(1, 1, 1, 3)
         >>> flip(images, torch.tensor([0]), torch.Generator(), probability=1.0)[0].flatten()
         tensor([2., 1., 0.])
     """
-    rows, columns = _flip_places(images.shape, generator, probability, vertical)
+    rows, columns = _flip_places(
+        images.shape, generator, probability, vertical, alternating, odd
+    )
     return _take(images, rows, columns), target
 
 
@@ -42,9 +53,19 @@ def _flip_places(
     generator: torch.Generator,
     probability: float = 0.5,
     vertical: bool = False,
+    alternating: bool = False,
+    odd: Bool[Tensor, "B"] | None = None,
 ) -> tuple[Tensor, Tensor]:
     B, _, H, W = shape
-    turned = (torch.rand(B, generator=generator) < probability)[:, None]
+    turned = torch.rand(B, generator=generator) < probability
+    if alternating:
+        if odd is None:
+            raise ConfigError(
+                "flip: alternating=True needs to know which showing of an image this is: give "
+                "`odd`, a truth value for each image."
+            )
+        turned = odd
+    turned = turned[:, None]
     rows, columns = torch.arange(H).expand(B, H), torch.arange(W).expand(B, W)
     if vertical:
         return torch.where(turned, H - 1 - rows, rows), columns
