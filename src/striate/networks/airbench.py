@@ -65,6 +65,8 @@ class Whitening(nn.Module):
 
     @torch.no_grad()
     def _set(self, basis: Tensor) -> None:
+        if basis.is_meta:
+            return  # there are no values, and torch would import its compiler, a second
         filters = basis.reshape(-1, *self.conv.weight.shape[1:])
         self.conv.weight.copy_(torch.cat((filters, -filters)))
 
@@ -186,17 +188,22 @@ class Airbench(nn.Module):
             ShapeError: images that the network does not take.
             DataError: values that are not finite.
         """
-        self._check(images)
+        self.check(images)
         self.whiten.initialise_from(images)
 
     def forward(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B K"]:
-        self._check(x)
+        self.check(x)
         x = self.activation(self.whiten(x))  # B×C×*S -> B×2C·2^ndim×*(S-1)
         x = self.stages(x)  # -> B×widths[-1]×*((S-1)/2^stages)
         scores: Tensor = self.head(self.pool(x).flatten(1)) * _SCALE
         return scores
 
-    def _check(self, x: Tensor) -> None:
+    def check(self, x: Tensor) -> None:
+        """Refuse images that the network does not take; only their shape is looked at.
+
+        Raises:
+            ShapeError: another number of channels or axes, or too few pixels.
+        """
         advice = ", or build it with fewer widths or with the images' input_size"
         check_input(
             "airbench", x, self.in_channels, self.ndim, smallest=self.smallest, advice=advice

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -13,6 +13,8 @@ from striate.optim.group import Parameters, as_groups, check_numbers
 
 __all__ = ["Muon", "orthogonalise"]
 
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 """(a, b, c) of p(σ) = aσ + bσ³ + cσ⁵: steepest at 0 among those that keep [0.7, 1.2] in reach."""
 
@@ -21,6 +23,14 @@ _ITERATIONS_TOGETHER = 3
 
 RMS_OF_ADAMW = 0.2
 """Root mean square of a usual AdamW step divided by its rate (Liu et al., 2025, section 2.2)."""
+
+
+def _direct(method: _Method) -> _Method:
+    """A method of torch's optimisers without what keeps torch's compiler out of it.
+
+    That imports the compiler, which takes a second: much of a short training.
+    """
+    return getattr(method, "__wrapped__", method)
 
 
 class Muon(Optimizer):
@@ -75,6 +85,11 @@ class Muon(Optimizer):
             "weight_decay": weight_decay,
         }
         super().__init__(_split(as_groups(params), orthogonalise_last), defaults)
+
+    add_param_group = _direct(Optimizer.add_param_group)
+    state_dict = _direct(Optimizer.state_dict)
+    load_state_dict = _direct(Optimizer.load_state_dict)
+    zero_grad = _direct(Optimizer.zero_grad)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:

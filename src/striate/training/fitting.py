@@ -46,6 +46,11 @@ def size_problem(pick: Pick, channels: int, size: Sequence[int]) -> str | None:
             network = NETWORKS.build(
                 pick, num_classes=2, in_channels=channels, input_size=tuple(size)
             )
+            check = getattr(network, "check", None)
+            if check is not None:
+                # It knows by itself; a trace imports torch's compiler, which takes a second.
+                check(torch.empty(1, channels, *size))
+                return None
         ledger(network, (channels, *size))
     except ShapeError as error:
         return str(error)

@@ -77,10 +77,9 @@ def resized(
 def measure_stages(
     parts: Parts, training: TrainingConfig, frozen_share: float | None, repeats: int = 3
 ) -> tuple[Stage, ...]:
-    """What a step of each stage costs, measured on a copy of the network that is thrown away."""
-    network = copy.deepcopy(parts.network).train()
-    trainable = [p for p in network.parameters() if p.requires_grad]
-    optimiser = torch.optim.SGD(trainable, lr=0.0, momentum=0.9)
+    """What a step of each stage costs, measured on copies that are thrown away."""
+    network, optimiser = copy.deepcopy((parts.network, parts.optimiser))
+    network.train()
     frozen = None if frozen_share is None else FrozenFeatures(network, frozen_share)
     stages: list[Stage] = []
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):

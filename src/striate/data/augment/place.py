@@ -42,9 +42,7 @@ def flip(
         >>> flip(images, torch.tensor([0]), torch.Generator(), probability=1.0)[0].flatten()
         tensor([2., 1., 0.])
     """
-    rows, columns = _flip_places(
-        images.shape, generator, probability, vertical, alternating, odd
-    )
+    rows, columns = _flip_places(images.shape, generator, probability, vertical, alternating, odd)
     return _take(images, rows, columns), target
 
 

@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
 
 __all__ = ["Neighbours", "close_pairs"]
 
@@ -57,11 +56,11 @@ def close_pairs(
     if len(useful) > 1:
         vectors, owners, asking = vectors[useful], owners[useful].astype(np.int64), asking[useful]
         for _ in range(trees):
-            for pair, value in _meetings(vectors, owners, asking, _leaves(vectors, draw), each):
-                close = value >= least
-                pair = np.sort(pair[close], axis=1)
+            leaves = _leaves(vectors, draw)
+            for pair, value in _meetings(vectors, owners, asking, leaves, least, each):
+                pair = np.sort(pair, axis=1)
                 codes.append(pair[:, 0] * span + pair[:, 1])
-                values.append(value[close])
+                values.append(value)
     code, similarity = np.concatenate(codes), np.concatenate(values)
     # Of each pair the most alike meeting: sorted by pair, then by likeness.
     order = np.lexsort((-similarity, code))
@@ -81,25 +80,30 @@ def _leaves(vectors: np.ndarray, draw: np.random.Generator) -> np.ndarray:
     size = -(-num // 2**levels)
     order = np.concatenate([draw.permutation(num), draw.integers(0, num, size * 2**levels - num)])
     order = order[None, :]
+    # A direction is the difference of two pictures: it lies where pictures differ.
+    one, other = draw.integers(0, num, (levels, 2)).T
+    along = (vectors[one] - vectors[other]) @ vectors.T
     for level in range(levels):
-        # A direction is the difference of two pictures: it lies where pictures differ.
-        one, other = draw.integers(0, num, 2)
-        along = vectors @ (vectors[one] - vectors[other])
         half = size * 2 ** (levels - level - 1)
-        within = np.argpartition(along[order], half, axis=1)
+        within = np.argpartition(along[level][order], half, axis=1)
         order = np.take_along_axis(order, within, 1).reshape(-1, half)
     return order
 
 
 def _meetings(
-    vectors: np.ndarray, owners: np.ndarray, asking: np.ndarray, leaves: np.ndarray, each: int
+    vectors: np.ndarray,
+    owners: np.ndarray,
+    asking: np.ndarray,
+    leaves: np.ndarray,
+    least: float,
+    each: int,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Owners (P, 2) of each asking vector and its nearest in its leaf, with the inner products.
+    """Owners (P, 2) of asking vectors and their nearest in their leaves, with inner products (P,).
 
     Leaves are of one size; many at once cost a fraction of one after another.
     """
-    held, whose = torch.from_numpy(vectors), torch.from_numpy(owners)
-    size = leaves.shape[1]
+    held, whose = torch.from_numpy(vectors), torch.from_numpy(owners.astype(np.int32))
+    asks = torch.from_numpy(asking)
     # In each leaf those that ask come first; the leaf where most ask says how many are looked at.
     order = np.argsort(~asking[leaves], axis=1, kind="stable")
     leaves = np.take_along_axis(leaves, order, 1)
@@ -107,18 +111,16 @@ def _meetings(
     if most == 0:
         return
     for some in np.array_split(leaves, -(-leaves.size * most // _AT_ONCE)):
-        columns, rows = torch.from_numpy(some), torch.from_numpy(some[:, :most])
-        products = torch.bmm(held[rows], held[columns].transpose(1, 2))
+        columns = torch.from_numpy(some)
+        rows = columns[:, :most]
+        met = held.index_select(0, columns.flatten()).view(*some.shape, -1)
+        products = torch.bmm(met[:, :most], met.transpose(1, 2))
         own, theirs = whose[rows], whose[columns]
         products.masked_fill_(own[:, :, None] == theirs[:, None, :], -1.0)
-        value, place = products.topk(min(each, size), dim=2, sorted=False)
-        near = theirs.gather(1, place.flatten(1)).view_as(place)
-        pairs = torch.stack([own[:, :, None].expand_as(near), near], 3)
-        asks = torch.from_numpy(asking)[rows]
-        yield _chosen(pairs, asks), _chosen(value, asks)
-
-
-def _chosen(found: Tensor, asks: Tensor) -> np.ndarray:
-    """What belongs to asking vectors, neighbours one after another."""
-    values: np.ndarray = found[asks].flatten(0, 1).numpy()
-    return values
+        # Most have nothing near: the dear search for the nearest is for those that have.
+        leaf, place = ((products.amax(2) >= least) & asks[rows]).nonzero(as_tuple=True)
+        value, near = products[leaf, place].topk(min(each, len(some[0])), dim=1, sorted=False)
+        one = own[leaf, place][:, None].expand_as(near)
+        pair = torch.stack([one, theirs[leaf[:, None], near]], 2)
+        close = value >= least
+        yield pair[close].numpy().astype(np.int64), value[close].numpy()

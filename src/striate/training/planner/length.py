@@ -34,7 +34,7 @@ def decide_length(draft: Draft, num: int, size: tuple[int, ...]) -> None:
     minutes = planned_minutes(draft.asked)
     if minutes is not None and minutes < 10:
         # Each look takes a second or so: a short training cannot afford many.
-        draft.fill("training.validations", 2 if minutes < 2 else 5)
+        draft.fill("training.validations", 1 if minutes < 0.5 else 2 if minutes < 2 else 5)
         draft.fill("training.checkpoints", 5 if minutes < 2 else 10)
     held = {**length, **lengths(draft.asked)}
     shown = {"epochs": "{:g} epochs", "steps": "{:,} steps", "minutes": "at most {:g} minutes"}
