@@ -1,20 +1,17 @@
 """CIFAR-10 as arrays, for peers that are spared the decoding."""
 
 import hashlib
-import io
 import os
-import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.harness import environment
+from benchmarks.workers.cifar_data import files, pixels_of
 
 __all__ = ["MissingDataError", "arrays", "find"]
 
 _NAMES = ("cifar10-jpeg.tar", "cifar10-jpeg", "cifar10.tar", "cifar10")
-_SUFFIXES = (".jpg", ".jpeg", ".png")
 
 
 class MissingDataError(RuntimeError):
@@ -52,8 +49,8 @@ def arrays(source: Path) -> Path:
     print(f"  decoding {source} for the peers, once", flush=True)
     folder.mkdir(parents=True, exist_ok=True)
     found: dict[str, list[tuple[str, np.ndarray]]] = {"train": [], "test": []}
-    for split, name, data in _files(source):
-        found[split].append((name, _decoded(data)))
+    for split, name, data in files(source):
+        found[split].append((name, pixels_of(data)))
     classes = sorted({name for name, _ in found["train"]})
     for split, items in found.items():
         labels = np.array([classes.index(name) for name, _ in items], np.int64)
@@ -61,27 +58,3 @@ def arrays(source: Path) -> Path:
         np.save(folder / f"{split}_labels.npy", labels)
     (folder / "whole").write_text("")
     return folder
-
-
-def _files(source: Path) -> Iterator[tuple[str, str, bytes]]:
-    """Split, class and bytes of each image."""
-    if source.is_dir():
-        for path in sorted(source.rglob("*")):
-            if path.suffix.lower() in _SUFFIXES and path.parts[-3] in ("train", "test"):
-                yield path.parts[-3], path.parts[-2], path.read_bytes()
-        return
-    with tarfile.open(source) as archive:
-        for member in archive:
-            parts = Path(member.name).parts
-            wanted = member.isfile() and parts[-1].lower().endswith(_SUFFIXES)
-            if wanted and len(parts) >= 3 and parts[-3] in ("train", "test"):
-                file = archive.extractfile(member)
-                if file is not None:
-                    yield parts[-3], parts[-2], file.read()
-
-
-def _decoded(data: bytes) -> np.ndarray:
-    from PIL import Image
-
-    with Image.open(io.BytesIO(data)) as image:
-        return np.asarray(image.convert("RGB"))

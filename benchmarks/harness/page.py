@@ -220,9 +220,9 @@ def _error(content: Mapping[str, Any], pictures: Path, stem: str) -> list[str]:
         f"![Error against seconds](images/bench/{stem}.svg)",
         "",
         f"Error on the official test split of {content['settings']['data']}, %, and the seconds "
-        "that the whole training took. Peers train on all training images and read them decoded "
-        "from an array; Striate decodes them itself (cold) or finds them decoded by an earlier "
-        f"run (warm), and holds a tenth back for validation.{note}",
+        "that the whole training took. Cold: the images are decoded in that time (by Striate's "
+        "own decoder, by Pillow on all cores); else they were decoded before. Peers train on all "
+        f"training images, Striate holds a tenth back for validation.{note}",
         "",
         markdown(heads, rows),
         "",

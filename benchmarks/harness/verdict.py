@@ -55,7 +55,10 @@ def throughput_verdict(content: Mapping[str, Any]) -> list[str]:
 
 
 def error_verdict(content: Mapping[str, Any]) -> list[str]:
-    """For each budget: Striate's error beside the best ordinary recipe's, and its punctuality."""
+    """For each budget: Striate's error beside the best ordinary recipe's, and its punctuality.
+
+    Cold is compared with cold where the peers were measured so, else with warm.
+    """
     errors = summaries(content, lambda value: value["test_error"])
     seconds = summaries(content, lambda value: value["seconds"])
     lines = []
@@ -66,12 +69,17 @@ def error_verdict(content: Mapping[str, Any]) -> list[str]:
             mine = errors[budget][ours].median
             late = seconds[budget][ours].median / float(budget) - 1
             line = f"{float(budget):g} s, {words}: {mine:.2%} error, {late:+.1%} of the time"
-            peers = [(errors[budget][p].median, p) for p in _NAMED if p in errors[budget]]
-            if peers:
-                best, peer = min(peers)
+            found = {
+                peer: errors[budget].get(f"{peer}-{words}", errors[budget].get(peer))
+                for peer in (*_NAMED, "airbench")
+            }
+            medians = {peer: summary.median for peer, summary in found.items() if summary}
+            fast = medians.pop("airbench", None)
+            if medians:
+                peer = min(medians, key=lambda name: medians[name])
+                best = medians[peer]
                 line += f"; best ordinary recipe {best:.2%} ({peer}): {_less(mine, best)}"
-            if "airbench" in errors[budget]:
-                fast = errors[budget]["airbench"].median
+            if fast is not None:
                 line += f"; airbench's recipe {fast:.2%}: {_less(mine, fast)}"
             lines.append(f"{line}.")
     return lines

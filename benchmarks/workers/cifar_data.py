@@ -1,14 +1,55 @@
-"""CIFAR-10 from decoded arrays: batches, mirrored and shifted, by plain indexing."""
+"""CIFAR-10 for the peers: decoded images, and batches of them by plain indexing."""
 
+import io
+import tarfile
 import time
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
-__all__ = ["MEAN", "STD", "Clock", "Images"]
+__all__ = ["MEAN", "STD", "Clock", "Images", "decoded", "files"]
 
 MEAN = np.array([0.4914, 0.4822, 0.4465], np.float32) * 255
 STD = np.array([0.2470, 0.2435, 0.2616], np.float32) * 255
+
+
+_SUFFIXES = (".jpg", ".jpeg", ".png")
+
+
+def files(source: Path) -> Iterator[tuple[str, str, bytes]]:
+    """Split, class and bytes of each image of a folder or tar of class folders."""
+    if source.is_dir():
+        for path in sorted(source.rglob("*")):
+            if path.suffix.lower() in _SUFFIXES and path.parts[-3] in ("train", "test"):
+                yield path.parts[-3], path.parts[-2], path.read_bytes()
+        return
+    with tarfile.open(source) as archive:
+        for member in archive:
+            parts = Path(member.name).parts
+            wanted = member.isfile() and parts[-1].lower().endswith(_SUFFIXES)
+            if wanted and len(parts) >= 3 and parts[-3] in ("train", "test"):
+                file = archive.extractfile(member)
+                if file is not None:
+                    yield parts[-3], parts[-2], file.read()
+
+
+def decoded(source: str) -> tuple[np.ndarray, np.ndarray]:
+    """The training images (N, 32, 32, 3) and labels (N,), decoded by Pillow on all cores."""
+    found = [(name, data) for split, name, data in files(Path(source)) if split == "train"]
+    classes = sorted({name for name, _ in found})
+    with ProcessPoolExecutor() as pool:
+        images = pool.map(pixels_of, [data for _, data in found], chunksize=2000)
+        return np.stack(list(images)), np.array([classes.index(name) for name, _ in found])
+
+
+def pixels_of(data: bytes) -> np.ndarray:
+    """An image file as RGB (H, W, 3)."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(data)) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 class Clock:
@@ -28,6 +69,7 @@ class Images:
 
     Args:
         folder: of the arrays.
+        source: the set itself, decoded here; "": the arrays are read.
         batch: images in a batch.
         seed: of order, mirroring and shifts.
         shift: most pixels; the image is mirrored at its border.
@@ -35,10 +77,20 @@ class Images:
     """
 
     def __init__(
-        self, folder: str, batch: int, seed: int, *, shift: int = 4, alternate: bool = False
+        self,
+        folder: str,
+        batch: int,
+        seed: int,
+        *,
+        source: str = "",
+        shift: int = 4,
+        alternate: bool = False,
     ) -> None:
-        self.pixels = np.load(Path(folder) / "train.npy", mmap_mode="r")
-        self.labels = np.load(Path(folder) / "train_labels.npy")
+        if source:
+            self.pixels, self.labels = decoded(source)
+        else:
+            self.pixels = np.load(Path(folder) / "train.npy", mmap_mode="r")
+            self.labels = np.load(Path(folder) / "train_labels.npy")
         self.batch, self.shift, self.alternate = batch, shift, alternate
         self.draw = np.random.default_rng(seed)
         self.first_flip = self.draw.integers(0, 2, len(self.labels)).astype(bool)

@@ -34,7 +34,7 @@ def main() -> None:
         optimizer=keras.optimizers.Adam(1e-3),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
-    data = Images(asked["folder"], _BATCH, asked["seed"])
+    data = Images(asked["folder"], _BATCH, asked["seed"], source=asked["source"])
 
     def prepared(pixels: np.ndarray) -> np.ndarray:
         images = (pixels.astype(np.float32) - MEAN) / STD

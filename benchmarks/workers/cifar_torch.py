@@ -131,7 +131,12 @@ def main() -> None:
     torch.manual_seed(asked["seed"])
     network = recipe.network(10).to(memory_format=torch.channels_last)
     data = Images(
-        asked["folder"], recipe.batch, asked["seed"], shift=recipe.shift, alternate=recipe.alternate
+        asked["folder"],
+        recipe.batch,
+        asked["seed"],
+        source=asked["source"],
+        shift=recipe.shift,
+        alternate=recipe.alternate,
     )
     if isinstance(network, Wide):
         whiten(network, to_tensor(next(data)[0]))

@@ -52,7 +52,7 @@ class Normalisation:
 
     @classmethod
     def measure(cls, images: Pixels) -> "Normalisation":
-        """Mean and deviation over all pixels of (N, H, W, C) uint8 images, exact before the division.
+        """Mean and deviation over all pixels of (N, H, W, C) uint8 images; sums are exact.
 
         Of streamed images, which would all be decoded for it, over 8,192 at even distances.
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.harness import cifar, environment
+from benchmarks.workers.cifar_data import decoded
 
 WORKERS = Path(__file__).parents[3] / "benchmarks" / "workers"
 
@@ -95,6 +96,10 @@ def test_an_archive_becomes_arrays_with_classes_in_order(tmp_path, monkeypatch):
     assert train.shape == (2, 3, 4, 3)
     assert train[1, 2, 3].tolist() == [1, 10, 20]
     assert cifar.arrays(source) == folder
+    # What a peer decodes within its time is the same.
+    pixels, labels = decoded(str(source))
+    assert np.array_equal(pixels, train)
+    assert labels.tolist() == [1, 0]
 
 
 def test_a_missing_set_says_how_to_name_it(monkeypatch):

@@ -59,6 +59,16 @@ def test_error_verdict_compares_with_the_best_ordinary_recipe_and_tells_the_time
     )
 
 
+def test_cold_is_compared_with_cold_where_that_was_measured(tmp_path):
+    errors(tmp_path)
+    store = Store(tmp_path, "error", settings={"quick": False, "data": "set.tar", "images": None})
+    for peer, error in (("striate-warm", 0.2), ("tutorial", 0.4), ("tutorial-cold", 0.45)):
+        store.add(Job("60", peer, 0), value={"test_error": error, "seconds": 60.0})
+    warm, cold = error_verdict(store.content)
+    assert "best ordinary recipe 40.00% (tutorial): 50% less error" in warm
+    assert "best ordinary recipe 45.00% (tutorial): 44% less error" in cold
+
+
 @pytest.fixture
 def results(tmp_path):
     throughput(tmp_path, {"lenet": [24], "vgg": [40, 40, 44]})
