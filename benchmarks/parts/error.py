@@ -23,6 +23,7 @@ from benchmarks.harness.process import FailureError, finished
 from benchmarks.harness.round import Job, interleaved
 from benchmarks.harness.store import load
 from benchmarks.harness.worker import call, variables
+from striate.data.cache import FORMAT
 
 __all__ = ["BUDGETS", "EXPECTED_MINUTES", "RECIPES", "Recipe", "measure"]
 
@@ -156,7 +157,8 @@ def _striate(source: Path, budget: float, seed: int, warm: bool, isa: str | None
 
 def _warm(python: list[str], source: Path, given: Mapping[str, str]) -> None:
     """Decode the set into the benchmarks' own cache, once."""
-    named = hashlib.sha256(f"{source} {source.stat().st_mtime_ns}".encode()).hexdigest()[:12]
+    look = f"{source} {source.stat().st_mtime_ns} {FORMAT}"
+    named = hashlib.sha256(look.encode()).hexdigest()[:12]
     mark = Path(given["STRIATE_CACHE"], f".warm-{named}")
     if mark.is_file():
         return

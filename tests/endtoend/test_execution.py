@@ -1,6 +1,8 @@
 """How a network runs: looked at, chosen once, kept by the run."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -153,3 +155,25 @@ def test_settings_that_say_nothing_are_left_out_of_the_hash(photographs, tmp_pat
     written = run.config.to_json()["execution"]
     assert not {"exact", "kernels", "compile"} & set(written)
     assert RunConfig.from_json(run.config.to_json()) == run.config
+
+
+def test_a_training_does_not_wait_for_torchs_compiler_to_be_imported(photographs, tmp_path):
+    """That takes a second: much of a short training."""
+    words = [
+        "striate",
+        "train",
+        str(photographs),
+        "--minutes",
+        "0.1",
+        "--out",
+        str(tmp_path / "run"),
+    ]
+    code = (
+        f"import sys\nfrom striate.cli import main\nsys.argv = {words!r}\n"
+        "try:\n    main()\nfinally:\n    print('torch._dynamo' in sys.modules, file=sys.stderr)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300
+    )
+    assert done.stderr.splitlines()[-1] == "False", done.stderr
+    assert (tmp_path / "run" / "report.html").is_file()

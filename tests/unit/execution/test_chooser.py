@@ -61,6 +61,7 @@ def never(*_, **__) -> dict[str, Timing]:
 
 
 def choose(network, race, config=CPU, seconds=5.0, **others):
+    others.setdefault("clock", lambda: 0.0)  # a busy machine leaves no time over
     return chooser.choose(network, SHAPE, config, seconds=seconds, race=race, **others)
 
 
