@@ -176,4 +176,4 @@ def test_a_training_does_not_wait_for_torchs_compiler_to_be_imported(photographs
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300
     )
     assert done.stderr.splitlines()[-1] == "False", done.stderr
-    assert (tmp_path / "run" / "report.html").is_file()
+    assert (out / "report.html").is_file()
