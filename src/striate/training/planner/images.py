@@ -8,7 +8,13 @@ from striate.settings import Settings
 from striate.training.fitting import fitted
 from striate.training.planner.draft import Draft
 
-__all__ = ["KEPT_SIZE", "TINY_SIZE", "decide_augmentation", "decide_images", "num_training"]
+__all__ = [
+    "KEPT_SIZE",
+    "TINY_SIZE",
+    "decide_augmentation",
+    "decide_images",
+    "num_training",
+]
 
 KEPT_SIZE = 64
 """Images up to this side are used as they are."""
@@ -100,7 +106,7 @@ def _augmentation(survey: Survey, size: tuple[int, ...]) -> tuple[list[dict[str,
     """Photographs may be mirrored, drawings and characters may not."""
     if survey.grey_share == 1.0 and max(_median_size(survey)) <= _CHARACTER_SIZE:
         return [{"name": "affine"}], "small grey characters: a mirrored one is another one"
-    flip, shift = {"name": "flip"}, {"name": "shift"}
+    flip = {"name": "flip", "alternating": True}
     if min(size) <= KEPT_SIZE:
-        return [flip, shift], "small photographs"
+        return [flip, {"name": "shift"}], "small photographs"
     return [flip, {"name": "resized_crop"}, {"name": "colour"}], "photographs"
