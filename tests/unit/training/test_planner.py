@@ -109,23 +109,6 @@ def test_mirrored_views_follow_the_mirrored_training(photographs) -> None:
     assert not characters.prediction.mirrored
 
 
-def test_a_network_that_sees_an_image_often_forgets_faster(photographs) -> None:
-    def decay(training: dict, speed: float | None = None) -> float:
-        measure = None if speed is None else lambda *_: speed
-        config, _ = advise("x", photographs, {"training": training}, measure)
-        return config.optimiser.arguments["weight_decay"]
-
-    num = 50_000 * 0.8 * 0.9
-    assert decay({"epochs": 7.9}) == 0.1
-    assert decay({"epochs": 8.0}) == 0.3
-    assert decay({"steps": round(7.5 * num / 128)}) == 0.1
-    assert decay({"steps": round(8.5 * num / 128)}) == 0.3
-    assert decay({"minutes": 2.0}) == 0.1  # nothing tells how often
-    assert decay({"minutes": 2.0}, speed=7.5 * num / 114) == 0.1
-    assert decay({"minutes": 2.0}, speed=8.5 * num / 114) == 0.3
-    assert decay({"minutes": 2.0, "epochs": 3}, speed=8.5 * num / 114) == 0.1
-
-
 class TestGrowth:
     """Errors between and beyond recorded trainings."""
 

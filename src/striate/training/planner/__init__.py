@@ -16,7 +16,7 @@ from striate.settings import Settings, merge
 from striate.training.planner.descent import decide_descent, optimiser
 from striate.training.planner.draft import Choice, Draft
 from striate.training.planner.images import decide_augmentation, decide_images, num_training
-from striate.training.planner.length import decide_length, expected_epochs, planned_minutes
+from striate.training.planner.length import decide_length, planned_minutes
 from striate.training.planner.network import SetLook, decide_network
 
 __all__ = ["Choice", "MeasureSpeed", "advise"]
@@ -47,9 +47,9 @@ def advise(
     speed = None
     if measure_speed is not None and minutes is not None:
         speed = partial(_speed, draft, measure_speed, classes, size)
-    shown = decide_network(draft, SetLook(classes, num, size), seconds, speed)
+    decide_network(draft, SetLook(classes, num, size), seconds, speed)
     decide_augmentation(draft, survey, size, seconds if minutes else math.inf)
-    decide_descent(draft, expected_epochs(draft, num, shown))
+    decide_descent(draft)
     decide_length(draft, num, size)
     resolved = merge(merge(draft.plan, {"data": {"source": source}}), settings)
     return RunConfig.from_json(resolved), draft.choices

@@ -8,8 +8,8 @@ __all__ = ["batch_size", "decide_descent", "optimiser"]
 
 _WIDE = 2.0
 """Times the usual widths from which on a network is trained on four times the batch."""
-_MANY_EPOCHS = 8.0
-"""From so many showings of each image on a stronger decay keeps from learning them by heart."""
+_DECAY = 0.3
+"""Of Muon; less learns the training images by heart where each is shown a dozen times."""
 _MEMORY = 1280
 """Images that the momentum of Muon looks back on, as it decays."""
 
@@ -31,14 +31,13 @@ def batch_size(num_images: int, factor: float = 1.0) -> int:
     return 512 if factor >= _WIDE else 128
 
 
-def optimiser(network: str, batch: int, epochs: float = 0.0) -> tuple[dict[str, Any], str]:
+def optimiser(network: str, batch: int) -> tuple[dict[str, Any], str]:
     """The optimiser of a network for steps of so many images, and why."""
     if network == "airbench":
         rate = 0.02 * min(1.0, batch / 128) ** 0.5
         momentum = min(0.9, max(0.5, 1 - batch / _MEMORY))
         why = "Muon: least error for as many images; momentum looks back on as many images"
-        decay = 0.3 if epochs >= _MANY_EPOCHS else 0.1
-        settings = {"name": "muon", "lr": rate, "momentum": momentum, "weight_decay": decay}
+        settings = {"name": "muon", "lr": rate, "momentum": momentum, "weight_decay": _DECAY}
         return settings, why
     if network == "resnet":
         rate = 0.3 * (batch / 128) ** 0.5
@@ -48,16 +47,11 @@ def optimiser(network: str, batch: int, epochs: float = 0.0) -> tuple[dict[str, 
     return {"name": "adamw", "lr": 2e-3, "weight_decay": 0.01}, why
 
 
-def decide_descent(draft: Draft, epochs: float) -> None:
-    """Optimiser, schedule and loss, for the network and the batch that were decided.
-
-    Args:
-        draft: of the plan.
-        epochs: how often each image will be shown.
-    """
+def decide_descent(draft: Draft) -> None:
+    """Optimiser, schedule and loss, for the network and the batch that were decided."""
     name, batch = draft.planned("network.name"), draft.planned("training.batch_size")
-    chosen, why = optimiser(name, batch, epochs)
-    shown = f"{chosen['name']}, rate {chosen['lr']:.3g}, decay {chosen['weight_decay']:.3g}"
+    chosen, why = optimiser(name, batch)
+    shown = f"{chosen['name']}, rate {chosen['lr']:.3g}"
     draft.decide("optimiser", "optimiser", chosen, why, shown)
     why = "rises, then falls to zero as the time ends"
     draft.decide("schedule", "schedule", {"name": "one_cycle", "peak": 0.2}, why, "one-cycle")

@@ -8,13 +8,7 @@ from striate.settings import Settings
 from striate.training.fitting import fitted
 from striate.training.planner.draft import Draft
 
-__all__ = [
-    "KEPT_SIZE",
-    "TINY_SIZE",
-    "decide_augmentation",
-    "decide_images",
-    "num_training",
-]
+__all__ = ["KEPT_SIZE", "TINY_SIZE", "decide_augmentation", "decide_images", "num_training"]
 
 KEPT_SIZE = 64
 """Images up to this side are used as they are."""

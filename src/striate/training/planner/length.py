@@ -6,7 +6,7 @@ from striate.settings import Settings
 from striate.training.planner.draft import Draft
 from striate.training.planner.images import TINY_SIZE
 
-__all__ = ["decide_length", "expected_epochs", "lengths", "planned_minutes"]
+__all__ = ["decide_length", "lengths", "planned_minutes"]
 
 _DEFAULT_MINUTES = 10.0
 _MOST_EPOCHS = 100
@@ -24,23 +24,6 @@ def planned_minutes(settings: Settings) -> float | None:
     """Minutes that the training may take; None where only steps or epochs were asked for."""
     given = lengths(settings)
     return given.get("minutes") if given else _DEFAULT_MINUTES
-
-
-def expected_epochs(draft: Draft, num: int, shown: float | None) -> float:
-    """How often each image will be shown at most; 0 where nothing tells.
-
-    Args:
-        draft: of the plan, its batch decided.
-        num: training images.
-        shown: images that there is time to show; None: not known.
-    """
-    asked = lengths(draft.asked)
-    limits = [] if shown is None else [shown / max(1, num)]
-    if "epochs" in asked:
-        limits.append(asked["epochs"])
-    if "steps" in asked:
-        limits.append(asked["steps"] * draft.planned("training.batch_size") / max(1, num))
-    return min(limits, default=0.0)
 
 
 def decide_length(draft: Draft, num: int, size: tuple[int, ...]) -> None:

@@ -51,12 +51,8 @@ class SetLook:
     """Height and width that the network sees, pixels."""
 
 
-def decide_network(
-    draft: Draft, look: SetLook, seconds: float, speed: Speed | None
-) -> float | None:
+def decide_network(draft: Draft, look: SetLook, seconds: float, speed: Speed | None) -> None:
     """The network with its widths and its batch; where speed can be measured, the best of several.
-
-    The images that it will be shown in that time come back, where its speed was measured.
 
     Args:
         draft: of the plan.
@@ -72,7 +68,7 @@ def decide_network(
             why = "half as wide as for a minute: so short a training needs more steps"
         _decide(draft, usual, why)
         _decide_batch(draft, draft.given("training.batch_size") or batch_size(look.num_images))
-        return None
+        return
     found = candidates(usual, look, seconds, speed, draft.given("training.batch_size"))
     chosen = _best(found)
     tried = ", ".join(f"{_shown(c.widths)} {c.images_per_second:,.0f}" for c in found)
@@ -84,7 +80,6 @@ def decide_network(
         f"about {chosen.error:.0%}",
         f"on images as hard as those of {alike.name}; up to {chosen.images:,.0f} images shown",
     )
-    return chosen.images
 
 
 def _decide(draft: Draft, widths: tuple[int, ...], why: str) -> None:
