@@ -37,6 +37,6 @@ def cifar10_airbench() -> RunConfig:
         loss=Pick("softmax_cross_entropy", label_smoothing=0.2),
         optimiser=Pick("sgd", lr=0.3, weight_decay=5e-4),
         schedule=Pick("one_cycle", peak=0.2),
-        augmentation=(Pick("flip"), Pick("shift")),
+        augmentation=(Pick("flip", alternating=True), Pick("shift")),
         training=TrainingConfig(batch_size=128, epochs=8, ema_half_life=0.03),
     )
