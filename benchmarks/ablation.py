@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     held = {"data": {"validation_fraction": arguments.hold_out}}
-    plan, _ = advise(arguments.data, survey(open_source(arguments.data)), {})
+    plan, _ = advise(arguments.data, survey(open_source(arguments.data)), held)
     steps = round(arguments.images / plan.training.batch_size)
     rows: dict[str, list[float]] = {name: [] for name in arguments.only}
     num_items = 0
@@ -94,7 +94,8 @@ def main() -> None:
         spread = f" ± {statistics.stdev(errors):.2f}" if len(errors) > 1 else ""
         print(f"| {name} | {statistics.mean(errors):.2f}{spread} | {len(errors)} |")
     if arguments.json:
-        found = {"data": arguments.data, "images": arguments.images, "n": num_items, "rows": rows}
+        found = {"data": arguments.data, "images": arguments.images, "n": num_items}
+        found |= {"held_out": arguments.hold_out, "rows": rows}
         arguments.json.write_text(json.dumps(found, indent=1) + "\n", "utf-8")
 
 

@@ -116,12 +116,13 @@ def measure(options: Options, budgets: Sequence[float] = (), images: int | None 
 def _jobs(budgets: Sequence[float], peers: Sequence[str], options: Options) -> Iterator[Job]:
     for budget in budgets:
         usual = 1 if options.quick or budget > _LONG else 3
-        present = [peer for peer in peers if budget <= _DECODING_TELLS or _always(RECIPES[peer])]
+        present = [peer for peer in peers if peer in options.only or _tells(RECIPES[peer], budget)]
         yield from interleaved([f"{budget:g}"], present, options.repeats or usual)
 
 
-def _always(recipe: Recipe) -> bool:
-    return recipe.warm or not recipe.worker
+def _tells(recipe: Recipe, budget: float) -> bool:
+    """Whether a recipe says something at a budget that its warm twin does not."""
+    return recipe.warm or not recipe.worker or budget <= _DECODING_TELLS
 
 
 def _striate(source: Path, budget: float, seed: int, warm: bool, isa: str | None) -> dict[str, Any]:

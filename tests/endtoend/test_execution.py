@@ -159,15 +159,8 @@ def test_settings_that_say_nothing_are_left_out_of_the_hash(photographs, tmp_pat
 
 def test_a_training_does_not_wait_for_torchs_compiler_to_be_imported(photographs, tmp_path):
     """That takes a second: much of a short training."""
-    words = [
-        "striate",
-        "train",
-        str(photographs),
-        "--minutes",
-        "0.1",
-        "--out",
-        str(tmp_path / "run"),
-    ]
+    out = tmp_path / "run"
+    words = ["striate", "train", str(photographs), "--minutes", "0.1", "--out", str(out)]
     code = (
         f"import sys\nfrom striate.cli import main\nsys.argv = {words!r}\n"
         "try:\n    main()\nfinally:\n    print('torch._dynamo' in sys.modules, file=sys.stderr)\n"

@@ -113,6 +113,8 @@ class TestCommands:
         rows = listing(kind)
         assert rows
         assert all(row.text.endswith((".", ":")) or row.text for row in rows)
+        words = {word.partition("=")[0] for row in rows for word in row.arguments.split(", ")}
+        assert not words & {"images", "target", "generator", "odd", "num_classes", "progress"}
 
 
 class TestAnswers:

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from striate.classical import PREDICTORS
 from striate.data import AUGMENTATIONS, NAMED_SETS
+from striate.data.augment import OFFERED as AUGMENTATION_OFFERED
 from striate.errors import ConfigError, unknown_name
 from striate.layers import LAYERS
 from striate.losses import LOSSES
@@ -16,8 +17,7 @@ from striate.registry import Registry
 __all__ = ["Row", "listing"]
 
 _FROM_CONTEXT = frozenset(
-    {"num_classes", "in_channels", "input_size", "scores", "target", "params", "progress"}
-    | {"images", "generator"}
+    {"in_channels", "input_size", "scores", "params", "progress", *AUGMENTATION_OFFERED}
 )
 
 

@@ -33,6 +33,7 @@ __all__ = ["Batch", "BatchLoader", "Normalisation", "to_float"]
 _MEASURED = 8192
 # The squares of so many levels sum to less than 2**24, up to where float32 counts exactly.
 _EXACT = 256
+_AT_ONCE = 2**24  # values, as floats
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,9 @@ class Normalisation:
             images = images.sample(_MEASURED)
         channels = images.shape[-1]
         totals = torch.zeros(2, *images.shape[1:], dtype=torch.int64)
-        for start in range(0, len(images), _EXACT):
-            values = torch.from_numpy(np.array(images[start : start + _EXACT])).float()
+        some = max(1, min(_EXACT, _AT_ONCE // math.prod(images.shape[1:])))
+        for start in range(0, len(images), some):
+            values = torch.from_numpy(np.array(images[start : start + some])).float()
             totals[0] += values.sum(0).long()
             totals[1] += values.square_().sum(0).long()
         total, squares = totals.view(2, -1, channels).sum(1).double().numpy()

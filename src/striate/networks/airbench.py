@@ -188,17 +188,17 @@ class Airbench(nn.Module):
             ShapeError: images that the network does not take.
             DataError: values that are not finite.
         """
-        self.check(images)
+        self.check_images(images)
         self.whiten.initialise_from(images)
 
     def forward(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B K"]:
-        self.check(x)
+        self.check_images(x)
         x = self.activation(self.whiten(x))  # B×C×*S -> B×2C·2^ndim×*(S-1)
         x = self.stages(x)  # -> B×widths[-1]×*((S-1)/2^stages)
         scores: Tensor = self.head(self.pool(x).flatten(1)) * _SCALE
         return scores
 
-    def check(self, x: Tensor) -> None:
+    def check_images(self, x: Tensor) -> None:
         """Refuse images that the network does not take; only their shape is looked at.
 
         Raises:

@@ -8,6 +8,7 @@ import torch
 from striate.errors import ConfigError, ShapeError
 from striate.layers.geometry import ledger
 from striate.networks import NETWORKS
+from striate.networks.airbench import Airbench
 from striate.registry import Pick
 
 __all__ = ["classifier_problem", "fitted", "size_problem"]
@@ -46,10 +47,9 @@ def size_problem(pick: Pick, channels: int, size: Sequence[int]) -> str | None:
             network = NETWORKS.build(
                 pick, num_classes=2, in_channels=channels, input_size=tuple(size)
             )
-            check = getattr(network, "check", None)
-            if check is not None:
+            if isinstance(network, Airbench):
                 # It knows by itself; a trace imports torch's compiler, which takes a second.
-                check(torch.empty(1, channels, *size))
+                network.check_images(torch.empty(1, channels, *size))
                 return None
         ledger(network, (channels, *size))
     except ShapeError as error:

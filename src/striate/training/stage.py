@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from striate.config import TrainingConfig
+from striate.optim.layout import fused_safely
 from striate.training.assemble import Parts
 from striate.training.transfer import FrozenFeatures
 
@@ -80,6 +81,8 @@ def measure_stages(
     """What a step of each stage costs, measured on copies that are thrown away."""
     network, optimiser = copy.deepcopy((parts.network, parts.optimiser))
     network.train()
+    if any(group.get("fused") for group in optimiser.param_groups):
+        fused_safely(optimiser)  # a copy has no hooks
     frozen = None if frozen_share is None else FrozenFeatures(network, frozen_share)
     stages: list[Stage] = []
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):

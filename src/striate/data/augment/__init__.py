@@ -1,8 +1,9 @@
 """Random changes of whole batches that keep the meaning of an image.
 
 Each augmentation is a function of a batch in [0, 1]: `(images, target, generator, ...)` gives
-`(images, target)`. Chance comes from the generator alone and is drawn on the CPU, a few numbers
-an image, so that a seed gives the same batch on every device.
+`(images, target)`. Chance comes from the generator, or from what the loader says of the showing,
+and is drawn on the CPU, a few numbers an image, so that a seed gives the same batch on every
+device.
 """
 
 from collections.abc import Sequence
@@ -118,7 +119,7 @@ class Augmenter:
 
     def _offered(self, place: int, showing: Showing | None) -> dict[str, Tensor]:
         _, _, alternates = self._bound[place]
-        return {"odd": showing.odd(self._seed)} if alternates and showing is not None else {}
+        return {"odd": showing.odd(self._seed, place)} if alternates and showing is not None else {}
 
     def _generator(self, place: int, step: int) -> torch.Generator:
         return named_generator(self._seed, "augmentation", place, self._bound[place][0], step)

@@ -29,7 +29,12 @@ class Showing:
     items: np.ndarray
     epochs: np.ndarray
 
-    def odd(self, seed: int) -> Bool[Tensor, "B"]:
-        """A coin for each item, turned over at each of its showings."""
-        turned = coins(self.items, seed, "first showing") ^ (self.epochs % 2 == 1)
+    def odd(self, seed: int, place: int) -> Bool[Tensor, "B"]:
+        """A coin for each item, turned over at each of its showings.
+
+        Args:
+            seed: of the training.
+            place: of the augmentation among all; each has its own coins.
+        """
+        turned = coins(self.items, seed, "first showing", place) ^ (self.epochs % 2 == 1)
         return torch.from_numpy(turned)

@@ -8,6 +8,8 @@ __all__ = ["batch_size", "decide_descent", "optimiser"]
 
 _WIDE = 2.0
 """Times the usual widths from which on a network is trained on four times the batch."""
+_LARGEST = 512
+"""Images a step up to which the growth of the rate was measured."""
 _DECAY = 0.35
 """Of Muon; less learns the training images by heart where each is shown a dozen times."""
 _MEMORY = 1280
@@ -34,7 +36,7 @@ def batch_size(num_images: int, factor: float = 1.0) -> int:
 def optimiser(network: str, batch: int) -> tuple[dict[str, Any], str]:
     """The optimiser of a network for steps of so many images, and why."""
     if network == "airbench":
-        rate = 0.02 * (batch / 128) ** 0.5
+        rate = 0.02 * (min(batch, _LARGEST) / 128) ** 0.5
         momentum = min(0.9, max(0.5, 1 - batch / _MEMORY))
         why = "Muon: least error for as many images; momentum looks back on as many images"
         settings = {"name": "muon", "lr": rate, "momentum": momentum, "weight_decay": _DECAY}
