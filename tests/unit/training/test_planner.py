@@ -97,6 +97,16 @@ def test_a_training_of_seconds_is_half_as_wide_where_images_are_many(photographs
     assert widths(photographs, {"training": {"epochs": 1.0}}) == [32, 128, 128]
     few = survey_of(3_000, 32, grey=0.0)
     assert widths(few, seconds) == widths(few, half_a_minute)
+    rates = [
+        advise("x", survey, settings)[0].optimiser.arguments["lr"]
+        for survey, settings in (
+            (photographs, seconds),
+            (photographs, half_a_minute),
+            (few, seconds),
+        )
+    ]
+    assert rates[0] > 2 * rates[1]
+    assert rates[2] < rates[1]  # of smaller batches
 
 
 def test_mirrored_views_follow_the_mirrored_training(photographs) -> None:

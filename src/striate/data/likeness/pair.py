@@ -6,6 +6,8 @@ agreement is ordinary in it, and only what stands far above that is called a dup
 """
 
 import math
+import os
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -41,6 +43,7 @@ _RANK = 3
 _ALIKE = 0.9
 _FEW = 32
 _CHUNK = 8192
+_PARALLEL = 4  # chunks at a time, each of some 150 MB
 
 
 class Pairs(NamedTuple):
@@ -109,16 +112,18 @@ def _descriptors(
     thumbnails: np.ndarray, rows: np.ndarray, flips: bool
 ) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
     """Of whole pictures, of tighter cuts, and of mirror images, in bounded memory."""
-    whole, mirrored = [], []
-    cuts: list[list[np.ndarray]] = []
-    for start in range(0, len(rows), _CHUNK):
+
+    def described(start: int) -> list[np.ndarray]:
         grey = grey_of(np.asarray(thumbnails[rows[start : start + _CHUNK]]))
-        whole.append(describe(grey))
-        cuts.append(views(grey))
+        found = [describe(grey), *views(grey)]
         if flips:
-            mirrored.append(describe(np.ascontiguousarray(grey[:, :, ::-1])))
-    joined = [np.concatenate(view) for view in zip(*cuts, strict=True)]
-    return np.concatenate(whole), joined, np.concatenate(mirrored or whole[:0] or [whole[0][:0]])
+            found.append(describe(np.ascontiguousarray(grey[:, :, ::-1])))
+        return found
+
+    with ThreadPoolExecutor(min(_PARALLEL, os.cpu_count() or 1), "striate-describe") as pool:
+        parts = list(pool.map(described, range(0, len(rows), _CHUNK)))
+    whole, *others = (np.concatenate(view) for view in zip(*parts, strict=True))
+    return (whole, others[:-1], others[-1]) if flips else (whole, others, whole[:0])
 
 
 def _candidates(plain: np.ndarray, others: list[np.ndarray]) -> Neighbours:

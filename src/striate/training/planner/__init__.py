@@ -17,7 +17,7 @@ from striate.training.planner.descent import decide_descent, optimiser
 from striate.training.planner.draft import Choice, Draft
 from striate.training.planner.images import decide_augmentation, decide_images, num_training
 from striate.training.planner.length import decide_length, planned_minutes
-from striate.training.planner.network import SetLook, decide_network
+from striate.training.planner.network import SetLook, decide_network, is_hasty
 
 __all__ = ["Choice", "MeasureSpeed", "advise"]
 
@@ -49,7 +49,7 @@ def advise(
         speed = partial(_speed, draft, measure_speed, classes, size)
     decide_network(draft, SetLook(classes, num, size), seconds, speed)
     decide_augmentation(draft, survey, size, seconds if minutes else math.inf)
-    decide_descent(draft)
+    decide_descent(draft, hasty=is_hasty(seconds, num))
     decide_length(draft, num, size)
     resolved = merge(merge(draft.plan, {"data": {"source": source}}), settings)
     return RunConfig.from_json(resolved), draft.choices

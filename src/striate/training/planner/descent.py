@@ -33,8 +33,17 @@ def batch_size(num_images: int, factor: float = 1.0) -> int:
     return 512 if factor >= _WIDE else 128
 
 
-def optimiser(network: str, batch: int) -> tuple[dict[str, Any], str]:
-    """The optimiser of a network for steps of so many images, and why."""
+def optimiser(network: str, batch: int, hasty: bool = False) -> tuple[dict[str, Any], str]:
+    """The optimiser of a network for steps of so many images, and why.
+
+    Args:
+        network: its name.
+        batch: images a step.
+        hasty: there is time for a few hundred steps only.
+    """
+    if network == "airbench" and hasty:
+        why = "Muon: least error for as many images; large steps, for there is time for few"
+        return {"name": "muon", "lr": 0.05, "momentum": 0.8, "weight_decay": _DECAY}, why
     if network == "airbench":
         rate = 0.02 * (min(batch, _LARGEST) / 128) ** 0.5
         momentum = min(0.9, max(0.5, 1 - batch / _MEMORY))
@@ -49,10 +58,10 @@ def optimiser(network: str, batch: int) -> tuple[dict[str, Any], str]:
     return {"name": "adamw", "lr": 2e-3, "weight_decay": 0.01}, why
 
 
-def decide_descent(draft: Draft) -> None:
+def decide_descent(draft: Draft, *, hasty: bool) -> None:
     """Optimiser, schedule and loss, for the network and the batch that were decided."""
     name, batch = draft.planned("network.name"), draft.planned("training.batch_size")
-    chosen, why = optimiser(name, batch)
+    chosen, why = optimiser(name, batch, hasty)
     shown = f"{chosen['name']}, rate {chosen['lr']:.3g}"
     draft.decide("optimiser", "optimiser", chosen, why, shown)
     why = "rises, then falls to zero as the time ends"

@@ -9,7 +9,7 @@ from striate.training.planner.descent import batch_size
 from striate.training.planner.draft import Draft
 from striate.training.planner.images import TINY_SIZE
 
-__all__ = ["Candidate", "SetLook", "Speed", "candidates", "decide_network"]
+__all__ = ["Candidate", "SetLook", "Speed", "candidates", "decide_network", "is_hasty"]
 
 Speed = Callable[[Pick, int], float]
 """Training images a second of a network on this machine, in batches of so many."""
@@ -51,6 +51,11 @@ class SetLook:
     """Height and width that the network sees, pixels."""
 
 
+def is_hasty(seconds: float, num_images: int) -> bool:
+    """Whether there is time for a few hundred steps only, and the images would bear many more."""
+    return 0 < seconds < _HASTE and num_images >= _MANY_IMAGES
+
+
 def decide_network(draft: Draft, look: SetLook, seconds: float, speed: Speed | None) -> None:
     """The network with its widths and its batch; where speed can be measured, the best of several.
 
@@ -63,7 +68,7 @@ def decide_network(draft: Draft, look: SetLook, seconds: float, speed: Speed | N
     usual = _widths(look.size, look.num_images)
     if speed is None or draft.given("network") is not None or seconds < _LEAST_SECONDS:
         why = "made for minutes of training; as many stages as the size bears"
-        if 0 < seconds < _HASTE and look.num_images >= _MANY_IMAGES:
+        if is_hasty(seconds, look.num_images):
             usual = _scaled(usual, 0.5)
             why = "half as wide as for a minute: so short a training needs more steps"
         _decide(draft, usual, why)
