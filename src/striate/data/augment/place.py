@@ -55,15 +55,14 @@ def _flip_places(
     odd: Bool[Tensor, "B"] | None = None,
 ) -> tuple[Tensor, Tensor]:
     B, _, H, W = shape
-    turned = torch.rand(B, generator=generator) < probability
-    if alternating:
-        if odd is None:
-            raise ConfigError(
-                "flip: alternating=True needs to know which showing of an image this is: give "
-                "`odd`, a truth value for each image."
-            )
-        turned = odd
-    turned = turned[:, None]
+    if not alternating:
+        odd = torch.rand(B, generator=generator) < probability
+    elif odd is None:
+        raise ConfigError(
+            "flip: alternating=True needs to know which showing of an image this is: give "
+            "`odd`, a truth value for each image."
+        )
+    turned = odd[:, None]
     rows, columns = torch.arange(H).expand(B, H), torch.arange(W).expand(B, W)
     if vertical:
         return torch.where(turned, H - 1 - rows, rows), columns

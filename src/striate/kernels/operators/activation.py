@@ -10,7 +10,16 @@ from torch import Tensor
 
 from striate.errors import ConfigError, unknown_name
 from striate.kernels import library
-from striate.kernels.operators.native import INT, POINTER, SIZE, call, eager, transformed
+from striate.kernels.operators.native import (
+    INT,
+    POINTER,
+    SIZE,
+    call,
+    eager,
+    eager_gradient,
+    own_view,
+    transformed,
+)
 from striate.kernels.operators.registration import define, register
 
 __all__ = ["ACTIVATIONS", "LEAST_VALUES", "activate", "after_sum", "by_torch", "gradient"]
@@ -145,9 +154,7 @@ def _gradients(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
     (saved,) = ctx.saved_tensors
     if ctx.activation == "tanh":
         return torch.ops.aten.tanh_backward(grad, saved), None
-    # Gradients of gradients and compilers need an operator that torch knows.
-    direct = eager(grad) and not torch.is_grad_enabled()
-    backward: Any = _backward if direct else torch.ops.striate.activate_backward
+    backward: Any = _backward if eager_gradient(grad) else torch.ops.striate.activate_backward
     return backward(grad, saved, ctx.activation), None
 
 
@@ -172,11 +179,7 @@ def _second_gradients(ctx: Any, v: Tensor) -> tuple[Tensor | None, ...]:
     """Gradients of the gradient, through torch's operators."""
     again = torch.is_grad_enabled()
     with torch.enable_grad():
-        # A view of its own for each: how the inputs came from each other is not our business.
-        grad, x = (
-            t.view_as(t) if t.requires_grad else t.detach().requires_grad_()
-            for t in ctx.saved_tensors
-        )
+        grad, x = map(own_view, ctx.saved_tensors)
         found = gradient(grad, x, ctx.activation)
         first, second = torch.autograd.grad(
             found, [grad, x], v, create_graph=again, allow_unused=True

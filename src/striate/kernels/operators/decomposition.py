@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from striate.kernels.operators.activation import after_sum, by_torch
+from striate.kernels.operators.norm_passes import all_but_channels
 
 __all__ = ["decompositions"]
 
@@ -70,7 +71,6 @@ def _norm_act_train(
     eps: float,
     activation: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    axes = [axis for axis in range(x.ndim) if axis != 1]
-    variance, mean = torch.var_mean(x, axes, correction=0)
+    variance, mean = torch.var_mean(x, all_but_channels(x), correction=0)
     z = F.batch_norm(x, None, None, weight, bias, True, 0.0, eps)
     return after_sum(z, residual, activation), mean, (variance + eps).rsqrt(), variance

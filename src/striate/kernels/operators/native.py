@@ -20,6 +20,8 @@ __all__ = [
     "call",
     "dense",
     "eager",
+    "eager_gradient",
+    "own_view",
     "pointer",
     "transformed",
 ]
@@ -73,3 +75,18 @@ def eager(x: Tensor) -> bool:
     """Whether a call may skip the operator's dispatch through Python, which costs a lot."""
     plain = type(x) is Tensor and not torch.compiler.is_compiling()
     return plain and not torch.is_autocast_enabled("cpu")
+
+
+def eager_gradient(grad: Tensor) -> bool:
+    """Whether a backward pass may skip that dispatch.
+
+    Gradients of gradients and compilers need an operator that torch knows.
+    """
+    return eager(grad) and not torch.is_grad_enabled()
+
+
+def own_view(tensor: Tensor) -> Tensor:
+    """The tensor as an input of its own: how inputs came from each other is left aside."""
+    if tensor.requires_grad:
+        return tensor.view_as(tensor)
+    return tensor.detach().requires_grad_()

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from striate.kernels.operators.native import eager
+from striate.kernels.operators.native import eager_gradient, own_view
 from striate.kernels.operators.norm_passes import backward, evaluate, formula, train
 from striate.kernels.operators.registration import define, register
 
@@ -73,9 +73,7 @@ def _gradients(
     saved = ctx.saved_tensors
     # Without an activation the residual's gradient is the output's.
     of_residual = needs[1] and ctx.activation != "none"
-    # Gradients of gradients and compilers need an operator that torch knows.
-    direct = eager(grad) and not torch.is_grad_enabled()
-    run: Any = backward if direct else torch.ops.striate.norm_act_backward
+    run: Any = backward if eager_gradient(grad) else torch.ops.striate.norm_act_backward
     found = run(grad, *saved, ctx.eps, ctx.activation, batch, needs[0], of_residual)
     dx, dresidual, dweight, dbias = found
     if needs[1] and not of_residual:
@@ -151,10 +149,8 @@ def _second_gradients(ctx: Any, *v: Tensor) -> tuple[Tensor | None, ...]:
     eps, activation, batch, data, of_residual = ctx.rest
     again = torch.is_grad_enabled()
     with torch.enable_grad():
-        # A view of its own for each: how the inputs came from each other is not our business.
         inputs: list[Any] = [
-            None if t is None else t.view_as(t) if t.requires_grad else t.detach().requires_grad_()
-            for t in (grad, x, residual, weight, bias)
+            None if t is None else own_view(t) for t in (grad, x, residual, weight, bias)
         ]
         statistics = None if batch else (mean, inverse)
         found = formula(*inputs, statistics, eps, activation)  # type: ignore[call-arg]

@@ -10,7 +10,7 @@ from striate.kernels import library
 from striate.kernels.operators.activation import ACTIVATIONS, after_sum, gradient
 from striate.kernels.operators.native import INT, POINTER, SIZE, call, dense, pointer
 
-__all__ = ["backward", "evaluate", "formula", "train"]
+__all__ = ["all_but_channels", "backward", "evaluate", "formula", "train"]
 
 _STATISTICS = (*[POINTER] * 3, SIZE, SIZE)
 _APPLY = (*[POINTER] * 7, SIZE, SIZE, INT)
@@ -77,7 +77,7 @@ def train(
         call("norm_statistics", _STATISTICS, *map(pointer, (x, mean, variance)), *_shape(x))
     else:
         exact = x if x.dtype == torch.float64 else x.float()
-        variance, mean = torch.var_mean(exact, _axes(x), correction=0)
+        variance, mean = torch.var_mean(exact, all_but_channels(x), correction=0)
     y, inverse = _apply(x, residual, mean, variance, weight, bias, eps, activation)
     return y, mean, inverse, variance
 
@@ -128,7 +128,8 @@ def backward(
     )
 
 
-def _axes(x: Tensor) -> list[int]:
+def all_but_channels(x: Tensor) -> list[int]:
+    """The axes over which the statistics of a channel are taken."""
     return [axis for axis in range(x.ndim) if axis != 1]
 
 
@@ -143,7 +144,7 @@ def formula(
     activation: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """The same gradients by torch's operators, which can be differentiated again."""
-    axes, view = _axes(x), (1, -1, *[1] * (x.ndim - 2))
+    axes, view = all_but_channels(x), (1, -1, *[1] * (x.ndim - 2))
     if statistics is None:
         centred = x - x.mean(axes, keepdim=True)
         inverse = (centred.square().mean(axes, keepdim=True) + eps).rsqrt()

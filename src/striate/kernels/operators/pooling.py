@@ -10,7 +10,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.kernels import library
-from striate.kernels.operators.native import POINTER, call, dense, eager, transformed
+from striate.kernels.operators.native import (
+    POINTER,
+    call,
+    dense,
+    eager,
+    eager_gradient,
+    transformed,
+)
 from striate.kernels.operators.registration import define, register
 
 __all__ = ["max_pool2d"]
@@ -183,9 +190,7 @@ def _save_pool(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor])
 
 def _pool_gradients(ctx: Any, grad: Tensor, _: Any) -> tuple[Tensor | None, ...]:
     (index,) = ctx.saved_tensors
-    # Gradients of gradients and compilers need an operator that torch knows.
-    direct = eager(grad) and not torch.is_grad_enabled()
-    backward: Any = _backward if direct else torch.ops.striate.max_pool2d_backward
+    backward: Any = _backward if eager_gradient(grad) else torch.ops.striate.max_pool2d_backward
     return backward(grad, index, *ctx.image, *ctx.sizes), *[None] * 5
 
 
