@@ -108,6 +108,14 @@ def test_a_set_smaller_than_the_batch_and_an_empty_one():
         loader(num=0)
 
 
+def test_normalisation_loses_no_digit_of_many_bright_images():
+    draw = np.random.default_rng(0)
+    images = draw.integers(253, 256, (1500, 3, 2, 3), dtype=np.uint8)  # squares beyond 2**24
+    values = images.astype(np.float64) / 255
+    measured = Normalisation.measure(images)
+    np.testing.assert_allclose(measured.std, values.std(axis=(0, 1, 2)), rtol=1e-9)
+
+
 def test_normalisation_is_the_mean_and_deviation_of_all_pixels():
     images = image_set(600).images  # of several pieces
     measured = Normalisation.measure(images)
