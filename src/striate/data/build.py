@@ -13,6 +13,7 @@ import shutil
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -56,6 +57,8 @@ class _Decoded(NamedTuple):
 class _Staged:
     """The decoded items in the order of the staging file, and those that are broken."""
 
+    thumbnails: Path
+    """File of their thumbnails, in the same order."""
     items: list[Item] = field(default_factory=list)
     digests: list[str] = field(default_factory=list)
     sides: list[int] = field(default_factory=list)
@@ -107,7 +110,7 @@ def _build(source: Source, config: DataConfig, folder: Path, progress: Progress 
         )
     # By name, so that the order of the medium leaves no trace.
     order = sorted(range(len(staged.items)), key=lambda i: staged.items[i].name)
-    thumbnails = cache.map_pixels(folder / _THUMBNAILS, (len(order), *_THUMBNAIL_SHAPE))
+    thumbnails = cache.map_pixels(staged.thumbnails, (len(order), *_THUMBNAIL_SHAPE))
     gate = examine(staged.items, staged.digests, staged.sides, thumbnails, config.groups, progress)
     if config.leaks == "drop":
         order = [i for i in order if i not in gate.leaking]
@@ -144,7 +147,7 @@ def _build(source: Source, config: DataConfig, folder: Path, progress: Progress 
             parts[part] |= _write_part(folder / part, staging, places, row_bytes)
     if staging is not None:
         staging.unlink()
-    (folder / _THUMBNAILS).unlink()
+    (folder / _THUMBNAILS).unlink(missing_ok=True)
     found = gate.describe(config.leaks)
     described = _describe(source, spec, config, items, digests, assignment, rows, staged, found)
     described |= parts
@@ -159,23 +162,31 @@ def _stage(
     thumbnails: Path,
     progress: Progress | None,
 ) -> _Staged:
-    """Decode everything once; without a path for the digests and the broken files alone."""
+    """Decode everything once; without a path for the digests and the broken files alone.
+
+    Thumbnails have a file of their own, unless they are the very pixels that are staged.
+    """
     items = source.items
     if path is not None:
         cache.require_room(source.title, cache.bytes_needed(len(items), spec))
-    staged = _Staged()
+    staged = _Staged(thumbnails if path is None else path)
     done = 0
-    with (
-        open(os.devnull if path is None else path, "wb") as stream,
-        open(thumbnails, "wb") as small,
-    ):
+    with ExitStack() as files:
+        stream = files.enter_context(open(os.devnull if path is None else path, "wb"))
+        small = files.enter_context(open(thumbnails, "wb")) if path is None else None
         for chunk in decode_all(source.stream(items), spec):
             for item, pixels, digest, reason, thumbnail, side in chunk:
                 if pixels is None or thumbnail is None:
                     staged.broken.append({"name": item.name, "reason": reason, "split": item.split})
                     continue
+                if small is None and thumbnail is not pixels:
+                    stream.flush()
+                    shutil.copyfile(staged.thumbnails, thumbnails)
+                    small = files.enter_context(open(thumbnails, "ab"))
+                    staged.thumbnails = thumbnails
                 stream.write(pixels.data)
-                small.write(thumbnail.data)
+                if small is not None:
+                    small.write(thumbnail.data)
                 staged.items.append(item)
                 staged.digests.append(digest)
                 staged.sides.append(side)

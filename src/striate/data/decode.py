@@ -79,7 +79,8 @@ class Decoded(NamedTuple):
     digest: str
     """Of the upright eight-bit pixels."""
     thumbnail: UInt8[np.ndarray, "S S 3"]
-    """All of the picture, squeezed into a small square."""
+    """All of the picture, squeezed into a small square; the same object as `pixels` where these
+    are that."""
     side: int
     """The shorter side of the upright picture, pixels, as far as it was unpacked."""
 
@@ -92,8 +93,12 @@ def decode_with_digest(picture: Picture, spec: ImageSpec) -> Decoded:
     """
     opened = open_quickly(picture, DRAFT_SIDE)
     digest = picture_digest(opened)
-    side = min(opened.shape[:2] if isinstance(opened, np.ndarray) else opened.size)
+    size = opened.shape[1::-1] if isinstance(opened, np.ndarray) else opened.size
+    side = min(size)
     thumbnail = fit_image(opened, THUMBNAIL)
+    asked = spec.input_size, spec.channels, spec.resize
+    if size == THUMBNAIL.input_size and asked == (size, THUMBNAIL.channels, None):
+        return Decoded(thumbnail, digest, thumbnail, side)
     smallest = _smallest(spec)
     if smallest > DRAFT_SIDE and not isinstance(picture, (np.ndarray, Image.Image)):
         opened = open_quickly(picture, smallest)

@@ -1,5 +1,6 @@
 """Leaks stop a training, are dropped or allowed; what belongs together is never divided."""
 
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,6 +57,30 @@ def test_leaks_stop_with_counts_examples_and_both_ways_on(
         refuse_leaks(config, data)
     for told in ("test/b/small.png  =  train/b/7.png", "--allow-leaks", "--drop-leaks"):
         assert told in str(caught.value)
+
+
+@pytest.mark.parametrize("strangers", [(), (0,), (5, 6), (17,)])
+def test_leaks_do_not_depend_on_the_size_that_a_network_asks_for(
+    tmp_path: Path, config_of: ConfigOf, strangers: tuple[int, ...]
+) -> None:
+    """At 32 × 32 the staged pixels are the thumbnails, until a picture of another size comes."""
+    archive = tmp_path / "set.tar"
+    with tarfile.open(archive, "w") as tar:
+        for n in range(18):
+            split, seed = ("test", n - 12) if n >= 15 else ("train", n)
+            image = picture(seed).resize((33, 32) if n in strangers else (32, 32))
+            write(tmp_path, f"{n}.png", image if split == "train" else image.quantize(200))
+            tar.add(tmp_path / f"{n}.png", f"{split}/{'ab'[n % 2]}/{n:02}.png")
+    found = {
+        side: {(leak.test, leak.beside) for leak in prepare(config).leaks}
+        for side in (32, 24)
+        for config in [config_of(archive, input_size=(side, side), leaks="allow")]
+    }
+    assert found[32] == found[24]
+    assert found[32] == {
+        (f"test/{'ab'[n % 2]}/{n}.png", f"train/{'ab'[n % 2]}/{n - 12:02}.png")
+        for n in (15, 16, 17)
+    }
 
 
 def test_allowed_leaks_are_noted(leaking: Path, config_of: ConfigOf) -> None:

@@ -1,8 +1,10 @@
 """What the planner chooses for sets of every look, and how a measured speed changes it."""
 
 import pytest
+import torch
 
 from striate.data import Survey
+from striate.networks import Airbench
 from striate.registry import Pick
 from striate.training.planner import advise, growth, network
 
@@ -107,6 +109,46 @@ def test_a_training_of_seconds_is_half_as_wide_where_images_are_many(photographs
     ]
     assert rates[0] > 2 * rates[1]
     assert rates[2] < rates[1]  # of smaller batches
+
+
+def test_seconds_leave_nothing_to_vary_but_the_side(photographs) -> None:
+    def names(minutes: float) -> list[str]:
+        config, _ = advise("x", photographs, {"training": {"minutes": minutes}})
+        return [pick.name for pick in config.augmentation]
+
+    assert names(0.25) == ["flip"]
+    assert names(0.5) == ["flip", "shift"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "side", "share"),
+    [
+        ({"training": {"minutes": 1.0}}, 32, 0.4),
+        ({}, 64, 0.4),
+        ({"training": {"minutes": 1.0}}, 31, 0.0),
+        ({"training": {"epochs": 5.0}}, 32, 0.0),  # no time to win
+        ({"training": {"minutes": 1.0, "small_share": 0.2}}, 32, 0.2),
+        ({"network": {"name": "resnet"}}, 32, 0.0),
+        # 19 pixels are 18 behind the first convolution: too few for five halvings
+        ({"network": {"name": "airbench", "widths": [8, 8, 8, 8]}}, 32, 0.4),
+        ({"network": {"name": "airbench", "widths": [8, 8, 8, 8, 8]}}, 32, 0.0),
+    ],
+)
+def test_images_are_smaller_at_first_where_that_wins_time(settings, side, share) -> None:
+    config, choices = advise("x", survey_of(20_000, side, grey=0.0), settings)
+    assert config.training.small_share == share
+    assert any(choice.what == "smaller at first" for choice in choices) == (share > 0)
+
+
+def test_every_size_passes_the_network_when_it_is_shown_smaller() -> None:
+    for side in range(32, 129):
+        config, _ = advise("x", survey_of(20_000, side, grey=0.0), {"training": {"minutes": 1.0}})
+        assert config.training.small_share > 0
+        smallest = round(config.training.small_scale * min(config.data.input_size))
+        widths = tuple(config.network.arguments["widths"])
+        network = Airbench(num_classes=10, input_size=config.data.input_size, widths=widths)
+        with torch.no_grad():
+            assert network.eval()(torch.zeros(1, 3, smallest, smallest)).shape == (1, 10)
 
 
 def test_mirrored_views_follow_the_mirrored_training(photographs) -> None:

@@ -15,7 +15,12 @@ from striate.registry import Pick
 from striate.settings import Settings, merge
 from striate.training.planner.descent import decide_descent, optimiser
 from striate.training.planner.draft import Choice, Draft
-from striate.training.planner.images import decide_augmentation, decide_images, num_training
+from striate.training.planner.images import (
+    decide_augmentation,
+    decide_images,
+    decide_shrinking,
+    num_training,
+)
 from striate.training.planner.length import decide_length, planned_minutes
 from striate.training.planner.network import SetLook, decide_network, is_hasty
 
@@ -48,8 +53,10 @@ def advise(
     if measure_speed is not None and minutes is not None:
         speed = partial(_speed, draft, measure_speed, classes, size)
     decide_network(draft, SetLook(classes, num, size), seconds, speed)
-    decide_augmentation(draft, survey, size, seconds if minutes else math.inf)
-    decide_descent(draft, hasty=is_hasty(seconds, num))
+    hasty = is_hasty(seconds, num)
+    decide_augmentation(draft, survey, size, seconds if minutes else math.inf, hasty=hasty)
+    decide_shrinking(draft, size, timed=minutes is not None)
+    decide_descent(draft, hasty=hasty)
     decide_length(draft, num, size)
     resolved = merge(merge(draft.plan, {"data": {"source": source}}), settings)
     return RunConfig.from_json(resolved), draft.choices

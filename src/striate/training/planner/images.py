@@ -8,7 +8,14 @@ from striate.settings import Settings
 from striate.training.fitting import fitted
 from striate.training.planner.draft import Draft
 
-__all__ = ["KEPT_SIZE", "TINY_SIZE", "decide_augmentation", "decide_images", "num_training"]
+__all__ = [
+    "KEPT_SIZE",
+    "TINY_SIZE",
+    "decide_augmentation",
+    "decide_images",
+    "decide_shrinking",
+    "num_training",
+]
 
 KEPT_SIZE = 64
 """Images up to this side are used as they are."""
@@ -17,6 +24,10 @@ TINY_SIZE = 16
 _TIME_FOR_VIEWS = 120.0
 """Seconds of a training from which on moved views are worth their time."""
 _CHARACTER_SIZE = 32  # grey images up to this side are taken for characters
+_SHRUNK_FROM = 32
+"""Side from which on an image shown smaller still has what it is known by."""
+_SHRUNK_SHARE, _SHRUNK_SCALE = 0.4, 0.6
+"""Of the training, and of the sides."""
 
 
 def num_training(survey: Survey, settings: Settings) -> int:
@@ -48,13 +59,17 @@ def decide_images(draft: Draft, survey: Survey, num: int) -> tuple[int, int]:
 
 
 def decide_augmentation(
-    draft: Draft, survey: Survey, size: tuple[int, ...], seconds: float
+    draft: Draft, survey: Survey, size: tuple[int, ...], seconds: float, *, hasty: bool
 ) -> None:
     """Random changes in training, and the views of an image when the network answers.
 
-    Moved views treble the work of the last validation, which a short training cannot afford.
+    Moved views treble the work of the last validation, which a short training cannot afford. One
+    that shows each image once or twice has nothing to vary but the side.
     """
     augmentation, why = _augmentation(survey, size)
+    if hasty and any(item["name"] == "flip" for item in augmentation):
+        augmentation = [item for item in augmentation if item["name"] == "flip"]
+        why = "photographs, each shown a time or two"
     shown = ", ".join(item["name"] for item in augmentation)
     held = draft.decide("augmentation", "augmentation", augmentation, why, shown)
     names = {item["name"] if isinstance(item, dict) else item for item in held}
@@ -68,6 +83,23 @@ def decide_augmentation(
         ]
         why = "what training varies is averaged over when the network answers"
         draft.decide("prediction", "views", views, why, "as it is, " + ", ".join(words))
+
+
+def decide_shrinking(draft: Draft, size: tuple[int, ...], *, timed: bool) -> None:
+    """Smaller images in the first part of a training by the clock, for the planner's network.
+
+    Such a step costs less than half, and what it teaches of outlines stays.
+    """
+    widths = draft.planned("network.widths") or ()
+    smallest = round(_SHRUNK_SCALE * min(size)) - 1  # after the first convolution
+    bears = draft.planned("network.name") == "airbench" and 2 ** len(widths) <= smallest
+    if timed and bears and widths and min(size) >= _SHRUNK_FROM:
+        draft.fill("training.small_share", _SHRUNK_SHARE)
+        draft.fill("training.small_scale", _SHRUNK_SCALE)
+        share, scale = draft.planned("training.small_share"), draft.planned("training.small_scale")
+        if share:
+            shown = f"{scale:.0%} of each side in the first {share:.0%}"
+            draft.note("smaller at first", shown, "more images in the same time, less error")
 
 
 def _median_size(survey: Survey) -> tuple[int, int]:

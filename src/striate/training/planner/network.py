@@ -68,11 +68,13 @@ def decide_network(draft: Draft, look: SetLook, seconds: float, speed: Speed | N
     usual = _widths(look.size, look.num_images)
     if speed is None or draft.given("network") is not None or seconds < _LEAST_SECONDS:
         why = "made for minutes of training; as many stages as the size bears"
-        if is_hasty(seconds, look.num_images):
+        hasty = is_hasty(seconds, look.num_images)
+        if hasty:
             usual = _scaled(usual, 0.5)
             why = "half as wide as for a minute: so short a training needs more steps"
         _decide(draft, usual, why)
-        _decide_batch(draft, draft.given("training.batch_size") or batch_size(look.num_images))
+        given = draft.given("training.batch_size")
+        _decide_batch(draft, given or batch_size(look.num_images, hasty=hasty))
         return
     found = candidates(usual, look, seconds, speed, draft.given("training.batch_size"))
     chosen = _best(found)
