@@ -56,7 +56,7 @@ WITHOUT: dict[str, dict[str, Any]] = {
     "cutmix, too": _also("cutmix"),
     "one view": {"prediction": {"mirrored": False, "shift": 0}},
     "mirrored view, not moved": {"prediction": {"mirrored": True, "shift": 0}},
-    "small images for the first half": {"training": {"small_share": 0.5, "small_scale": 0.75}},
+    "images smaller at first": {"training": {"small_share": 0.4, "small_scale": 0.6}},
     "ResNet-20 in place of airbench": {"network": {"name": "resnet", "depth": 20}},
 }
 

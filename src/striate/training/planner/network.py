@@ -85,7 +85,7 @@ def decide_network(draft: Draft, look: SetLook, seconds: float, speed: Speed | N
     draft.note(
         "expected error",
         f"about {chosen.error:.0%}",
-        f"on images as hard as those of {alike.name}; up to {chosen.images:,.0f} images shown",
+        f"on images as hard as those of {alike.name}; time for {chosen.images:,.0f} of full size",
     )
 
 
