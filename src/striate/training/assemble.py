@@ -20,7 +20,7 @@ from striate.optim import OPTIMISERS, SCHEDULES, Average, parameter_groups
 from striate.randomness import layer_randomness
 from striate.tasks import TASKS, Classification
 from striate.training import transfer
-from striate.training.fitting import classifier_problem, size_problem
+from striate.training.fitting import classifier_problem, size_problem, smaller
 
 __all__ = [
     "Parts",
@@ -65,8 +65,25 @@ def check_config(config: RunConfig) -> None:
     problem = classifier_problem(config.network) or size_problem(
         config.network, config.data.channels, config.data.input_size
     )
+    problem = problem or _small_problem(config)
     if problem is not None:
         raise ConfigError(problem)
+
+
+def _small_problem(config: RunConfig) -> str | None:
+    """Why the network cannot take the images as they are shown at first."""
+    if not config.training.small_share:
+        return None
+    size = config.data.input_size
+    shown = smaller(size, config.training.small_scale)
+    problem = size_problem(config.network, config.data.channels, size, shown)
+    if problem is None:
+        return None
+    return (
+        f"training.small_scale={config.training.small_scale:g} shows images of "
+        f"{' × '.join(map(str, shown))} pixels at first, which {config.network.name} cannot take "
+        f"({problem}) Give a larger training.small_scale, or training.small_share=0."
+    )
 
 
 def check_choices(config: RunConfig) -> None:

@@ -11,7 +11,7 @@ from striate.networks import NETWORKS
 from striate.networks.airbench import Airbench
 from striate.registry import Pick
 
-__all__ = ["classifier_problem", "fitted", "size_problem"]
+__all__ = ["classifier_problem", "fitted", "size_problem", "smaller"]
 
 _LARGEST = 1024
 """No network here needs more pixels a side."""
@@ -35,8 +35,26 @@ def classifier_problem(pick: Pick) -> str | None:
     )
 
 
-def size_problem(pick: Pick, channels: int, size: Sequence[int]) -> str | None:
+def smaller(size: Sequence[int], scale: float) -> tuple[int, ...]:
+    """The sides, pixels, of images that are shown at a share of theirs.
+
+    Example:
+        >>> smaller((32, 24), 0.6)
+        (19, 14)
+    """
+    return tuple(max(2, round(length * scale)) for length in size)
+
+
+def size_problem(
+    pick: Pick, channels: int, size: Sequence[int], shown: Sequence[int] | None = None
+) -> str | None:
     """Why a network cannot take images of a size, in its own words; None where it can.
+
+    Args:
+        pick: the network.
+        channels: of the images.
+        size: that it is built for.
+        shown: that it is asked to take; None: the same.
 
     Example:
         >>> size_problem(Pick("resnet", depth=20), 3, (32, 32)) is None
@@ -49,9 +67,9 @@ def size_problem(pick: Pick, channels: int, size: Sequence[int]) -> str | None:
             )
             if isinstance(network, Airbench):
                 # It knows by itself; a trace imports torch's compiler, which takes a second.
-                network.check_images(torch.empty(1, channels, *size))
+                network.check_images(torch.empty(1, channels, *(shown or size)))
                 return None
-        ledger(network, (channels, *size))
+        ledger(network, (channels, *(shown or size)))
     except ShapeError as error:
         return str(error)
     except (NotImplementedError, RuntimeError):

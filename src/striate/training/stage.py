@@ -13,6 +13,7 @@ from torch.nn import functional
 from striate.config import TrainingConfig
 from striate.optim.layout import fused_safely
 from striate.training.assemble import Parts
+from striate.training.fitting import smaller
 from striate.training.transfer import FrozenFeatures
 
 __all__ = ["Stage", "mean_seconds", "measure_stages", "resized", "stage_ends"]
@@ -69,7 +70,7 @@ def resized(
     """
     if progress >= training.small_share:
         return images
-    size = [max(2, round(length * training.small_scale)) for length in images.shape[2:]]
+    size = list(smaller(images.shape[2:], training.small_scale))
     return functional.interpolate(
         images, size=size, mode="bilinear", align_corners=False, antialias=True
     )

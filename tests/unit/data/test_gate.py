@@ -10,7 +10,7 @@ from PIL import Image
 
 from striate.config import DataConfig
 from striate.data import prepare, refuse_leaks
-from striate.data.gate import named_groups
+from striate.data.gate import examine, named_groups
 from striate.data.source import Item
 from striate.errors import DataError, LeakError
 
@@ -61,9 +61,19 @@ def test_leaks_stop_with_counts_examples_and_both_ways_on(
 
 @pytest.mark.parametrize("strangers", [(), (0,), (5, 6), (17,)])
 def test_leaks_do_not_depend_on_the_size_that_a_network_asks_for(
-    tmp_path: Path, config_of: ConfigOf, strangers: tuple[int, ...]
+    tmp_path: Path,
+    config_of: ConfigOf,
+    strangers: tuple[int, ...],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """At 32 × 32 the staged pixels are the thumbnails, until a picture of another size comes."""
+    files = []
+
+    def spy(items, digests, sides, thumbnails, *rest):
+        files.append(Path(thumbnails.filename).name)
+        return examine(items, digests, sides, thumbnails, *rest)
+
+    monkeypatch.setattr("striate.data.build.examine", spy)
     archive = tmp_path / "set.tar"
     with tarfile.open(archive, "w") as tar:
         for n in range(18):
@@ -71,11 +81,15 @@ def test_leaks_do_not_depend_on_the_size_that_a_network_asks_for(
             image = picture(seed).resize((33, 32) if n in strangers else (32, 32))
             write(tmp_path, f"{n}.png", image if split == "train" else image.quantize(200))
             tar.add(tmp_path / f"{n}.png", f"{split}/{'ab'[n % 2]}/{n:02}.png")
+            if n == 8:
+                (tmp_path / "broken.png").write_bytes(b"no picture")
+                tar.add(tmp_path / "broken.png", "train/a/broken.png")
     found = {
         side: {(leak.test, leak.beside) for leak in prepare(config).leaks}
         for side in (32, 24)
         for config in [config_of(archive, input_size=(side, side), leaks="allow")]
     }
+    assert files == ["thumbnails.u8" if strangers else "staging.u8", "thumbnails.u8"]
     assert found[32] == found[24]
     assert found[32] == {
         (f"test/{'ab'[n % 2]}/{n}.png", f"train/{'ab'[n % 2]}/{n - 12:02}.png")

@@ -3,9 +3,12 @@
 import pytest
 import torch
 
+from striate.config import RunConfig
 from striate.data import Survey
+from striate.errors import ConfigError
 from striate.networks import Airbench
 from striate.registry import Pick
+from striate.training.assemble import check_config
 from striate.training.planner import advise, growth, network
 
 CURVE = growth.Growth(
@@ -111,27 +114,51 @@ def test_a_training_of_seconds_is_half_as_wide_where_images_are_many(photographs
     assert rates[2] < rates[1]  # of smaller batches
 
 
-def test_seconds_leave_nothing_to_vary_but_the_side(photographs) -> None:
-    def names(minutes: float) -> list[str]:
-        config, _ = advise("x", photographs, {"training": {"minutes": minutes}})
-        return [pick.name for pick in config.augmentation]
+def test_the_recipe_of_seconds(photographs) -> None:
+    def planned(survey: Survey, minutes: float, **asked: object) -> RunConfig:
+        return advise("x", survey, {"training": {"minutes": minutes}, **asked})[0]
 
-    assert names(0.25) == ["flip"]
-    assert names(0.5) == ["flip", "shift"]
+    hasty = planned(photographs, 0.25)
+    assert hasty.training.batch_size == 256
+    assert hasty.optimiser.arguments["lr"] == pytest.approx(0.09)
+    assert hasty.optimiser.arguments["momentum"] == 0.7
+    assert hasty.schedule.arguments["peak"] == 0.1
+    assert [pick.name for pick in hasty.augmentation] == ["flip"]
+    smaller_steps = advise("x", photographs, {"training": {"minutes": 0.25, "batch_size": 64}})[0]
+    assert smaller_steps.optimiser.arguments["lr"] == pytest.approx(0.045)
+    for ordinary in (
+        planned(photographs, 0.5),
+        planned(photographs, 0.25, network={"name": "resnet"}),
+        planned(photographs, 0.25, network={"name": "airbench"}),
+        planned(survey_of(20_000, 32, grey=0.0), 0.25),  # each would be shown many times
+        planned(survey_of(50_000, 64, grey=0.0), 0.25),
+    ):
+        assert ordinary.training.batch_size == 128
+        assert ordinary.schedule.arguments["peak"] == 0.2
+        assert [pick.name for pick in ordinary.augmentation] == ["flip", "shift"]
+
+
+MINUTE = {"training": {"minutes": 1.0}}
 
 
 @pytest.mark.parametrize(
     ("settings", "side", "share"),
     [
-        ({"training": {"minutes": 1.0}}, 32, 0.4),
-        ({}, 64, 0.4),
-        ({"training": {"minutes": 1.0}}, 31, 0.0),
-        ({"training": {"epochs": 5.0}}, 32, 0.0),  # no time to win
+        (MINUTE, 32, 0.4),
+        (MINUTE, 64, 0.4),
+        (MINUTE, 31, 0.0),
+        ({}, 32, 0.0),  # epochs end it: no time to win
+        ({"training": {"minutes": 1.0, "epochs": 5.0}}, 32, 0.0),
+        ({"training": {"epochs": 5.0}}, 32, 0.0),
         ({"training": {"minutes": 1.0, "small_share": 0.2}}, 32, 0.2),
-        ({"network": {"name": "resnet"}}, 32, 0.0),
+        ({"training": {"minutes": 1.0, "small_share": 0.0}}, 32, 0.0),
+        ({"training": {"minutes": 1.0, "small_scale": 0.75}}, 32, 0.4),
+        ({"training": {"minutes": 1.0, "small_scale": 0.25}}, 32, 0.0),  # 8 × 8 for three stages
+        ({**MINUTE, "network": {"name": "resnet"}}, 32, 0.0),
+        ({**MINUTE, "network": {"name": "airbench"}}, 32, 0.4),
         # 19 pixels are 18 behind the first convolution: too few for five halvings
-        ({"network": {"name": "airbench", "widths": [8, 8, 8, 8]}}, 32, 0.4),
-        ({"network": {"name": "airbench", "widths": [8, 8, 8, 8, 8]}}, 32, 0.0),
+        ({**MINUTE, "network": {"name": "airbench", "widths": [8, 8, 8, 8]}}, 32, 0.4),
+        ({**MINUTE, "network": {"name": "airbench", "widths": [8, 8, 8, 8, 8]}}, 32, 0.0),
     ],
 )
 def test_images_are_smaller_at_first_where_that_wins_time(settings, side, share) -> None:
@@ -141,14 +168,23 @@ def test_images_are_smaller_at_first_where_that_wins_time(settings, side, share)
 
 
 def test_every_size_passes_the_network_when_it_is_shown_smaller() -> None:
-    for side in range(32, 129):
-        config, _ = advise("x", survey_of(20_000, side, grey=0.0), {"training": {"minutes": 1.0}})
+    sizes = [(side, side) for side in range(32, 257, 3)] + [(32, 64), (33, 100), (200, 47)]
+    for size in sizes:
+        settings = {**MINUTE, "data": {"input_size": list(size)}}
+        config, _ = advise("x", survey_of(20_000, 64, grey=0.0), settings)
         assert config.training.small_share > 0
-        smallest = round(config.training.small_scale * min(config.data.input_size))
+        shown = [round(length * config.training.small_scale) for length in size]
         widths = tuple(config.network.arguments["widths"])
-        network = Airbench(num_classes=10, input_size=config.data.input_size, widths=widths)
+        network = Airbench(num_classes=10, input_size=size, widths=widths).eval()
         with torch.no_grad():
-            assert network.eval()(torch.zeros(1, 3, smallest, smallest)).shape == (1, 10)
+            assert network(torch.zeros(1, 3, *shown)).shape == (1, 10)
+
+
+def test_a_size_that_the_network_cannot_take_is_told_before_any_image_is_read() -> None:
+    settings = {"training": {"steps": 5, "small_share": 0.5, "small_scale": 0.2}}
+    config, _ = advise("x", survey_of(20_000, 32, grey=0.0), settings)
+    with pytest.raises(ConfigError, match=r"6 × 6 pixels at first.*larger training\.small_scale"):
+        check_config(config)
 
 
 def test_mirrored_views_follow_the_mirrored_training(photographs) -> None:
@@ -178,6 +214,10 @@ class TestGrowth:
 
     def test_between_two_points_the_logarithms_are_straight(self) -> None:
         assert CURVE.error(1.0, 10**5.5) == pytest.approx((0.2 * 0.1) ** 0.5)
+
+    def test_beyond_the_last_point_it_falls_half_as_fast(self) -> None:
+        # log10(0.08 / 0.25) = -0.4949 in a decade before; 0.08 · 4^(-0.2474) after
+        assert CURVE.error(2.0, 4e6) == pytest.approx(0.05677, rel=1e-3)
 
     def test_no_error_beyond_chance_or_below_half_of_the_best(self) -> None:
         assert CURVE.error(2.0, 1) == pytest.approx(0.9)

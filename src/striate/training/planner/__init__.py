@@ -21,7 +21,7 @@ from striate.training.planner.images import (
     decide_shrinking,
     num_training,
 )
-from striate.training.planner.length import decide_length, planned_minutes
+from striate.training.planner.length import decide_length, is_by_the_clock, planned_minutes
 from striate.training.planner.network import SetLook, decide_network, is_hasty
 
 __all__ = ["Choice", "MeasureSpeed", "advise"]
@@ -52,10 +52,12 @@ def advise(
     speed = None
     if measure_speed is not None and minutes is not None:
         speed = partial(_speed, draft, measure_speed, classes, size)
-    decide_network(draft, SetLook(classes, num, size), seconds, speed)
-    hasty = is_hasty(seconds, num)
+    look = SetLook(classes, num, size)
+    hasty = draft.given("network") is None and is_hasty(seconds, look)
+    decide_network(draft, look, seconds, speed, hasty=hasty)
     decide_augmentation(draft, survey, size, seconds if minutes else math.inf, hasty=hasty)
-    decide_shrinking(draft, size, timed=minutes is not None)
+    if is_by_the_clock(settings):
+        decide_shrinking(draft, size)
     decide_descent(draft, hasty=hasty)
     decide_length(draft, num, size)
     resolved = merge(merge(draft.plan, {"data": {"source": source}}), settings)

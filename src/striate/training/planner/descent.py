@@ -25,7 +25,7 @@ def batch_size(num_images: int, factor: float = 1.0, hasty: bool = False) -> int
     Args:
         num_images: of the training split.
         factor: times the usual widths.
-        hasty: there is time for a few hundred steps only, of a narrow network.
+        hasty: there is time for a few hundred steps only.
     """
     if num_images < 2_000:
         return 32
@@ -46,7 +46,8 @@ def optimiser(network: str, batch: int, hasty: bool = False) -> tuple[dict[str, 
     """
     if network == "airbench" and hasty:
         why = "Muon: least error for as many images; large steps, for there is time for few"
-        return {"name": "muon", "lr": 0.09, "momentum": 0.7, "weight_decay": _DECAY}, why
+        rate = 0.09 * (min(batch, _LARGEST) / 256) ** 0.5
+        return {"name": "muon", "lr": rate, "momentum": 0.7, "weight_decay": _DECAY}, why
     if network == "airbench":
         rate = 0.02 * (min(batch, _LARGEST) / 128) ** 0.5
         momentum = min(0.9, max(0.5, 1 - batch / _MEMORY))
@@ -68,8 +69,8 @@ def decide_descent(draft: Draft, *, hasty: bool) -> None:
     shown = f"{chosen['name']}, rate {chosen['lr']:.3g}"
     draft.decide("optimiser", "optimiser", chosen, why, shown)
     why = "rises, then falls to zero as the time ends"
-    peak = {"name": "one_cycle", "peak": 0.1 if hasty else 0.2}
-    draft.decide("schedule", "schedule", peak, why, "one-cycle")
+    schedule = {"name": "one_cycle", "peak": 0.1 if hasty else 0.2}
+    draft.decide("schedule", "schedule", schedule, why, "one-cycle")
     loss = {"name": "softmax_cross_entropy", "label_smoothing": 0.1}
     why = "softened targets keep the network from overconfidence"
     draft.decide("loss", "loss", loss, why, "cross-entropy, smoothing 0.1")

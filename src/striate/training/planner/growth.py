@@ -16,6 +16,8 @@ from statistics import fmean
 __all__ = ["Growth", "Reference", "load", "most_alike"]
 
 _AS_MANY = 1.25
+_FLATTER = 0.5
+"""The slope beyond the last recorded training, of that before it: curves of errors flatten."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,8 @@ class Growth:
     def error(self, width: float, images: float) -> float:
         """The error to expect, 0 to 1, after a training that shows so many images.
 
-        Between recorded trainings and beyond them: straight lines in logarithms, and never less
-        than half of the best recorded error.
+        Between recorded trainings and before them: straight lines in logarithms; beyond them
+        half as steep, and never less than half of the best recorded error.
 
         Example:
             >>> growth = Growth(Reference("x", 10, 100, 8), {1.0: ((100, 0.4), (400, 0.2))})
@@ -63,7 +65,9 @@ class Growth:
         place = sum(images > seen for seen, _ in points[1:-1])
         (x0, y0), (x1, y1) = points[place], points[place + 1]
         slope = (math.log(y1) - math.log(y0)) / (math.log(x1) - math.log(x0))
-        value = math.exp(math.log(y0) + slope * (math.log(max(images, 1)) - math.log(x0)))
+        within, last = math.log(max(images, 1)), math.log(points[-1][0])
+        within += (_FLATTER - 1) * max(0.0, within - last)
+        value = math.exp(math.log(y0) + slope * (within - math.log(x0)))
         worst = 1 - 1 / self.reference.num_classes
         return min(worst, max(value, 0.5 * min(error for _, error in points)))
 

@@ -4,8 +4,9 @@ from typing import Any
 
 from striate.config import DataConfig
 from striate.data import Survey
+from striate.registry import Pick
 from striate.settings import Settings
-from striate.training.fitting import fitted
+from striate.training.fitting import fitted, size_problem, smaller
 from striate.training.planner.draft import Draft
 
 __all__ = [
@@ -85,21 +86,22 @@ def decide_augmentation(
         draft.decide("prediction", "views", views, why, "as it is, " + ", ".join(words))
 
 
-def decide_shrinking(draft: Draft, size: tuple[int, ...], *, timed: bool) -> None:
+def decide_shrinking(draft: Draft, size: tuple[int, ...]) -> None:
     """Smaller images in the first part of a training by the clock, for the planner's network.
 
     Such a step costs less than half, and what it teaches of outlines stays.
     """
-    widths = draft.planned("network.widths") or ()
-    smallest = round(_SHRUNK_SCALE * min(size)) - 1  # after the first convolution
-    bears = draft.planned("network.name") == "airbench" and 2 ** len(widths) <= smallest
-    if timed and bears and widths and min(size) >= _SHRUNK_FROM:
+    if draft.planned("network.name") != "airbench" or min(size) < _SHRUNK_FROM:
+        return
+    shown = smaller(size, draft.given("training.small_scale") or _SHRUNK_SCALE)
+    network = Pick.from_json(draft.planned("network"))
+    if size_problem(network, draft.planned("data.channels"), size, shown) is None:
         draft.fill("training.small_share", _SHRUNK_SHARE)
         draft.fill("training.small_scale", _SHRUNK_SCALE)
-        share, scale = draft.planned("training.small_share"), draft.planned("training.small_scale")
-        if share:
-            shown = f"{scale:.0%} of each side in the first {share:.0%}"
-            draft.note("smaller at first", shown, "more images in the same time, less error")
+    share = draft.planned("training.small_share")
+    if share:
+        words = f"{' × '.join(map(str, shown))} in the first {share:.0%}"
+        draft.note("smaller at first", words, "more images in the same time, less error")
 
 
 def _median_size(survey: Survey) -> tuple[int, int]:

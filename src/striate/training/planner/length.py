@@ -6,7 +6,7 @@ from striate.settings import Settings
 from striate.training.planner.draft import Draft
 from striate.training.planner.images import TINY_SIZE
 
-__all__ = ["decide_length", "lengths", "planned_minutes"]
+__all__ = ["decide_length", "is_by_the_clock", "lengths", "planned_minutes"]
 
 _DEFAULT_MINUTES = 10.0
 _MOST_EPOCHS = 100
@@ -24,6 +24,11 @@ def planned_minutes(settings: Settings) -> float | None:
     """Minutes that the training may take; None where only steps or epochs were asked for."""
     given = lengths(settings)
     return given.get("minutes") if given else _DEFAULT_MINUTES
+
+
+def is_by_the_clock(settings: Settings) -> bool:
+    """Whether minutes alone end the training: what saves time then shows more images."""
+    return set(lengths(settings)) == {"minutes"}
 
 
 def decide_length(draft: Draft, num: int, size: tuple[int, ...]) -> None:

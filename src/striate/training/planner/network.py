@@ -20,8 +20,10 @@ _HASTE = 25.0
 """Below this a network of half the widths ends lower: it is shown more than twice the images."""
 _START_AND_END = 6.0
 """Seconds of a training that are not steps, until they are measured."""
-_MANY_IMAGES = 10_000
-"""A set with fewer is shown more than once in that time."""
+_IMAGES_A_SECOND = 1_500
+"""A set with fewer for each second is shown more than a time or two."""
+_SMALL = 40
+"""Larger images leave no time for batches that large."""
 _WORTH_A_CHANGE = 0.98
 """A width other than the usual one must promise this share of its error."""
 
@@ -51,12 +53,15 @@ class SetLook:
     """Height and width that the network sees, pixels."""
 
 
-def is_hasty(seconds: float, num_images: int) -> bool:
+def is_hasty(seconds: float, look: SetLook) -> bool:
     """Whether there is time for a few hundred steps only, and the images would bear many more."""
-    return 0 < seconds < _HASTE and num_images >= _MANY_IMAGES
+    many = look.num_images >= _IMAGES_A_SECOND * seconds
+    return 0 < seconds < _HASTE and many and max(look.size) <= _SMALL
 
 
-def decide_network(draft: Draft, look: SetLook, seconds: float, speed: Speed | None) -> None:
+def decide_network(
+    draft: Draft, look: SetLook, seconds: float, speed: Speed | None, *, hasty: bool
+) -> None:
     """The network with its widths and its batch; where speed can be measured, the best of several.
 
     Args:
@@ -64,11 +69,11 @@ def decide_network(draft: Draft, look: SetLook, seconds: float, speed: Speed | N
         look: of the set.
         seconds: of the whole training.
         speed: measures a network; None: take the usual widths.
+        hasty: see `is_hasty`.
     """
     usual = _widths(look.size, look.num_images)
     if speed is None or draft.given("network") is not None or seconds < _LEAST_SECONDS:
         why = "made for minutes of training; as many stages as the size bears"
-        hasty = is_hasty(seconds, look.num_images)
         if hasty:
             usual = _scaled(usual, 0.5)
             why = "half as wide as for a minute: so short a training needs more steps"
