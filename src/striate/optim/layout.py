@@ -7,17 +7,18 @@ contiguous arrays), is updated with another element's numbers, silently. Two hoo
 strides equal; where they are equal already, which is nearly always, they only compare.
 """
 
+import copy
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from striate.errors import ConfigError
 from striate.optim.group import Parameters, as_groups
 
-__all__ = ["can_fuse", "construct", "fused_safely"]
+__all__ = ["can_fuse", "construct", "copied", "fused_safely"]
 
 
 _FUSED = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.Adagrad)
@@ -55,6 +56,14 @@ def fused_safely(optimiser: Optimizer) -> Optimizer:
     optimiser.register_step_pre_hook(_match_gradients)
     optimiser.register_load_state_dict_post_hook(_match_states)
     return optimiser
+
+
+def copied(network: nn.Module, optimiser: Optimizer) -> tuple[nn.Module, Optimizer]:
+    """Copies of a network and of the optimiser of its parameters, which learn by themselves."""
+    network, optimiser = copy.deepcopy((network, optimiser))
+    if any(group.get("fused") for group in optimiser.param_groups):
+        fused_safely(optimiser)  # hooks are not copied
+    return network, optimiser
 
 
 def _match_gradients(optimiser: Optimizer, *_: Any) -> None:

@@ -1,6 +1,5 @@
 """Stages of a training whose steps cost differently: frozen features, small images."""
 
-import copy
 import statistics
 import time
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from striate.config import TrainingConfig
-from striate.optim.layout import fused_safely
+from striate.optim.layout import copied
 from striate.training.assemble import Parts
 from striate.training.fitting import smaller
 from striate.training.transfer import FrozenFeatures
@@ -80,10 +79,8 @@ def measure_stages(
     parts: Parts, training: TrainingConfig, frozen_share: float | None, repeats: int = 3
 ) -> tuple[Stage, ...]:
     """What a step of each stage costs, measured on copies that are thrown away."""
-    network, optimiser = copy.deepcopy((parts.network, parts.optimiser))
+    network, optimiser = copied(parts.network, parts.optimiser)
     network.train()
-    if any(group.get("fused") for group in optimiser.param_groups):
-        fused_safely(optimiser)  # a copy has no hooks
     frozen = None if frozen_share is None else FrozenFeatures(network, frozen_share)
     stages: list[Stage] = []
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):

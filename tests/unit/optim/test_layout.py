@@ -1,8 +1,9 @@
 import pytest
 import torch
+from torch import nn
 
 from striate.optim import OPTIMISERS
-from striate.optim.layout import can_fuse
+from striate.optim.layout import can_fuse, copied
 from striate.registry import Pick
 
 
@@ -29,3 +30,19 @@ def test_torchs_fused_kernel_still_needs_the_hooks():
         torch.optim.SGD([parameter], lr=0.1, fused=fused).step()
         results.append(parameter.detach())
     assert not torch.allclose(*results)
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw", "muon"])
+def test_a_copy_learns_as_the_original_and_apart_from_it(name):
+    network = nn.Conv2d(3, 4, 3, bias=False)
+    optimiser = OPTIMISERS.build(Pick(name, lr=0.1), list(network.parameters()))
+    before = network.weight.detach().clone()
+    gradient = torch.randn(4, 3, 3, 3, generator=torch.Generator().manual_seed(3))
+    own_network, own = copied(network, optimiser)
+    own_network.weight.grad = gradient.clone(memory_format=torch.channels_last)
+    own.step()
+    assert torch.equal(network.weight, before)
+    network.weight.grad = gradient.clone(memory_format=torch.channels_last)
+    optimiser.step()
+    assert torch.equal(network.weight, own_network.weight)
+    assert not torch.equal(network.weight, before)
