@@ -36,6 +36,7 @@ from striate.data import BatchLoader, ImageSpec, Normalisation, decode_image, pr
 from striate.data.augment import augmenter
 from striate.data.decode import decode_with_digest
 from striate.data.jpeg import decoder_name
+from striate.execution import keep_pages
 from striate.registry import Pick
 
 BATCH = 128
@@ -252,6 +253,7 @@ def main(arguments: list[str] | None = None) -> None:
     asked = parser.parse_args(arguments)
     if asked.threads:
         torch.set_num_threads(asked.threads)
+    keep_pages()  # as a training does
     results = measure(asked.quick, asked.folder, asked.side)
     print(table(results))
     if asked.json:

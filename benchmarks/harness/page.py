@@ -1,5 +1,6 @@
 """docs/benchmarks.md and its pictures, made from the results and from nothing else."""
 
+import statistics
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -93,10 +94,11 @@ def _provenance(content: Mapping[str, Any]) -> str:
     repeats = [record["repeat"] + 1 for record in content["records"]]
     others = [record["others"] for record in content["records"] if record.get("others") is not None]
     days = sorted({record["taken"][:10] for record in content["records"]})
+    used = {"Python": machine["python"], **versions(content)}
     lines = [
         f"{machine['processor']}, {machine['cores']} core(s), {machine['memory_gib']} GiB, "
-        f"{vectors}; {machine['system']}, Python {machine['python']}; "
-        + ", ".join(f"{name} {number}" for name, number in versions(content).items())
+        f"{vectors}; {machine['system']}; "
+        + ", ".join(f"{name} {number}" for name, number in used.items())
         + f". Up to n = {max(repeats, default=0)} repeats, {' to '.join(days[:1] + days[1:][-1:])}."
     ]
     if others:
@@ -296,29 +298,32 @@ def _memory(content: Mapping[str, Any], pictures: Path, stem: str) -> list[str]:
 
 
 def _data(content: Mapping[str, Any], pictures: Path, stem: str) -> list[str]:
+    """Batches and decoding, as `benchmarks/data_throughput.py` found them the last time."""
     values = [record["value"] for record in content["records"] if "value" in record]
-    rows = [[name, _cell(value)] for name, value in _leaves(values[-1], ())] if values else []
+    batches, decoding = [], []
+    for name, measured in (values[-1] if values else {"sets": {}})["sets"].items():
+        ratios = measured["batches"]["ratios"]
+        for way, rates in measured["batches"]["rates"].items():
+            times = _spread(ratios[way]) if way in ratios else ""
+            batches.append([name, way, _spread(rates), times])
+        for way, rates in measured["decoding"]["rates"].items():
+            decoding.append([name, way, _spread(rates)])
     return [
-        "What `benchmarks/data_throughput.py` found:",
+        "Augmented, normalised batches from the memory-mapped cache, and from a DataLoader of",
+        "PyTorch that opens the same images one by one; images a second, median of all rounds:",
         "",
-        markdown(["", "figure"], rows),
+        markdown(["images", "batches", "images/s", "ours, times as fast"], batches),
+        "",
+        "Decoding, from memory: for the cache with digest and thumbnail, for `predict` without:",
+        "",
+        markdown(["images", "decoding", "images/s"], decoding),
         "",
     ]
 
 
-def _cell(value: object) -> str:
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return shown(float(value)) if number else str(value)  # type: ignore[arg-type]
-
-
-def _leaves(value: object, path: tuple[str, ...]) -> list[tuple[str, object]]:
-    """Every number and word in a nest of objects, with its path."""
-    if isinstance(value, Mapping):
-        return [leaf for key, inner in value.items() for leaf in _leaves(inner, (*path, str(key)))]
-    if isinstance(value, list) and any(isinstance(item, (Mapping, list)) for item in value):
-        inner = enumerate(value)
-        return [leaf for key, item in inner for leaf in _leaves(item, (*path, str(key)))]
-    return [(" · ".join(path), value)]
+def _spread(values: list[float]) -> str:
+    """Median and range."""
+    return f"{shown(statistics.median(values))} ({shown(min(values))}–{shown(max(values))})"
 
 
 _SECTIONS: dict[str, tuple[str, _Section]] = {

@@ -106,6 +106,23 @@ def test_page_holds_every_part_and_its_pictures(results):
         assert (results / picture).read_text("utf-8").lstrip().startswith("<?xml")
 
 
+def test_data_are_told_as_medians_with_their_range(tmp_path):
+    store = Store(tmp_path, "data", settings={})
+    rates = {"cache": [50.0, 40.0, 90.0], "DataLoader": [2.0, 2.0, 3.0]}
+    measured = {
+        "batches": {"rates": rates, "ratios": {"DataLoader": [25.0, 20.0, 30.0]}},
+        "decoding": {"rates": {"Pillow, 1 thread(s)": [7.0, 8.0, 6.0]}},
+    }
+    store.add(Job("data", "striate", 0), value={"sets": {"32 × 32": measured}})
+    text = pages.page(tmp_path, tmp_path / "images")
+    for words in (
+        "| 32 × 32 | cache | 50.0 (40.0–90.0) |  |",
+        "| 32 × 32 | DataLoader | 2.00 (2.00–3.00) | 25.0 (20.0–30.0) |",
+        "| 32 × 32 | Pillow, 1 thread(s) | 7.00 (6.00–8.00) |",
+    ):
+        assert words in text
+
+
 def test_share_of_the_peak_counts_a_whole_step(results):
     content = load(results / "throughput.json")
     lines = "\n".join(pages._throughput(content, results / "images", "throughput"))
