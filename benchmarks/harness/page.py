@@ -1,12 +1,11 @@
 """docs/benchmarks.md and its pictures, made from the results and from nothing else."""
 
-import statistics
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from benchmarks.harness import chart, environment
-from benchmarks.harness.statistic import shown
+from benchmarks.harness.statistic import summary
 from benchmarks.harness.store import load
 from benchmarks.harness.table import failures, markdown, summaries, versions
 from benchmarks.harness.verdict import best_tuned, error_verdict, throughput_verdict
@@ -300,14 +299,16 @@ def _memory(content: Mapping[str, Any], pictures: Path, stem: str) -> list[str]:
 def _data(content: Mapping[str, Any], pictures: Path, stem: str) -> list[str]:
     """Batches and decoding, as `benchmarks/data_throughput.py` found them the last time."""
     values = [record["value"] for record in content["records"] if "value" in record]
+    if not values:
+        return []
     batches, decoding = [], []
-    for name, measured in (values[-1] if values else {"sets": {}})["sets"].items():
+    for name, measured in values[-1]["sets"].items():
         ratios = measured["batches"]["ratios"]
         for way, rates in measured["batches"]["rates"].items():
-            times = _spread(ratios[way]) if way in ratios else ""
-            batches.append([name, way, _spread(rates), times])
+            times = summary(ratios[way]) if way in ratios else ""
+            batches.append([name, way, summary(rates), times])
         for way, rates in measured["decoding"]["rates"].items():
-            decoding.append([name, way, _spread(rates)])
+            decoding.append([name, way, summary(rates)])
     return [
         "Augmented, normalised batches from the memory-mapped cache, and from a DataLoader of",
         "PyTorch that opens the same images one by one; images a second, median of all rounds:",
@@ -319,11 +320,6 @@ def _data(content: Mapping[str, Any], pictures: Path, stem: str) -> list[str]:
         markdown(["images", "decoding", "images/s"], decoding),
         "",
     ]
-
-
-def _spread(values: list[float]) -> str:
-    """Median and range."""
-    return f"{shown(statistics.median(values))} ({shown(min(values))}–{shown(max(values))})"
 
 
 _SECTIONS: dict[str, tuple[str, _Section]] = {

@@ -62,10 +62,11 @@ def check_config(config: RunConfig) -> None:
         ConfigError: all problems together.
     """
     check_choices(config)
-    problem = classifier_problem(config.network) or size_problem(
-        config.network, config.data.channels, config.data.input_size
+    problem = (
+        classifier_problem(config.network)
+        or size_problem(config.network, config.data.channels, config.data.input_size)
+        or _small_problem(config)
     )
-    problem = problem or _small_problem(config)
     if problem is not None:
         raise ConfigError(problem)
 

@@ -60,6 +60,7 @@ def size_problem(
         >>> size_problem(Pick("resnet", depth=20), 3, (32, 32)) is None
         True
     """
+    image = (channels, *(size if shown is None else shown))
     try:
         with torch.device("meta"):
             network = NETWORKS.build(
@@ -67,9 +68,9 @@ def size_problem(
             )
             if isinstance(network, Airbench):
                 # It knows by itself; a trace imports torch's compiler, which takes a second.
-                network.check_images(torch.empty(1, channels, *(shown or size)))
+                network.check_images(torch.empty(1, *image))
                 return None
-        ledger(network, (channels, *(shown or size)))
+        ledger(network, image)
     except ShapeError as error:
         return str(error)
     except (NotImplementedError, RuntimeError):

@@ -44,14 +44,15 @@ def optimiser(network: str, batch: int, hasty: bool = False) -> tuple[dict[str, 
         batch: images a step.
         hasty: there is time for a few hundred steps only.
     """
-    if network == "airbench" and hasty:
-        why = "Muon: least error for as many images; large steps, for there is time for few"
-        rate = 0.09 * (min(batch, _LARGEST) / 256) ** 0.5
-        return {"name": "muon", "lr": rate, "momentum": 0.7, "weight_decay": _DECAY}, why
     if network == "airbench":
-        rate = 0.02 * (min(batch, _LARGEST) / 128) ** 0.5
-        momentum = min(0.9, max(0.5, 1 - batch / _MEMORY))
-        why = "Muon: least error for as many images; momentum looks back on as many images"
+        measured = min(batch, _LARGEST)
+        if hasty:
+            rate, momentum = 0.09 * (measured / 256) ** 0.5, 0.7
+            why = "Muon: least error for as many images; large steps, for there is time for few"
+        else:
+            rate = 0.02 * (measured / 128) ** 0.5
+            momentum = min(0.9, max(0.5, 1 - batch / _MEMORY))
+            why = "Muon: least error for as many images; momentum looks back on as many images"
         settings = {"name": "muon", "lr": rate, "momentum": momentum, "weight_decay": _DECAY}
         return settings, why
     if network == "resnet":
