@@ -1,8 +1,8 @@
 """The one pass that decodes a source into the cache.
 
-Contents are read in the medium's own order, decoded on threads (Pillow lets other threads run
-meanwhile) and appended to a staging file; when all digests are known the splits follow, and the
-rows are copied in their final order. Memory holds a few chunks, whatever the size of the set.
+Contents are read in the medium's own order, decoded and appended to a staging file; when all
+digests are known the splits follow, and the rows are copied in their final order. Memory holds a
+few chunks, whatever the size of the set.
 """
 
 import errno
@@ -10,47 +10,30 @@ import hashlib
 import json
 import os
 import shutil
-from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from striate import durable
 from striate.config import DataConfig
 from striate.data import cache
-from striate.data.decode import THUMBNAIL, ImageSpec, decode_with_digest
+from striate.data.decode import THUMBNAIL, ImageSpec
+from striate.data.decoding import decode_all
 from striate.data.gate import examine
-from striate.data.picture import BrokenImage
-from striate.data.source import Content, Item, Progress, Source, collector_paused
+from striate.data.source import Item, Progress, Source, collector_paused
 from striate.data.split import Assignment, assign
 from striate.errors import DataError
 from striate.places import cache_dir
 
-__all__ = ["build", "content_digest", "decode_all"]
+__all__ = ["build", "content_digest"]
 
-# A chunk is what one task decodes: large enough that handing it over costs little beside
-# decoding thumbnails, small enough in bytes that photographs do not pile up in memory.
-_CHUNK_ITEMS = 64
-_CHUNK_BYTES = 4 * 2**20
-# A JPEG of 32 × 32 has about 1000 bytes; one of 64 × 64 gains from threads already.
-_THUMBNAIL_BYTES = 2048
 _COPY_BYTES = 8 * 2**20
 _THUMBNAILS = "thumbnails.u8"
 _THUMBNAIL_SHAPE = (*THUMBNAIL.input_size, THUMBNAIL.channels)
-
-
-class _Decoded(NamedTuple):
-    item: Item
-    pixels: np.ndarray | None
-    digest: str
-    reason: str
-    thumbnail: np.ndarray | None = None
-    side: int = 0
 
 
 @dataclass
@@ -175,100 +158,24 @@ def _stage(
         stream = files.enter_context(open(os.devnull if path is None else path, "wb"))
         small = files.enter_context(open(thumbnails, "wb")) if path is None else None
         for chunk in decode_all(source.stream(items), spec):
-            for item, pixels, digest, reason, thumbnail, side in chunk:
-                if pixels is None or thumbnail is None:
-                    staged.broken.append({"name": item.name, "reason": reason, "split": item.split})
-                    continue
-                if small is None and thumbnail is not pixels:
-                    stream.flush()
-                    shutil.copyfile(staged.thumbnails, thumbnails)
-                    small = files.enter_context(open(thumbnails, "ab"))
-                    staged.thumbnails = thumbnails
-                stream.write(pixels.data)
-                if small is not None:
-                    small.write(thumbnail.data)
-                staged.items.append(item)
-                staged.digests.append(digest)
-                staged.sides.append(side)
-            done += len(chunk)
+            if small is None and chunk.thumbnails is not chunk.pixels:
+                stream.flush()
+                shutil.copyfile(staged.thumbnails, thumbnails)
+                small = files.enter_context(open(thumbnails, "ab"))
+                staged.thumbnails = thumbnails
+            stream.write(chunk.pixels.data)
+            if small is not None:
+                small.write(chunk.thumbnails.data)
+            staged.items += chunk.items
+            staged.digests += chunk.digests
+            staged.sides += chunk.sides
+            for item, reason in chunk.broken:
+                staged.broken.append({"name": item.name, "reason": reason, "split": item.split})
+            done += chunk.num_items
             if progress:
                 progress("decoding images" if path else "looking through images", done, len(items))
     staged.broken.sort(key=lambda item: str(item["name"]))
     return staged
-
-
-def decode_all(
-    contents: Iterable[tuple[Item, Content]], spec: ImageSpec
-) -> Iterator[list[_Decoded]]:
-    """Decoded chunks in order, a bounded number of them under way.
-
-    Thumbnails are decoded on the calling thread: beside so little work, threads cost more in
-    waiting for each other (at the interpreter's lock) than they bring.
-    """
-    workers = os.cpu_count() or 1
-    with ThreadPoolExecutor(workers, "striate-decode") as pool:
-        pending: deque[Future[list[_Decoded]]] = deque()
-        try:
-            for chunk in _chunks(contents):
-                if _are_thumbnails(chunk):
-                    while pending:
-                        yield pending.popleft().result()
-                    yield _decode_chunk(chunk, spec)
-                    continue
-                pending.append(pool.submit(_decode_chunk, chunk, spec))
-                if len(pending) > 2 * workers:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
-        finally:
-            for future in pending:
-                future.cancel()
-
-
-def _are_thumbnails(chunk: list[tuple[Item, Content]]) -> bool:
-    held = sum(_num_bytes(content) for _, content in chunk if not isinstance(content, OSError))
-    return held < _THUMBNAIL_BYTES * len(chunk)
-
-
-def _chunks(contents: Iterable[tuple[Item, Content]]) -> Iterator[list[tuple[Item, Content]]]:
-    chunk: list[tuple[Item, Content]] = []
-    held = 0
-    for item, content in contents:
-        chunk.append((item, content))
-        held += 0 if isinstance(content, OSError) else _num_bytes(content)
-        if len(chunk) >= _CHUNK_ITEMS or held >= _CHUNK_BYTES:
-            yield chunk
-            chunk, held = [], 0
-    if chunk:
-        yield chunk
-
-
-def _num_bytes(content: bytes | np.ndarray) -> int:
-    return content.nbytes if isinstance(content, np.ndarray) else len(content)
-
-
-def _decode_chunk(chunk: list[tuple[Item, Content]], spec: ImageSpec) -> list[_Decoded]:
-    decoded = []
-    for item, content in chunk:
-        if isinstance(content, OSError):
-            decoded.append(_Decoded(item, None, "", _unreadable(content)))
-            continue
-        try:
-            pixels, digest, thumbnail, side = decode_with_digest(content, spec)
-        except BrokenImage as error:
-            decoded.append(_Decoded(item, None, "", str(error)))
-        else:
-            pixels, thumbnail = map(np.ascontiguousarray, (pixels, thumbnail))
-            decoded.append(_Decoded(item, pixels, digest, "", thumbnail, side))
-    return decoded
-
-
-def _unreadable(error: OSError) -> str:
-    if isinstance(error, PermissionError):
-        return "no permission to read it"
-    if isinstance(error, FileNotFoundError):
-        return "the file does not exist (a link that leads nowhere?)"
-    return f"it cannot be read ({error.strerror or error})"
 
 
 def _write_part(

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from striate.data.build import content_digest, decode_all
+from striate.data.build import content_digest
 from striate.data.cache import require_room, require_writable
 from striate.data.dataset import BrokenFile
 from striate.data.decode import ImageSpec
+from striate.data.decoding import decode_all
 from striate.data.part import ImageSet
 from striate.data.seal import SealedSplit
 from striate.data.source import Item, Progress, Source, Split
@@ -77,12 +78,9 @@ def _decode(
     require_room(source.title, len(items) * math.prod(spec.input_size) * spec.channels)
     with tempfile.TemporaryFile(dir=cache_dir()) as stream:
         for chunk in decode_all(source.stream(items), spec):
-            for item, pixels, digest, reason, *_ in chunk:
-                if pixels is None:
-                    broken.append(BrokenFile(item.name, reason, item.split))
-                    continue
-                stream.write(pixels.data)
-                kept.append((item, digest))
+            stream.write(chunk.pixels.data)
+            kept += zip(chunk.items, chunk.digests, strict=True)
+            broken += [BrokenFile(item.name, reason, item.split) for item, reason in chunk.broken]
             if progress:
                 progress("decoding images", len(kept) + len(broken), len(items))
         stream.flush()

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from PIL import Image
 
-from striate.data.build import decode_all
 from striate.data.cache import require_room, require_writable
 from striate.data.decode import THUMBNAIL, ImageSpec
+from striate.data.decoding import decode_all
 from striate.data.picture import readable_formats
 from striate.data.source import Content, Item, Progress, Source
 from striate.errors import DataError
@@ -88,22 +88,22 @@ def look(source: Source, progress: Progress | None = None) -> Look:
     ):
         done = 0
         for chunk in decode_all(_noted(source.stream(source.items), headers), GREY):
-            for item, pixels, digest, reason, thumbnail, side in chunk:
+            stream.write(chunk.thumbnails.data)
+            second.write(chunk.pixels.data)
+            for item, reason in chunk.broken:
+                seen.broken.append(Broken(item.name, reason, headers.pop(item.name, False) is True))
+            for item, side in zip(chunk.items, chunk.sides, strict=True):
                 header = headers.pop(item.name, False)
-                if pixels is None or thumbnail is None:
-                    seen.broken.append(Broken(item.name, reason, header is True))
-                    continue
-                stream.write(thumbnail.data)
-                second.write(pixels.data)
-                seen.items.append(item)
-                seen.digests.append(digest)
-                seen.sides.append(side)
                 known = isinstance(header, Header)
                 seen.headers.append(header if known else Header(side, side, "unknown", "unknown"))  # type: ignore[arg-type]
+            for thumbnail in chunk.thumbnails:
                 grey = thumbnail.mean(2)
                 spread.append(grey.std())
                 level.append(grey.mean())
-            done += len(chunk)
+            seen.items += chunk.items
+            seen.digests += chunk.digests
+            seen.sides += chunk.sides
+            done += chunk.num_items
             if progress:
                 progress("looking at images", done, len(source.items))
         stream.flush()

@@ -15,6 +15,7 @@ from striate.data import (
     ImageSpec,
     clear_cache,
     decode_image,
+    decoding,
     list_cache,
     open_source,
     prepare,
@@ -81,7 +82,7 @@ def test_warm_start_reads_no_image(photos: Path, config_of: ConfigOf, monkeypatc
     def refuse(*_: object) -> None:
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr(build_module, "decode_with_digest", refuse)
+    monkeypatch.setattr(decoding, "decode_with_digest", refuse)
     same(cold, prepare(config))
     os.utime(photos / "ant" / "0.png", (1, 1))
     with pytest.raises(AssertionError, match="decoded again"):

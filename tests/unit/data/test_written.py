@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from striate.data import build as build_module
-from striate.data import open_source, prepare
+from striate.data import decoding, open_source, prepare
 from striate.data.written import outside_runs
 
 RUN = ("run.json", "events.jsonl", "checkpoints/1.safetensors", "figures/a.png")
@@ -29,7 +28,7 @@ def test_training_again_is_a_warm_start(
     def refuse(*_: object) -> None:
         raise AssertionError("decoded again")
 
-    monkeypatch.setattr(build_module, "decode_with_digest", refuse)
+    monkeypatch.setattr(decoding, "decode_with_digest", refuse)
     again = prepare(config_of(photos))
     assert (again.digest, again.notes) == (first.digest, first.notes)
     assert open_source(str(photos)).class_names == ("ant", "bee", "cow")
