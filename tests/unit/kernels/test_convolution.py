@@ -196,3 +196,19 @@ def test_candidates_and_defaults():
             assert set(found[direction]) <= {"torch", *METHODS}
     assert ("winograd4" in kernels.candidates(square)["forward"]) == kernels.available()
     assert "winograd4" not in kernels.candidates(strided)["weight"]
+
+
+@pytest.mark.skipif(not kernels.available(), reason="there are no native kernels")
+@pytest.mark.parametrize(
+    ("isa", "whitening", "pointwise", "first"),
+    [
+        ("avx512", "direct,torch,direct", "direct,direct,direct", "torch,torch,direct"),
+        ("avx2", "torch,torch,direct", "torch,torch,direct", "torch,torch,direct"),
+    ],
+)
+def test_the_guess_knows_what_was_measured(monkeypatch, isa, whitening, pointwise, first):
+    """docs/kernels.md: few places and channels, or one place, pay with wide vectors only."""
+    monkeypatch.setattr(kernels.library, "isa", lambda: isa)
+    assert kernels.default_methods(Geometry((8, 3, 32, 32), (24, 3, 2, 2))) == whitening
+    assert kernels.default_methods(Geometry((8, 64, 9, 9), (32, 64, 1, 1))) == pointwise
+    assert kernels.default_methods(Geometry((8, 3, 32, 32), (64, 3, 3, 3), stride=(2, 2))) == first

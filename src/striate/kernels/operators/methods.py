@@ -1,12 +1,17 @@
 """Which methods there are for a convolution, which of them fit, and a guess of the best."""
 
+import math
 from functools import lru_cache
 
 from striate.errors import ConfigError, unknown_name
+from striate.kernels import library
 from striate.kernels.operators import depthwise, direct, winograd
 from striate.kernels.operators.geometry import DIRECTIONS, Direction, Geometry, Method
 
 __all__ = ["METHODS", "candidates", "choose", "default_methods", "parse"]
+
+_VECTOR = 16
+"""Numbers in a vector of AVX-512."""
 
 METHODS: dict[str, Method] = {
     **winograd.METHODS,
@@ -55,9 +60,22 @@ def _guess(geometry: Geometry, direction: Direction) -> str:
         height, width = geometry.x[2:] if direction == "data" else geometry.output[2:]
         cost = {m: (m + 2) ** 2 * -(-height // m) * -(-width // m) for m in (2, 4)}
         return "winograd4" if cost[4] < cost[2] else "winograd2"
-    if "direct" in fits and direction == "weight" and geometry.weight[1] > 1:
-        return "direct"
-    return "torch"
+    if "direct" not in fits or geometry.weight[1] == 1:
+        return "torch"
+    return "direct" if direction == "weight" or _pays(geometry, direction) else "torch"
+
+
+def _pays(geometry: Geometry, direction: Direction) -> bool:
+    """Whether products of gathered patches were faster than torch's for outputs, or inputs' side.
+
+    With vectors of 16 numbers: where a filter sees 16 numbers at most, and where it sees one place.
+    """
+    if library.isa() != "avx512":
+        return False
+    num_places = math.prod(geometry.weight[2:])
+    if num_places == 1:
+        return min(geometry.weight[0], geometry.x[1]) >= _VECTOR
+    return direction == "forward" and num_places * geometry.weight[1] <= _VECTOR
 
 
 @lru_cache(maxsize=1024)
