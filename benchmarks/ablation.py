@@ -12,13 +12,16 @@ images at first save time, which is not counted here: their row shows what they 
 import argparse
 import json
 import statistics
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 from growth import trained
 
 from striate.config import RunConfig
 from striate.data import open_source, survey
+from striate.networks.airbench import Airbench
 from striate.settings import merge
 from striate.training.planner import advise
 
@@ -29,6 +32,8 @@ _SHIFT = {"name": "shift"}
 def _also(name: str, **arguments: Any) -> dict[str, Any]:
     return {"augmentation": [_FLIP, _SHIFT, {"name": name, **arguments}]}
 
+
+_RANDOM = "first filters at random, not whitening"
 
 WITHOUT: dict[str, dict[str, Any]] = {
     "the whole recipe": {},
@@ -57,6 +62,7 @@ WITHOUT: dict[str, dict[str, Any]] = {
     "cutmix, too": _also("cutmix"),
     "one view": {"prediction": {"mirrored": False, "shift": 0}},
     "mirrored view, not moved": {"prediction": {"mirrored": True, "shift": 0}},
+    _RANDOM: {},
     "images smaller at first": {"training": {"small_share": 0.4, "small_scale": 0.6}},
     "ResNet-20 in place of airbench": {"network": {"name": "resnet", "depth": 20}},
 }
@@ -86,7 +92,10 @@ def main() -> None:
     num_items = 0
     for seed in arguments.seeds:  # seed by seed: a slow hour meets all rows alike
         for name in arguments.only:
-            error = trained(arguments.data, merge(held, _whole(WITHOUT[name], plan)), steps, seed)
+            settings = merge(held, _whole(WITHOUT[name], plan))
+            random = mock.patch.object(Airbench, "initialise_from")  # keeps what it began with
+            with random if name == _RANDOM else nullcontext():
+                error = trained(arguments.data, settings, steps, seed)
             rows[name].append(100 * error.value)
             num_items = error.n
             print(f"{name}: {100 * error.value:.2f} %", flush=True)

@@ -21,8 +21,9 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +36,16 @@ from striate.config import DataConfig
 from striate.data import BatchLoader, ImageSpec, Normalisation, decode_image, prepare
 from striate.data.augment import augmenter
 from striate.data.decode import decode_with_digest
+from striate.data.decoding import decode_all
 from striate.data.jpeg import decoder_name
+from striate.data.source import Item
 from striate.execution import keep_pages
 from striate.registry import Pick
 
 BATCH = 128
 MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
+# Small images are decoded over and over, for helpers are started for thousands only.
+_SMALL_BYTES, _FILLED_TIMES = 8192, 16
 
 
 class Files(Dataset):
@@ -96,6 +101,12 @@ def rate(images: int, work: Callable[[], object]) -> float:
     return images / (time.perf_counter() - start)
 
 
+def drawn(batches: Iterator[object], count: int) -> None:
+    """So many batches, each let go before the next, as a training does."""
+    for _ in range(count):
+        next(batches)
+
+
 def batch_rates(folder: Path, side: int, rounds: int, images: int) -> dict[str, Any]:
     """Images a second of ours and of DataLoaders with no and with two workers, in turn."""
     data = prepare(DataConfig(str(folder), (side, side), 3))
@@ -108,14 +119,14 @@ def batch_rates(folder: Path, side: int, rounds: int, images: int) -> dict[str, 
     next(loader)
 
     def ours() -> float:
-        return rate(10 * batches * BATCH, lambda: [next(loader) for _ in range(10 * batches)])
+        return rate(10 * batches * BATCH, lambda: drawn(loader, 10 * batches))
 
     def theirs(workers: int) -> float:
         """From the second batch on: starting the workers is not counted."""
         sampler = RandomSampler(files, replacement=True, num_samples=(batches + 1) * BATCH)
         source = iter(DataLoader(files, BATCH, sampler=sampler, num_workers=workers))
         next(source)
-        return rate(batches * BATCH, lambda: [next(source) for _ in range(batches)])
+        return rate(batches * BATCH, lambda: drawn(source, batches))
 
     ways = {
         "cache": ours,
@@ -146,6 +157,9 @@ def decode_rates(folder: Path, side: int, rounds: int) -> dict[str, Any]:
             image = image.resize((side, side), Image.Resampling.BILINEAR)
         return np.asarray(image)
 
+    def ours(content: bytes) -> np.ndarray:
+        return decode_image(content, spec)
+
     cores = os.cpu_count() or 1
     chunks = [contents[start : start + 64] for start in range(0, len(contents), 64)]
 
@@ -156,24 +170,34 @@ def decode_rates(folder: Path, side: int, rounds: int) -> dict[str, Any]:
 
         return run
 
-    decoders: dict[str, Callable[[bytes], object]] = {
-        "for the cache": lambda content: decode_with_digest(content, spec),
-        "for predict": lambda content: decode_image(content, spec),
-        "Pillow": pillow,
-    }
+    decoders: dict[str, Callable[[bytes], object]] = {"for predict": ours, "Pillow": pillow}
+    items = [Item(str(number), 0, None) for number in range(len(contents))]
+    times = _FILLED_TIMES if sum(map(len, contents)) < _SMALL_BYTES * len(contents) else 1
+
+    def filled() -> None:
+        """As the cache is filled: with digest and thumbnail."""
+        stream = chain.from_iterable(zip(items, contents, strict=True) for _ in range(times))
+        for _ in decode_all(stream, spec):
+            pass
+
+    def one_by_one() -> None:
+        for content in contents:
+            decode_with_digest(content, spec)
+
     ways = {
-        f"{name}, {workers} thread(s)": on_threads(decode, workers)
+        "for the cache, 1 core(s)": (len(contents), one_by_one),
+        f"for the cache, {cores} core(s)": (times * len(contents), filled),
+    } | {
+        f"{name}, {workers} thread(s)": (len(contents), on_threads(decode, workers))
         for name, decode in decoders.items()
         for workers in sorted({1, cores})
     }
     rates: dict[str, list[float]] = {name: [] for name in ways}
     for _ in range(rounds):
-        for name, work in ways.items():
-            rates[name].append(rate(len(contents), work))
+        for name, (count, work) in ways.items():
+            rates[name].append(rate(count, work))
     some = contents[:200]
-    difference = [
-        np.abs(decode_image(content, spec).astype(int) - pillow(content)) for content in some
-    ]
+    difference = [np.abs(ours(content).astype(int) - pillow(content)) for content in some]
     return {
         "rates": rates,
         "largest_difference": max(int(d.max()) for d in difference),
