@@ -6,8 +6,9 @@ Ours: batches of the memory-mapped cache, mirrored and shifted, normalised. Thei
 DataLoader whose data set opens each file with Pillow, mirrors, shifts (reflected padding and a
 crop) and normalises it, without workers and with two. The same files, batch and thread count; the
 ways run in turn, round by round; the ratio is taken round by round and its median printed, with
-the least and greatest. The decoding half compares `decode_with_digest` (what fills the cache) and
-`decode_image` (what `predict` calls) with Pillow opening and resizing the whole picture.
+the least and greatest. The decoding half compares `decode_with_digest` image by image, the stream
+of it that fills the cache (threads or worker processes), and `decode_image` (what `predict` calls)
+with Pillow opening and resizing the whole picture.
 
 Without --folder the files are made: smooth colour fields with noise, saved as JPEG, of the sizes
 of CIFAR, of Tiny ImageNet and of photographs. Prints a table; --json writes all that was measured.
@@ -44,7 +45,7 @@ from striate.registry import Pick
 
 BATCH = 128
 MEAN, STD = (0.49, 0.48, 0.45), (0.25, 0.24, 0.26)
-# Small images are decoded over and over, for helpers are started for thousands only.
+# Small images are decoded over and over, for workers are started for thousands only.
 _SMALL_BYTES, _FILLED_TIMES = 8192, 16
 
 
@@ -185,8 +186,8 @@ def decode_rates(folder: Path, side: int, rounds: int) -> dict[str, Any]:
             decode_with_digest(content, spec)
 
     ways = {
-        "for the cache, 1 core(s)": (len(contents), one_by_one),
-        f"for the cache, {cores} core(s)": (times * len(contents), filled),
+        "for the cache, image by image": (len(contents), one_by_one),
+        f"for the cache, as it is filled, {cores} core(s)": (times * len(contents), filled),
     } | {
         f"{name}, {workers} thread(s)": (len(contents), on_threads(decode, workers))
         for name, decode in decoders.items()

@@ -84,4 +84,9 @@ def lock(path: Path, *, wait: bool, taken: str) -> Iterator[None]:
                 fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except BlockingIOError:
                 raise RunError(taken) from None
-        yield
+            try:
+                yield
+            finally:  # not by closing: copies of this process may hold the file open
+                fcntl.flock(stream, fcntl.LOCK_UN)
+        else:
+            yield

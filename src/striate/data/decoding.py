@@ -1,7 +1,7 @@
 """Pictures decoded on all cores, in the order in which their contents come.
 
 Photographs are decoded on threads, for the decoder works outside the interpreter's lock. With small
-pictures most of the work is the interpreter's own and threads wait for each other: there helper
+pictures most of the work is the interpreter's own and threads wait for each other: there worker
 processes decode, as soon as there are pictures enough to pay for starting them.
 """
 
@@ -10,7 +10,6 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import NamedTuple
@@ -19,9 +18,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 from striate.data.decode import THUMBNAIL, ImageSpec, decode_with_digest
-from striate.data.helpers import Helpers, may_help
-from striate.data.picture import BrokenImage
+from striate.data.picture import BrokenImage, readable_formats
 from striate.data.source import Content, Item
+from striate.data.workers import WorkerLost, Workers, may_fork
 
 __all__ = ["Chunk", "decode_all"]
 
@@ -32,14 +31,14 @@ _CHUNK_BYTES = 4 * 2**20
 _CHUNK_PIXEL_BYTES = 8 * 2**20
 # Mean bytes of an image: a JPEG of 32 × 32 has about 1000 and gains nothing from threads, one of
 # 64 × 64 has 2000; those of 96 × 96 to 128 × 128 gain from threads, and on two cores as much from
-# helpers, to whom the interpreter's lock is nothing.
+# processes, to which the interpreter's lock is nothing.
 _THUMBNAIL_BYTES = 2048
 _SMALL_BYTES = 8192
-# Decoded before helpers are started: about a tenth of a second, five times what starting takes.
+# Decoded before processes are started: about a tenth of a second, five times what starting takes.
 _ALONE = 2048
 # Handing a JPEG of 32 × 32 over takes a third of the time of decoding it, of 64 × 64 a fifth: more
-# helpers would wait for the one who hands over.
-_MOST_HELPERS = 8
+# workers would wait for the one who hands over.
+_MAX_WORKERS = 8
 _THUMBNAIL_SHAPE = (*THUMBNAIL.input_size, THUMBNAIL.channels)
 
 
@@ -71,18 +70,19 @@ def decode_all(contents: Iterable[tuple[Item, Content]], spec: ImageSpec) -> Ite
         contents: what a source streams.
         spec: the form of the images.
     """
-    with _Hands(spec) as hands:
+    with _Decoders(spec) as decoders:
         pending: deque[_Task] = deque()
         try:
-            for named in _chunks(contents, hands.most_items):
-                pending.append(hands.begin(named))
-                while len(pending) > hands.most_pending:
-                    yield hands.finish(pending.popleft())
+            for named in _chunks(contents, decoders.max_items):
+                task = decoders.begin(named)
+                pending.append(task)
+                while len(pending) > task.max_pending:
+                    yield decoders.finish(pending.popleft())
             while pending:
-                yield hands.finish(pending.popleft())
+                yield decoders.finish(pending.popleft())
         finally:
             for task in pending:
-                if task.answer is not None:
+                if isinstance(task.answer, Future):
                     task.answer.cancel()
 
 
@@ -105,27 +105,28 @@ class _Facts(NamedTuple):
 class _Task(NamedTuple):
     named: _Named
     arrays: _Arrays
-    answer: "Future[_Facts] | None"
-    """None: to be done when it is asked for."""
+    answer: "Future[_Facts] | int | None"
+    """Of a thread; number of a worker's task; None: to be done here."""
+    max_pending: int
+    """Tasks that may wait when this one is begun."""
 
 
-class _Hands:
-    """Who decodes: this very thread, threads, or helper processes."""
+class _Decoders:
+    """This very thread, threads, or worker processes."""
 
     def __init__(self, spec: ImageSpec) -> None:
-        workers = os.cpu_count() or 1
         shape = (*spec.input_size, spec.channels)
-        self.most_items = max(1, min(_CHUNK_ITEMS, _CHUNK_PIXEL_BYTES // math.prod(shape)))
-        self.most_pending = 2 * workers
+        self.max_items = max(1, min(_CHUNK_ITEMS, _CHUNK_PIXEL_BYTES // math.prod(shape)))
+        self._cores = os.cpu_count() or 1
         self._work = partial(_decode, spec)
-        self._shapes = [(self.most_items, *shape), (self.most_items, *_THUMBNAIL_SHAPE)]
-        self._workers = workers
+        self._shapes = [(self.max_items, *shape), (self.max_items, *_THUMBNAIL_SHAPE)]
         self._open = ExitStack()
         self._threads: ThreadPoolExecutor | None = None
-        self._helpers: Helpers | None = None
+        self._workers: Workers | None = None
+        self._may_fork = self._cores > 1 and may_fork()
         self._num_small = 0
 
-    def __enter__(self) -> "_Hands":
+    def __enter__(self) -> "_Decoders":
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -135,22 +136,31 @@ class _Hands:
         """Hand a chunk to whoever decodes such images fastest."""
         contents = [content for _, content in named]
         mean = sum(map(_num_bytes, contents)) / len(contents)
-        if mean < _SMALL_BYTES and self._may_be_helped(len(contents)):
-            with suppress(BrokenProcessPool):  # where they were killed the work is done here
-                answer, arrays = self._helping.submit(contents)
-                return _Task(named, arrays, answer)
+        if mean < _SMALL_BYTES:
+            self._num_small += len(contents)
+            if self._may_fork and self._num_small > _ALONE:
+                try:
+                    return self._begun_by_worker(named, contents)
+                except WorkerLost:
+                    self._may_fork = False  # the rest is done here
         arrays = [np.empty((len(named), *shape[1:]), np.uint8) for shape in self._shapes]
         if mean < _THUMBNAIL_BYTES:
-            return _Task(named, arrays, None)
-        return _Task(named, arrays, self._threading.submit(self._work, contents, arrays))
+            return _Task(named, arrays, None, 0)
+        if self._threads is None:
+            threads = ThreadPoolExecutor(self._cores, "striate-decode")
+            self._threads = self._open.enter_context(threads)
+        answer = self._threads.submit(self._work, contents, arrays)
+        return _Task(named, arrays, answer, 2 * self._cores)
 
     def finish(self, task: _Task) -> Chunk:
         """The decoded chunk of the oldest task."""
-        named, arrays, answer = task
+        named, arrays, answer, _ = task
         facts = None
-        if answer is not None:
-            with suppress(BrokenProcessPool):
-                facts = answer.result()
+        if isinstance(answer, Future):
+            facts = answer.result()
+        elif answer is not None and self._workers is not None:
+            with suppress(WorkerLost):
+                facts = self._workers.finish(answer)
         if facts is None:
             facts = self._work([content for _, content in named], arrays)
         items = [item for place, (item, _) in enumerate(named) if place not in facts.reasons]
@@ -162,25 +172,18 @@ class _Hands:
             thumbnails[facts.alike] = pixels[facts.alike]
         return Chunk(items, pixels, thumbnails, facts.digests, facts.sides, broken)
 
-    def _may_be_helped(self, num_more: int) -> bool:
-        self._num_small += num_more
-        return self._num_small > _ALONE and self._workers > 1 and may_help()
-
-    @property
-    def _helping(self) -> Helpers:
-        if self._helpers is None:
-            count = min(self._workers, _MOST_HELPERS)
-            self.most_pending = 2 * count
-            helpers = Helpers(count, self._work, self._shapes, self.most_pending + 2)
-            self._helpers = self._open.enter_context(helpers)
-        return self._helpers
-
-    @property
-    def _threading(self) -> ThreadPoolExecutor:
-        if self._threads is None:
-            threads = ThreadPoolExecutor(self._workers, "striate-decode")
-            self._threads = self._open.enter_context(threads)
-        return self._threads
+    def _begun_by_worker(self, named: _Named, contents: list[Content]) -> _Task:
+        count = min(self._cores, _MAX_WORKERS)
+        if self._workers is None:
+            # A lock that a thread holds while the process is copied stays locked in the copy.
+            if self._threads is not None:
+                self._threads.shutdown()
+                self._threads = None
+            readable_formats()
+            workers = Workers(count, self._work, self._shapes, 2 * count + 2)
+            self._workers = self._open.enter_context(workers)
+        number, arrays = self._workers.begin(contents)
+        return _Task(named, arrays, number, 2 * count)
 
 
 def _chunks(contents: Iterable[tuple[Item, Content]], most: int) -> Iterator[_Named]:

@@ -212,3 +212,8 @@ def test_the_guess_knows_what_was_measured(monkeypatch, isa, whitening, pointwis
     assert kernels.default_methods(Geometry((8, 3, 32, 32), (24, 3, 2, 2))) == whitening
     assert kernels.default_methods(Geometry((8, 64, 9, 9), (32, 64, 1, 1))) == pointwise
     assert kernels.default_methods(Geometry((8, 3, 32, 32), (64, 3, 3, 3), stride=(2, 2))) == first
+    for narrow in (
+        Geometry((8, 64, 9, 9), (64, 2, 1, 1), groups=32),
+        Geometry((8, 3, 32, 32), (1, 3, 2, 2)),
+    ):
+        assert kernels.default_methods(narrow) == "torch,torch,direct"

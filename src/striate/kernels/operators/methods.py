@@ -66,15 +66,16 @@ def _guess(geometry: Geometry, direction: Direction) -> str:
 
 
 def _pays(geometry: Geometry, direction: Direction) -> bool:
-    """Whether products of gathered patches were faster than torch's for outputs, or inputs' side.
+    """Whether `direct` was measured faster than torch forward, or for the gradient of the data.
 
     With vectors of 16 numbers: where a filter sees 16 numbers at most, and where it sees one place.
     """
-    if library.isa() != "avx512":
+    num_filters = geometry.weight[0] // geometry.groups
+    if library.isa() != "avx512" or num_filters < _VECTOR:
         return False
     num_places = math.prod(geometry.weight[2:])
     if num_places == 1:
-        return min(geometry.weight[0], geometry.x[1]) >= _VECTOR
+        return geometry.weight[1] >= _VECTOR
     return direction == "forward" and num_places * geometry.weight[1] <= _VECTOR
 
 
