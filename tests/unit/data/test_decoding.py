@@ -219,11 +219,12 @@ def test_a_worker_of_somebody_else_starts_none(contents, two_workers, monkeypatc
 
 
 ENDLESS = """
-import itertools, multiprocessing, os, time
+import itertools, multiprocessing, os, signal, time
 import numpy as np
 from striate.data import decoding
 from striate.data.decode import ImageSpec
 from striate.data.source import Item
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored by what a shell runs behind
 os.cpu_count = lambda: 2
 def endless():
     for number in itertools.count():
