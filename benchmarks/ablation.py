@@ -42,10 +42,11 @@ WITHOUT: dict[str, dict[str, Any]] = {
         "optimiser": {"name": "sgd", "lr": 0.3, "weight_decay": 5e-4},
     },
     "AdamW in place of Muon": {"optimiser": {"name": "adamw", "lr": 3e-3, "weight_decay": 0.05}},
-    "no label smoothing": {"loss": {"name": "softmax_cross_entropy"}},
+    "no label smoothing": {"loss": {"name": "softmax_cross_entropy", "label_smoothing": 0.0}},
     "twice the label smoothing": {
         "loss": {"name": "softmax_cross_entropy", "label_smoothing": 0.2}
     },
+    "peak of the rate at 5 %": {"schedule": {"name": "one_cycle", "peak": 0.05}},
     "constant rate in place of one-cycle": {"schedule": {"name": "constant"}},
     "cosine in place of one-cycle": {"schedule": {"name": "cosine"}},
     "no average of weights": {"training": {"ema_half_life": 1e-6}},
