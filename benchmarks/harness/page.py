@@ -22,10 +22,10 @@ _INTRODUCTION = """# Benchmarks
 
 Written by `make bench-page` from `benchmarks/results/*.json`; no figure is typed by hand. Peers run
 in environments of their own, pinned in `benchmarks/peers/` and made by the first run that needs
-them. What one call measures is interleaved (A B C, C B A, ...), each in a process of its own; figures
-are medians, ranges in brackets. Rows of fewer repeats come from other calls, perhaps from an hour in
-which the machine was a fifth slower or faster. A peer that does not install or fails is named with
-the reason.
+them. What one call measures is interleaved (A B C, C B A, ...), each in a process of its own;
+figures are medians, ranges in brackets. Rows of fewer repeats come from other calls, perhaps from
+an hour in which the machine was a fifth slower or faster. A peer that does not install or fails is
+named with the reason.
 
 | command | measures | on two cores, about |
 | --- | --- | --- |
