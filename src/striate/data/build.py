@@ -8,6 +8,7 @@ few chunks, whatever the size of the set.
 import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections import Counter
@@ -33,7 +34,6 @@ __all__ = ["build", "content_digest"]
 
 _COPY_BYTES = 8 * 2**20
 _THUMBNAILS = "thumbnails.u8"
-_THUMBNAIL_SHAPE = (*THUMBNAIL.input_size, THUMBNAIL.channels)
 
 
 @dataclass
@@ -93,7 +93,7 @@ def _build(source: Source, config: DataConfig, folder: Path, progress: Progress 
         )
     # By name, so that the order of the medium leaves no trace.
     order = sorted(range(len(staged.items)), key=lambda i: staged.items[i].name)
-    thumbnails = cache.map_pixels(staged.thumbnails, (len(order), *_THUMBNAIL_SHAPE))
+    thumbnails = cache.map_pixels(staged.thumbnails, (len(order), *THUMBNAIL.shape))
     gate = examine(staged.items, staged.digests, staged.sides, thumbnails, config.groups, progress)
     if config.leaks == "drop":
         order = [i for i in order if i not in gate.leaking]
@@ -112,7 +112,7 @@ def _build(source: Source, config: DataConfig, folder: Path, progress: Progress 
     rows = {"train": [], "validation": [], "test": []}  # type: dict[str, list[int]]
     for i, split in enumerate(assignment.splits):
         rows[split].append(i)
-    row_bytes = spec.input_size[0] * spec.input_size[1] * spec.channels
+    row_bytes = math.prod(spec.shape)
     parts = {}
     for part, chosen in (
         ("development", rows["train"] + rows["validation"]),

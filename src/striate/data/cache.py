@@ -202,7 +202,7 @@ def bytes_needed(num_items: int, spec: ImageSpec) -> int:
 
     Twice the images: in the order of the medium, and copied from there in their final order.
     """
-    return 2 * num_items * math.prod(spec.input_size) * spec.channels
+    return 2 * num_items * math.prod(spec.shape)
 
 
 def why_streamed(num_items: int, spec: ImageSpec) -> str | None:

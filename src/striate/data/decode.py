@@ -33,6 +33,11 @@ class ImageSpec:
     the picture, as published networks are measured; None: as `fit` says."""
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """H, W, C of an image; its product is its bytes."""
+        return (*self.input_size, self.channels)
+
     def to_json(self) -> dict[str, Any]:
         """The spec as JSON values."""
         value: dict[str, Any] = {

@@ -8,9 +8,9 @@ processes decode, as soon as there are pictures enough to pay for starting them.
 import math
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from functools import partial
 from typing import NamedTuple
 
@@ -39,7 +39,6 @@ _ALONE = 2048
 # Handing a JPEG of 32 × 32 over takes a third of the time of decoding it, of 64 × 64 a fifth: more
 # workers would wait for the one who hands over.
 _MAX_WORKERS = 8
-_THUMBNAIL_SHAPE = (*THUMBNAIL.input_size, THUMBNAIL.channels)
 
 
 class Chunk(NamedTuple):
@@ -72,21 +71,15 @@ def decode_all(contents: Iterable[tuple[Item, Content]], spec: ImageSpec) -> Ite
     """
     with _Decoders(spec) as decoders:
         pending: deque[_Task] = deque()
-        try:
-            for named in _chunks(contents, decoders.max_items):
-                task = decoders.begin(named)
-                pending.append(task)
-                while len(pending) > task.max_pending:
-                    yield decoders.finish(pending.popleft())
-            while pending:
+        for items, taken in _chunks(contents, decoders.max_items):
+            task = decoders.begin(items, taken)
+            pending.append(task)
+            while len(pending) > task.max_pending:
                 yield decoders.finish(pending.popleft())
-        finally:
-            for task in pending:
-                if isinstance(task.answer, Future):
-                    task.answer.cancel()
+        while pending:
+            yield decoders.finish(pending.popleft())
 
 
-_Named = list[tuple[Item, Content]]
 _Arrays = list[np.ndarray]
 """Room for the pixels and for the thumbnails of a chunk."""
 
@@ -103,10 +96,11 @@ class _Facts(NamedTuple):
 
 
 class _Task(NamedTuple):
-    named: _Named
+    items: list[Item]
+    contents: list[Content]
     arrays: _Arrays
-    answer: "Future[_Facts] | int | None"
-    """Of a thread; number of a worker's task; None: to be done here."""
+    answer: Callable[[], _Facts]
+    """Waits for the one who does it, or does it."""
     max_pending: int
     """Tasks that may wait when this one is begun."""
 
@@ -115,11 +109,10 @@ class _Decoders:
     """This very thread, threads, or worker processes."""
 
     def __init__(self, spec: ImageSpec) -> None:
-        shape = (*spec.input_size, spec.channels)
-        self.max_items = max(1, min(_CHUNK_ITEMS, _CHUNK_PIXEL_BYTES // math.prod(shape)))
+        self.max_items = max(1, min(_CHUNK_ITEMS, _CHUNK_PIXEL_BYTES // math.prod(spec.shape)))
         self._cores = os.cpu_count() or 1
         self._work = partial(_decode, spec)
-        self._shapes = [(self.max_items, *shape), (self.max_items, *_THUMBNAIL_SHAPE)]
+        self._shapes = [(self.max_items, *each.shape) for each in (spec, THUMBNAIL)]
         self._open = ExitStack()
         self._threads: ThreadPoolExecutor | None = None
         self._workers: Workers | None = None
@@ -132,47 +125,41 @@ class _Decoders:
     def __exit__(self, *error: object) -> None:
         self._open.close()
 
-    def begin(self, named: _Named) -> _Task:
+    def begin(self, items: list[Item], contents: list[Content]) -> _Task:
         """Hand a chunk to whoever decodes such images fastest."""
-        contents = [content for _, content in named]
         mean = sum(map(_num_bytes, contents)) / len(contents)
         if mean < _SMALL_BYTES:
             self._num_small += len(contents)
             if self._may_fork and self._num_small > _ALONE:
                 try:
-                    return self._begun_by_worker(named, contents)
+                    return self._begun_by_worker(items, contents)
                 except WorkerLost:
                     self._may_fork = False  # the rest is done here
-        arrays = [np.empty((len(named), *shape[1:]), np.uint8) for shape in self._shapes]
+        arrays = [np.empty((len(contents), *shape[1:]), np.uint8) for shape in self._shapes]
         if mean < _THUMBNAIL_BYTES:
-            return _Task(named, arrays, None, 0)
+            return _Task(items, contents, arrays, partial(self._work, contents, arrays), 0)
         if self._threads is None:
-            threads = ThreadPoolExecutor(self._cores, "striate-decode")
-            self._threads = self._open.enter_context(threads)
-        answer = self._threads.submit(self._work, contents, arrays)
-        return _Task(named, arrays, answer, 2 * self._cores)
+            self._threads = ThreadPoolExecutor(self._cores, "striate-decode")
+            self._open.callback(self._threads.shutdown, cancel_futures=True)
+        answer = self._threads.submit(self._work, contents, arrays).result
+        return _Task(items, contents, arrays, answer, 2 * self._cores)
 
     def finish(self, task: _Task) -> Chunk:
         """The decoded chunk of the oldest task."""
-        named, arrays, answer, _ = task
-        facts = None
-        if isinstance(answer, Future):
-            facts = answer.result()
-        elif answer is not None and self._workers is not None:
-            with suppress(WorkerLost):
-                facts = self._workers.finish(answer)
-        if facts is None:
-            facts = self._work([content for _, content in named], arrays)
-        items = [item for place, (item, _) in enumerate(named) if place not in facts.reasons]
-        broken = [(named[place][0], reason) for place, reason in facts.reasons.items()]
-        pixels, thumbnails = (array[: len(items)] for array in arrays)
+        try:
+            facts = task.answer()
+        except WorkerLost:
+            facts = self._work(task.contents, task.arrays)
+        items = [item for place, item in enumerate(task.items) if place not in facts.reasons]
+        broken = [(task.items[place], reason) for place, reason in facts.reasons.items()]
+        pixels, thumbnails = (array[: len(items)] for array in task.arrays)
         if len(facts.alike) == len(items):
             thumbnails = pixels
         elif facts.alike:
             thumbnails[facts.alike] = pixels[facts.alike]
         return Chunk(items, pixels, thumbnails, facts.digests, facts.sides, broken)
 
-    def _begun_by_worker(self, named: _Named, contents: list[Content]) -> _Task:
+    def _begun_by_worker(self, items: list[Item], contents: list[Content]) -> _Task:
         count = min(self._cores, _MAX_WORKERS)
         if self._workers is None:
             # A lock that a thread holds while the process is copied stays locked in the copy.
@@ -183,20 +170,24 @@ class _Decoders:
             workers = Workers(count, self._work, self._shapes, 2 * count + 2)
             self._workers = self._open.enter_context(workers)
         number, arrays = self._workers.begin(contents)
-        return _Task(named, arrays, number, 2 * count)
+        return _Task(items, contents, arrays, partial(self._workers.finish, number), 2 * count)
 
 
-def _chunks(contents: Iterable[tuple[Item, Content]], most: int) -> Iterator[_Named]:
-    chunk: _Named = []
+def _chunks(
+    contents: Iterable[tuple[Item, Content]], most: int
+) -> Iterator[tuple[list[Item], list[Content]]]:
+    items: list[Item] = []
+    taken: list[Content] = []
     held = 0
     for item, content in contents:
-        chunk.append((item, content))
+        items.append(item)
+        taken.append(content)
         held += _num_bytes(content)
-        if len(chunk) >= most or held >= _CHUNK_BYTES:
-            yield chunk
-            chunk, held = [], 0
-    if chunk:
-        yield chunk
+        if len(items) >= most or held >= _CHUNK_BYTES:
+            yield items, taken
+            items, taken, held = [], [], 0
+    if items:
+        yield items, taken
 
 
 def _num_bytes(content: Content) -> int:

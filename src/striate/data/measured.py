@@ -75,7 +75,7 @@ def _decode(
     """Pixels go to a nameless file, so that a large set needs no memory."""
     kept: list[tuple[Item, str]] = []
     broken: list[BrokenFile] = []
-    require_room(source.title, len(items) * math.prod(spec.input_size) * spec.channels)
+    require_room(source.title, len(items) * math.prod(spec.shape))
     with tempfile.TemporaryFile(dir=cache_dir()) as stream:
         for chunk in decode_all(source.stream(items), spec):
             stream.write(chunk.pixels.data)
@@ -87,7 +87,7 @@ def _decode(
         if not kept:
             reason = broken[0].reason if broken else "there are none"
             raise DataError(f"None of the images of {source.title} can be read: {reason}.")
-        shape = (len(kept), *spec.input_size, spec.channels)
+        shape = (len(kept), *spec.shape)
         images = np.memmap(stream, dtype=np.uint8, mode="r", shape=shape)
     labels = np.array([item.label for item, _ in kept], dtype=np.int64)
     names = tuple(item.name for item, _ in kept)

@@ -99,7 +99,7 @@ def _mapped(folder: Path, spec: ImageSpec, expected: dict[str, Any], verify: boo
         with open(folder / "pixels.u8", "rb") as stream:
             digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16))
         cache.require_whole(digest.hexdigest() == expected["pixel_digest"], folder)
-    shape = (expected["num_items"], *spec.input_size, spec.channels)
+    shape = (expected["num_items"], *spec.shape)
     return cache.map_pixels(folder / "pixels.u8", shape)
 
 

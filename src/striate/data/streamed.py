@@ -60,7 +60,7 @@ class StreamedImages:
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """N, H, W, C."""
-        return (len(self._items), *self._spec.input_size, self._spec.channels)
+        return (len(self._items), *self._spec.shape)
 
     def __len__(self) -> int:
         return len(self._items)

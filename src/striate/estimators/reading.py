@@ -145,7 +145,7 @@ def resized(images: np.ndarray, spec: ImageSpec) -> np.ndarray:
         images: (N, H, W, C) uint8.
         spec: the form wanted.
     """
-    if images.shape[1:] == (*spec.input_size, spec.channels):
+    if images.shape[1:] == spec.shape:
         return images
     return np.stack([decode_image(image, spec) for image in images])
 

@@ -77,7 +77,7 @@ def look(source: Source, progress: Progress | None = None) -> Look:
     """
     require_writable()
     source.fetch(progress)
-    shape = (*THUMBNAIL.input_size, THUMBNAIL.channels)
+    shape = THUMBNAIL.shape
     edges = GREY.input_size
     require_room(source.title, len(source.items) * int(np.prod(shape) + np.prod(edges)))
     headers: dict[str, Header | bool] = {}

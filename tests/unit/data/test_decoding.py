@@ -1,4 +1,4 @@
-"""All hands give the same pictures in the same order, whatever happens to them."""
+"""Whoever decodes gives the same pictures in the same order, whatever happens to them."""
 
 import io
 import multiprocessing
@@ -282,6 +282,10 @@ def test_workers_end_with_a_parent_that_is_killed(endless):
 def test_an_interrupt_is_told_once_and_leaves_no_worker(endless):
     """As by the keyboard: every process of the group gets it."""
     parent, workers = endless
+    for pid in workers:
+        os.kill(pid, signal.SIGINT)
+    time.sleep(0.5)
+    assert all(alive(pid) for pid in workers)
     os.killpg(parent.pid, signal.SIGINT)
     out, err = parent.communicate(timeout=60)
     assert (out, err, parent.returncode) == (b"interrupted 0\n", b"", 0)
