@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "followed.hpp"
 #include "fuzz.hpp"
 
 extern "C" {
@@ -24,20 +25,9 @@ int striate_batch_gather(const uint8_t*, const int64_t*, const int32_t*, const i
 
 namespace {
 
-double act(double z, int number) {
-  switch (number) {
-    case 1: return std::fmax(z, 0);
-    case 2: return z * 0.5 * std::erfc(-z * std::sqrt(0.5));
-    case 3: return z / (1 + std::exp(-1.5957691216057308 * (z + 0.044715 * z * z * z)));
-    case 4: return z / (1 + std::exp(-z));
-    case 5: return std::tanh(z);
-    default: return z;
-  }
-}
-
 double slope(double z, int number) {
   if (number == 1) return z > 0;
-  return (act(z + 1e-5, number) - act(z - 1e-5, number)) / 2e-5;
+  return (activated(z + 1e-5, number) - activated(z - 1e-5, number)) / 2e-5;
 }
 
 void norm(Fuzz& fuzz) {
@@ -70,7 +60,7 @@ void norm(Fuzz& fuzz) {
   for (int64_t i = 0; i < rows * C; ++i) {
     double z = normal(i) * (weight ? w[i % C] : 1) + (bias ? b[i % C] : 0);
     z += residual ? r[i] : 0;
-    y_true[i] = act(z, number);
+    y_true[i] = activated(z, number);
     dz[i] = grad[i] * slope(z, number);
     db_true[i % C] += dz[i];
     dw_true[i % C] += dz[i] * normal(i);
@@ -100,7 +90,7 @@ void activation(Fuzz& fuzz) {
   fuzz.check(code == 0, "activation refused");
   std::vector<double> y_true(size), dx_true(size);
   for (int64_t i = 0; i < size; ++i) {
-    y_true[i] = act(x[i], number);
+    y_true[i] = activated(x[i], number);
     dx_true[i] = grad[i] * slope(x[i], number);
   }
   fuzz.close(y, y_true, 1e-6, "activation");

@@ -2,12 +2,13 @@
 // Winograd kernels against naive loops in double precision, on random shapes and strides.
 #include <algorithm>
 
+#include "followed.hpp"
 #include "fuzz.hpp"
 
 extern "C" {
-int striate_winograd_forward(int, const float*, const float*, const float*, float*, int64_t,
-                             int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t,
-                             int64_t, int64_t, int);
+int striate_winograd_forward(int, const float*, const float*, const float*, float*,
+                             const striate::Following*, int64_t, int64_t, int64_t, int64_t, int64_t,
+                             int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int);
 int striate_winograd_weight(int, const float*, const float*, float*, float*, int64_t, int64_t,
                             int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t,
                             int64_t, int);
@@ -43,9 +44,10 @@ void check_case(Fuzz& fuzz, const Case& at) {
   const auto x = fuzz.floats(at.B * at.H * at.W * at.C), w = fuzz.floats(9 * at.C * at.K);
   const auto bias = fuzz.floats(at.K), gy = fuzz.floats(at.B * at.out_h() * at.out_w() * at.K);
   const bool with_bias = fuzz.below(2);
+  const Followed followed(fuzz, gy.size(), at.K);
   Guarded y(gy.size()), gw(w.size()), gb(bias.size());
   int code = striate_winograd_forward(at.tile, x.data(), w.data(), with_bias ? bias.data() : nullptr,
-                                      y.data(), at.B, at.H, at.W, at.C, at.K, at.pad_h, at.pad_w,
+                                      y.data(), followed.address(), at.B, at.H, at.W, at.C, at.K, at.pad_h, at.pad_w,
                                       at.k, at.c, at.r, at.s, at.threads);
   fuzz.check(code == 0, "forward refused");
   code = striate_winograd_weight(at.tile, x.data(), gy.data(), gw.data(),
@@ -62,6 +64,7 @@ void check_case(Fuzz& fuzz, const Case& at) {
     y_true[out] += double{x[in]} * w[kernel];
     gw_true[kernel] += double{x[in]} * gy[out];
   });
+  followed.apply(y_true);
   fuzz.close(y, y_true, 5e-5, "forward");
   fuzz.close(gw, gw_true, 5e-5, "weight");
   if (with_bias) fuzz.close(gb, gb_true, 1e-5, "bias");
@@ -70,8 +73,8 @@ void check_case(Fuzz& fuzz, const Case& at) {
 void impossible(Fuzz& fuzz) {
   float one[81] = {};
   const auto forward = [&](int tile, int64_t B, int64_t H, int64_t C, int64_t pad, int threads) {
-    return striate_winograd_forward(tile, one, one, nullptr, one, B, H, 3, C, 1, pad, 1, 9, 9, 3, 1,
-                                    threads);
+    return striate_winograd_forward(tile, one, one, nullptr, one, nullptr, B, H, 3, C, 1, pad, 1, 9,
+                                    9, 3, 1, threads);
   };
   fuzz.check(forward(3, 1, 3, 1, 1, 1) != 0, "unknown tile");
   fuzz.check(forward(4, 0, 3, 1, 1, 1) != 0, "no images");
@@ -79,9 +82,13 @@ void impossible(Fuzz& fuzz) {
   fuzz.check(forward(4, 1, 3, -1, 1, 1) != 0, "negative channels");
   fuzz.check(forward(4, 1, 3, 1, 3, 1) != 0, "padding wider than the kernel");
   fuzz.check(forward(4, 1, 3, 1, 1, 0) != 0, "no threads");
-  fuzz.check(striate_winograd_forward(4, nullptr, one, nullptr, one, 1, 3, 3, 1, 1, 1, 1, 9, 9, 3, 1,
-                                      1) != 0,
+  fuzz.check(striate_winograd_forward(4, nullptr, one, nullptr, one, nullptr, 1, 3, 3, 1, 1, 1, 1, 9,
+                                      9, 3, 1, 1) != 0,
              "no images' address");
+  const striate::Following unknown{one, one, nullptr, nullptr, nullptr, 0, 6};
+  fuzz.check(striate_winograd_forward(4, one, one, nullptr, one, &unknown, 1, 3, 3, 1, 1, 1, 1, 9, 9,
+                                      3, 1, 1) != 0,
+             "unknown activation");
 }
 
 }  // namespace

@@ -1,14 +1,14 @@
 """Normalisation, sum and activation in one pass: found in a module's code, proven, rewritten.
 
-A block such as `relu(norm(conv(x)) + shortcut(x))` goes over its maps three times. Where a trace
+A block such as `relu(norm(conv(x)) + shortcut(x))` goes over its maps four times. Where a trace
 of the block's own code proves that the normalisation's result is used for nothing else, the block
-gets a forward pass that calls the normalisation with the residual and the activation. Everything
-that the trace took for constant is looked at again on each call; if it has changed, the block's
-own code runs.
+gets a forward pass that calls the normalisation with the residual and the activation, and with the
+convolution before it: where no gradient is wanted, that is one pass. Everything that the trace
+took for constant is looked at again on each call; if it has changed, the block's own code runs.
 """
 
 import operator as python
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -17,7 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from striate.execution.activation import ACTIVATIONS
-from striate.execution.layer import Norm2d, activation_name, plain_class
+from striate.execution.layer import Conv2d, Norm2d, activation_name, plain_class
+from striate.execution.native import operator
 from striate.execution.purity import has_hooks, pure_trace
 
 __all__ = ["fused_class"]
@@ -104,25 +105,69 @@ def _rewrite(graph: fx.Graph, module: nn.Module) -> list[Guard]:
     """Replace what can be fused; the layers that the new code relies on come back."""
     guards: list[Guard] = []
     for node in list(graph.nodes):
-        if node.op != "call_module":
-            continue
-        path = tuple(str(node.target).split("."))
-        layer = _at(module, path)
-        one = len(node.args) == 1 and not node.kwargs
-        if layer is None or plain_class(layer) is not nn.BatchNorm2d or has_hooks(layer) or not one:
+        if not _is_layer(node, module, nn.BatchNorm2d):
             continue
         found = _what_follows(node, module)
-        if found is None:
+        last, residual, activation, swallowed = found or (node, None, "none", [])
+        conv = _convolution(node, last, residual, module)
+        if found is None and conv is None:
             continue
-        last, residual, activation, swallowed = found
+        first = node if conv is None else conv
         with graph.inserting_before(node if residual is None else last):
+            maker = None if conv is None else graph.get_attr(str(conv.target))
             owner = graph.get_attr(str(node.target))
-            fused = graph.call_function(norm_act, (owner, node.args[0], residual, activation))
+            fused = graph.call_function(
+                fused_pass, (maker, owner, first.args[0], residual, activation)
+            )
         last.replace_all_uses_with(fused)
         for gone in _between(node, last):
             graph.erase_node(gone)
-        guards += [(path, nn.BatchNorm2d), *swallowed]
+        guards += [(_path(node), nn.BatchNorm2d), *swallowed]
+        if conv is not None:
+            graph.erase_node(conv)
+            guards.append((_path(conv), nn.Conv2d))
     return guards
+
+
+def _path(node: fx.Node) -> tuple[str, ...]:
+    return tuple(str(node.target).split("."))
+
+
+def _is_layer(node: fx.Node, module: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether a node calls a layer of a kind, to which nobody listens, on one input."""
+    if node.op != "call_module" or len(node.args) != 1 or node.kwargs:
+        return False
+    layer = _at(module, _path(node))
+    return layer is not None and plain_class(layer) is kind and not has_hooks(layer)
+
+
+def _convolution(
+    norm: fx.Node, last: fx.Node, residual: fx.Node | None, module: nn.Module
+) -> fx.Node | None:
+    """The convolution that makes what a normalisation reads, if it can run with it, at `last`."""
+    conv = norm.args[0]
+    if not isinstance(conv, fx.Node) or conv is not norm.prev or len(conv.users) != 1:
+        return None
+    if not _is_layer(conv, module, nn.Conv2d):
+        return None
+    if residual is None:
+        return conv
+    # It waits for the residual: if anything else happens meanwhile, nobody but the convolution may
+    # see what it reads.
+    if len(_between(norm, last)) == sum(1 for _ in _from(norm, last)):
+        return conv
+    source = conv.args[0]
+    own = isinstance(source, fx.Node) and source.target is fused_pass and len(source.users) == 1
+    return conv if own else None
+
+
+def _from(first: fx.Node, last: fx.Node) -> Iterator[fx.Node]:
+    """The nodes from one to another, both included, in the order in which they run."""
+    node = first
+    while node is not last:
+        yield node
+        node = node.next
+    yield last
 
 
 def _what_follows(
@@ -155,14 +200,14 @@ def _may_wait(node: fx.Node, module: nn.Module) -> bool:
     source = node.args[0]
     if not isinstance(source, fx.Node) or len(source.users) != 1 or source.op != "call_module":
         return False
-    maker = _at(module, tuple(str(source.target).split(".")))
+    maker = _at(module, _path(source))
     calls = [other for other in node.graph.nodes if other.target == node.target]
     return maker is not None and plain_class(maker) in _FRESH and len(calls) == 1
 
 
 def _activation(node: fx.Node, module: nn.Module) -> tuple[str | None, list[Guard]]:
     if node.op == "call_module":
-        path = tuple(str(node.target).split("."))
+        path = _path(node)
         layer = _at(module, path)
         if layer is not None and not has_hooks(layer) and len(node.args) == 1:
             return activation_name(layer), [(path, plain_class(layer))]
@@ -204,10 +249,19 @@ def _between(first: fx.Node, last: fx.Node) -> list[fx.Node]:
     return chain
 
 
-def norm_act(layer: nn.Module, x: Tensor, residual: Tensor | None, activation: str) -> Tensor:
-    """What a fused pass calls: the normalisation with all that follows it, as far as it can."""
-    if isinstance(layer, Norm2d):
-        fused: Tensor = layer(x, residual=residual, activation=activation)
+def fused_pass(
+    conv: nn.Module | None, norm: nn.Module, x: Tensor, residual: Tensor | None, activation: str
+) -> Tensor:
+    """What rewritten code calls: a normalisation with all that goes with it, as far as it can."""
+    native = operator("convolution_norm_act")
+    if native is not None and isinstance(conv, Conv2d) and isinstance(norm, Norm2d):
+        kernel = (conv.weight, conv.bias, conv.sizes())
+        whole: Tensor | None = native(x, *kernel, norm, activation, residual)
+        if whole is not None:
+            return whole
+    x = x if conv is None else conv(x)
+    if isinstance(norm, Norm2d):
+        fused: Tensor = norm(x, residual=residual, activation=activation)
         return fused
-    y = layer(x)
+    y = norm(x)
     return ACTIVATIONS[activation](y if residual is None else y + residual)

@@ -36,17 +36,13 @@ class Conv2d(nn.Conv2d):
         if convolution is None or input.ndim != 4:
             plain: Tensor = super()._conv_forward(input, weight, bias)
             return plain
-        y: Tensor = convolution(
-            input,
-            weight,
-            bias,
-            self.stride,
-            self.padding,
-            self.dilation,
-            self.groups,
-            self.striate_methods,
-        )
+        y: Tensor = convolution(input, weight, bias, *self.sizes())
         return y
+
+    def sizes(self) -> tuple[Any, ...]:
+        """What a call of the operator says besides its tensors."""
+        lists = (self.stride, self.padding, self.dilation)
+        return (*lists, self.groups, self.striate_methods)
 
 
 def activation_name(layer: nn.Module) -> str | None:

@@ -15,6 +15,7 @@ from striate.kernels.operators.convolution import (
 )
 from striate.kernels.operators.decomposition import decompositions
 from striate.kernels.operators.dropout import dropout
+from striate.kernels.operators.inference import convolution_norm_act
 from striate.kernels.operators.linear import linear
 from striate.kernels.operators.norm import batch_norm_act, norm_act
 from striate.kernels.operators.pooling import max_pool2d
@@ -27,6 +28,7 @@ __all__ = [
     "batch_norm_act",
     "candidates",
     "convolution",
+    "convolution_norm_act",
     "decompositions",
     "default_methods",
     "dropout",

@@ -22,7 +22,7 @@ __all__ = ["ISAS", "NativeLibrary", "available", "isa", "load", "why_not"]
 ISAS = ("generic", "avx2", "avx512")
 """Instruction sets, each including those before it."""
 
-_ABI = 1
+_ABI = 2
 _FOLDER = Path(__file__).parent / "_native"
 
 

@@ -1,6 +1,7 @@
 // Convolution forward, and backward to its data: each pixel of the input gathers from the outputs
 // that saw it, which for each phase of the stride is again a convolution, of the output's gradient.
 #include "direct.hpp"
+#include "finish.hpp"
 #include "parallel.hpp"
 #include "scratch.hpp"
 
@@ -29,6 +30,7 @@ struct Job {
   const float* weight;
   long by_channel, by_lane, by_group;  // floats between weights
   const float* bias;                   // [group][lane], whole vectors
+  const Finish* finish;
   Pass* passes;
   long num_passes;
   int threads;
@@ -149,6 +151,10 @@ void multiply_group(const Job& job, const Pass& pass, long group, long begin, lo
     }
     weights += b->columns * panels.lanes();
   }
+  if (linear) {
+    const long lane = panels.begin(first), to = std::min(panels.begin(last), job.lanes);
+    (*job.finish)({c + lane, 1, 0, end - begin, c_row, group * job.lanes + lane, to - lane});
+  }
   for (long m = begin; m < end && !linear; ++m)
     std::memcpy(job.pixel_of(pass, m) + group * job.lanes, sums + (m - begin) * c_row,
                 job.lanes * sizeof(float));
@@ -229,7 +235,8 @@ void plan_blocks(Job& job, Segment* segments, Block* blocks, float* weights) {
   }
 }
 
-int convolve(const Convolution& g, Job job, bool forward, const float* bias) {
+int convolve(const Convolution& g, Job job, bool forward, const float* bias,
+             const Following* following) {
   const long whole = job.panels().lanes(), pieces = g.taps() * pieces_of(job.channels);
   Scratch scratch;
   const size_t passes = scratch.add<Pass>(job.num_passes), taps = scratch.add<Tap>(g.taps());
@@ -238,7 +245,10 @@ int convolve(const Convolution& g, Job job, bool forward, const float* bias) {
   const size_t padded = scratch.add<float>(job.groups * whole);
   const size_t spaces = scratch.add<float>(job.threads * space_size());
   const size_t sums = scratch.add<float>(job.threads * ROWS_AT_ONCE * whole);
+  const size_t scale = scratch.add<float>(g.outputs);
   if (!scratch.allocate()) return 2;
+  const Finish finish(following, job.target, g.outputs, scratch.at<float>(scale));
+  job.finish = &finish;
   job.passes = scratch.at<Pass>(passes);
   if (forward)
     plan_forward(g, job, scratch.at<Tap>(taps));
@@ -262,12 +272,14 @@ Images images(const float* data, long count, long height, long width, long pixel
 }  // namespace
 }  // namespace striate
 
-// y = x convolved with the weight, plus a bias for each output where `bias` is not null.
+// y = x convolved with the weight, plus a bias for each output where `bias` is not null, then what
+// follows, if anything does.
 extern "C" int striate_direct_forward(const float* x, const float* weight, const float* bias,
-                                      float* y, const int64_t* numbers, int threads) {
+                                      float* y, const striate::Following* following,
+                                      const int64_t* numbers, int threads) {
   using namespace striate;
   Convolution g;
-  if (!g.read(numbers) || threads < 1) return 1;
+  if (!g.read(numbers) || threads < 1 || (following && !following->possible())) return 1;
   Job job = {};
   job.source = images(x, g.images, g.height, g.width, g.inputs);
   job.target = y;
@@ -283,7 +295,7 @@ extern "C" int striate_direct_forward(const float* x, const float* weight, const
   job.by_group = g.group_outputs() * g.by_output;
   job.num_passes = 1;
   job.threads = threads;
-  return convolve(g, job, true, bias);
+  return convolve(g, job, true, bias, following);
 }
 
 // The gradient of x from that of the output.
@@ -307,5 +319,5 @@ extern "C" int striate_direct_data(const float* gy, const float* weight, float* 
   job.by_group = g.group_outputs() * g.by_output;
   job.num_passes = num_phases(g.step_y, g.height) * num_phases(g.step_x, g.width);
   job.threads = threads;
-  return convolve(g, job, false, nullptr);
+  return convolve(g, job, false, nullptr, nullptr);
 }

@@ -113,6 +113,13 @@ struct Tanh {
   }
 };
 
+// What normalisation makes of a value, by the statistics of its channel.
+STRIATE_INLINE vec normalised(vec x, vec mean, vec scale, vec shift) {
+  return (x - mean) * scale + shift;
+}
+
+constexpr int NUM_ACTIVATIONS = 6;
+
 // Calls body with the activation of a number as in operators/activation.py; false if unknown.
 template <typename F>
 bool with_activation(int number, F&& body) {

@@ -7,7 +7,7 @@
 extern "C" {
 
 // Raised when an entry point changes its arguments; Python refuses a library of another number.
-int striate_abi() { return 1; }
+int striate_abi() { return 2; }
 
 int striate_lanes() { return striate::LANES; }
 

@@ -201,8 +201,8 @@ void apply(const float* x, const float* residual, const Affine& affine, float* y
     for_vectors(layout, part, [&](int64_t i, int64_t j, auto lanes) {
       prefetch(x + i + AHEAD);
       if constexpr (RESIDUAL) prefetch(residual + i + AHEAD);
-      vec z = (load_some(x + i, lanes) - load(affine.mean + j)) * load(affine.scale + j) +
-              load(affine.shift + j);
+      vec z = normalised(load_some(x + i, lanes), load(affine.mean + j), load(affine.scale + j),
+                         load(affine.shift + j));
       if constexpr (RESIDUAL) z += load_some(residual + i, lanes);
       store_far(y + i, Act::value(z), lanes, far);
     });

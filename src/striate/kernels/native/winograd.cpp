@@ -12,6 +12,7 @@
 #include <cstdint>
 
 #include "cache.hpp"
+#include "finish.hpp"
 #include "gemm.hpp"
 #include "parallel.hpp"
 #include "scratch.hpp"
@@ -191,7 +192,8 @@ STRIATE_INLINE void output_tile(const float* m, ptrdiff_t stride, vec bias, floa
 
 template <int M>
 void transform_outputs(const Tiling<M>& tiling, const float* m, ptrdiff_t stride, int columns,
-                       const float* bias, ptrdiff_t k, ptrdiff_t first, int tiles, float* y) {
+                       const float* bias, ptrdiff_t k, ptrdiff_t first, int tiles, float* y,
+                       const Finish& finish) {
   const Shape& s = tiling.shape;
   const ptrdiff_t H = s.out_h(), W = s.out_w();
   for (int t = 0; t < tiles; ++t) {
@@ -209,6 +211,8 @@ void transform_outputs(const Tiling<M>& tiling, const float* m, ptrdiff_t stride
           for (int line = 0; line < columns * LANES; line += 16)
             prefetch_write(coming + (i * W + j) * s.K + line);
     }
+    const ptrdiff_t channels = std::min<ptrdiff_t>(columns * LANES, s.K - k);
+    const Piece whole{to, down, W * s.K, across, s.K, k, channels};
     for (int j = 0; j < columns; ++j, m += LANES, to += LANES) {
       const ptrdiff_t left = s.K - k - j * LANES;
       const int n = static_cast<int>(std::min<ptrdiff_t>(LANES, left));
@@ -218,6 +222,7 @@ void transform_outputs(const Tiling<M>& tiling, const float* m, ptrdiff_t stride
       else
         output_tile<M, true>(m, stride, b, to, W * s.K, s.K, down, across, n);
     }
+    finish(whole);
   }
 }
 
@@ -233,7 +238,7 @@ int forward_block(ptrdiff_t tiles, ptrdiff_t floats_of_tile, int threads) {
 
 template <int M>
 int forward(const Shape& s, const float* x, const float* w, const Strides& at, const float* bias,
-            float* y, int threads) {
+            const Following* following, float* y, int threads) {
   constexpr int POSITIONS = Tiling<M>::POSITIONS;
   const Tiling<M> tiling(s);
   const ptrdiff_t C = round_up(s.C, LANES), panels = ceil_div(s.K, PANEL);
@@ -247,7 +252,9 @@ int forward(const Shape& s, const float* x, const float* w, const Strides& at, c
   const size_t u_at = scratch.add<float>((panels + 1) * POSITIONS * C * PANEL);
   const size_t v_at = scratch.add<float>(threads * (POSITIONS * v_stride + SKEW));
   const size_t m_at = scratch.add<float>(threads * (POSITIONS * m_stride + SKEW));
+  const size_t scale_at = scratch.add<float>(s.K);
   if (!scratch.allocate()) return 2;
+  const Finish finish(following, y, s.K, scratch.at<float>(scale_at));
   float *zeros = scratch.at<float>(zeros_at), *u = scratch.at<float>(u_at);
   std::fill(zeros, zeros + C, 0.0f);
 
@@ -289,7 +296,8 @@ int forward(const Shape& s, const float* x, const float* w, const Strides& at, c
             product<1>(tiles, from, block * LANES, kernel, C, m + p * m_stride, row,
                        kernel + C * row);
         }
-        transform_outputs<M>(tiling, m, m_stride, columns, bias, panel * PANEL, first, tiles, y);
+        transform_outputs<M>(tiling, m, m_stride, columns, bias, panel * PANEL, first, tiles, y,
+                             finish);
       }
     }
   });
@@ -474,17 +482,18 @@ int weight(const Shape& s, const float* x, const float* gy, float* gw, const Str
 extern "C" {
 
 // y = conv(x, w) + bias. x: [B][H][W][C], y: [B][H'][W'][K]; w by its strides in floats, which may be
-// negative; bias may be null. tile: 2 or 4, of F(tile x tile, 3 x 3).
+// negative; bias and what follows may be null. tile: 2 or 4, of F(tile x tile, 3 x 3).
 int striate_winograd_forward(int tile, const float* x, const float* w, const float* bias, float* y,
-                             int64_t B, int64_t H, int64_t W, int64_t C, int64_t K, int64_t pad_h,
+                             const striate::Following* following, int64_t B, int64_t H, int64_t W, int64_t C, int64_t K, int64_t pad_h,
                              int64_t pad_w, int64_t w_k, int64_t w_c, int64_t w_r, int64_t w_s,
                              int threads) {
   using namespace striate;
   const Shape shape{B, H, W, C, K, pad_h, pad_w};
   if (!x || !w || !y || !shape.possible() || threads < 1) return 1;
+  if (following && !following->possible()) return 1;
   const Strides strides{w_k, w_c, w_r, w_s};
-  if (tile == 2) return forward<2>(shape, x, w, strides, bias, y, threads);
-  if (tile == 4) return forward<4>(shape, x, w, strides, bias, y, threads);
+  if (tile == 2) return forward<2>(shape, x, w, strides, bias, following, y, threads);
+  if (tile == 4) return forward<4>(shape, x, w, strides, bias, following, y, threads);
   return 1;
 }
 

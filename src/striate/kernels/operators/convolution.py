@@ -13,13 +13,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from striate.kernels import library
-from striate.kernels.operators.geometry import Direction, Geometry, Method
+from striate.kernels.operators.geometry import Geometry
 from striate.kernels.operators.methods import (
     METHODS,
     candidates,
-    choose,
     default_methods,
+    fitting,
     parse,
 )
 from striate.kernels.operators.native import transformed
@@ -79,27 +78,12 @@ def convolution(
     return _Eager.apply(x, weight, bias, sizes)  # type: ignore[no-any-return, no-untyped-call]
 
 
-def _native(
-    direction: Direction, x: Sequence[int], weight: Tensor, image: Tensor, sizes: tuple[Any, ...]
-) -> tuple[Geometry, Method] | None:
-    """What computes this call natively, if anything does."""
-    if not (image.dtype == weight.dtype == torch.float32 and image.is_cpu and weight.is_cpu):
-        return None
-    if len(x) != 4 or weight.dim() != 4:
-        return None
-    *lists, groups, methods = sizes
-    key = (tuple(x), tuple(weight.shape), *map(tuple, lists), groups, methods, library.isa())
-    geometry, chosen = choose(*key)
-    method = chosen[direction]
-    return None if method is None else (geometry, method)
-
-
 def _dense(image: Tensor) -> Tensor:
     return image.contiguous(memory_format=_CHANNELS_LAST)
 
 
 def _forward(x: Tensor, weight: Tensor, bias: Tensor | None, *sizes: Any) -> Tensor:
-    native = _native("forward", x.shape, weight, x, sizes)
+    native = fitting("forward", x.shape, weight, x, sizes)
     if native is None:
         return _dense(_by_torch(x, weight, bias, sizes))
     geometry, method = native
@@ -107,11 +91,11 @@ def _forward(x: Tensor, weight: Tensor, bias: Tensor | None, *sizes: Any) -> Ten
         if bias.shape != weight.shape[:1] or bias.dtype != torch.float32 or not bias.is_cpu:
             return _dense(_by_torch(x, weight, bias, sizes))  # which says what is wrong with it
         bias = bias.contiguous()
-    return method.forward(_dense(x), weight, bias, geometry)
+    return method.forward(_dense(x), weight, bias, geometry, None)
 
 
 def _data(grad: Tensor, weight: Tensor, size: Sequence[int], *sizes: Any) -> Tensor:
-    native = _native("data", size, weight, grad, sizes)
+    native = fitting("data", size, weight, grad, sizes)
     if native is None or grad.shape != native[0].output:
         # Only its shape and layout are looked at: memory that is never touched costs nothing.
         x = torch.empty(size, dtype=grad.dtype, device=grad.device, memory_format=_CHANNELS_LAST)
@@ -123,7 +107,7 @@ def _data(grad: Tensor, weight: Tensor, size: Sequence[int], *sizes: Any) -> Ten
 def _weight(
     grad: Tensor, x: Tensor, weight: Tensor, bias: bool, *sizes: Any
 ) -> tuple[Tensor, Tensor]:
-    native = _native("weight", x.shape, weight, x, sizes)
+    native = fitting("weight", x.shape, weight, x, sizes)
     if native is None or grad.shape != native[0].output or grad.dtype != torch.float32:
         _, gw, gb = _torch_backward(grad, x, weight, sizes, (False, True, bias))
         if gw.stride() != weight.stride():

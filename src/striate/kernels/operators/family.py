@@ -13,8 +13,8 @@ from striate.kernels.operators.native import POINTER, call, pointer
 
 __all__ = ["native_method"]
 
-# x, weight, bias, y; grad, weight, gx; x, grad, gw, gb; and the numbers.
-_DECLARED = {"forward": (POINTER,) * 5, "data": (POINTER,) * 4, "weight": (POINTER,) * 5}
+# x, weight, bias, y, what follows; grad, weight, gx; x, grad, gw, gb; and the numbers.
+_DECLARED = {"forward": (POINTER,) * 6, "data": (POINTER,) * 4, "weight": (POINTER,) * 5}
 
 
 def native_method(
@@ -35,25 +35,20 @@ def native_method(
         values = numbers(geometry, strides)
         return (ctypes.c_int64 * len(values))(*values)
 
-    def run(
-        direction: Direction, geometry: Geometry, weight: Tensor, *tensors: Tensor | None
-    ) -> None:
-        pointers = map(pointer, tensors)
-        call(
-            f"{family}_{direction}",
-            _DECLARED[direction],
-            *pointers,
-            told(geometry, weight.stride()),
-        )
+    def run(direction: Direction, geometry: Geometry, weight: Tensor, *pointers: Any) -> None:
+        numbers = told(geometry, weight.stride())
+        call(f"{family}_{direction}", _DECLARED[direction], *pointers, numbers)
 
-    def forward(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
+    def forward(
+        x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, following: Any
+    ) -> Tensor:
         y = torch.empty(geometry.output, memory_format=torch.channels_last)
-        run("forward", geometry, weight, x, weight, bias, y)
+        run("forward", geometry, weight, *map(pointer, (x, weight, bias, y)), following)
         return y
 
     def data(grad: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
         gx = torch.empty(geometry.x, memory_format=torch.channels_last)
-        run("data", geometry, weight, grad, weight, gx)
+        run("data", geometry, weight, *map(pointer, (grad, weight, gx)))
         return gx
 
     def weight(
@@ -61,7 +56,7 @@ def native_method(
     ) -> tuple[Tensor, Tensor | None]:
         gw = torch.empty_like(weight)
         gb = torch.empty(geometry.weight[0]) if bias else None
-        run("weight", geometry, gw, x, grad, gw, gb)
+        run("weight", geometry, gw, *map(pointer, (x, grad, gw, gb)))
         return gw, gb
 
     return Method(supports, forward, data, weight)

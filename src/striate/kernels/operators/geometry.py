@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -57,13 +57,14 @@ class Method:
 
     Attributes:
         supports: whether this geometry can be computed in a direction.
-        forward: (x, weight, bias or None, geometry) -> output, channels_last.
+        forward: (x, weight, bias or None, geometry, what follows in the same pass or None: see
+            inference.py) -> output, channels_last.
         data: (gradient of the output, weight, geometry) -> gradient of x, channels_last.
         weight: (gradient of the output, x, weight, geometry, whether a bias's gradient is wanted)
             -> gradient of the weight with the weight's strides, and of the bias or None.
     """
 
     supports: Callable[[Geometry, Direction], bool]
-    forward: Callable[[Tensor, Tensor, Tensor | None, Geometry], Tensor]
+    forward: Callable[[Tensor, Tensor, Tensor | None, Geometry, Any], Tensor]
     data: Callable[[Tensor, Tensor, Geometry], Tensor]
     weight: Callable[[Tensor, Tensor, Tensor, Geometry, bool], tuple[Tensor, Tensor | None]]

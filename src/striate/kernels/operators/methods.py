@@ -1,14 +1,19 @@
 """Which methods there are for a convolution, which of them fit, and a guess of the best."""
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
+
+import torch
+from torch import Tensor
 
 from striate.errors import ConfigError, unknown_name
 from striate.kernels import library
 from striate.kernels.operators import depthwise, direct, winograd
 from striate.kernels.operators.geometry import DIRECTIONS, Direction, Geometry, Method
 
-__all__ = ["METHODS", "candidates", "choose", "default_methods", "parse"]
+__all__ = ["METHODS", "candidates", "default_methods", "fitting", "parse"]
 
 _VECTOR = 16
 """Numbers in a vector of AVX-512."""
@@ -98,8 +103,31 @@ def parse(methods: str) -> tuple[str, str, str]:
     return names[0], names[1], names[2]
 
 
+def fitting(
+    direction: Direction, x: Sequence[int], weight: Tensor, image: Tensor, sizes: tuple[Any, ...]
+) -> tuple[Geometry, Method] | None:
+    """What computes a call natively, if anything does.
+
+    Args:
+        direction: of the three.
+        x: the shape of the data.
+        weight: the kernel.
+        image: the data or its gradient, whichever is there.
+        sizes: stride, padding, dilation, groups, methods.
+    """
+    if not (image.dtype == weight.dtype == torch.float32 and image.is_cpu and weight.is_cpu):
+        return None
+    if len(x) != 4 or weight.dim() != 4:
+        return None
+    *lists, groups, methods = sizes
+    key = (tuple(x), tuple(weight.shape), *map(tuple, lists), groups, methods, library.isa())
+    geometry, chosen = _choose(*key)
+    method = chosen[direction]
+    return None if method is None else (geometry, method)
+
+
 @lru_cache(maxsize=4096)
-def choose(
+def _choose(
     x: tuple[int, ...],
     weight: tuple[int, ...],
     stride: tuple[int, ...],

@@ -6,6 +6,8 @@ needs 4, rounds less and wastes less on the smallest maps.
 Source: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016, section 4.
 """
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -15,8 +17,10 @@ from striate.kernels.operators.native import INT, POINTER, SIZE, call, pointer
 
 __all__ = ["METHODS"]
 
-# The tile's side; four tensors; B, H, W, C, K, padding of rows and columns; the kernel's strides.
-_DECLARED = (INT, *[POINTER] * 4, *[SIZE] * 7, *[SIZE] * 4)
+# The tile's side; four tensors; what follows; B, H, W, C, K, padding of rows and columns; the
+# kernel's strides.
+_FORWARD = (INT, *[POINTER] * 5, *[SIZE] * 7, *[SIZE] * 4)
+_WEIGHT = (INT, *[POINTER] * 4, *[SIZE] * 7, *[SIZE] * 4)
 
 
 def _supports(geometry: Geometry, direction: Direction) -> bool:
@@ -35,12 +39,14 @@ def _supports(geometry: Geometry, direction: Direction) -> bool:
 def _method(tile: int) -> Method:
     """F(tile×tile, 3×3)."""
 
-    def forward(x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry) -> Tensor:
+    def forward(
+        x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, following: Any
+    ) -> Tensor:
         y = torch.empty(geometry.output, memory_format=torch.channels_last)
         B, C, H, W = geometry.x
-        pointers = (x.data_ptr(), weight.data_ptr(), pointer(bias), y.data_ptr())
+        pointers = (x.data_ptr(), weight.data_ptr(), pointer(bias), y.data_ptr(), following)
         sizes = (B, H, W, C, geometry.weight[0], *geometry.padding)
-        call("winograd_forward", _DECLARED, tile, *pointers, *sizes, *weight.stride())
+        call("winograd_forward", _FORWARD, tile, *pointers, *sizes, *weight.stride())
         return y
 
     def data(grad: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
@@ -50,8 +56,8 @@ def _method(tile: int) -> Method:
         k, c, r, s = weight.stride()
         last = weight.data_ptr() + (2 * r + 2 * s) * weight.element_size()
         sizes = (B, H, W, K, geometry.x[1], 2 - geometry.padding[0], 2 - geometry.padding[1])
-        pointers = (grad.data_ptr(), last, None, gx.data_ptr())
-        call("winograd_forward", _DECLARED, tile, *pointers, *sizes, c, k, -r, -s)
+        pointers = (grad.data_ptr(), last, None, gx.data_ptr(), None)
+        call("winograd_forward", _FORWARD, tile, *pointers, *sizes, c, k, -r, -s)
         return gx
 
     def weight(
@@ -62,7 +68,7 @@ def _method(tile: int) -> Method:
         B, C, H, W = geometry.x
         pointers = (x.data_ptr(), grad.data_ptr(), gw.data_ptr(), pointer(gb))
         sizes = (B, H, W, C, geometry.weight[0], *geometry.padding)
-        call("winograd_weight", _DECLARED, tile, *pointers, *sizes, *gw.stride())
+        call("winograd_weight", _WEIGHT, tile, *pointers, *sizes, *gw.stride())
         return gw, gb
 
     return Method(_supports, forward, data, weight)

@@ -1,0 +1,96 @@
+"""A convolution, its normalisation by known statistics and what follows, in one pass.
+
+A network that only answers need not keep what its layers hand on: each piece of a convolution's
+output is normalised, summed and activated while it lies in the cache.
+"""
+
+import ctypes
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from striate.kernels.operators.activation import ACTIVATIONS
+from striate.kernels.operators.methods import fitting
+from striate.kernels.operators.native import DOUBLE, POINTER, SIZE, eager, pointer, transformed
+
+__all__ = ["convolution_norm_act"]
+
+
+class _Following(ctypes.Structure):
+    """As `Following` in native/finish.hpp."""
+
+    _fields_ = (
+        ("mean", POINTER),
+        ("variance", POINTER),
+        ("weight", POINTER),
+        ("bias", POINTER),
+        ("residual", POINTER),
+        ("eps", DOUBLE),
+        ("activation", SIZE),
+    )
+
+
+def convolution_norm_act(
+    x: Float[Tensor, "*B C H W"],
+    weight: Float[Tensor, "K C_g R S"],
+    bias: Float[Tensor, " K"] | None,
+    sizes: tuple[Any, ...],
+    norm: nn.modules.batchnorm._BatchNorm,
+    activation: str = "none",
+    residual: Float[Tensor, "*any"] | None = None,
+) -> Float[Tensor, "B K H_out W_out"] | None:
+    """`batch_norm_act(norm, convolution(x, weight, bias, *sizes), activation, residual)`.
+
+    The answer is that of the two operators, to the bit.
+
+    Args:
+        x: images.
+        weight: the kernel.
+        bias: added to each channel of the convolution.
+        sizes: stride, padding, dilation, groups, methods of `convolution`.
+        norm: its mode, statistics and parameters.
+        activation: as in `norm_act`.
+        residual: of the output's shape, added before the activation.
+
+    Returns:
+        The output with its channels last, or None where it takes more than one pass: where a
+        gradient may be wanted, the batch has its own statistics, torch computes the convolution or
+        the shapes are others.
+
+    Example:
+        >>> conv, norm = nn.Conv2d(16, 24, 3), nn.BatchNorm2d(24).eval()
+        >>> sizes = ((1, 1), (0, 0), (1, 1), 1, "torch,torch,torch")
+        >>> convolution_norm_act(torch.randn(2, 16, 7, 9), conv.weight, None, sizes, norm) is None
+        True
+    """
+    mean, variance = norm.running_mean, norm.running_var
+    if norm.training or mean is None or variance is None:
+        return None
+    if torch.is_grad_enabled() or not eager(x) or transformed():
+        return None
+    native = fitting("forward", x.shape, weight, x, sizes)
+    if native is None:
+        return None
+    geometry, method = native
+    channels = (bias, mean, variance, norm.weight, norm.bias)
+    if not all(_fits(values, geometry.weight[:1]) for values in channels):
+        return None
+    if not _fits(residual, geometry.output):
+        return None
+    # Each name holds what its address points at until the call is over.
+    held = [None if values is None else values.contiguous() for values in channels]
+    bias, *others = held
+    if residual is not None:
+        residual = residual.contiguous(memory_format=torch.channels_last)
+    pointers = map(pointer, (*others, residual))
+    following = _Following(*pointers, norm.eps, ACTIVATIONS.index(activation))
+    x = x.contiguous(memory_format=torch.channels_last)
+    return method.forward(x, weight, bias, geometry, ctypes.byref(following))
+
+
+def _fits(values: Tensor | None, shape: tuple[int, ...]) -> bool:
+    if values is None:
+        return True
+    return values.shape == shape and values.dtype == torch.float32 and values.is_cpu
