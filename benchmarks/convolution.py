@@ -55,7 +55,7 @@ def calls(layer: tuple[int, int, int, int], name: str) -> dict[str, Callable[[],
         return lambda: torch.ops.aten.convolution_backward(grad, x, weight, None, *sizes, mask)
 
     return {
-        "forward": lambda: method.forward(x, weight, None, geometry),
+        "forward": lambda: method.forward(x, weight, None, geometry, None),
         "torch forward": lambda: torch.conv2d(x, weight, None, 1, 1),
         "data": lambda: method.data(grad, weight, geometry),
         "torch data": backward((True, False, False)),

@@ -1,15 +1,15 @@
 // sources: direct.cpp direct_forward.cpp direct_weight.cpp depthwise.cpp
 // Gathered and depthwise convolutions against naive loops in double precision, on random shapes.
-#include "followed.hpp"
 #include "fuzz.hpp"
+#include "with_epilogue.hpp"
 
 extern "C" {
 int striate_direct_forward(const float*, const float*, const float*, float*,
-                           const striate::Following*, const int64_t*, int);
+                           const striate::Epilogue*, const int64_t*, int);
 int striate_direct_data(const float*, const float*, float*, const int64_t*, int);
 int striate_direct_weight(const float*, const float*, float*, float*, const int64_t*, int);
 int striate_depthwise_forward(const float*, const float*, const float*, float*,
-                              const striate::Following*, const int64_t*, int);
+                              const striate::Epilogue*, const int64_t*, int);
 int striate_depthwise_data(const float*, const float*, float*, const int64_t*, int);
 int striate_depthwise_weight(const float*, const float*, float*, float*, const int64_t*, int);
 }
@@ -61,18 +61,22 @@ void check_case(Fuzz& fuzz, const Case& at) {
   const auto w = fuzz.floats(at.K * (at.C / at.groups) * at.R * at.S);
   const auto bias = fuzz.floats(at.K), gy = fuzz.floats(at.B * at.out(0) * at.out(1) * at.K);
   const bool with_bias = fuzz.below(2);
-  const Followed followed(fuzz, gy.size(), at.K);
+  const RandomEpilogue epilogue(fuzz, gy.size(), at.K);
   Guarded y(gy.size()), gx(x.size()), gw(w.size()), gb(bias.size());
   const auto numbers = at.numbers();
   const auto forward = at.depthwise ? striate_depthwise_forward : striate_direct_forward;
   const auto data = at.depthwise ? striate_depthwise_data : striate_direct_data;
   const auto weight = at.depthwise ? striate_depthwise_weight : striate_direct_weight;
-  int code = forward(x.data(), w.data(), with_bias ? bias.data() : nullptr, y.data(),
-                     followed.address(), numbers.data(), at.threads);
+  const float* b = with_bias ? bias.data() : nullptr;
+  Guarded finished(gy.size());
+  int code = forward(x.data(), w.data(), b, y.data(), nullptr, numbers.data(), at.threads);
+  code |= forward(x.data(), w.data(), b, finished.data(), epilogue.address(), numbers.data(),
+                  at.threads);
   code |= data(gy.data(), w.data(), gx.data(), numbers.data(), at.threads);
   code |= weight(x.data(), gy.data(), gw.data(), with_bias ? gb.data() : nullptr, numbers.data(),
                  at.threads);
   fuzz.check(code == 0, "refused");
+  fuzz.close(finished, epilogue.applied(y), 2e-6, "epilogue");
 
   std::vector<double> y_true(gy.size()), gx_true(x.size()), gw_true(w.size()), gb_true(at.K);
   for (size_t i = 0; i < y_true.size(); ++i) {
@@ -84,7 +88,6 @@ void check_case(Fuzz& fuzz, const Case& at) {
     gx_true[in] += double{gy[out]} * w[kernel];
     gw_true[kernel] += double{x[in]} * gy[out];
   });
-  followed.apply(y_true);
   fuzz.close(y, y_true, 1e-5, "forward");
   fuzz.close(gx, gx_true, 1e-5, "data");
   fuzz.close(gw, gw_true, 1e-5, "weight");
@@ -132,7 +135,7 @@ void impossible(Fuzz& fuzz) {
   fuzz.check(striate_direct_forward(one, one, nullptr, one, nullptr, groups, 1) != 0, "uneven groups");
   fuzz.check(striate_direct_data(one, one, one, step, 1) != 0, "no step");
   fuzz.check(striate_direct_weight(one, one, one, one, right, 0) != 0, "no threads");
-  const striate::Following unknown{one, one, nullptr, nullptr, nullptr, 0, -1};
+  const striate::Epilogue unknown{one, one, nullptr, nullptr, nullptr, 0, -1};
   fuzz.check(striate_direct_forward(one, one, nullptr, one, &unknown, right, 1) != 0,
              "unknown activation");
   const int64_t alone[15] = {1, 2, 2, 1, 1, 1, 1, 1, 0, 0, 1, 1, 1, 1, 1};

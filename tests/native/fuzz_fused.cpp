@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "followed.hpp"
 #include "fuzz.hpp"
+#include "with_epilogue.hpp"
 
 extern "C" {
 int striate_norm_statistics(const float*, float*, float*, int64_t, int64_t, int);

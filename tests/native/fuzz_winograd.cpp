@@ -2,12 +2,12 @@
 // Winograd kernels against naive loops in double precision, on random shapes and strides.
 #include <algorithm>
 
-#include "followed.hpp"
 #include "fuzz.hpp"
+#include "with_epilogue.hpp"
 
 extern "C" {
 int striate_winograd_forward(int, const float*, const float*, const float*, float*,
-                             const striate::Following*, int64_t, int64_t, int64_t, int64_t, int64_t,
+                             const striate::Epilogue*, int64_t, int64_t, int64_t, int64_t, int64_t,
                              int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int);
 int striate_winograd_weight(int, const float*, const float*, float*, float*, int64_t, int64_t,
                             int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t, int64_t,
@@ -44,12 +44,18 @@ void check_case(Fuzz& fuzz, const Case& at) {
   const auto x = fuzz.floats(at.B * at.H * at.W * at.C), w = fuzz.floats(9 * at.C * at.K);
   const auto bias = fuzz.floats(at.K), gy = fuzz.floats(at.B * at.out_h() * at.out_w() * at.K);
   const bool with_bias = fuzz.below(2);
-  const Followed followed(fuzz, gy.size(), at.K);
+  const RandomEpilogue epilogue(fuzz, gy.size(), at.K);
   Guarded y(gy.size()), gw(w.size()), gb(bias.size());
-  int code = striate_winograd_forward(at.tile, x.data(), w.data(), with_bias ? bias.data() : nullptr,
-                                      y.data(), followed.address(), at.B, at.H, at.W, at.C, at.K, at.pad_h, at.pad_w,
-                                      at.k, at.c, at.r, at.s, at.threads);
+  const float* b = with_bias ? bias.data() : nullptr;
+  const auto forward = [&](Guarded& to, const striate::Epilogue* then) {
+    return striate_winograd_forward(at.tile, x.data(), w.data(), b, to.data(), then, at.B, at.H,
+                                    at.W, at.C, at.K, at.pad_h, at.pad_w, at.k, at.c, at.r, at.s,
+                                    at.threads);
+  };
+  Guarded finished(gy.size());
+  int code = forward(y, nullptr) | forward(finished, epilogue.address());
   fuzz.check(code == 0, "forward refused");
+  fuzz.close(finished, epilogue.applied(y), 2e-6, "epilogue");
   code = striate_winograd_weight(at.tile, x.data(), gy.data(), gw.data(),
                                  with_bias ? gb.data() : nullptr, at.B, at.H, at.W, at.C, at.K,
                                  at.pad_h, at.pad_w, at.k, at.c, at.r, at.s, at.threads);
@@ -64,7 +70,6 @@ void check_case(Fuzz& fuzz, const Case& at) {
     y_true[out] += double{x[in]} * w[kernel];
     gw_true[kernel] += double{x[in]} * gy[out];
   });
-  followed.apply(y_true);
   fuzz.close(y, y_true, 5e-5, "forward");
   fuzz.close(gw, gw_true, 5e-5, "weight");
   if (with_bias) fuzz.close(gb, gb_true, 1e-5, "bias");
@@ -85,7 +90,7 @@ void impossible(Fuzz& fuzz) {
   fuzz.check(striate_winograd_forward(4, nullptr, one, nullptr, one, nullptr, 1, 3, 3, 1, 1, 1, 1, 9,
                                       9, 3, 1, 1) != 0,
              "no images' address");
-  const striate::Following unknown{one, one, nullptr, nullptr, nullptr, 0, 6};
+  const striate::Epilogue unknown{one, one, nullptr, nullptr, nullptr, 0, 6};
   fuzz.check(striate_winograd_forward(4, one, one, nullptr, one, &unknown, 1, 3, 3, 1, 1, 1, 1, 9, 9,
                                       3, 1, 1) != 0,
              "unknown activation");

@@ -54,7 +54,12 @@ def by_torch(geometry, x, weight, bias, grad):
 def natively(name, geometry, x, weight, bias, grad):
     method = METHODS[name]
     gw, gb = method.weight(grad, x, weight, geometry, True)
-    return [method.forward(x, weight, bias, geometry), method.data(grad, weight, geometry), gw, gb]
+    return [
+        method.forward(x, weight, bias, geometry, None),
+        method.data(grad, weight, geometry),
+        gw,
+        gb,
+    ]
 
 
 def roundings(results, exact, magnitudes):

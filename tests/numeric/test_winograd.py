@@ -37,7 +37,7 @@ def problem(shape, seed=0):
 def computed(name, x, weight, grad, geometry):
     method = METHODS[name]
     return {
-        "forward": method.forward(x, weight, None, geometry),
+        "forward": method.forward(x, weight, None, geometry, None),
         "data": method.data(grad, weight, geometry),
         "weight": method.weight(grad, x, weight, geometry, False)[0],
     }

@@ -3,7 +3,7 @@
 A block such as `relu(norm(conv(x)) + shortcut(x))` goes over its maps four times. Where a trace
 of the block's own code proves that the normalisation's result is used for nothing else, the block
 gets a forward pass that calls the normalisation with the residual and the activation, and with the
-convolution before it: where no gradient is wanted, that is one pass. Everything that the trace
+convolution before it, which is one pass where the network only answers. Everything that the trace
 took for constant is looked at again on each call; if it has changed, the block's own code runs.
 """
 
@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
+from torch.nn.modules.module import _has_any_global_hook
 
 from striate.execution.activation import ACTIVATIONS
 from striate.execution.layer import Conv2d, Norm2d, activation_name, plain_class
@@ -68,7 +69,8 @@ def _build(module: nn.Module) -> type[nn.Module] | None:
     space: dict[str, Any] = dict(code.globals)
     exec(code.src, space)  # the code that fx wrote
     plain = type(module)
-    forward = _guarded(space["forward"], plain, traced.constants, guards)
+    sequences = dict(_sequences(module))
+    forward = _guarded(space["forward"], plain, traced.constants, guards, sequences)
     return type(plain.__name__, (plain,), {"forward": forward, "striate_plain": plain})
 
 
@@ -77,10 +79,13 @@ def _guarded(
     plain: type[nn.Module],
     constants: dict[str, Any],
     guards: list[Guard],
+    sequences: dict[tuple[str, ...], list[str]],
 ) -> Callable[[nn.Module, Tensor], Any]:
     """The fused pass where all is as it was when the module was traced, else the module's own."""
 
     def forward(self: nn.Module, x: Tensor) -> Any:
+        if _has_any_global_hook():  # type: ignore[no-untyped-call]
+            return plain.forward(self, x)
         own = self.__dict__
         for name, value in constants.items():
             if name not in own or own[name] != value:
@@ -88,6 +93,12 @@ def _guarded(
         for path, kind in guards:
             layer = _at(self, path)
             if layer is None or plain_class(layer) is not kind or has_hooks(layer):
+                return plain.forward(self, x)
+        for path, names in sequences.items():
+            sequence = _at(self, path)
+            if sequence is None or list(sequence._modules) != names:
+                return plain.forward(self, x)
+            if sequence is not self and has_hooks(sequence):
                 return plain.forward(self, x)
         return quick(self, x)
 
@@ -101,19 +112,33 @@ def _at(module: nn.Module, path: tuple[str, ...]) -> nn.Module | None:
     return found
 
 
+def _sequences(
+    module: nn.Module, path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], list[str]]]:
+    """The sequences that a trace looks into, with the names of their layers."""
+    if type(module) is nn.Sequential:
+        yield path, list(module._modules)
+    for name, child in module.named_children():
+        if isinstance(child, (nn.Sequential, nn.ModuleList, nn.ModuleDict)):
+            yield from _sequences(child, (*path, name))
+
+
 def _rewrite(graph: fx.Graph, module: nn.Module) -> list[Guard]:
-    """Replace what can be fused; the layers that the new code relies on come back."""
+    """Replace what can be fused; the layers that the new code relies on come back.
+
+    A residual is read where it was added, whatever happens to it afterwards.
+    """
     guards: list[Guard] = []
     for node in list(graph.nodes):
         if not _is_layer(node, module, nn.BatchNorm2d):
             continue
-        found = _what_follows(node, module)
-        last, residual, activation, swallowed = found or (node, None, "none", [])
-        conv = _convolution(node, last, residual, module)
-        if found is None and conv is None:
+        last, residual, activation, swallowed = _what_follows(node, module)
+        place = node if residual is None else next(iter(node.users))
+        conv = _convolution(node, place, module)
+        if last is node and conv is None:
             continue
         first = node if conv is None else conv
-        with graph.inserting_before(node if residual is None else last):
+        with graph.inserting_before(place):
             maker = None if conv is None else graph.get_attr(str(conv.target))
             owner = graph.get_attr(str(node.target))
             fused = graph.call_function(
@@ -141,48 +166,35 @@ def _is_layer(node: fx.Node, module: nn.Module, kind: type[nn.Module]) -> bool:
     return layer is not None and plain_class(layer) is kind and not has_hooks(layer)
 
 
-def _convolution(
-    norm: fx.Node, last: fx.Node, residual: fx.Node | None, module: nn.Module
-) -> fx.Node | None:
-    """The convolution that makes what a normalisation reads, if it can run with it, at `last`."""
+def _convolution(norm: fx.Node, place: fx.Node, module: nn.Module) -> fx.Node | None:
+    """The convolution that makes what a normalisation reads, if it can run with it at `place`."""
     conv = norm.args[0]
     if not isinstance(conv, fx.Node) or conv is not norm.prev or len(conv.users) != 1:
         return None
     if not _is_layer(conv, module, nn.Conv2d):
         return None
-    if residual is None:
-        return conv
-    # It waits for the residual: if anything else happens meanwhile, nobody but the convolution may
-    # see what it reads.
-    if len(_between(norm, last)) == sum(1 for _ in _from(norm, last)):
+    # If it waits for its residual, and that is made meanwhile, nobody else may see what it reads.
+    if place in (norm, norm.next):
         return conv
     source = conv.args[0]
     own = isinstance(source, fx.Node) and source.target is fused_pass and len(source.users) == 1
     return conv if own else None
 
 
-def _from(first: fx.Node, last: fx.Node) -> Iterator[fx.Node]:
-    """The nodes from one to another, both included, in the order in which they run."""
-    node = first
-    while node is not last:
-        yield node
-        node = node.next
-    yield last
-
-
 def _what_follows(
     node: fx.Node, module: nn.Module
-) -> tuple[fx.Node, fx.Node | None, str, list[Guard]] | None:
+) -> tuple[fx.Node, fx.Node | None, str, list[Guard]]:
     """The last node that can be swallowed, the residual, the activation, its layer."""
+    nothing = (node, None, "none", list[Guard]())
     user = _only_user(node)
     if user is None:
-        return None
+        return nothing
     named, guards = _activation(user, module)
     if named is not None:
         return user, None, named, guards
     residual = _other_summand(user, node)
     if residual is None or not _may_wait(node, module):
-        return None
+        return nothing
     after = _only_user(user)
     named, guards = (None, []) if after is None else _activation(after, module)
     if after is None or named is None:
@@ -250,15 +262,18 @@ def _between(first: fx.Node, last: fx.Node) -> list[fx.Node]:
 
 
 def fused_pass(
-    conv: nn.Module | None, norm: nn.Module, x: Tensor, residual: Tensor | None, activation: str
+    conv: nn.Module | None, norm: nn.Module, x: Tensor, residual: Any, activation: str
 ) -> Tensor:
     """What rewritten code calls: a normalisation with all that goes with it, as far as it can."""
     native = operator("convolution_norm_act")
-    if native is not None and isinstance(conv, Conv2d) and isinstance(norm, Norm2d):
+    whole: Tensor | None = None
+    answers = not (norm.training or torch.is_grad_enabled())
+    plain = residual is None or isinstance(residual, Tensor)
+    if native and answers and plain and type(conv) is Conv2d and type(norm) is Norm2d:
         kernel = (conv.weight, conv.bias, conv.sizes())
-        whole: Tensor | None = native(x, *kernel, norm, activation, residual)
-        if whole is not None:
-            return whole
+        whole = native(x, *kernel, norm, activation, residual)
+    if whole is not None:
+        return whole
     x = x if conv is None else conv(x)
     if isinstance(norm, Norm2d):
         fused: Tensor = norm(x, residual=residual, activation=activation)

@@ -58,11 +58,11 @@ class Norm2d(nn.BatchNorm2d):
 
     striate_plain = nn.BatchNorm2d
 
-    def forward(
-        self, x: Tensor, residual: Tensor | None = None, activation: str = "none"
-    ) -> Tensor:
+    def forward(self, x: Tensor, residual: Any = None, activation: str = "none") -> Tensor:
         norm_act = operator("norm_act")
-        alike = residual is None or (residual.shape, residual.dtype) == (x.shape, x.dtype)
+        alike = residual is None or (
+            isinstance(residual, Tensor) and (residual.shape, residual.dtype) == (x.shape, x.dtype)
+        )
         if norm_act is None or not alike or not _is_native(x):
             y = super().forward(x)
             whole: Tensor = ACTIVATIONS[activation](y if residual is None else y + residual)

@@ -96,9 +96,10 @@ class _OnlyOnInput(TorchFunctionMode):
 
 
 def has_hooks(module: nn.Module) -> bool:
-    """Whether something listens to a module's calls."""
+    """Whether something listens to a module's calls, or stands in their place."""
     return bool(
-        module._forward_hooks
+        "forward" in module.__dict__
+        or module._forward_hooks
         or module._forward_pre_hooks
         or module._backward_hooks
         or module._backward_pre_hooks

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -55,8 +56,8 @@ def step_call(
 def agrees(network: nn.Module, execution: Execution, shape: tuple[int, ...]) -> bool:
     """Whether a network answers alike with and without Striate's layers, up to rounding.
 
-    Outputs and gradients are compared in evaluation mode, where nothing is left to chance, on a
-    few images; a network that cannot run there does not agree.
+    Outputs, with gradients and without, and gradients are compared in evaluation mode, where
+    nothing is left to chance, on a few images; a network that cannot run there does not agree.
     """
     images = _noise(execution, (min(_FEW, shape[0]), *shape[1:]))
     try:
@@ -71,9 +72,10 @@ def _answers(network: nn.Module, images: Tensor) -> list[Tensor]:
     with torch.enable_grad():
         y = network.eval()(images)
         _loss(y).backward()  # type: ignore[no-untyped-call]
-    outputs = [y] if isinstance(y, Tensor) else list(y)
     gradients = [p.grad for p in network.parameters() if p.grad is not None]
-    return [tensor.detach() for tensor in [*outputs, *gradients]]
+    with torch.no_grad():
+        answer = network(images)
+    return [tensor.detach() for tensor in [*_outputs(y), *_outputs(answer), *gradients]]
 
 
 def _alike(a: Tensor, b: Tensor) -> bool:
@@ -97,7 +99,10 @@ def _noise(execution: Execution, shape: tuple[int, ...]) -> Tensor:
     return images
 
 
+def _outputs(y: Any) -> list[Tensor]:
+    return [y] if isinstance(y, Tensor) else list(y)
+
+
 def _loss(y: object) -> Tensor:
     """A smooth number of all outputs: what it says is no matter, only that all take part."""
-    outputs = [y] if isinstance(y, Tensor) else list(y)  # type: ignore[call-overload]
-    return torch.stack([output.float().square().mean() for output in outputs]).sum()
+    return torch.stack([output.float().square().mean() for output in _outputs(y)]).sum()

@@ -1,7 +1,8 @@
 """Native CPU operators: C++ behind a plain C interface, for what torch does slowly on CPUs.
 
 Everything works without them: where no library was built, and on devices and number types that
-they do not know, the same functions call torch's own operators.
+they do not know, the same functions call torch's own operators; `convolution_norm_act` alone, whose
+work two others do as well, gives None.
 """
 
 from striate.kernels.library import available, isa, why_not

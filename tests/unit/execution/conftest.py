@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from striate.execution import chooser, convolution, layer
+from striate.execution import chooser, convolution, fusion, layer
 
 
 def norm_act(
@@ -42,6 +42,6 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
         "convolution": noting("convolution", conv),
         "max_pool2d": noting("max_pool2d", max_pool2d),
     }
-    for module in (layer, chooser, convolution):
+    for module in (layer, chooser, convolution, fusion):
         monkeypatch.setattr(module, "operator", table.get)
     return noted

@@ -155,17 +155,13 @@ class Alone(Block):
         return self.norm(self.conv(x))
 
 
-class Shortcut(Block):
-    """The convolution is called before its residual is made, of what it reads."""
-
+class Sequence(Block):
     def __init__(self) -> None:
         super().__init__()
-        self.shortcut = nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4))
+        self.inner = nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4))
 
     def forward(self, x):
-        y = F.relu(self.norm(self.conv(x)))
-        y = self.shortcut[1](self.shortcut[0](y))
-        return F.relu(y + x)
+        return F.relu(self.inner(x))
 
 
 class Late(Block):
@@ -177,6 +173,43 @@ class Late(Block):
         y = F.relu(self.norm(self.conv(x)))
         y = self.norm2(self.second(y))
         return F.relu(y + F.silu(x))
+
+
+class Shortcut(Late):
+    """As in residual networks: the shortcut is made after what it is added to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shortcut = nn.Sequential(nn.Conv2d(4, 4, 1), nn.BatchNorm2d(4))
+
+    def forward(self, x):
+        y = F.relu(self.norm(self.conv(x)))
+        y = self.norm2(self.second(y))
+        return F.relu(y + self.shortcut(x))
+
+
+class ChangedAfterwards(Block):
+    """The residual is changed after the sum, before the activation."""
+
+    def forward(self, x):
+        y = self.norm(self.conv(x)) + x
+        x.mul_(0.5)
+        return F.relu(y) + x
+
+
+class Number(Block):
+    """What is added is no tensor."""
+
+    def forward(self, x):
+        return F.relu(self.norm(self.conv(x)) + x.size(0))
+
+
+class ViewedMeanwhile(Block):
+    """What the convolution reads shares its memory with what is changed."""
+
+    def forward(self, x):
+        y = self.norm(self.conv(x[:]))
+        return F.relu(y + x.mul_(0.5))
 
 
 class ChangedMeanwhile(Block):
@@ -213,14 +246,23 @@ class CalledTwice(Block):
         return F.relu(self.norm(self.conv(z)) + x)
 
 
-JOINED = [(Alone, 1), (UsedTwice, 1), (OtherSum, 1), (Shortcut, 2), (Late, 2), (CalledTwice, 2)]
+JOINED = [
+    *((kind, 1) for kind in (Alone, UsedTwice, OtherSum, Sequence, ChangedAfterwards)),
+    *((Late, 2), (CalledTwice, 2), (Shortcut, 3)),
+]
 """How many convolutions are answered with their normalisations."""
-APART = [(ChangedBefore, 0), (ChangedBetween, 0), (ChangedMeanwhile, 0), (SeenMeanwhile, 1)]
+APART = [
+    *((kind, 0) for kind in (ChangedBefore, ChangedBetween, ChangedMeanwhile, ViewedMeanwhile)),
+    *((SeenMeanwhile, 1), (Number, 0)),
+]
 
 LEFT = [
     *(Counting, Remembering, Moody, Lucky, Noisy, Inside, Decorated),
     *(ByShape, ByType, ByLayer, Optional, ChangedBefore),
 ]
+
+
+NATIVE = pytest.mark.skipif(not kernels.available(), reason="there are no native kernels")
 
 
 def pair(kind):
@@ -289,15 +331,42 @@ def test_a_convolution_is_answered_with_its_normalisation(kind, count, answered)
     assert sum(answered) == count
 
 
-def test_a_listener_to_the_convolution_is_heard(answered):
-    plain, other = pair_that_answers(Residual)
+@NATIVE
+@pytest.mark.parametrize("where", ["convolution", "sequence", "everywhere", "in its place"])
+def test_a_listener_is_heard(where, answered):
+    plain, other = pair_that_answers(Sequence)
     heard = []
     x = images()
+
+    def listen(*_):
+        heard.append(1)
+
     for block in (plain.eval(), other.eval()):
-        block.conv.register_forward_hook(lambda *_: heard.append(1))
+        if where == "everywhere":
+            hook = nn.modules.module.register_module_forward_hook(listen)
+        elif where == "in its place":
+            layer = block.inner[0]
+            layer.forward = lambda x, own=layer.forward: (listen(), own(x))[1]
+        else:
+            layer = block.inner if where == "sequence" else block.inner[0]
+            hook = layer.register_forward_hook(listen)
         with torch.no_grad():
             block(x)
-    assert (heard, answered) == ([1, 1], [])
+        if where != "in its place":
+            hook.remove()
+    assert heard == [1] * (8 if where == "everywhere" else 2)
+    # The sequence's own code may well be one pass: whoever listens to it sees its ends.
+    assert answered == ([True] if where == "sequence" else [])
+
+
+@NATIVE
+def test_a_layer_put_into_a_sequence_later_takes_part(answered):
+    plain, other = pair_that_answers(Sequence)
+    for block in (plain.eval(), other.eval()):
+        block.inner.append(nn.Tanh())
+    x = images()
+    with torch.no_grad():
+        torch.testing.assert_close(other(x), plain(x))
 
 
 @pytest.mark.parametrize("kind", LEFT)

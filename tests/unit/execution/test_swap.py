@@ -54,6 +54,8 @@ def step(network: nn.Module, images: torch.Tensor) -> dict[str, torch.Tensor]:
     found |= {f"gradient {n}": p.grad for n, p in network.named_parameters() if p.grad is not None}
     found |= {f"buffer {n}": b.clone() for n, b in network.named_buffers()}
     found["answer"] = network.eval()(images).detach()
+    with torch.no_grad():
+        found["answer without gradients"] = network(images)
     return found
 
 
@@ -135,7 +137,8 @@ def test_what_is_not_ordinary_is_left_alone(calls):
 
 
 def test_exchanged_layers_fall_back_where_there_are_no_kernels(monkeypatch):
-    monkeypatch.setattr("striate.execution.layer.operator", lambda name: None)
+    for module in ("layer", "fusion"):
+        monkeypatch.setattr(f"striate.execution.{module}.operator", lambda name: None)
     plain = built(Pick("resnet", depth=8, width=6), (9, 8)).float()
     other = accelerate(copy.deepcopy(plain), everywhere(plain))
     images = torch.randn(2, 3, 9, 8)

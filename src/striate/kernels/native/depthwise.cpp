@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "finish.hpp"
+#include "epilogue.hpp"
 #include "parallel.hpp"
 #include "rounding.hpp"
 #include "scratch.hpp"
@@ -194,7 +194,7 @@ void sum_row(const Row& row, const Sums& sums) {
   for (; j < row.out_width; ++j) sum_pixel(row, sums, j);
 }
 
-void correlate(const Depthwise& s, const Slide& slide, const Sums& sums, const Finish& finish,
+void correlate(const Depthwise& s, const Slide& slide, const Sums& sums, const AppliedEpilogue& finish,
                int threads) {
   parallel(threads, [&](int part) {
     const Range mine = piece(slide.images * slide.out_height, threads, part);
@@ -344,16 +344,16 @@ Slide data_slide(const Depthwise& s, const float* gy) {
 using namespace striate;
 
 extern "C" int striate_depthwise_forward(const float* x, const float* weight, const float* bias,
-                                         float* y, const Following* following,
+                                         float* y, const Epilogue* epilogue,
                                          const int64_t* numbers, int threads) {
   Depthwise s;
-  if (!s.read(numbers) || threads < 1 || (following && !following->possible())) return 1;
+  if (!s.read(numbers) || threads < 1 || (epilogue && !epilogue->possible())) return 1;
   Scratch scratch;
   const size_t weights = scratch.add<float>(s.taps() * s.lanes());
   const size_t padded = scratch.add<float>(s.lanes());
   const size_t scale = scratch.add<float>(s.channels);
   if (!scratch.allocate()) return 2;
-  const Finish finish(following, y, s.channels, scratch.at<float>(scale));
+  const AppliedEpilogue finish(epilogue, y, s.channels, scratch.at<float>(scale));
   float* start = scratch.at<float>(padded);
   std::fill_n(start, s.lanes(), 0.0f);
   if (bias) std::copy_n(bias, s.channels, start);
@@ -376,7 +376,7 @@ extern "C" int striate_depthwise_data(const float* gy, const float* weight, floa
   pack(s, weight, plain, scratch.at<float>(weights));
   const Sums sums = {scratch.at<float>(weights), scratch.at<float>(zeros), gx};
   if (plain)
-    correlate(s, data_slide(s, gy), sums, Finish(nullptr, gx, s.channels, nullptr), threads);
+    correlate(s, data_slide(s, gy), sums, AppliedEpilogue(nullptr, gx, s.channels, nullptr), threads);
   else
     gather_strided(s, gy, sums.weights, sums.bias, gx, threads);
   return 0;

@@ -1,7 +1,7 @@
 // Convolution forward, and backward to its data: each pixel of the input gathers from the outputs
 // that saw it, which for each phase of the stride is again a convolution, of the output's gradient.
 #include "direct.hpp"
-#include "finish.hpp"
+#include "epilogue.hpp"
 #include "parallel.hpp"
 #include "scratch.hpp"
 
@@ -30,7 +30,7 @@ struct Job {
   const float* weight;
   long by_channel, by_lane, by_group;  // floats between weights
   const float* bias;                   // [group][lane], whole vectors
-  const Finish* finish;
+  const AppliedEpilogue* finish;
   Pass* passes;
   long num_passes;
   int threads;
@@ -151,7 +151,7 @@ void multiply_group(const Job& job, const Pass& pass, long group, long begin, lo
     }
     weights += b->columns * panels.lanes();
   }
-  if (linear) {
+  if (linear) {  // as the forward direction always is
     const long lane = panels.begin(first), to = std::min(panels.begin(last), job.lanes);
     (*job.finish)({c + lane, 1, 0, end - begin, c_row, group * job.lanes + lane, to - lane});
   }
@@ -236,7 +236,7 @@ void plan_blocks(Job& job, Segment* segments, Block* blocks, float* weights) {
 }
 
 int convolve(const Convolution& g, Job job, bool forward, const float* bias,
-             const Following* following) {
+             const Epilogue* epilogue) {
   const long whole = job.panels().lanes(), pieces = g.taps() * pieces_of(job.channels);
   Scratch scratch;
   const size_t passes = scratch.add<Pass>(job.num_passes), taps = scratch.add<Tap>(g.taps());
@@ -247,7 +247,7 @@ int convolve(const Convolution& g, Job job, bool forward, const float* bias,
   const size_t sums = scratch.add<float>(job.threads * ROWS_AT_ONCE * whole);
   const size_t scale = scratch.add<float>(g.outputs);
   if (!scratch.allocate()) return 2;
-  const Finish finish(following, job.target, g.outputs, scratch.at<float>(scale));
+  const AppliedEpilogue finish(epilogue, job.target, g.outputs, scratch.at<float>(scale));
   job.finish = &finish;
   job.passes = scratch.at<Pass>(passes);
   if (forward)
@@ -272,14 +272,14 @@ Images images(const float* data, long count, long height, long width, long pixel
 }  // namespace
 }  // namespace striate
 
-// y = x convolved with the weight, plus a bias for each output where `bias` is not null, then what
-// follows, if anything does.
+// y = x convolved with the weight, plus a bias for each output where `bias` is not null, then the
+// epilogue, where there is one.
 extern "C" int striate_direct_forward(const float* x, const float* weight, const float* bias,
-                                      float* y, const striate::Following* following,
+                                      float* y, const striate::Epilogue* epilogue,
                                       const int64_t* numbers, int threads) {
   using namespace striate;
   Convolution g;
-  if (!g.read(numbers) || threads < 1 || (following && !following->possible())) return 1;
+  if (!g.read(numbers) || threads < 1 || (epilogue && !epilogue->possible())) return 1;
   Job job = {};
   job.source = images(x, g.images, g.height, g.width, g.inputs);
   job.target = y;
@@ -295,7 +295,7 @@ extern "C" int striate_direct_forward(const float* x, const float* weight, const
   job.by_group = g.group_outputs() * g.by_output;
   job.num_passes = 1;
   job.threads = threads;
-  return convolve(g, job, true, bias, following);
+  return convolve(g, job, true, bias, epilogue);
 }
 
 // The gradient of x from that of the output.

@@ -118,8 +118,6 @@ STRIATE_INLINE vec normalised(vec x, vec mean, vec scale, vec shift) {
   return (x - mean) * scale + shift;
 }
 
-constexpr int NUM_ACTIVATIONS = 6;
-
 // Calls body with the activation of a number as in operators/activation.py; false if unknown.
 template <typename F>
 bool with_activation(int number, F&& body) {

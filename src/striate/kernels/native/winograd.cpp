@@ -12,7 +12,7 @@
 #include <cstdint>
 
 #include "cache.hpp"
-#include "finish.hpp"
+#include "epilogue.hpp"
 #include "gemm.hpp"
 #include "parallel.hpp"
 #include "scratch.hpp"
@@ -111,8 +111,8 @@ STRIATE_INLINE void image_tile(const float* const* pixels, const float* const* c
 
 // All channels of a tile; vectors of channels lie `panel` floats apart.
 template <int M>
-void image_channels(const float* const* pixels, const float* const* coming, ptrdiff_t C, float* out, ptrdiff_t panel,
-                    ptrdiff_t stride) {
+void image_channels(const float* const* pixels, const float* const* coming, ptrdiff_t C,
+                    float* out, ptrdiff_t panel, ptrdiff_t stride) {
   ptrdiff_t c = 0;
   for (; c + LANES <= C; c += LANES, out += panel)
     image_tile<M, false>(pixels, coming, c, LANES, out, stride);
@@ -133,7 +133,8 @@ void transform_images(const Tiling<M>& tiling, const float* x, const float* zero
   find(first);
   for (ptrdiff_t t = 0; t < tiles; ++t) {
     find(first + t + 1);
-    image_channels<M>(pixels[(first + t) % 2], pixels[(first + t + 1) % 2], s.C, out + t * LANES, panel, stride);
+    image_channels<M>(pixels[(first + t) % 2], pixels[(first + t + 1) % 2], s.C, out + t * LANES,
+                      panel, stride);
   }
 }
 
@@ -193,7 +194,7 @@ STRIATE_INLINE void output_tile(const float* m, ptrdiff_t stride, vec bias, floa
 template <int M>
 void transform_outputs(const Tiling<M>& tiling, const float* m, ptrdiff_t stride, int columns,
                        const float* bias, ptrdiff_t k, ptrdiff_t first, int tiles, float* y,
-                       const Finish& finish) {
+                       const AppliedEpilogue& finish) {
   const Shape& s = tiling.shape;
   const ptrdiff_t H = s.out_h(), W = s.out_w();
   for (int t = 0; t < tiles; ++t) {
@@ -238,7 +239,7 @@ int forward_block(ptrdiff_t tiles, ptrdiff_t floats_of_tile, int threads) {
 
 template <int M>
 int forward(const Shape& s, const float* x, const float* w, const Strides& at, const float* bias,
-            const Following* following, float* y, int threads) {
+            const Epilogue* epilogue, float* y, int threads) {
   constexpr int POSITIONS = Tiling<M>::POSITIONS;
   const Tiling<M> tiling(s);
   const ptrdiff_t C = round_up(s.C, LANES), panels = ceil_div(s.K, PANEL);
@@ -254,7 +255,7 @@ int forward(const Shape& s, const float* x, const float* w, const Strides& at, c
   const size_t m_at = scratch.add<float>(threads * (POSITIONS * m_stride + SKEW));
   const size_t scale_at = scratch.add<float>(s.K);
   if (!scratch.allocate()) return 2;
-  const Finish finish(following, y, s.K, scratch.at<float>(scale_at));
+  const AppliedEpilogue finish(epilogue, y, s.K, scratch.at<float>(scale_at));
   float *zeros = scratch.at<float>(zeros_at), *u = scratch.at<float>(u_at);
   std::fill(zeros, zeros + C, 0.0f);
 
@@ -482,18 +483,18 @@ int weight(const Shape& s, const float* x, const float* gy, float* gw, const Str
 extern "C" {
 
 // y = conv(x, w) + bias. x: [B][H][W][C], y: [B][H'][W'][K]; w by its strides in floats, which may be
-// negative; bias and what follows may be null. tile: 2 or 4, of F(tile x tile, 3 x 3).
+// negative; bias and epilogue may be null. tile: 2 or 4, of F(tile x tile, 3 x 3).
 int striate_winograd_forward(int tile, const float* x, const float* w, const float* bias, float* y,
-                             const striate::Following* following, int64_t B, int64_t H, int64_t W, int64_t C, int64_t K, int64_t pad_h,
-                             int64_t pad_w, int64_t w_k, int64_t w_c, int64_t w_r, int64_t w_s,
+                             const striate::Epilogue* epilogue, int64_t B, int64_t H, int64_t W,
+                             int64_t C, int64_t K, int64_t pad_h, int64_t pad_w, int64_t w_k, int64_t w_c, int64_t w_r, int64_t w_s,
                              int threads) {
   using namespace striate;
   const Shape shape{B, H, W, C, K, pad_h, pad_w};
   if (!x || !w || !y || !shape.possible() || threads < 1) return 1;
-  if (following && !following->possible()) return 1;
+  if (epilogue && !epilogue->possible()) return 1;
   const Strides strides{w_k, w_c, w_r, w_s};
-  if (tile == 2) return forward<2>(shape, x, w, strides, bias, following, y, threads);
-  if (tile == 4) return forward<4>(shape, x, w, strides, bias, following, y, threads);
+  if (tile == 2) return forward<2>(shape, x, w, strides, bias, epilogue, y, threads);
+  if (tile == 4) return forward<4>(shape, x, w, strides, bias, epilogue, y, threads);
   return 1;
 }
 

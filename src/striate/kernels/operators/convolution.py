@@ -21,7 +21,7 @@ from striate.kernels.operators.methods import (
     fitting,
     parse,
 )
-from striate.kernels.operators.native import transformed
+from striate.kernels.operators.native import channels_last, float32_on_cpu, transformed
 from striate.kernels.operators.registration import define, register
 
 __all__ = ["METHODS", "Geometry", "candidates", "convolution", "default_methods"]
@@ -78,20 +78,18 @@ def convolution(
     return _Eager.apply(x, weight, bias, sizes)  # type: ignore[no-any-return, no-untyped-call]
 
 
-def _dense(image: Tensor) -> Tensor:
-    return image.contiguous(memory_format=_CHANNELS_LAST)
-
-
 def _forward(x: Tensor, weight: Tensor, bias: Tensor | None, *sizes: Any) -> Tensor:
     native = fitting("forward", x.shape, weight, x, sizes)
     if native is None:
-        return _dense(_by_torch(x, weight, bias, sizes))
+        return channels_last(_by_torch(x, weight, bias, sizes))
     geometry, method = native
     if bias is not None:
-        if bias.shape != weight.shape[:1] or bias.dtype != torch.float32 or not bias.is_cpu:
-            return _dense(_by_torch(x, weight, bias, sizes))  # which says what is wrong with it
+        if not float32_on_cpu(bias, weight.shape[:1]):
+            return channels_last(
+                _by_torch(x, weight, bias, sizes)
+            )  # which says what is wrong with it
         bias = bias.contiguous()
-    return method.forward(_dense(x), weight, bias, geometry, None)
+    return method.forward(channels_last(x), weight, bias, geometry, None)
 
 
 def _data(grad: Tensor, weight: Tensor, size: Sequence[int], *sizes: Any) -> Tensor:
@@ -99,9 +97,9 @@ def _data(grad: Tensor, weight: Tensor, size: Sequence[int], *sizes: Any) -> Ten
     if native is None or grad.shape != native[0].output:
         # Only its shape and layout are looked at: memory that is never touched costs nothing.
         x = torch.empty(size, dtype=grad.dtype, device=grad.device, memory_format=_CHANNELS_LAST)
-        return _dense(_torch_backward(grad, x, weight, sizes, (True, False, False))[0])
+        return channels_last(_torch_backward(grad, x, weight, sizes, (True, False, False))[0])
     geometry, method = native
-    return method.data(_dense(grad), weight, geometry)
+    return method.data(channels_last(grad), weight, geometry)
 
 
 def _weight(
@@ -114,7 +112,7 @@ def _weight(
             gw = torch.empty_like(weight).copy_(gw)
     else:
         geometry, method = native
-        gw, gb = method.weight(_dense(grad), _dense(x), weight, geometry, bias)
+        gw, gb = method.weight(channels_last(grad), channels_last(x), weight, geometry, bias)
     return gw, weight.new_empty(0) if gb is None else gb
 
 

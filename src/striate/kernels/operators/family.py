@@ -13,7 +13,7 @@ from striate.kernels.operators.native import POINTER, call, pointer
 
 __all__ = ["native_method"]
 
-# x, weight, bias, y, what follows; grad, weight, gx; x, grad, gw, gb; and the numbers.
+# x, weight, bias, y, the epilogue; grad, weight, gx; x, grad, gw, gb; and the numbers.
 _DECLARED = {"forward": (POINTER,) * 6, "data": (POINTER,) * 4, "weight": (POINTER,) * 5}
 
 
@@ -40,10 +40,10 @@ def native_method(
         call(f"{family}_{direction}", _DECLARED[direction], *pointers, numbers)
 
     def forward(
-        x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, following: Any
+        x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, epilogue: Any
     ) -> Tensor:
         y = torch.empty(geometry.output, memory_format=torch.channels_last)
-        run("forward", geometry, weight, *map(pointer, (x, weight, bias, y)), following)
+        run("forward", geometry, weight, *map(pointer, (x, weight, bias, y)), epilogue)
         return y
 
     def data(grad: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:

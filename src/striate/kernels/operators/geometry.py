@@ -57,7 +57,7 @@ class Method:
 
     Attributes:
         supports: whether this geometry can be computed in a direction.
-        forward: (x, weight, bias or None, geometry, what follows in the same pass or None: see
+        forward: (x, weight, bias or None, geometry, address of an epilogue or None: see
             inference.py) -> output, channels_last.
         data: (gradient of the output, weight, geometry) -> gradient of x, channels_last.
         weight: (gradient of the output, x, weight, geometry, whether a bias's gradient is wanted)

@@ -11,15 +11,25 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from striate.errors import ConfigError, unknown_name
 from striate.kernels.operators.activation import ACTIVATIONS
 from striate.kernels.operators.methods import fitting
-from striate.kernels.operators.native import DOUBLE, POINTER, SIZE, eager, pointer, transformed
+from striate.kernels.operators.native import (
+    DOUBLE,
+    POINTER,
+    SIZE,
+    channels_last,
+    eager,
+    float32_on_cpu,
+    pointer,
+    transformed,
+)
 
 __all__ = ["convolution_norm_act"]
 
 
-class _Following(ctypes.Structure):
-    """As `Following` in native/finish.hpp."""
+class _Epilogue(ctypes.Structure):
+    """As `Epilogue` in native/epilogue.hpp."""
 
     _fields_ = (
         ("mean", POINTER),
@@ -40,7 +50,7 @@ def convolution_norm_act(
     norm: nn.modules.batchnorm._BatchNorm,
     activation: str = "none",
     residual: Float[Tensor, "*any"] | None = None,
-) -> Float[Tensor, "B K H_out W_out"] | None:
+) -> Float[Tensor, "N K H_out W_out"] | None:
     """`batch_norm_act(norm, convolution(x, weight, bias, *sizes), activation, residual)`.
 
     The answer is that of the two operators, to the bit.
@@ -57,7 +67,10 @@ def convolution_norm_act(
     Returns:
         The output with its channels last, or None where it takes more than one pass: where a
         gradient may be wanted, the batch has its own statistics, torch computes the convolution or
-        the shapes are others.
+        the shapes are others. `convolution` and `norm_act` know what to do then.
+
+    Raises:
+        ConfigError: an activation that does not exist.
 
     Example:
         >>> conv, norm = nn.Conv2d(16, 24, 3), nn.BatchNorm2d(24).eval()
@@ -65,6 +78,8 @@ def convolution_norm_act(
         >>> convolution_norm_act(torch.randn(2, 16, 7, 9), conv.weight, None, sizes, norm) is None
         True
     """
+    if activation not in ACTIVATIONS:
+        raise ConfigError(unknown_name("activation of norm_act", activation, ACTIVATIONS))
     mean, variance = norm.running_mean, norm.running_var
     if norm.training or mean is None or variance is None:
         return None
@@ -75,22 +90,13 @@ def convolution_norm_act(
         return None
     geometry, method = native
     channels = (bias, mean, variance, norm.weight, norm.bias)
-    if not all(_fits(values, geometry.weight[:1]) for values in channels):
+    if not all(v is None or float32_on_cpu(v, geometry.weight[:1]) for v in channels):
         return None
-    if not _fits(residual, geometry.output):
+    if residual is not None and not float32_on_cpu(residual, geometry.output):
         return None
     # Each name holds what its address points at until the call is over.
-    held = [None if values is None else values.contiguous() for values in channels]
-    bias, *others = held
-    if residual is not None:
-        residual = residual.contiguous(memory_format=torch.channels_last)
+    bias, *others = [None if values is None else values.contiguous() for values in channels]
+    residual = None if residual is None else channels_last(residual)
     pointers = map(pointer, (*others, residual))
-    following = _Following(*pointers, norm.eps, ACTIVATIONS.index(activation))
-    x = x.contiguous(memory_format=torch.channels_last)
-    return method.forward(x, weight, bias, geometry, ctypes.byref(following))
-
-
-def _fits(values: Tensor | None, shape: tuple[int, ...]) -> bool:
-    if values is None:
-        return True
-    return values.shape == shape and values.dtype == torch.float32 and values.is_cpu
+    epilogue = _Epilogue(*pointers, norm.eps, ACTIVATIONS.index(activation))
+    return method.forward(channels_last(x), weight, bias, geometry, ctypes.byref(epilogue))

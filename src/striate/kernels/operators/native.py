@@ -1,7 +1,7 @@
 """Entry points of the native library, declared once and found again at no cost."""
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
@@ -18,9 +18,11 @@ __all__ = [
     "POINTER",
     "SIZE",
     "call",
+    "channels_last",
     "dense",
     "eager",
     "eager_gradient",
+    "float32_on_cpu",
     "own_view",
     "pointer",
     "transformed",
@@ -59,6 +61,16 @@ def call(name: str, declared: tuple[Any, ...], *arguments: Any) -> None:
 def pointer(tensor: Tensor | None) -> int | None:
     """Where a tensor's values begin."""
     return None if tensor is None else tensor.data_ptr()
+
+
+def channels_last(images: Tensor) -> Tensor:
+    """Images whose memory holds them pixel by pixel, which is what native convolutions take."""
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+def float32_on_cpu(tensor: Tensor, shape: Sequence[int]) -> bool:
+    """Whether native code may read a tensor of this shape, once it is contiguous."""
+    return tensor.shape == torch.Size(shape) and tensor.dtype == torch.float32 and tensor.is_cpu
 
 
 def dense(tensor: Tensor) -> bool:

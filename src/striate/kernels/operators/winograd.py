@@ -17,7 +17,7 @@ from striate.kernels.operators.native import INT, POINTER, SIZE, call, pointer
 
 __all__ = ["METHODS"]
 
-# The tile's side; four tensors; what follows; B, H, W, C, K, padding of rows and columns; the
+# The tile's side; four tensors; the epilogue; B, H, W, C, K, padding of rows and columns; the
 # kernel's strides.
 _FORWARD = (INT, *[POINTER] * 5, *[SIZE] * 7, *[SIZE] * 4)
 _WEIGHT = (INT, *[POINTER] * 4, *[SIZE] * 7, *[SIZE] * 4)
@@ -40,11 +40,11 @@ def _method(tile: int) -> Method:
     """F(tile×tile, 3×3)."""
 
     def forward(
-        x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, following: Any
+        x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, epilogue: Any
     ) -> Tensor:
         y = torch.empty(geometry.output, memory_format=torch.channels_last)
         B, C, H, W = geometry.x
-        pointers = (x.data_ptr(), weight.data_ptr(), pointer(bias), y.data_ptr(), following)
+        pointers = (x.data_ptr(), weight.data_ptr(), pointer(bias), y.data_ptr(), epilogue)
         sizes = (B, H, W, C, geometry.weight[0], *geometry.padding)
         call("winograd_forward", _FORWARD, tile, *pointers, *sizes, *weight.stride())
         return y

@@ -1,5 +1,6 @@
 """Which network, how wide, in which batches: the best that this machine can train in the time."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -24,6 +25,8 @@ _IMAGES_A_SECOND = 1_500
 """A set with fewer for each second is shown more than a time or two."""
 _SMALL = 40
 """Larger images leave no time for batches that large."""
+_ALWAYS_TRIED = 2.0
+"""Times the usual widths up to which every recorded width is tried."""
 _WORTH_A_CHANGE = 0.98
 """A width other than the usual one must promise this share of its error."""
 
@@ -113,6 +116,8 @@ def candidates(
 ) -> list[Candidate]:
     """The recorded multiples of the usual widths: their speed here, the error they promise.
 
+    The widest take seconds to try, and are tried only if they may end lowest.
+
     Args:
         usual: widths.
         look: of the set.
@@ -121,8 +126,10 @@ def candidates(
         batch: images a step; None: what suits each width.
     """
     table = growth.most_alike(look.num_classes, look.num_images, min(look.size))
-    found = []
+    found: list[Candidate] = []
     for factor in sorted(table.points):
+        if factor > _ALWAYS_TRIED and not _may_win(found, factor, table):
+            break
         widths = _scaled(usual, factor)
         step = batch or batch_size(look.num_images, factor)
         rate = speed(Pick("airbench", widths=list(widths)), step)
@@ -130,6 +137,16 @@ def candidates(
         error = table.error(factor, images)
         found.append(Candidate(factor, widths, step, rate, images, error))
     return found
+
+
+def _may_win(found: list[Candidate], factor: float, table: growth.Growth) -> bool:
+    """Whether a yet wider network may end lower, if its speed falls as it fell to the last."""
+    if len(found) < 2:
+        return True
+    narrower, last = found[-2:]
+    fall = math.log(last.images / narrower.images) / math.log(last.factor / narrower.factor)
+    images = last.images * (factor / last.factor) ** fall
+    return table.error(factor, images) < last.error
 
 
 def _best(found: list[Candidate]) -> Candidate:
