@@ -2,7 +2,7 @@
 
     python benchmarks/growth.py CIFAR-10=cifar10.tar --images 32000 64000 128000
 
-trains the planner's network at half, once and twice its widths for so many images each, every
+trains the planner's network at half to three times its widths for so many images each, every
 training with its own whole schedule, and adds a row for each to the table in the package. A row
 that is there already (same set, width, images and seed) is not measured again.
 """
@@ -28,7 +28,7 @@ TABLE = Path(str(resources.files("striate.training.planner").joinpath("growth.js
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sets", nargs="+", metavar="NAME=DATA")
-    parser.add_argument("--widths", type=float, nargs="+", default=[0.5, 1.0, 2.0])
+    parser.add_argument("--widths", type=float, nargs="+", default=[0.5, 1.0, 2.0, 3.0])
     parser.add_argument("--images", type=int, nargs="+", default=[32_000, 64_000, 128_000])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     arguments = parser.parse_args()

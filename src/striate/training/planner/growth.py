@@ -1,6 +1,6 @@
 """How the error falls with the images seen, as our own recorded trainings show it.
 
-The table holds trainings of the planner's network at half, once and twice its width on known
+The table holds trainings of the planner's network at half to three times its width on known
 sets, each with its own schedule to its end. For a new set the planner looks at the recorded set
 that resembles it most and asks which width would stand best after as many images as this machine
 can show in the time. `benchmarks/growth.py` makes the table anew.
