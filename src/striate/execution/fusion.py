@@ -267,9 +267,8 @@ def fused_pass(
     """What rewritten code calls: a normalisation with all that goes with it, as far as it can."""
     native = operator("convolution_norm_act")
     whole: Tensor | None = None
-    answers = not (norm.training or torch.is_grad_enabled())
     plain = residual is None or isinstance(residual, Tensor)
-    if native and answers and plain and type(conv) is Conv2d and type(norm) is Norm2d:
+    if native and plain and type(conv) is Conv2d and type(norm) is Norm2d:
         kernel = (conv.weight, conv.bias, conv.sizes())
         whole = native(x, *kernel, norm, activation, residual)
     if whole is not None:

@@ -319,6 +319,7 @@ def pair_that_answers(kind):
     return plain, accelerate(copy.deepcopy(plain), choice)
 
 
+@NATIVE
 @pytest.mark.parametrize(("kind", "count"), [*((kind, 1) for kind, _ in FITTING), *JOINED, *APART])
 def test_a_convolution_is_answered_with_its_normalisation(kind, count, answered):
     plain, other = pair_that_answers(kind)

@@ -17,12 +17,21 @@ from striate.kernels.operators.native import (
     call,
     eager,
     eager_gradient,
+    float32_on_cpu,
     own_view,
     transformed,
 )
 from striate.kernels.operators.registration import define, register
 
-__all__ = ["ACTIVATIONS", "LEAST_VALUES", "activate", "after_sum", "by_torch", "gradient"]
+__all__ = [
+    "ACTIVATIONS",
+    "LEAST_VALUES",
+    "activate",
+    "after_sum",
+    "by_torch",
+    "gradient",
+    "require_activation",
+]
 
 ACTIVATIONS = ("none", "relu", "gelu", "gelu_tanh", "silu", "tanh")
 """The native kernels know them by their place."""
@@ -34,6 +43,17 @@ _VALUE = (POINTER, POINTER, SIZE, INT)
 _GRADIENT = (POINTER, POINTER, POINTER, SIZE, INT)
 define("activate(Tensor x, str activation) -> Tensor")
 define("activate_backward(Tensor grad, Tensor x, str activation) -> Tensor")
+
+
+def require_activation(activation: str, of: str = "") -> None:
+    """Raise `ConfigError` for the name of no activation (of an operator).
+
+    Example:
+        >>> require_activation("silu")
+    """
+    if activation not in ACTIVATIONS:
+        what = f"activation of {of}" if of else "activation"
+        raise ConfigError(unknown_name(what, activation, ACTIVATIONS))
 
 
 def activate(x: Float[Tensor, "*any"], activation: str) -> Float[Tensor, "*any"]:
@@ -57,12 +77,10 @@ def activate(x: Float[Tensor, "*any"], activation: str) -> Float[Tensor, "*any"]
         >>> torch.allclose(activate(x, "tanh"), x.tanh(), atol=1e-6)
         True
     """
-    if activation not in ACTIVATIONS:
-        raise ConfigError(unknown_name("activation", activation, ACTIVATIONS))
+    require_activation(activation)
     pays = x.numel() >= LEAST_VALUES.get(activation, math.inf)
-    plain = x.dtype == torch.float32 and x.device.type == "cpu"
     # Compilers make one loop of torch's operator and its neighbours.
-    if not pays or not plain or not eager(x) or transformed():
+    if not pays or not float32_on_cpu(x) or not eager(x) or transformed():
         return by_torch(x, activation)
     return _Eager.apply(x, activation)  # type: ignore[no-any-return, no-untyped-call]
 
@@ -108,8 +126,7 @@ def gradient(grad: Tensor, z: Tensor, activation: str) -> Tensor:
 
 
 def _native(x: Tensor) -> bool:
-    plain = x.dtype == torch.float32 and x.device.type == "cpu"
-    return plain and x.numel() > 0 and library.available()
+    return float32_on_cpu(x) and x.numel() > 0 and library.available()
 
 
 def _alike(x: Tensor, other: Tensor) -> Tensor:

@@ -21,7 +21,7 @@ from striate.kernels.operators.methods import (
     fitting,
     parse,
 )
-from striate.kernels.operators.native import channels_last, float32_on_cpu, transformed
+from striate.kernels.operators.native import channels_last, per_channel, transformed
 from striate.kernels.operators.registration import define, register
 
 __all__ = ["METHODS", "Geometry", "candidates", "convolution", "default_methods"]
@@ -80,15 +80,10 @@ def convolution(
 
 def _forward(x: Tensor, weight: Tensor, bias: Tensor | None, *sizes: Any) -> Tensor:
     native = fitting("forward", x.shape, weight, x, sizes)
-    if native is None:
-        return channels_last(_by_torch(x, weight, bias, sizes))
+    if native is None or not per_channel(bias, weight.shape[0]):
+        return channels_last(_by_torch(x, weight, bias, sizes))  # which says what is wrong, if so
     geometry, method = native
-    if bias is not None:
-        if not float32_on_cpu(bias, weight.shape[:1]):
-            return channels_last(
-                _by_torch(x, weight, bias, sizes)
-            )  # which says what is wrong with it
-        bias = bias.contiguous()
+    bias = None if bias is None else bias.contiguous()
     return method.forward(channels_last(x), weight, bias, geometry, None)
 
 

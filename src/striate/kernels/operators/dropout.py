@@ -10,7 +10,15 @@ from torch import Tensor
 
 from striate.errors import ConfigError
 from striate.kernels import library
-from striate.kernels.operators.native import FLOAT, INT, POINTER, SIZE, call, transformed
+from striate.kernels.operators.native import (
+    FLOAT,
+    INT,
+    POINTER,
+    SIZE,
+    call,
+    float32_on_cpu,
+    transformed,
+)
 from striate.kernels.operators.registration import define, register
 
 __all__ = ["dropout"]
@@ -81,7 +89,7 @@ def _dropout(x: Tensor, seed: Tensor, p: float, channels_last: bool) -> Tensor:
     kept = LEVELS - round(p * LEVELS)
     scale = LEVELS / kept if kept else 0.0
     ordered = _order(x, channels_last)
-    if x.dtype == torch.float32 and x.device.type == "cpu" and library.available():
+    if float32_on_cpu(x) and library.available():
         y = torch.empty_like(ordered)
         key = int(seed)
         call("dropout_apply", _APPLY, ordered.data_ptr(), y.data_ptr(), x.numel(), key, kept, scale)

@@ -11,8 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.errors import ConfigError, unknown_name
-from striate.kernels.operators.activation import ACTIVATIONS
+from striate.kernels.operators.activation import ACTIVATIONS, require_activation
 from striate.kernels.operators.methods import fitting
 from striate.kernels.operators.native import (
     DOUBLE,
@@ -21,6 +20,7 @@ from striate.kernels.operators.native import (
     channels_last,
     eager,
     float32_on_cpu,
+    per_channel,
     pointer,
     transformed,
 )
@@ -78,8 +78,7 @@ def convolution_norm_act(
         >>> convolution_norm_act(torch.randn(2, 16, 7, 9), conv.weight, None, sizes, norm) is None
         True
     """
-    if activation not in ACTIVATIONS:
-        raise ConfigError(unknown_name("activation of norm_act", activation, ACTIVATIONS))
+    require_activation(activation, "norm_act")
     mean, variance = norm.running_mean, norm.running_var
     if norm.training or mean is None or variance is None:
         return None
@@ -90,9 +89,10 @@ def convolution_norm_act(
         return None
     geometry, method = native
     channels = (bias, mean, variance, norm.weight, norm.bias)
-    if not all(v is None or float32_on_cpu(v, geometry.weight[:1]) for v in channels):
+    if not all(per_channel(values, geometry.weight[0]) for values in channels):
         return None
-    if residual is not None and not float32_on_cpu(residual, geometry.output):
+    fits = residual is None or residual.shape == geometry.output
+    if not fits or not float32_on_cpu(residual):
         return None
     # Each name holds what its address points at until the call is over.
     bias, *others = [None if values is None else values.contiguous() for values in channels]

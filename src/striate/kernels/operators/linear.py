@@ -14,7 +14,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.kernels import library
-from striate.kernels.operators.native import POINTER, SIZE, call, pointer, transformed
+from striate.kernels.operators.native import (
+    POINTER,
+    SIZE,
+    call,
+    float32_on_cpu,
+    per_channel,
+    pointer,
+    transformed,
+)
 from striate.kernels.operators.registration import define, register
 
 __all__ = ["LEAST_ROWS", "linear"]
@@ -62,9 +70,7 @@ def _run(name: str, tensors: tuple[Tensor | None, ...], sizes: tuple[int, ...]) 
 def _native(rows: Tensor, other: Tensor, fits: bool) -> bool:
     """Whether the kernel computes this; of what does not fit torch's operator says why."""
     return (
-        rows.dtype == other.dtype == torch.float32
-        and rows.is_cpu
-        and other.is_cpu
+        float32_on_cpu(rows, other)
         and rows.dim() == other.dim() == 2
         and fits
         and rows.shape[0] >= LEAST_ROWS
@@ -73,14 +79,10 @@ def _native(rows: Tensor, other: Tensor, fits: bool) -> bool:
     )
 
 
-def _fits(bias: Tensor | None, weight: Tensor) -> bool:
-    if bias is None:
-        return True
-    return bias.shape == weight.shape[:1] and bias.dtype == torch.float32 and bias.is_cpu
-
-
 def _forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    if not _native(x, weight, x.shape[-1:] == weight.shape[1:] and _fits(bias, weight)):
+    if not _native(
+        x, weight, x.shape[-1:] == weight.shape[1:] and per_channel(bias, weight.shape[0])
+    ):
         return torch.nn.functional.linear(x, weight, bias)
     x, weight = x.contiguous(), weight.contiguous()
     y = torch.empty(x.shape[0], weight.shape[0])

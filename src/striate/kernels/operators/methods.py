@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from striate.errors import ConfigError, unknown_name
 from striate.kernels import library
 from striate.kernels.operators import depthwise, direct, winograd
 from striate.kernels.operators.geometry import DIRECTIONS, Direction, Geometry, Method
+from striate.kernels.operators.native import float32_on_cpu
 
 __all__ = ["METHODS", "candidates", "default_methods", "fitting", "parse"]
 
@@ -115,9 +115,7 @@ def fitting(
         image: the data or its gradient, whichever is there.
         sizes: stride, padding, dilation, groups, methods.
     """
-    if not (image.dtype == weight.dtype == torch.float32 and image.is_cpu and weight.is_cpu):
-        return None
-    if len(x) != 4 or weight.dim() != 4:
+    if not float32_on_cpu(image, weight) or len(x) != 4 or weight.dim() != 4:
         return None
     *lists, groups, methods = sizes
     key = (tuple(x), tuple(weight.shape), *map(tuple, lists), groups, methods, library.isa())

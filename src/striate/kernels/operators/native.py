@@ -1,7 +1,7 @@
 """Entry points of the native library, declared once and found again at no cost."""
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -24,6 +24,7 @@ __all__ = [
     "eager_gradient",
     "float32_on_cpu",
     "own_view",
+    "per_channel",
     "pointer",
     "transformed",
 ]
@@ -68,9 +69,14 @@ def channels_last(images: Tensor) -> Tensor:
     return images.contiguous(memory_format=torch.channels_last)
 
 
-def float32_on_cpu(tensor: Tensor, shape: Sequence[int]) -> bool:
-    """Whether native code may read a tensor of this shape, once it is contiguous."""
-    return tensor.shape == torch.Size(shape) and tensor.dtype == torch.float32 and tensor.is_cpu
+def float32_on_cpu(*tensors: Tensor | None) -> bool:
+    """Whether native code may read all those of the tensors that there are."""
+    return all(t is None or (t.dtype == torch.float32 and t.is_cpu) for t in tensors)
+
+
+def per_channel(values: Tensor | None, channels: int) -> bool:
+    """Whether native code may read a number of each channel, if there are any."""
+    return values is None or (values.shape == (channels,) and float32_on_cpu(values))
 
 
 def dense(tensor: Tensor) -> bool:

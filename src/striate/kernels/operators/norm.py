@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.errors import ConfigError, ShapeError, unknown_name
-from striate.kernels.operators.activation import ACTIVATIONS, after_sum
+from striate.errors import ShapeError
+from striate.kernels.operators.activation import after_sum, require_activation
 from striate.kernels.operators.native import eager, transformed
 from striate.kernels.operators.norm_autograd import Direct
 
@@ -64,8 +64,7 @@ def norm_act(
         >>> torch.allclose(y, torch.relu(F.batch_norm(x, None, None, training=True) + x), atol=1e-5)
         True
     """
-    if activation not in ACTIVATIONS:
-        raise ConfigError(unknown_name("activation of norm_act", activation, ACTIVATIONS))
+    require_activation(activation, "norm_act")
     _check(x, residual)
     if transformed():
         z = F.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)

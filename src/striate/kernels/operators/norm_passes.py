@@ -8,7 +8,15 @@ from torch import Tensor
 
 from striate.kernels import library
 from striate.kernels.operators.activation import ACTIVATIONS, after_sum, gradient
-from striate.kernels.operators.native import INT, POINTER, SIZE, call, dense, pointer
+from striate.kernels.operators.native import (
+    INT,
+    POINTER,
+    SIZE,
+    call,
+    dense,
+    float32_on_cpu,
+    pointer,
+)
 
 __all__ = ["all_but_channels", "backward", "evaluate", "formula", "train"]
 
@@ -18,10 +26,7 @@ _BACKWARD = (*[POINTER] * 11, SIZE, SIZE, INT, INT)
 
 
 def _native(x: Tensor, *others: Tensor | None) -> bool:
-    plain = all(
-        t is None or (t.dtype == torch.float32 and t.device.type == "cpu") for t in (x, *others)
-    )
-    return plain and x.numel() > 0 and library.available() and dense(x)
+    return float32_on_cpu(x, *others) and x.numel() > 0 and library.available() and dense(x)
 
 
 def _shape(x: Tensor) -> tuple[int, int]:

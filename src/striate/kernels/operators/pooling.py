@@ -13,9 +13,11 @@ from striate.kernels import library
 from striate.kernels.operators.native import (
     POINTER,
     call,
+    channels_last,
     dense,
     eager,
     eager_gradient,
+    float32_on_cpu,
     transformed,
 )
 from striate.kernels.operators.registration import define, register
@@ -74,8 +76,7 @@ def _pair(size: int | Sequence[int]) -> list[int]:
 
 
 def _native(x: Tensor) -> bool:
-    plain = x.dtype == torch.float32 and x.device.type == "cpu" and x.ndim == 4
-    return plain and x.numel() > 0 and library.available()
+    return float32_on_cpu(x) and x.ndim == 4 and x.numel() > 0 and library.available()
 
 
 def _call(name: str, pointers: Sequence[Tensor], sizes: Sequence[int]) -> None:
@@ -141,7 +142,7 @@ def _backward(grad: Tensor, index: Tensor, height: int, width: int, *sizes: Any)
     shape = (*grad.shape[:-2], height, width)
     if _native(grad) and dense(index):
         window, stride, padding, dilation = sizes
-        grad = grad if dense(grad) else grad.contiguous(memory_format=torch.channels_last)
+        grad = channels_last(grad)
         dx = torch.empty(shape, memory_format=torch.channels_last)
         B, C, H, W = grad.shape
         _call(
