@@ -2,10 +2,11 @@
 
     python benchmarks/elementwise.py [FAMILY ...] [--repeats N] [--seconds]
 
-Families: norm, pool, dropout, batch, activation, update. Each pair runs interleaved on one thread;
-what counts is the thread's own processor time, so that other work on the machine takes none of it
-(it still takes cache and memory speed). `--seconds` measures wall time on all threads instead. For
-figures without the cost of fresh pages, as a tuned training has them, set in the environment
+Families: norm, answer (a convolution with its normalisation in one pass against two operators),
+pool, dropout, batch, activation, update. Each pair runs interleaved on one thread; what counts is
+the thread's own processor time, so that other work on the machine takes none of it (it still takes
+cache and memory speed). `--seconds` measures wall time on all threads instead. For figures without
+the cost of fresh pages, as a tuned training has them, set in the environment
 MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=17179869184.
 """
 
@@ -33,7 +34,7 @@ repeats = 15
 FLUSH = torch.zeros(2**24)
 
 
-def race(what: str, theirs: Call, mine: Call) -> None:
+def race(what: str, theirs: Call, mine: Call, names: tuple[str, str] = ("torch", "native")) -> None:
     """Print the medians and the least times of two functions that take turns."""
     found: dict[Call, list[float]] = {theirs: [], mine: []}
     for function in found:
@@ -47,7 +48,7 @@ def race(what: str, theirs: Call, mine: Call) -> None:
             times.append((clock() - start) * 1e3)
     (a, b), (c, d) = ((statistics.median(t), min(t)) for t in found.values())
     print(
-        f"{what:44} torch {a:8.3f} ({b:8.3f})  native {c:8.3f} ({d:8.3f}) ms"
+        f"{what:44} {names[0]} {a:8.3f} ({b:8.3f})  {names[1]} {c:8.3f} ({d:8.3f}) ms"
         f"  x{a / c:5.2f} (x{b / d:5.2f})",
         flush=True,
     )
@@ -76,6 +77,29 @@ def norm() -> None:
                 torch.autograd.grad(y, leaves, grad)
 
             race(f"norm+{activation}{'+residual' * residual} {shape}", theirs, mine)
+
+
+def answer() -> None:
+    """What a network does that only answers: a convolution and its normalisation, one by one."""
+    for shape in [*SHAPES, *RESNET]:
+        channels = shape[1]
+        x, kernel = image(shape), image((channels, channels, 3, 3))
+        bn = torch.nn.BatchNorm2d(channels).eval()
+        methods = kernels.default_methods(
+            kernels.Geometry(shape, tuple(kernel.shape), (1, 1), (1, 1))
+        )
+        sizes = ((1, 1), (1, 1), (1, 1), 1, methods)
+        for activation, other in (("relu", None), ("relu", image(shape)), ("gelu", None)):
+
+            def two(how: tuple = (activation, other)) -> None:
+                kernels.batch_norm_act(bn, kernels.convolution(x, kernel, None, *sizes), *how)
+
+            def one(how: tuple = (activation, other)) -> None:
+                kernels.convolution_norm_act(x, kernel, None, sizes, bn, *how)
+
+            added = "" if other is None else "+residual"
+            with torch.no_grad():
+                race(f"conv+norm+{activation}{added} {shape}", two, one, ("two", "one"))
 
 
 def pool() -> None:
@@ -157,7 +181,7 @@ def update() -> None:
             race(f"AdamW {kind} beside one lerp, {num} weights", adam.step, least)
 
 
-FAMILIES = {f.__name__: f for f in (norm, pool, dropout, batch, activation, update)}
+FAMILIES = {f.__name__: f for f in (norm, answer, pool, dropout, batch, activation, update)}
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser()

@@ -97,7 +97,7 @@ def inspect(
     opened: bool = False,
     labels: bool = True,
     groups: str | None = None,
-    split: tuple[float, float, int] = (0.2, 0.1, 0),
+    split: tuple[float, float | None, int] = (0.2, None, 0),
     progress: Progress | None = None,
 ) -> Findings:
     """Look at every image of a source, compare them, and doubt their labels.
@@ -152,7 +152,7 @@ def inspect(
 
 
 def _splits(
-    source: Source, seen: Look, groups: Sequence[str], split: tuple[float, float, int]
+    source: Source, seen: Look, groups: Sequence[str], split: tuple[float, float | None, int]
 ) -> tuple[tuple[str, ...], str, list[str]]:
     """The split of each item as a training would have it."""
     declared = [item.split for item in seen.items]

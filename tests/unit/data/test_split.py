@@ -123,3 +123,27 @@ def test_a_class_without_training_images_is_named() -> None:
 def test_three_images_a_class_are_enough() -> None:
     found = split_of(DIGESTS[:9], [0, 1, 2] * 3)
     assert Counter(found.splits) == {"train": 3, "validation": 3, "test": 3}
+
+
+@pytest.mark.parametrize(
+    ("num", "held"),
+    [(30, 3), (1_000, 100), (25_000, 2_500), (25_010, 2_500), (60_000, 2_500), (260_000, 2_600)],
+)
+def test_of_many_images_fewer_are_held_out_for_validation(num, held):
+    digests = [f"{n:06x}" for n in range(num)]
+    labels = [n % 10 for n in range(num)] if num > 30 else [0] * num
+    declared = ["train"] * num + ["test"]
+    splits = split_of(
+        [*digests, "t"], [*labels, 0], declared, list("abcdefghij")[: max(labels) + 1], val=None
+    ).splits
+    counted = Counter(zip([*labels, 0], splits, strict=True))
+    assert splits.count("validation") == held
+    assert {counted[label, "validation"] for label in labels} == {held // len(set(labels))}
+
+
+def test_a_share_that_was_asked_for_holds_however_many_images_there_are():
+    num = 40_000
+    splits = split_of(
+        [f"{n:06x}" for n in range(num)], [0] * num, ["train"] * num, ("a",), val=0.25
+    )
+    assert splits.splits.count("validation") == 0.25 * 0.8 * num

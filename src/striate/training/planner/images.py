@@ -4,6 +4,7 @@ from typing import Any
 
 from striate.config import DataConfig
 from striate.data import Survey
+from striate.data.split import validation_share
 from striate.registry import Pick
 from striate.settings import Settings
 from striate.training.fitting import fitted, size_problem, smaller
@@ -39,8 +40,8 @@ def num_training(survey: Survey, settings: Settings) -> int:
     if "test" not in counts:
         num = round(num * (1 - float(data.get("test_fraction", DataConfig.test_fraction))))
     if "validation" not in counts:
-        share = float(data.get("validation_fraction", DataConfig.validation_fraction))
-        num = round(num * (1 - share))
+        given = data.get("validation_fraction")
+        num = round(num * (1 - (validation_share(num) if given is None else float(given))))
     return num
 
 
