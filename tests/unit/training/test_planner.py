@@ -219,6 +219,14 @@ class TestGrowth:
         # log10(0.08 / 0.25) = -0.4949 in a decade before; 0.08 · 4^(-0.2474) after
         assert CURVE.error(2.0, 4e6) == pytest.approx(0.05677, rel=1e-3)
 
+    def test_before_its_first_point_a_width_errs_as_the_narrower_does(self) -> None:
+        """The widest alone would promise 0.16 · 10^0.3 = 0.319 a decade before its first point."""
+        wide = {3.0: ((100_000, 0.16), (1_000_000, 0.08))}
+        known = growth.Growth(CURVE.reference, {**CURVE.points, **wide})
+        assert known.error(3.0, 10_000) == pytest.approx(0.16 * 0.6 / 0.25)
+        assert known.error(3.0, 200_000) == pytest.approx(0.16 * 2**-0.30103)
+        assert known.error(2.0, 1_000) == CURVE.error(2.0, 1_000), "recorded as short as others"
+
     def test_no_error_beyond_chance_or_below_half_of_the_best(self) -> None:
         assert CURVE.error(2.0, 1) == pytest.approx(0.9)
         assert CURVE.error(1.0, 1e12) == pytest.approx(0.05)
@@ -265,3 +273,17 @@ def test_the_widest_network_is_tried_only_if_it_may_end_lowest(
     found = network.candidates((32, 128, 128), look, 106.0, speed)
     assert [c.factor for c in found] == factors
     assert tried == [round(128 * factor) for factor in factors]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "chosen"), [(60.0, 1.0), (90.0, 2.0), (300.0, 2.0), (900.0, 2.0), (1800.0, 3.0)]
+)
+def test_the_shipped_table_chooses_wide_networks_for_long_trainings_only(seconds, chosen) -> None:
+    """Images a second of 2 cores with AVX-512, CIFAR-10."""
+    measured = {64: 4136.0, 128: 1776.0, 256: 1007.0, 384: 450.0}
+    look = network.SetLook(10, 47_500, (32, 32))
+    found = network.candidates(
+        (32, 128, 128), look, seconds, lambda pick, _: measured[pick.arguments["widths"][-1]]
+    )
+    assert network._best(found).factor == chosen
+    assert (3.0 in [c.factor for c in found]) == (seconds >= 900), "trying it takes seconds"

@@ -51,8 +51,10 @@ class Growth:
     def error(self, width: float, images: float) -> float:
         """The error to expect, 0 to 1, after a training that shows so many images.
 
-        Between recorded trainings and before them: straight lines in logarithms; beyond them
-        half as steep, and never less than half of the best recorded error.
+        Between recorded trainings: straight lines in logarithms; beyond them half as steep, and
+        never less than half of the best recorded error. Before the first of them it changes as
+        the next narrower width's does, if that was recorded shorter, for curves are steep where
+        they begin; else along the first line.
 
         Example:
             >>> growth = Growth(Reference("x", 10, 100, 8), {1.0: ((100, 0.4), (400, 0.2))})
@@ -60,15 +62,20 @@ class Growth:
             0.283
         """
         points = self.points[width]
+        worst = 1 - 1 / self.reference.num_classes
+        first, error = points[0]
+        narrower = max((other for other in self.points if other < width), default=width)
+        if images < first and self.points[narrower][0][0] < first:
+            alike = self.error(narrower, images) / self.error(narrower, first)
+            return min(worst, error * alike)
         if len(points) == 1:
-            return points[0][1]
+            return error
         place = sum(images > seen for seen, _ in points[1:-1])
         (x0, y0), (x1, y1) = points[place], points[place + 1]
         slope = (math.log(y1) - math.log(y0)) / (math.log(x1) - math.log(x0))
         within, last = math.log(max(images, 1)), math.log(points[-1][0])
         within += (_FLATTER - 1) * max(0.0, within - last)
         value = math.exp(math.log(y0) + slope * (within - math.log(x0)))
-        worst = 1 - 1 / self.reference.num_classes
         return min(worst, max(value, 0.5 * min(error for _, error in points)))
 
 
