@@ -225,7 +225,7 @@ def _error(content: Mapping[str, Any], pictures: Path, stem: str) -> list[str]:
         f"Error on the official test split of {content['settings']['data']}, %, and the seconds "
         "that the whole training took. Cold: the images are decoded in that time (by Striate's "
         "own decoder, by Pillow on all cores); else they were decoded before. Peers train on all "
-        f"training images, Striate holds a tenth back for validation.{note}",
+        f"training images, Striate holds 2,500 to 5,000 of them back for validation.{note}",
         "",
         markdown(heads, rows),
         "",
