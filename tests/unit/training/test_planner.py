@@ -208,6 +208,11 @@ class TestGrowth:
         assert second == (103_360, pytest.approx((0.202 + 0.205) / 2))
         assert last == (571_648, 0.135)
 
+    def test_smaller_images_count_as_what_they_cost(self) -> None:
+        """Of 925,696 images 370,278 were smaller, at half the cost."""
+        cifar = next(g for g in growth.load() if g.reference.name == "CIFAR-10")
+        assert cifar.points[3.0] == ((128_000, 0.117), (740_557, 0.0802))
+
     def test_recorded_points_are_met(self) -> None:
         for images, error in CURVE.points[1.0]:
             assert CURVE.error(1.0, images) == pytest.approx(error)
