@@ -217,3 +217,10 @@ def test_the_guess_knows_what_was_measured(monkeypatch, isa, whitening, pointwis
         Geometry((8, 3, 32, 32), (1, 3, 2, 2)),
     ):
         assert kernels.default_methods(narrow) == "torch,torch,direct"
+
+
+def test_a_negative_padding_is_told_as_torch_does():
+    x, weight = torch.randn(1, 16, 8, 8), torch.randn(16, 16, 3, 3)
+    for methods in ("winograd4,winograd4,winograd4", "direct,direct,direct"):
+        with pytest.raises(RuntimeError, match="negative padding is not supported"):
+            kernels.convolution(x, weight, padding=(-1, 0), methods=methods)

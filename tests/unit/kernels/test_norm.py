@@ -1,5 +1,6 @@
 """norm_act as an operator: modes of torch, running statistics, determinism, errors."""
 
+import jaxtyping
 import pytest
 import torch
 import torch.nn.functional as F
@@ -150,3 +151,30 @@ def test_mistakes_are_told():
         kernels.norm_act(images(2, 3, 4, 5), activation="gellu")
     with pytest.raises(ShapeError, match="one value a channel"):
         kernels.norm_act(images(1, 3, 1, 1))
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("place", range(4))
+def test_numbers_of_other_channels_are_refused(training, place, monkeypatch):
+    """The native passes would read beyond their end."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    names = ("weight", "bias", "running_mean", "running_var")
+    values = [torch.ones(32) for _ in names]
+    values[place] = torch.ones(24)
+    with pytest.raises(ShapeError, match=rf"{names[place]} \(24,\).*32 channels of x"):
+        kernels.norm_act(images(2, 32, 5, 6), *values, training)
+
+
+def test_the_operators_themselves_refuse_them_too():
+    x, few = images(2, 32, 5, 6), torch.ones(24)
+    with pytest.raises(RuntimeError, match="32 elements not 24"):
+        torch.ops.striate.norm_act_train(x, None, few, None, 1e-5, "none")
+    with pytest.raises(RuntimeError, match="32 elements not 24"):
+        torch.ops.striate.norm_act_eval(x, None, few, few, None, None, 1e-5, "none")
+
+
+def test_statistics_of_another_type_are_not_read_as_if_they_were_float32():
+    x, mean = images(2, 32, 5, 6), torch.zeros(32)
+    variance = torch.linspace(0.5, 2, 32)
+    with pytest.raises(RuntimeError, match="found Double"):
+        kernels.norm_act(x, None, None, mean, variance.double(), False)

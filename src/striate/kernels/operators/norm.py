@@ -65,7 +65,13 @@ def norm_act(
         True
     """
     require_activation(activation, "norm_act")
-    _check(x, residual)
+    channels = {
+        "weight": weight,
+        "bias": bias,
+        "running_mean": running_mean,
+        "running_var": running_var,
+    }
+    _check(x, residual, channels)
     if transformed():
         z = F.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
         return after_sum(z, residual, activation)
@@ -131,10 +137,16 @@ def batch_norm_act(
     )
 
 
-def _check(x: Tensor, residual: Tensor | None) -> None:
+def _check(x: Tensor, residual: Tensor | None, channels: dict[str, Tensor | None]) -> None:
     if x.ndim < 2:
         raise ShapeError(f"Batch normalisation takes (B, C, ...); {tuple(x.shape)} came.")
     if residual is not None and residual.shape != x.shape:
         raise ShapeError(
             f"The residual {tuple(residual.shape)} must have the shape of x, {tuple(x.shape)}."
         )
+    for name, values in channels.items():
+        if values is not None and values.shape != x.shape[1:2]:
+            raise ShapeError(
+                f"The {name} {tuple(values.shape)} must have a number for each of the "
+                f"{x.shape[1]} channels of x, {tuple(x.shape)}."
+            )

@@ -15,6 +15,7 @@ from striate.kernels.operators.native import (
     call,
     dense,
     float32_on_cpu,
+    per_channel,
     pointer,
 )
 
@@ -57,7 +58,8 @@ def _apply(
     """The output, and one over the deviation."""
     inverse = torch.rsqrt(variance.double() + eps).to(variance.dtype)
     y = torch.empty_like(x)
-    if _native(x, residual, mean, weight, bias):
+    channels = (mean, variance, weight, bias)
+    if _native(x, residual) and all(per_channel(values, x.shape[1]) for values in channels):
         # Each name holds what its address points at until the call is over.
         residual, mean = _like(x, residual), mean.contiguous()
         weight, bias, inverse = _flat(weight), _flat(bias), inverse.contiguous()

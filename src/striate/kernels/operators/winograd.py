@@ -29,7 +29,7 @@ def _supports(geometry: Geometry, direction: Direction) -> bool:
         geometry.plain
         and geometry.weight[2:] == (3, 3)
         and geometry.stride == (1, 1)
-        and max(geometry.padding) <= 2
+        and 0 <= min(geometry.padding) <= max(geometry.padding) <= 2
         and min(geometry.output) > 0
         and min(geometry.x) > 0
         and library.available()
