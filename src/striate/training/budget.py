@@ -71,9 +71,15 @@ class Budget:
         """Take note of what a validation cost."""
         self.answer_seconds = seconds / max(1, answers)
 
-    def paused(self, seconds: float) -> None:
-        """Take note of time spent between steps (validation, checkpoint)."""
-        self.pause_seconds = max(seconds, 0.5 * self.pause_seconds)
+    def paused(self, seconds: float, again: bool = True) -> None:
+        """Take note of time spent between steps (validation, checkpoint).
+
+        Args:
+            seconds: that are no steps.
+            again: pauses like it are to come.
+        """
+        if again:
+            self.pause_seconds = max(seconds, 0.5 * self.pause_seconds)
         if self._since is not None:
             began, step, progress, pauses = self._since
             self._since = (began, step, progress, pauses + seconds)

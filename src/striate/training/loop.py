@@ -135,10 +135,11 @@ class Training:
         began = self.clock.seconds()
         if self.plan.crossed(self.step, training.validations):
             self.validate(quick=True)
-        if self.plan.crossed(self.step, training.checkpoints):
+        saved = self.plan.crossed(self.step, training.checkpoints)
+        if saved:
             self._save()
-            if self.budget is not None:
-                self.budget.paused(self.clock.seconds() - began)
+        if self.budget is not None:
+            self.budget.paused(self.clock.seconds() - began, again=saved)
         if self.budget is not None and self.plan.crossed(self.step, 2 * training.checkpoints):
             self._replan(self.budget)
         if self.clock.seconds() - began > 0.05 and self.last_log is not None:

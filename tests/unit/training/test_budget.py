@@ -67,6 +67,18 @@ def test_a_training_ends_with_its_time_on_a_machine_of_another_speed(
     assert fake.now == pytest.approx(2_000, rel=0.01)
 
 
+def test_a_pause_is_not_taken_for_slow_steps_whether_its_like_comes_or_not(fake: FakeTime) -> None:
+    found = budget_of(100, (Stage(1.0, 1.0),))
+    found.begin(0, 0.0)
+    fake.now += 10 + 5  # ten steps and a validation
+    found.paused(5.0, again=False)
+    assert found.steps_left(10, 0.1, 4.0) == 85
+    assert found.pause_seconds == 0.0
+    fake.now += 2
+    found.paused(2.0)
+    assert found.steps_left(10, 0.1, 4.0) == 83 - 4 * 2
+
+
 def test_a_validation_that_was_measured_sets_what_the_last_one_needs(fake: FakeTime) -> None:
     found = budget_of(100, STAGES, finish=1.0, answers=1_000, answer_seconds=0.001)
     assert found.closing == pytest.approx(2.0)
