@@ -239,14 +239,8 @@ def _contenders(
         raced = {n: m.chosen for n, m in trial.methods.items() if m.chosen != "torch,torch,torch"}
         best = replace(plain, methods=raced, layers=offered(network))
         add("kernels", best)
-        if best.layers and raced:
-            add("kernels, convolutions alone", replace(best, layers=()))
-        if best.layers and raced and not config.kernels:
-            add("kernels, all but convolutions", replace(best, methods={}))
-        if len(best.layers) > 1:
-            for family in best.layers:
-                fewer = tuple(other for other in best.layers if other != family)
-                add(f"kernels, all but {family}", replace(best, layers=fewer))
+        if not config.kernels:
+            _add_fewer(best, add)
     if config.threads is None and plain.device.type == "cpu" and torch.get_num_threads() > 1:
         other = 1 if plain.threads != 1 else torch.get_num_threads()
         # Many threads on much work, or one on little, need no trial.
@@ -255,10 +249,22 @@ def _contenders(
                 f"{entrants[-1].title if not best.layers else 'kernels'}, {other} thread(s)",
                 replace(best, threads=other),
             )
-    if config.channels_last is None:
-        add("torch, channels first", replace(plain, channels_last=False))
-    _add_devices(config, plain, training_seconds, add)
+    if alone in entrants:
+        if config.channels_last is None:
+            add("torch, channels first", replace(plain, channels_last=False))
+        _add_devices(config, plain, training_seconds, add)
     return entrants
+
+
+def _add_fewer(best: Execution, add: Callable[[str, Execution], None]) -> None:
+    """Some of Striate's operators, torch's for the others."""
+    if best.layers and best.methods:
+        add("kernels, convolutions alone", replace(best, layers=()))
+        add("kernels, all but convolutions", replace(best, methods={}))
+    if len(best.layers) > 1:
+        for family in best.layers:
+            fewer = tuple(other for other in best.layers if other != family)
+            add(f"kernels, all but {family}", replace(best, layers=fewer))
 
 
 def _work_of(trial: Trial) -> float:

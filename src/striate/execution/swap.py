@@ -27,7 +27,7 @@ def accelerate(network: nn.Module, execution: Execution) -> nn.Module:
 
     A layer is left alone where its class is a person's own (a subclass may do anything), where
     its padding is no zeros, or where nothing was chosen for it. Results agree with torch's to
-    rounding, not bit for bit (see docs/execution.md for measured bounds).
+    rounding, not bit for bit (docs/kernels.md has the measured bounds).
 
     Args:
         network: any module; changed in place.

@@ -147,9 +147,10 @@ def test_without_kernels_or_when_they_are_refused_torch_is_alone(kernels, networ
 
 
 def test_kernels_that_are_asked_for_have_no_rival(kernels, network):
-    config = ExecutionConfig(device="cpu", threads=1, kernels=True, channels_last=True)
-    trial = choose(network, racing(a=0.1, b=0.2, kernels=9.0), config)
+    race = racing(a=0.1, b=0.2, kernels=9.0)
+    trial = choose(network, race, ExecutionConfig(device="cpu", threads=1, kernels=True))
     assert trial.execution.methods
+    assert race.seen[-1] == ["kernels"], "nor torch with its channels first"
 
 
 def test_layers_whose_answers_differ_are_refused(kernels, network, monkeypatch):
