@@ -46,7 +46,9 @@ WITHOUT: dict[str, dict[str, Any]] = {
     "twice the label smoothing": {
         "loss": {"name": "softmax_cross_entropy", "label_smoothing": 0.2}
     },
+    "peak of the rate at 10 %": {"schedule": {"name": "one_cycle", "peak": 0.1}},
     "peak of the rate at 5 %": {"schedule": {"name": "one_cycle", "peak": 0.05}},
+    "peak of the rate at 2 %": {"schedule": {"name": "one_cycle", "peak": 0.02}},
     "constant rate in place of one-cycle": {"schedule": {"name": "constant"}},
     "cosine in place of one-cycle": {"schedule": {"name": "cosine"}},
     "no average of weights": {"training": {"ema_half_life": 1e-6}},

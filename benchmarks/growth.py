@@ -4,7 +4,8 @@
 
 trains the planner's network at half to three times its widths for so many images each, every
 training with its own whole schedule, and adds a row for each to the table in the package. A row
-that is there already (same set, width, images and seed) is not measured again.
+that is there already (same set, width, images and seed) is not measured again. A tenth of each set
+is held out, however large it is, so that rows of one set answer for the same images.
 """
 
 import argparse
@@ -22,6 +23,7 @@ from striate.training.planner import advise
 from striate.training.planner.descent import batch_size
 from striate.training.planner.images import num_training
 
+HELD_OUT = {"data": {"validation_fraction": 0.1}}
 TABLE = Path(str(resources.files("striate.training.planner").joinpath("growth.json")))
 
 
@@ -36,11 +38,11 @@ def main() -> None:
     for word in arguments.sets:
         name, _, data = word.partition("=")
         look = survey(open_source(data))
-        config, _ = advise(data, look, {})
+        config, _ = advise(data, look, HELD_OUT)
         usual = config.network.arguments["widths"]
         about = {
             "num_classes": len(look.class_names),
-            "num_images": num_training(look, {}),
+            "num_images": num_training(look, HELD_OUT),
             "side": min(config.data.input_size),
         }
         table["sets"][name] = about
@@ -61,7 +63,7 @@ def main() -> None:
 def given(widths: list[int], batch: int) -> dict[str, Any]:
     """Settings of a training; the planner gives them the optimiser that goes with them."""
     network = {"name": "airbench", "widths": widths}
-    return {"network": network, "training": {"batch_size": batch}}
+    return {"network": network, "training": {"batch_size": batch}, **HELD_OUT}
 
 
 def shown(error: Proportion) -> dict[str, Any]:

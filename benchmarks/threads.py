@@ -1,4 +1,4 @@
-"""From how much work on threads help a training step: the ground of the planner's guess.
+"""From how much work on threads help a training step: the ground of a guess.
 
     python benchmarks/threads.py [--repeats 5]
 
@@ -40,7 +40,7 @@ def main() -> None:
         for batch in batches:
             shape = (batch, *image)
             torch.set_num_threads(cores)
-            guessed = guess(network, shape, ExecutionConfig())
+            guessed = guess(network, shape, ExecutionConfig(device="cpu"))
             steps = {
                 str(count): step_call(network, replace(guessed, threads=count), shape)
                 for count in (1, cores)

@@ -20,7 +20,7 @@ def training_speed(
     batch_size: int,
     network: Pick,
     optimiser: Pick,
-    execution: ExecutionConfig | None = None,
+    execution: ExecutionConfig,
 ) -> float:
     """Training images a second of a network on random images.
 
@@ -31,12 +31,12 @@ def training_speed(
         batch_size: B.
         network: name and arguments.
         optimiser: the same.
-        execution: device and precision; None: those of a training that asks for nothing.
+        execution: what was asked for; the rest is guessed.
     """
     keep_pages()  # as the training will
     built = NETWORKS.build(network, num_classes=num_classes, in_channels=channels, input_size=size)
     shape = (batch_size, channels, *size)
-    place = choose(built, shape, execution or ExecutionConfig(), seconds=0).execution
+    place = choose(built, shape, execution, seconds=0).execution
     step = step_call(
         built, place, shape, lambda own: OPTIMISERS.build(optimiser, parameter_groups(own))
     )

@@ -10,6 +10,7 @@ from striate.networks import Airbench
 from striate.registry import Pick
 from striate.training.assemble import check_config
 from striate.training.planner import advise, growth, network
+from striate.training.planner.images import num_training
 
 CURVE = growth.Growth(
     growth.Reference("known", 10, 50_000, 32),
@@ -64,7 +65,7 @@ def test_a_plan_is_whole_for_any_set_and_time(num, side, grey, minutes) -> None:
 def slow_and_fast(rate: float):
     """A machine whose speed falls with the square of the widths."""
 
-    def measure(classes: int, channels: int, size: tuple, batch: int, pick: Pick, _) -> float:
+    def measure(classes: int, channels: int, size: tuple, batch: int, pick: Pick, *_) -> float:
         return rate * (128 / max(pick.arguments["widths"])) ** 2
 
     return measure
@@ -292,3 +293,30 @@ def test_the_shipped_table_chooses_wide_networks_for_long_trainings_only(seconds
     )
     assert network._best(found).factor == chosen
     assert (3.0 in [c.factor for c in found]) == (seconds >= 900), "trying it takes seconds"
+
+
+@pytest.mark.parametrize("data", [{"validation_fraction": 1.5}, {"test_fraction": 1.0}])
+def test_a_share_that_leaves_nothing_is_told_not_computed_with(data, photographs) -> None:
+    with pytest.raises(ConfigError, match="must lie between 0 and 1"):
+        advise("x", photographs, {"training": {"minutes": 5.0}, "data": data}, lambda *_: 1000.0)
+
+
+def test_training_images_are_those_that_are_not_held_out(photographs) -> None:
+    """50,000 without named splits: 10,000 for test, of the others 2,500, a share or a fold."""
+    assert num_training(photographs, {}) == 37_500
+    assert num_training(photographs, {"data": {"validation_fraction": 0.25}}) == 30_000
+    assert num_training(photographs, {"data": {"folds": 2}}) == 20_000
+    assert num_training(survey_of(1_000, 32, 0.0), {}) == 720
+
+
+def test_speed_is_measured_as_the_training_will_run(photographs) -> None:
+    asked = []
+
+    def speed(*arguments):
+        asked.append(arguments[-1])
+        return 1000.0
+
+    settings = {"training": {"minutes": 5.0}, "execution": {"threads": 1, "exact": True}}
+    advise("x", photographs, settings, speed)
+    assert len(asked) >= 3
+    assert all((how.threads, how.exact, how.device) == (1, True, "auto") for how in asked)

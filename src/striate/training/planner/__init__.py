@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from functools import partial
 
-from striate.config import RunConfig
+from striate.config import ExecutionConfig, RunConfig
 from striate.data import Survey
 from striate.registry import Pick
 from striate.settings import Settings, merge
@@ -26,8 +26,9 @@ from striate.training.planner.network import SetLook, decide_network, is_hasty
 
 __all__ = ["Choice", "MeasureSpeed", "advise"]
 
-MeasureSpeed = Callable[[int, int, tuple[int, int], int, Pick, Pick], float]
-"""Training images a second here, of (classes, channels, size, batch, network, optimiser)."""
+MeasureSpeed = Callable[[int, int, tuple[int, int], int, Pick, Pick, ExecutionConfig], float]
+"""Training images a second here, of (classes, channels, size, batch, network, optimiser, on what
+and how it runs)."""
 
 
 def advise(
@@ -75,4 +76,5 @@ def _speed(
     """Training images a second of a network with the planner's optimiser for it."""
     descent = Pick.from_json(optimiser(network.name, batch)[0])
     channels = draft.planned("data.channels")
-    return measure_speed(num_classes, channels, size, batch, network, descent)
+    execution = ExecutionConfig(**(draft.given("execution") or {}))
+    return measure_speed(num_classes, channels, size, batch, network, descent, execution)

@@ -36,13 +36,15 @@ def num_training(survey: Survey, settings: Settings) -> int:
     """Images that will be trained on: what the source names, less what is held out."""
     data = settings.get("data") or {}
     counts = {split: sum(per_class) for split, per_class in survey.counts_per_class.items()}
-    num = counts.get("train", 0) + counts.get("unsplit", 0)
+    num, folds = counts.get("train", 0) + counts.get("unsplit", 0), data.get("folds")
     if "test" not in counts:
         num = round(num * (1 - float(data.get("test_fraction", DataConfig.test_fraction))))
-    if "validation" not in counts:
+    if folds:
+        num = round((num + counts.get("validation", 0)) * (1 - 1 / folds))
+    elif "validation" not in counts:
         given = data.get("validation_fraction")
         num = round(num * (1 - (validation_share(num) if given is None else float(given))))
-    return num
+    return max(1, num)  # a share that leaves none is told with all that does not fit
 
 
 def decide_images(draft: Draft, survey: Survey, num: int) -> tuple[int, int]:
