@@ -145,7 +145,7 @@ def _value(x: Tensor, activation: str) -> Tensor:
 
 def _backward(grad: Tensor, x: Tensor, activation: str) -> Tensor:
     dx = torch.empty_like(x)
-    if not _native(x) or grad.dtype != x.dtype:
+    if not _native(x) or grad.shape != x.shape or not float32_on_cpu(grad):
         return dx.copy_(gradient(grad, x, activation))
     grad, x = _alike(dx, grad), _alike(dx, x)
     pointers = [t.data_ptr() for t in (grad, x, dx)]

@@ -5,13 +5,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from striate.errors import DataError
+from striate.errors import DataError, ShapeError
 from striate.kernels import library
-from striate.kernels.operators.native import POINTER, SIZE, call
+from striate.kernels.operators.native import POINTER, SIZE, call, new_images
 
 __all__ = ["augmented_batch"]
 
 _GATHER = (*[POINTER] * 6, *[SIZE] * 7)
+_LEVELS = 256
+_LARGEST = 2**31 - 1
 
 
 def augmented_batch(
@@ -37,6 +39,7 @@ def augmented_batch(
 
     Raises:
         DataError: an item, a row or a column that does not exist.
+        ShapeError: arrays that do not belong together.
 
     Example:
         >>> stored = np.arange(12, dtype=np.uint8).reshape(1, 2, 3, 2)
@@ -49,11 +52,15 @@ def augmented_batch(
     (num, H, W, C), B = images.shape, len(index)
     shape = (B, C, rows.shape[1], columns.shape[1])
     index = np.ascontiguousarray(index, dtype=np.int64)
+    _check(images, index, rows, columns, table)
     if not library.available() or not images.flags.c_contiguous:
         return _by_torch(images, index, rows, columns, table)
-    y = torch.empty(shape, memory_format=torch.channels_last)
-    rows, columns = rows.to(torch.int32).contiguous(), columns.to(torch.int32).contiguous()
-    table = table.float().contiguous()
+    y = new_images(shape)
+    # What is out of range stays so in fewer bits.
+    rows, columns = (
+        places.clamp(-1, _LARGEST).to("cpu", torch.int32).contiguous() for places in (rows, columns)
+    )
+    table = table.to("cpu", torch.float32).contiguous()
     tensors = [t.data_ptr() for t in (rows, columns, table, y)]
     try:
         call(
@@ -67,6 +74,24 @@ def augmented_batch(
     except RuntimeError as error:
         raise DataError(_MISSING) from error
     return y
+
+
+def _check(
+    images: np.ndarray, index: np.ndarray, rows: Tensor, columns: Tensor, table: Tensor
+) -> None:
+    places = (len(index),)
+    fits = (
+        images.dtype == np.uint8
+        and index.ndim == 1
+        and rows.shape[:1] == columns.shape[:1] == places
+        and table.shape == (images.shape[3], _LEVELS)
+    )
+    if not fits:
+        raise ShapeError(
+            f"Images of uint8 (N, H, W, C), an index (B,), rows and columns (B, ...) and a table "
+            f"(C, {_LEVELS}) are expected; {images.dtype} {images.shape}, {index.shape}, "
+            f"{tuple(rows.shape)}, {tuple(columns.shape)} and {tuple(table.shape)} came."
+        )
 
 
 _MISSING = "A batch asks for an item, a row or a column that the stored images do not have."

@@ -21,7 +21,7 @@ from striate.kernels.operators.methods import (
     fitting,
     parse,
 )
-from striate.kernels.operators.native import channels_last, per_channel, transformed
+from striate.kernels.operators.native import channels_last, float32_on_cpu, per_channel, transformed
 from striate.kernels.operators.registration import define, register
 
 __all__ = ["METHODS", "Geometry", "candidates", "convolution", "default_methods"]
@@ -101,7 +101,7 @@ def _weight(
     grad: Tensor, x: Tensor, weight: Tensor, bias: bool, *sizes: Any
 ) -> tuple[Tensor, Tensor]:
     native = fitting("weight", x.shape, weight, x, sizes)
-    if native is None or grad.shape != native[0].output or grad.dtype != torch.float32:
+    if native is None or grad.shape != native[0].output or not float32_on_cpu(grad):
         _, gw, gb = _torch_backward(grad, x, weight, sizes, (False, True, bias))
         if gw.stride() != weight.stride():
             gw = torch.empty_like(weight).copy_(gw)

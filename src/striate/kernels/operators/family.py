@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from striate.kernels.operators.geometry import Direction, Geometry, Method
-from striate.kernels.operators.native import POINTER, call, pointer
+from striate.kernels.operators.native import POINTER, call, new_images, new_values, pointer
 
 __all__ = ["native_method"]
 
@@ -42,12 +42,12 @@ def native_method(
     def forward(
         x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, epilogue: Any
     ) -> Tensor:
-        y = torch.empty(geometry.output, memory_format=torch.channels_last)
+        y = new_images(geometry.output)
         run("forward", geometry, weight, *map(pointer, (x, weight, bias, y)), epilogue)
         return y
 
     def data(grad: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
-        gx = torch.empty(geometry.x, memory_format=torch.channels_last)
+        gx = new_images(geometry.x)
         run("data", geometry, weight, *map(pointer, (grad, weight, gx)))
         return gx
 
@@ -55,7 +55,7 @@ def native_method(
         grad: Tensor, x: Tensor, weight: Tensor, geometry: Geometry, bias: bool
     ) -> tuple[Tensor, Tensor | None]:
         gw = torch.empty_like(weight)
-        gb = torch.empty(geometry.weight[0]) if bias else None
+        gb = new_values(geometry.weight[0]) if bias else None
         run("weight", geometry, gw, *map(pointer, (x, grad, gw, gb)))
         return gw, gb
 

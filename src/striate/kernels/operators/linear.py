@@ -19,6 +19,7 @@ from striate.kernels.operators.native import (
     SIZE,
     call,
     float32_on_cpu,
+    new_values,
     per_channel,
     pointer,
     transformed,
@@ -85,7 +86,7 @@ def _forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     ):
         return torch.nn.functional.linear(x, weight, bias)
     x, weight = x.contiguous(), weight.contiguous()
-    y = torch.empty(x.shape[0], weight.shape[0])
+    y = new_values(x.shape[0], weight.shape[0])
     bias = None if bias is None else bias.contiguous()
     _run("forward", (x, weight, bias, y), (*x.shape, weight.shape[0]))
     return y
@@ -95,7 +96,7 @@ def _data(grad: Tensor, weight: Tensor) -> Tensor:
     if not _native(grad, weight, grad.shape[1:] == weight.shape[:1]):
         return grad @ weight
     grad, weight = grad.contiguous(), weight.contiguous()
-    gx = torch.empty(grad.shape[0], weight.shape[1])
+    gx = new_values(grad.shape[0], weight.shape[1])
     _run("data", (grad, weight, gx), (*gx.shape, grad.shape[1]))
     return gx
 
@@ -104,7 +105,7 @@ def _weight(grad: Tensor, x: Tensor) -> Tensor:
     if not _native(grad, x, grad.shape[:1] == x.shape[:1]):
         return grad.t() @ x
     grad, x = grad.contiguous(), x.contiguous()
-    gw = torch.empty(grad.shape[1], x.shape[1])
+    gw = new_values(grad.shape[1], x.shape[1])
     _run("weight", (x, grad, gw), (*x.shape, grad.shape[1]))
     return gw
 

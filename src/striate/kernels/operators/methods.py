@@ -17,6 +17,10 @@ __all__ = ["METHODS", "candidates", "default_methods", "fitting", "parse"]
 
 _VECTOR = 16
 """Numbers in a vector of AVX-512."""
+_LARGEST = 2**31
+"""No stride, padding or dilation is as large: sums and products of them stay whole numbers."""
+_MOST = 2**40
+"""Numbers in a tensor."""
 
 METHODS: dict[str, Method] = {
     **winograd.METHODS,
@@ -141,7 +145,12 @@ def _choose(
     What is supported may depend on the library in use: `isa` is there for the cache's key.
     """
     geometry = Geometry(x, weight, stride, padding, dilation, groups)  # type: ignore[arg-type]
-    whole = min(stride) > 0 and groups > 0 and x[1] == weight[1] * groups
+    lists = (stride, padding, dilation)
+    told = all(len(pair) == 2 and max(pair) < _LARGEST for pair in lists)
+    whole = told and min(*stride, *dilation, groups) > 0
+    whole = whole and x[1] == weight[1] * groups and weight[0] % groups == 0
+    # Only a view that shows its values again and again has more, and no memory holds the result.
+    whole = whole and max(map(math.prod, (x, weight, geometry.output))) < _MOST
     chosen: dict[Direction, Method | None] = {}
     for direction, name in zip(DIRECTIONS, parse(methods), strict=True):
         method = METHODS.get(name)

@@ -1,12 +1,12 @@
 """Entry points of the native library, declared once and found again at no cost."""
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 from striate.kernels import library
@@ -23,6 +23,8 @@ __all__ = [
     "eager",
     "eager_gradient",
     "float32_on_cpu",
+    "new_images",
+    "new_values",
     "own_view",
     "per_channel",
     "pointer",
@@ -31,6 +33,7 @@ __all__ = [
 
 POINTER, SIZE, INT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
 FLOAT, DOUBLE = ctypes.c_float, ctypes.c_double
+_OF_MEMORY = (Tensor, nn.Parameter)
 
 
 @cache
@@ -69,9 +72,25 @@ def channels_last(images: Tensor) -> Tensor:
     return images.contiguous(memory_format=torch.channels_last)
 
 
+def new_values(*shape: int) -> Tensor:
+    """Memory for native code to write to, whatever torch's default type and device are."""
+    return torch.empty(shape, dtype=torch.float32, device="cpu")
+
+
+def new_images(shape: Sequence[int]) -> Tensor:
+    """The same for images, which native code writes pixel by pixel."""
+    return torch.empty(shape, dtype=torch.float32, device="cpu", memory_format=torch.channels_last)
+
+
 def float32_on_cpu(*tensors: Tensor | None) -> bool:
-    """Whether native code may read all those of the tensors that there are."""
-    return all(t is None or (t.dtype == torch.float32 and t.is_cpu) for t in tensors)
+    """Whether native code may read all those of the tensors that there are.
+
+    A subclass of torch's tensors may have no memory, or mean something else by it.
+    """
+    return all(
+        t is None or (type(t) in _OF_MEMORY and t.dtype == torch.float32 and t.is_cpu)
+        for t in tensors
+    )
 
 
 def per_channel(values: Tensor | None, channels: int) -> bool:

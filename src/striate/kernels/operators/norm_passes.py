@@ -1,11 +1,13 @@
 """The passes of a fused normalisation over memory: natively, or by torch's operators."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from striate.errors import ShapeError
 from striate.kernels import library
 from striate.kernels.operators.activation import ACTIVATIONS, after_sum, gradient
 from striate.kernels.operators.native import (
@@ -15,7 +17,6 @@ from striate.kernels.operators.native import (
     call,
     dense,
     float32_on_cpu,
-    per_channel,
     pointer,
 )
 
@@ -28,6 +29,13 @@ _BACKWARD = (*[POINTER] * 11, SIZE, SIZE, INT, INT)
 
 def _native(x: Tensor, *others: Tensor | None) -> bool:
     return float32_on_cpu(x, *others) and x.numel() > 0 and library.available() and dense(x)
+
+
+def _fit(x: Tensor, images: Sequence[Tensor | None], channels: Sequence[Tensor | None]) -> bool:
+    """Whether images have the shape of x, and channels a number for each of its channels."""
+    return all(t is None or t.shape == x.shape for t in images) and all(
+        t is None or t.shape == x.shape[1:2] for t in channels
+    )
 
 
 def _shape(x: Tensor) -> tuple[int, int]:
@@ -59,7 +67,7 @@ def _apply(
     inverse = torch.rsqrt(variance.double() + eps).to(variance.dtype)
     y = torch.empty_like(x)
     channels = (mean, variance, weight, bias)
-    if _native(x, residual) and all(per_channel(values, x.shape[1]) for values in channels):
+    if _native(x, residual, *channels) and _fit(x, (residual,), channels):
         # Each name holds what its address points at until the call is over.
         residual, mean = _like(x, residual), mean.contiguous()
         weight, bias, inverse = _flat(weight), _flat(bias), inverse.contiguous()
@@ -108,13 +116,21 @@ def backward(
     of_residual: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients of x, residual, weight and bias; empty where not asked for."""
+    channels = (mean, inverse, weight, bias)
+    if not _fit(x, (grad, residual), channels):
+        told = ", ".join(str(None if t is None else tuple(t.shape)) for t in (grad, *channels))
+        raise ShapeError(
+            f"The gradient, mean, deviation, weight and bias of {tuple(x.shape)} have the shapes "
+            f"{told}, which do not belong to it."
+        )
     nothing = x.new_empty(0)
-    if _native(x, grad, residual, mean, weight, bias):
+    if _native(x, grad, residual, *channels) and not (of_residual and activation == "none"):
+        mean, inverse = mean.contiguous(), inverse.contiguous()
         grad, residual = _like(x, grad), _like(x, residual)  # type: ignore[assignment]
         weight, bias = _flat(weight), _flat(bias)
         dx = torch.empty_like(x) if data else None
         dresidual = torch.empty_like(x) if of_residual else None
-        dweight, dbias = torch.empty_like(mean), torch.empty_like(mean)
+        dweight, dbias = x.new_empty(x.shape[1]), x.new_empty(x.shape[1])
         tensors = (grad, x, residual, mean, inverse, weight, bias, dx, dresidual, dweight, dbias)
         number = ACTIVATIONS.index(activation)
         call("norm_backward", _BACKWARD, *map(pointer, tensors), *_shape(x), number, int(batch))

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from striate.errors import ShapeError
 from striate.kernels import library
 from striate.kernels.operators.native import (
     POINTER,
@@ -18,6 +19,7 @@ from striate.kernels.operators.native import (
     eager,
     eager_gradient,
     float32_on_cpu,
+    new_images,
     transformed,
 )
 from striate.kernels.operators.registration import define, register
@@ -26,6 +28,8 @@ __all__ = ["max_pool2d"]
 
 MOST_TAPS = 256
 """Places of a window that one byte can tell apart."""
+_NUMBERS = 14
+"""Six sizes of the images and four pairs."""
 
 _SIZES = "SymInt[] window, SymInt[] stride, SymInt[] padding, SymInt[] dilation"
 define(f"max_pool2d(Tensor x, {_SIZES}, bool ceil_mode) -> (Tensor, Tensor)")
@@ -79,18 +83,25 @@ def _native(x: Tensor) -> bool:
     return float32_on_cpu(x) and x.ndim == 4 and x.numel() > 0 and library.available()
 
 
+def _padded(padding: Sequence[int], window: Sequence[int]) -> bool:
+    """Whether every window has a place inside, as torch demands of it."""
+    return all(2 * pad <= side for pad, side in zip(padding, window, strict=False))
+
+
 def _call(name: str, pointers: Sequence[Tensor], sizes: Sequence[int]) -> None:
-    packed = torch.tensor(sizes, dtype=torch.int64)
+    if len(sizes) != _NUMBERS:
+        raise ShapeError("Window, stride, padding and dilation of a pooling have two numbers each.")
+    packed = torch.tensor(sizes, dtype=torch.int64, device="cpu")
     arguments = [t.data_ptr() for t in (*pointers, packed)]
     call(name, (POINTER,) * len(arguments), *arguments)
 
 
 def _pool(x: Tensor, *sizes: Any) -> tuple[Tensor, Tensor]:
     window, stride, padding, dilation, ceil_mode = sizes
-    if _native(x) and dense(x):
+    if _native(x) and dense(x) and _padded(padding, window):
         shape = _shape(tuple(x.shape), *map(tuple, sizes[:4]), ceil_mode)
-        y = torch.empty(shape, memory_format=torch.channels_last)
-        index = torch.empty(shape, dtype=torch.uint8, memory_format=torch.channels_last)
+        y = new_images(shape)
+        index = torch.empty_like(y, dtype=torch.uint8)
         B, C, H, W = x.shape
         _call(
             "pool_max",
@@ -139,11 +150,17 @@ def _places(
 
 
 def _backward(grad: Tensor, index: Tensor, height: int, width: int, *sizes: Any) -> Tensor:
+    if index.shape != grad.shape:
+        raise ShapeError(
+            f"The gradient {tuple(grad.shape)} must have the shape of the maxima's index, "
+            f"{tuple(index.shape)}."
+        )
     shape = (*grad.shape[:-2], height, width)
-    if _native(grad) and dense(index):
-        window, stride, padding, dilation = sizes
+    stored = index.dtype == torch.uint8 and index.is_cpu and dense(index)
+    window, stride, padding, dilation = sizes
+    if _native(grad) and stored and _padded(padding, window):
         grad = channels_last(grad)
-        dx = torch.empty(shape, memory_format=torch.channels_last)
+        dx = new_images(shape)
         B, C, H, W = grad.shape
         _call(
             "pool_max_backward",

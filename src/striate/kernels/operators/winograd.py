@@ -13,7 +13,15 @@ from torch import Tensor
 
 from striate.kernels import library
 from striate.kernels.operators.geometry import Direction, Geometry, Method
-from striate.kernels.operators.native import INT, POINTER, SIZE, call, pointer
+from striate.kernels.operators.native import (
+    INT,
+    POINTER,
+    SIZE,
+    call,
+    new_images,
+    new_values,
+    pointer,
+)
 
 __all__ = ["METHODS"]
 
@@ -42,7 +50,7 @@ def _method(tile: int) -> Method:
     def forward(
         x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, epilogue: Any
     ) -> Tensor:
-        y = torch.empty(geometry.output, memory_format=torch.channels_last)
+        y = new_images(geometry.output)
         B, C, H, W = geometry.x
         pointers = (x.data_ptr(), weight.data_ptr(), pointer(bias), y.data_ptr(), epilogue)
         sizes = (B, H, W, C, geometry.weight[0], *geometry.padding)
@@ -51,7 +59,7 @@ def _method(tile: int) -> Method:
 
     def data(grad: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
         # The kernel turned by half a turn, its channels exchanged: negative strides from the end.
-        gx = torch.empty(geometry.x, memory_format=torch.channels_last)
+        gx = new_images(geometry.x)
         B, K, H, W = geometry.output
         k, c, r, s = weight.stride()
         last = weight.data_ptr() + (2 * r + 2 * s) * weight.element_size()
@@ -64,7 +72,7 @@ def _method(tile: int) -> Method:
         grad: Tensor, x: Tensor, weight: Tensor, geometry: Geometry, bias: bool
     ) -> tuple[Tensor, Tensor | None]:
         gw = torch.empty_like(weight)
-        gb = torch.empty(geometry.weight[0]) if bias else None
+        gb = new_values(geometry.weight[0]) if bias else None
         B, C, H, W = geometry.x
         pointers = (x.data_ptr(), grad.data_ptr(), gw.data_ptr(), pointer(gb))
         sizes = (B, H, W, C, geometry.weight[0], *geometry.padding)
