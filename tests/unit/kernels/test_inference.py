@@ -9,6 +9,7 @@ from torch.autograd import forward_ad
 from striate import kernels
 from striate.errors import ConfigError
 from striate.kernels.library import ISAS
+from striate.kernels.operators import inference
 from striate.kernels.operators.activation import ACTIVATIONS
 
 pytestmark = pytest.mark.skipif(not kernels.available(), reason="there are no native kernels")
@@ -130,3 +131,15 @@ def test_none_where_one_pass_would_be_wrong():
         assert torch.func.vmap(lambda x: asked(x=x[None]) is None and x)(x).shape == x.shape
         with pytest.raises(ConfigError, match="activation"):
             kernels.convolution_norm_act(x, weight, bias, rest, norm, "sigmoid")
+
+
+def test_a_large_residual_is_left_to_two_passes(monkeypatch):
+    x, weight, bias, rest, norm = case("winograd4")
+    with torch.inference_mode():
+        between = kernels.convolution(x, weight, bias, *rest)
+        residual = torch.randn_like(between)
+        for most, taken in ((residual.numel(), True), (residual.numel() - 1, False)):
+            monkeypatch.setattr(inference, "MOST_ADDED", most)
+            y = kernels.convolution_norm_act(x, weight, bias, rest, norm, "relu", residual)
+            assert (y is not None) == taken
+            assert kernels.convolution_norm_act(x, weight, bias, rest, norm, "relu") is not None

@@ -25,7 +25,10 @@ from striate.kernels.operators.native import (
     transformed,
 )
 
-__all__ = ["convolution_norm_act"]
+__all__ = ["MOST_ADDED", "convolution_norm_act"]
+
+MOST_ADDED = 1_500_000
+"""Values of a residual above which two passes are faster: it comes from memory piece by piece."""
 
 
 class _Epilogue(ctypes.Structure):
@@ -91,9 +94,10 @@ def convolution_norm_act(
     channels = (bias, mean, variance, norm.weight, norm.bias)
     if not all(per_channel(values, geometry.weight[0]) for values in channels):
         return None
-    fits = residual is None or residual.shape == geometry.output
-    if not fits or not float32_on_cpu(residual):
-        return None
+    if residual is not None:
+        fits = residual.shape == geometry.output and float32_on_cpu(residual)
+        if not fits or residual.numel() > MOST_ADDED:
+            return None
     # Each name holds what its address points at until the call is over.
     bias, *others = [None if values is None else values.contiguous() for values in channels]
     residual = None if residual is None else channels_last(residual)
