@@ -1,5 +1,6 @@
 """On what the arithmetic runs, and how: device, layout, precision, threads, operators."""
 
+import os
 import platform
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -12,10 +13,27 @@ from torch import nn
 from striate.config import ExecutionConfig
 from striate.errors import ConfigError
 
-__all__ = ["Execution", "threads"]
+__all__ = ["Execution", "thread_problem", "threads"]
+
+_THREADS_PER_CORE = 4
 
 _PRECISIONS = {"auto": "float32"}
 """What holds until something else was measured: nothing is rounded that nobody allowed."""
+
+
+def thread_problem(count: int | None) -> str | None:
+    """Why so many CPU threads cannot be had, for a person; None where they can.
+
+    Example:
+        >>> thread_problem(0)
+        'execution.threads=0 must be 1 or more.'
+    """
+    cores = os.cpu_count() or 1
+    if count is not None and count < 1:
+        return f"execution.threads={count} must be 1 or more."
+    if count is not None and count > _THREADS_PER_CORE * cores:
+        return f"execution.threads={count} is too many; this machine has {cores} core(s)."
+    return None
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """From names to parts: everything that a configuration picks, checked together, then built."""
 
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from striate.data.dataset import Dataset
 from striate.data.loader import BatchLoader, Normalisation
 from striate.errors import ConfigError
 from striate.execution import Execution, choose, estimated_seconds, trial_seconds
+from striate.execution.device import thread_problem
 from striate.losses import LOSSES
 from striate.networks import NETWORKS
 from striate.optim import OPTIMISERS, SCHEDULES, Average, parameter_groups
@@ -32,7 +32,6 @@ __all__ = [
     "choose_execution",
 ]
 
-_THREADS_PER_CORE = 4
 _NETWORK_OFFERED = ("num_classes", "in_channels", "input_size")
 
 
@@ -102,11 +101,8 @@ def check_choices(config: RunConfig) -> None:
     ]
     for pick in config.augmentation:
         problems += AUGMENTATIONS.problems(pick, AUGMENTATION_OFFERED)
-    threads, cores = config.execution.threads, os.cpu_count() or 1
-    if threads is not None and threads > _THREADS_PER_CORE * cores:
-        problems.append(
-            f"execution.threads={threads} is too many; this machine has {cores} core(s)."
-        )
+    if (problem := thread_problem(config.execution.threads)) is not None:
+        problems.append(problem)
     if not problems:
         problems += _number_problems(config)
     if problems:

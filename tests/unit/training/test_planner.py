@@ -320,3 +320,13 @@ def test_speed_is_measured_as_the_training_will_run(photographs) -> None:
     advise("x", photographs, settings, speed)
     assert len(asked) >= 3
     assert all((how.threads, how.exact, how.device) == (1, True, "auto") for how in asked)
+
+
+@pytest.mark.parametrize("threads", [0, 100_000])
+def test_threads_that_cannot_be_had_are_not_measured_with(photographs, threads) -> None:
+    def fail(*_: object) -> float:
+        raise AssertionError("nothing to measure with")
+
+    settings = {"training": {"minutes": 5.0}, "execution": {"threads": threads}}
+    with pytest.raises(ConfigError, match=f"threads={threads} (must be 1 or more|is too many)"):
+        check_config(advise("x", photographs, settings, fail)[0])

@@ -11,6 +11,7 @@ from functools import partial
 
 from striate.config import ExecutionConfig, RunConfig
 from striate.data import Survey
+from striate.execution.device import thread_problem
 from striate.registry import Pick
 from striate.settings import Settings, merge
 from striate.training.planner.descent import decide_descent, optimiser
@@ -51,8 +52,10 @@ def advise(
     minutes = planned_minutes(settings)
     seconds = 60 * (minutes or 0)
     speed = None
-    if measure_speed is not None and minutes is not None:
-        speed = partial(_speed, draft, measure_speed, classes, size)
+    execution = ExecutionConfig(**(draft.given("execution") or {}))
+    # What does not fit is told with all else, not measured with.
+    if measure_speed and minutes is not None and thread_problem(execution.threads) is None:
+        speed = partial(_speed, draft, measure_speed, execution, classes, size)
     look = SetLook(classes, num, size)
     hasty = draft.given("network") is None and is_hasty(seconds, look)
     decide_network(draft, look, seconds, speed, hasty=hasty)
@@ -68,6 +71,7 @@ def advise(
 def _speed(
     draft: Draft,
     measure_speed: MeasureSpeed,
+    execution: ExecutionConfig,
     num_classes: int,
     size: tuple[int, int],
     network: Pick,
@@ -76,5 +80,4 @@ def _speed(
     """Training images a second of a network with the planner's optimiser for it."""
     descent = Pick.from_json(optimiser(network.name, batch)[0])
     channels = draft.planned("data.channels")
-    execution = ExecutionConfig(**(draft.given("execution") or {}))
     return measure_speed(num_classes, channels, size, batch, network, descent, execution)
