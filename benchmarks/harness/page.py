@@ -1,6 +1,6 @@
 """docs/benchmarks.md and its pictures, made from the results and from nothing else."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +84,14 @@ def page(results: Path, pictures: Path) -> str:
             content = load(path)
             if content["isa"]:
                 parts.append(f"### Held to {content['isa'].upper()}\n")
-            parts += [*section(content, pictures, path.stem), _provenance(content)]
+            parts += [
+                *section(content, pictures, path.stem),
+                _provenance(content, _PEERS.get(part, ())),
+            ]
     return "\n".join(parts)
 
 
-def _provenance(content: Mapping[str, Any]) -> str:
+def _provenance(content: Mapping[str, Any], peers: Iterable[str]) -> str:
     """Hardware, versions, how many repeats, how quiet it was, what is missing."""
     machine = content["machine"]
     vectors = ", ".join(machine["vector instructions"]) or "no vector instructions known"
@@ -109,7 +112,10 @@ def _provenance(content: Mapping[str, Any]) -> str:
         )
     if content["settings"].get("quick"):
         lines.append("**A quick run: it shows that everything runs, its figures mean nothing.**")
+    met = {record["peer"] for record in content["records"]} | set(content["absent"])
+    unmet = [f"`{peer}`" for peer in peers if peer not in met]
     missing = failures(content)
+    missing += [f"Not measured: {', '.join(unmet)}."] if unmet else []
     lines += ["", *[f"- {line}" for line in missing]] if missing else []
     return "\n".join([*lines, ""])
 
@@ -226,6 +232,8 @@ def _error(content: Mapping[str, Any], pictures: Path, stem: str) -> list[str]:
         "that the whole training took. Cold: the images are decoded in that time (by Striate's "
         "own decoder, by Pillow on all cores); else they were decoded before. Peers train on all "
         f"training images, Striate holds 2,500 to 5,000 of them back for validation.{note}",
+        "airbench's recipe is without its Lookahead, and answers for two views (itself and its "
+        "mirror image).",
         "",
         markdown(heads, rows),
         "",
@@ -323,6 +331,13 @@ def _data(content: Mapping[str, Any], pictures: Path, stem: str) -> list[str]:
         "",
     ]
 
+
+_PEERS: dict[str, Iterable[str]] = {
+    "throughput": TRAINERS,
+    "error": RECIPES,
+    "inference": ANSWERERS,
+    "memory": TRAINERS,
+}
 
 _SECTIONS: dict[str, tuple[str, _Section]] = {
     "throughput": ("Training throughput", _throughput),

@@ -24,7 +24,7 @@ def main() -> None:
             with execution.autocast():
                 return network(images)
 
-        with torch.inference_mode():
+        with execution.arithmetic(), torch.inference_mode():
             found[batch] = timed(answer, asked["seconds"])
     say(batches=found, how=how, **peak_memory(), versions=versions())
 

@@ -40,7 +40,9 @@ def main() -> None:
         optimiser.step()
         return loss.item()
 
-    found = timed(step, asked["seconds"], asked.get("fewest", 3))
+    with execution.arithmetic():
+        threads = torch.get_num_threads()
+        found = timed(step, asked["seconds"], asked.get("fewest", 3))
     say(
         images_per_second=rows / found["step_seconds"],
         **found,
@@ -48,7 +50,7 @@ def main() -> None:
         bytes_before=held.get("held_bytes"),
         peak_bytes_of_trial=chosen["peak_bytes"],
         how=words,
-        threads=torch.get_num_threads(),
+        threads=threads,
         versions=versions(),
     )
 

@@ -47,7 +47,7 @@ class DataConfig:
     """Refuse a set with broken files instead of going on without them."""
     streaming: bool = False
     """Decode each image whenever it is needed, for sets whose decoded form the disk cannot hold;
-    nothing but names and digests is cached."""
+    nothing but names and digests stays in the cache."""
     leaks: Literal["stop", "allow", "drop"] = "stop"
     """Where test images have their like beside the test split: stop, go on all the same, or go on
     without those images."""

@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from striate.training.events import TIMING, read_events
+from striate.training.folder import RunFolder
 
 STEPS = 40
 SETTINGS = [
@@ -238,6 +239,27 @@ def test_two_processes_cannot_train_in_one_folder(tmp_path, photographs):
     finally:
         first.kill()
         first.communicate()
+
+
+def test_a_refused_process_leaves_the_lock_of_the_first(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    with folder.claimed():
+        code = (
+            "import sys; from pathlib import Path; from striate.training.folder import RunFolder\n"
+            "from striate.errors import RunError\n"
+            "try:\n    with RunFolder(Path(sys.argv[1])).claimed(): print('taken')\n"
+            "except RunError as error: print(error)"
+        )
+        for _ in range(2):  # the second finds the folder as the first left it
+            said = subprocess.run(
+                [sys.executable, "-c", code, str(folder.path)],
+                capture_output=True,
+                text=True,
+                check=True,
+            )
+            assert "being trained by another process" in said.stdout
+            assert folder.path.is_dir()
+    assert not folder.path.exists(), "nothing came of it"
 
 
 def test_killed_between_the_record_and_the_first_checkpoint(tmp_path, photographs, reference):

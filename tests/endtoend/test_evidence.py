@@ -9,13 +9,22 @@ import numpy as np
 import pytest
 
 from striate import api
+from striate.api import calibration
 from striate.api.calibration import calibrate
 from striate.api.compare import compare_runs
+from striate.api.evidence import validated
 from striate.api.foreign import measure_files
 from striate.api.ledger import ledger
+from striate.cli.evidence import _folder_name
 from striate.data.seal import SealedSplit
 from striate.errors import DataError, RunError
-from striate.evaluation import load_answers
+from striate.evaluation import (
+    abstention,
+    crossfitted,
+    fit_temperature,
+    fit_vector,
+    load_answers,
+)
 
 QUICK = ("network.widths=[8,8]", "training.batch_size=16", "execution.threads=1")
 
@@ -113,6 +122,13 @@ def test_the_ledger_is_known_by_content_and_a_lost_one_is_said(train, photograph
     assert any("receipt of opening 2" in finding for finding in lost.findings)
 
 
+def test_a_split_of_another_share_is_named_by_the_words_of_the_training(train, photographs):
+    share = "data.test_fraction=0.3"
+    train("one", share, steps=3).evaluate()
+    assert ledger(photographs).count == 0
+    assert ledger(photographs, assignments=(share,)).count == 1
+
+
 def test_validation_is_never_the_test_split(train):
     run = train("one", steps=2)
     run.evaluate()
@@ -127,6 +143,34 @@ def write_csv(path, header, rows):
     lines = [",".join(header), *(",".join(map(str, row)) for row in rows)]
     path.write_text("\n".join(lines) + "\n")
     return path
+
+
+def test_a_promise_after_a_fit_of_many_numbers_is_called_an_estimate(train, monkeypatch):
+    run = train("one")
+    assert run.abstention_is_proved
+    losses = {fit_temperature: 1.0}
+    monkeypatch.setattr(calibration, "_held_out", lambda fit, *_: losses.get(fit, 0.5))
+    told = calibrate(run, classwise=True)
+    assert (told["method"], told["penalty"]) == ("vector scaling", 1.0)
+    again = api.load(run.path)
+    stored = load_answers(run.folder.answers)
+    held_out = crossfitted(
+        lambda p, t: fit_vector(p, t, penalty=1.0), stored.probabilities, stored.labels
+    )
+    assert not again.abstention_is_proved
+    assert again.abstention(0.9) == abstention(
+        held_out.max(axis=1), held_out.argmax(axis=1) == stored.labels, 0.9
+    )
+    np.testing.assert_array_equal(validated(run.folder)[0], held_out)
+
+
+def test_a_comparison_of_many_runs_has_a_short_name():
+    assert _folder_name(["one", "two"]) == "compare-one-two"
+    many = [f"photographs-airbench-{n:012x}" for n in range(9)]
+    short = _folder_name(many)
+    assert len(short) == len("compare-") + 12
+    assert short == _folder_name(many) != _folder_name(many[::-1])
+    assert "/" not in _folder_name(["a/seed-0", "b/seed-0"])
 
 
 class TestForeign:
@@ -217,3 +261,44 @@ class TestForeign:
         truth = write_csv(tmp_path / "t.csv", ("id", "label"), [("a", "cat"), ("b", "car")])
         with pytest.raises(DataError, match=says):
             measure_files([write_csv(tmp_path / "p.csv", header, rows)], truth)
+
+    @pytest.mark.parametrize(
+        ("change", "says"),
+        [
+            ({"labels": np.array([0, -1, 1])}, r"labels -1 are no places in class_names.*0 to 2"),
+            ({"labels": np.array([0, 3, 1])}, "labels 3 are no places"),
+            ({"labels": np.zeros((3, 1), int)}, r"labels are \(N,\); these are \(3, 1\)"),
+            ({"ids": np.array(["a", "b"])}, r"ids are \(2,\) for 3 items"),
+            ({"ids": np.array(["a", "b", "c", "d"])}, r"ids are \(4,\) for 3 items"),
+        ],
+    )
+    def test_arrays_that_do_not_fit_are_refused(self, tmp_path, change, says):
+        whole = {"labels": np.array([0, 1, 2]), "class_names": np.array(self.names)}
+        np.savez(tmp_path / "t.npz", **whole)
+        np.savez(tmp_path / "p.npz", **{**whole, **change})
+        with pytest.raises(DataError, match=says):
+            measure_files([tmp_path / "p.npz"], tmp_path / "t.npz")
+
+    @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut short", b"array"])
+    def test_files_that_are_no_arrays_are_refused(self, files, tmp_path, content):
+        path = tmp_path / "p.npz"
+        path.write_bytes(content)
+        if content == b"array":
+            np.save(tmp_path / "p.npy", np.zeros(3))
+            (tmp_path / "p.npy").rename(path)
+        with pytest.raises(DataError, match=r"p\.npz cannot be read as an \.npz file"):
+            measure_files([path], files[0])
+
+    def test_probabilities_in_a_list_are_refused(self, files, tmp_path):
+        path = tmp_path / "p.json"
+        path.write_text(json.dumps([{"id": "i00", "probabilities": [0.5, 0.25, 0.25]}]))
+        with pytest.raises(DataError, match="are not given by class; write"):
+            measure_files([path], files[0])
+
+    def test_classes_may_be_called_as_columns_begin(self, tmp_path):
+        names = ("p_vivax", "p_falciparum")
+        truth = write_csv(tmp_path / "t.csv", ("id", "label"), [("a", names[0]), ("b", names[1])])
+        for header in (names, tuple(f"p_{name}" for name in names)):
+            rows = [("a", 0.75, 0.25), ("b", 1, 0)]
+            found = measure_files([write_csv(tmp_path / "p.csv", ("id", *header), rows)], truth)
+            assert found.measures[0].error.count == 1

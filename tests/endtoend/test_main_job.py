@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -67,6 +68,18 @@ class TestCommands:
         rows = list(csv.DictReader(io.StringIO(table)))
         assert [row["label"] for row in rows] == [answer["label"] for answer in answers]
         assert sum(a["label"] == Path(a["name"]).parent.name for a in answers) > 9
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes")
+    def test_predict_writes_names_that_are_no_utf_8(self, striate, run, photographs, tmp_path):
+        folder = tmp_path / "names"
+        folder.mkdir()
+        for name in (b"caf\xe9.png", b"tea.png"):
+            shutil.copy(photographs / "hill" / "003.png", os.fsencode(folder) + b"/" + name)
+        for form in ((), ("--csv",), ("--json",)):
+            said = striate("predict", run.path, folder, *form)
+            assert said.returncode == 0, said.stderr
+            assert "tea.png" in said.stdout
+            assert r"caf\xe9.png" in said.stdout.replace(r"\\", "\\")
 
     @pytest.mark.parametrize(
         ("words", "message"),
@@ -136,8 +149,15 @@ class TestAnswers:
         array = np.asarray(image)
         tensor = torch.from_numpy(array.copy()).permute(2, 0, 1)
         forms = [path, image, array, tensor, tensor.float() / 255, array[None], tensor[None]]
+        forms += [tensor.float(), tensor.double()[None]]  # as torchvision reads, cast
         answers = [run.predict(form)[0].probabilities for form in forms]
         assert all(answer == answers[0] for answer in answers)
+
+    def test_normalised_tensors_are_refused(self, run):
+        normalised = torch.randn(3, 12, 12, generator=torch.Generator().manual_seed(0))
+        (answer,) = run.predict(normalised)
+        assert answer.label is None
+        assert "Undo a normalisation first" in answer.problem
 
     def test_an_unreadable_image_does_not_stop_the_others(self, run, photographs, tmp_path):
         (tmp_path / "broken.png").write_bytes(b"not an image")

@@ -14,6 +14,7 @@ from striate.api.seeds import train_seeds
 from striate.cli import app
 from striate.data.seal import SealedSplit
 from striate.errors import ConfigError, LeakError, RunError
+from striate.evaluation import wilson
 from striate.terminal import Reporter
 
 QUICK = (
@@ -97,6 +98,29 @@ def test_cross_validation_answers_each_image_once_and_opens_nothing(
         cross_validate(photographs, folds=2, steps=3, assignments=words, out=tmp_path / "third")
     with pytest.raises(ConfigError, match="2 folds or more"):
         cross_validate(photographs, folds=1, out=tmp_path / "other")
+
+
+@pytest.mark.parametrize("kind", ["seeds", "cv"])
+def test_a_study_of_images_that_changed_does_not_go_on(photographs, tmp_path, kind):
+    """Its runs would have learned from, and be judged on, other images without a word."""
+    out = tmp_path / "study"
+    STUDIES[kind](photographs, out=out)
+    shutil.rmtree(max(path.parent for path in out.glob("*/run.json")))
+    added = photographs / "hill" / "more.png"
+    shutil.copy(photographs / "posts" / "003.png", added)
+    with pytest.raises(RunError, match=r"have changed since .*study began.*another --out"):
+        STUDIES[kind](photographs, out=out)
+    added.unlink()
+    assert len(STUDIES[kind](photographs, out=out).runs) == 2
+
+
+def test_folds_without_an_error_do_not_promise_that_there_is_none(photographs, tmp_path):
+    found = cross_validate(photographs, folds=2, steps=40, assignments=QUICK, out=tmp_path / "cv")
+    wrong = sum(run.validation.error.count for run in found.runs)
+    images = wilson(wrong, found.n)
+    assert found.error.low <= images.low
+    assert found.error.high >= images.high
+    assert found.error.value == pytest.approx(wrong / found.n, abs=0.01)
 
 
 def _validated(run):

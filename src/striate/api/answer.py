@@ -92,6 +92,6 @@ def _as_array(images: Any) -> np.ndarray | None:
     if tensor.ndim >= 3 and tensor.shape[-3] in (1, 3, 4):
         tensor = tensor.movedim(-3, -1)
     if tensor.is_floating_point():
-        tensor = (tensor * 255).round().clamp(0, 255).byte()
+        tensor = tensor.float()  # NumPy has no bfloat16
     array: np.ndarray = tensor.numpy()
     return array

@@ -32,14 +32,14 @@ def fit_calibration(folder: RunFolder, *, classwise: bool = False) -> dict[str, 
     """
     answers = load_answers(folder.answers)
     probabilities, labels = answers.probabilities, answers.labels
-    fit, method, note = fit_temperature, "temperature", None
+    fit, method, note, penalty = fit_temperature, "temperature", None, None
     if classwise:
         trials = {p: _vector(p) for p in _PENALTIES}
         losses = {p: _held_out(trial, probabilities, labels) for p, trial in trials.items()}
         best = min(losses, key=losses.__getitem__)
         plain = _held_out(fit_temperature, probabilities, labels)
         if losses[best] < plain:
-            fit, method = trials[best], "vector scaling"
+            fit, method, penalty = trials[best], "vector scaling", best
             note = f"held-out loss {losses[best]:.4f} against {plain:.4f} of one temperature"
         else:
             note = (
@@ -52,6 +52,7 @@ def fit_calibration(folder: RunFolder, *, classwise: bool = False) -> dict[str, 
         "format": 1,
         "method": method,
         **scaling.to_json(),
+        "penalty": penalty,
         "n": len(labels),
         "note": note,
         "before": _told(measure(probabilities, labels, names)),

@@ -1,7 +1,8 @@
 """Runs compared on the same items, from the answers that they keep; no test split is opened."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 from striate import durable
 from striate.api.evidence import validated
 from striate.api.run import Run, data_of
+from striate.data.part import ImageSet
 from striate.data.spelling import enumerated
 from striate.errors import DataError, RunError
 from striate.evaluation import (
@@ -29,6 +31,8 @@ __all__ = ["RunComparison", "compare_runs"]
 
 _SHOWN = 60
 """Disagreeing images on a page; JSON has them all."""
+_Picture = Callable[[], np.ndarray | None]
+"""Reads a picture; None where it cannot be read any more."""
 
 
 @dataclass(frozen=True)
@@ -137,8 +141,9 @@ def _on_validation(
         reporter.close()
     place = {digest: i for i, digest in enumerate(images.digests)}
     told = [_named(stored, images.digests, images.names) for stored in answers]
-    pictures = {
-        i: np.asarray(images.images[place[digest]])
+    # Read when they are shown: of a streamed set each would be decoded here.
+    pictures: dict[int, _Picture] = {
+        i: partial(_picture, images, place[digest])
         for i, digest in enumerate(told[0].digests)
         if digest in place
     }
@@ -227,7 +232,7 @@ def _compared(
     answers: Sequence[StoredAnswers],
     split: str,
     notes: tuple[str, ...],
-    pictures: dict[int, np.ndarray] | None = None,
+    pictures: dict[int, _Picture] | None = None,
 ) -> RunComparison:
     aligned = _aligned(answers, split)
     target = aligned[0].labels
@@ -240,7 +245,7 @@ def _compared(
     if pictures is None:
         pictures = {}
         for stored in reversed(aligned):
-            pictures |= stored.pictures
+            pictures |= {i: partial(np.asarray, picture) for i, picture in stored.pictures.items()}
     found = _disagreements(p, target, names, classes, aligned[0].names, pictures)
     return RunComparison(
         comparison, measures, split, tuple(found), notes, max(runs[0].config.data.input_size) < TINY
@@ -253,7 +258,7 @@ def _disagreements(
     names: Sequence[str],
     classes: Sequence[str],
     images: Sequence[str],
-    pictures: dict[int, np.ndarray],
+    pictures: dict[int, _Picture],
 ) -> list[dict[str, Any]]:
     """Items that some have right and others wrong, those first where they differ most."""
     said = p.argmax(axis=2)
@@ -288,11 +293,20 @@ def _chosen(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     for item in sorted(items, key=lambda item: item["image"] is None):
         kinds.setdefault(tuple(item["wrong"]), []).append(item)
     each = max(1, _SHOWN // max(1, len(kinds)))
-    return [
-        {**item, "image": None if item["image"] is None else data_uri(item["image"])}
-        for kind in kinds.values()
-        for item in kind[:each]
-    ]
+    chosen = []
+    for kind in kinds.values():
+        for item in kind[:each]:
+            image = None if item["image"] is None else item["image"]()
+            chosen.append({**item, "image": None if image is None else data_uri(image)})
+    return chosen
+
+
+def _picture(images: ImageSet, place: int) -> np.ndarray | None:
+    """A picture of a split; None where a streamed one cannot be read any more."""
+    try:
+        return np.asarray(images.images[place])
+    except DataError:
+        return None
 
 
 def _names(runs: Sequence[Run]) -> list[str]:

@@ -10,7 +10,7 @@ from striate.api.resolve import Resolved
 from striate.api.run import Run
 from striate.api.study import leaks_of, look, member, open_study, with_seed, write_page
 from striate.errors import ConfigError
-from striate.evaluation import Estimate, corrected_resampled, percent
+from striate.evaluation import Estimate, corrected_resampled, percent, wilson
 from striate.terminal import Once, Reporter
 
 __all__ = ["CrossValidation", "cross_validate"]
@@ -142,6 +142,11 @@ def cross_validate(
     total = sum(c.n for c in counts) / repeats
     held = total / folds
     error = corrected_resampled([c.value for c in counts], total - held, held)
+    # Folds that err alike by chance, as without any error, do not make the images more.
+    images = wilson(round(sum(c.count for c in counts) / repeats), round(total))
+    error = Estimate(
+        error.value, min(error.low or 0.0, images.low), max(error.high or 0.0, images.high)
+    )
     found = CrossValidation(study.path, folds, repeats, tuple(runs), error)
     rows = [
         [row["run"], f"{percent(row['error'])} %", f"{row['wrong']:,}", f"{row['n']:,}"]
@@ -154,7 +159,8 @@ def cross_validate(
         headline=found.sentence,
         facts=[
             "The training sets of the folds overlap, so their errors are not independent: the "
-            "interval is Student's, widened for that (Nadeau and Bengio, 2003).",
+            "interval is Student's, widened for that (Nadeau and Bengio, 2003), and at least as "
+            "wide as Wilson's for so many images.",
             *leaks_of(runs),
         ],
         charts=[],

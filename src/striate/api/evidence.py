@@ -1,6 +1,7 @@
 """What a report says beyond the measures: calibration before and after, and abstention."""
 
 import json
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from striate.evaluation import (
 )
 from striate.training.folder import RunFolder
 
-__all__ = ["calibration_part", "selective_part", "validated"]
+__all__ = ["calibration_part", "proving", "selective_part", "validated"]
 
 _PROMISES = (0.2, 0.1, 0.05, 0.02, 0.01, 0.005)
 """Errors that people ask for; a report shows those that its validation images can prove."""
@@ -37,8 +38,25 @@ def validated(folder: RunFolder) -> tuple[np.ndarray, np.ndarray]:
     scaling = _scaling(folder)
     if scaling == Scaling():
         return answers.probabilities, answers.labels
-    fit = fit_temperature if scaling.temperature is not None else fit_vector
+    fit: Any = fit_temperature
+    if scaling.temperature is None:
+        kept = json.loads(folder.calibration.read_text("utf-8")).get("penalty")
+        fit = fit_vector if kept is None else partial(fit_vector, penalty=kept)
     return crossfitted(fit, answers.probabilities, answers.labels), answers.labels
+
+
+def proving(folder: RunFolder) -> tuple[np.ndarray, np.ndarray, bool]:
+    """Confidences (N,) of validation answers, whether they are right, and whether that proves.
+
+    One temperature changes no answer and orders them nearly as they were. A weight and a bias
+    for each class were chosen by these very answers: then each is taken from a fit without it,
+    and what follows is an estimate.
+    """
+    answers = load_answers(folder.answers)
+    scaling = _scaling(folder)
+    proves = scaling.temperature is not None
+    p = scaling(answers.probabilities) if proves else validated(folder)[0]
+    return p.max(axis=1), p.argmax(axis=1) == answers.labels, proves
 
 
 def calibration_part(
@@ -79,9 +97,7 @@ def selective_part(
         labels: (N,) its truths.
         split: "test" or "validation".
     """
-    answers = load_answers(folder.answers)
-    p = _scaling(folder)(answers.probabilities)
-    sure, right = p.max(axis=1), p.argmax(axis=1) == answers.labels
+    sure, right, proves = proving(folder)
     confidence, correct = shown.max(axis=1), shown.argmax(axis=1) == labels
     thresholds = []
     for error in _PROMISES:
@@ -110,6 +126,7 @@ def selective_part(
         "n": len(labels),
         "curve": [point.to_json() for point in curve],
         "thresholds": thresholds,
+        "proved": proves,
     }
 
 

@@ -1,11 +1,12 @@
 """The ledger of a test split as a person asks for it: by data, by run, or all of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from striate import places
-from striate.config import DataConfig
+from striate.config import DataConfig, RunConfig
 from striate.data import open_source, prepare, survey
 from striate.evaluation import (
     OpeningRecord,
@@ -19,6 +20,7 @@ from striate.evaluation import (
 )
 from striate.recipes import RECIPES
 from striate.registry import Pick
+from striate.settings import merge, parse_assignments
 from striate.terminal import Reporter
 from striate.training.folder import RunFolder
 from striate.training.planner import advise
@@ -55,7 +57,12 @@ class LedgerView:
 
 
 def ledger(
-    data: str | Path, *, split_seed: int | None = None, reporter: Reporter | None = None
+    data: str | Path,
+    *,
+    split_seed: int | None = None,
+    groups: str | None = None,
+    assignments: tuple[str, ...] = (),
+    reporter: Reporter | None = None,
 ) -> LedgerView:
     """The openings of the test split of data, wherever they lie, or of a run.
 
@@ -65,6 +72,8 @@ def ledger(
     Args:
         data: path or name as in `train`, or the folder of a run or a study.
         split_seed: of data that name no test split; None: the one that `train` takes.
+        groups: as in `train`: named groups are on one side, which makes another test split.
+        assignments: other settings that the split depends on: "data.test_fraction=0.3".
         reporter: is told what happens; None: nobody.
 
     Raises:
@@ -80,19 +89,25 @@ def ledger(
         return _view(record["data"]["title"], record["data"]["test_digest"], receipts_of(folder))
     reporter = reporter or Reporter()
     try:
-        found = prepare(_config(str(data), split_seed), progress=reporter.progress)
+        found = prepare(
+            _config(str(data), split_seed, groups, parse_assignments(assignments)),
+            progress=reporter.progress,
+        )
     finally:
         reporter.close()
     return _view(found.title, found.test.digest, [])
 
 
-def _config(name: str, split_seed: int | None) -> DataConfig:
+def _config(
+    name: str, split_seed: int | None, groups: str | None, settings: Mapping[str, Any]
+) -> DataConfig:
     """The form in which `train` decodes the data, so that what is decoded is used again."""
-    settings: dict[str, Any] = {}
-    if split_seed is not None:
-        settings = {"data": {"split_seed": split_seed}}
+    told = {"split_seed": split_seed, "groups": groups}
+    asked = {key: value for key, value in told.items() if value is not None}
+    settings = merge(settings, {"data": asked} if asked else {})
     if name in RECIPES and not Path(name).exists():
-        return RECIPES.build(Pick(name)).data
+        recipe = RECIPES.build(Pick(name)).to_json()
+        return RunConfig.from_json(merge(recipe, settings)).data
     path = Path(name).expanduser()
     place = str(path.resolve()) if path.exists() else name
     return advise(place, survey(open_source(name)), settings)[0].data

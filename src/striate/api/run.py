@@ -1,7 +1,9 @@
 """A run that was trained: what it is, what it answers, how good it is."""
 
 import json
+import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -10,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from striate.api.answer import Answer, named_images
+from striate.api.evidence import proving
 from striate.api.report import write_report
 from striate.classical import PREDICTORS
 from striate.config import RunConfig
 from striate.data import BrokenImage, Dataset, ImageSpec, decode_image, prepare
 from striate.data.loader import Normalisation
 from striate.data.locate import is_there, placed
+from striate.data.spelling import text_name
 from striate.data.streamed import Pixels
 from striate.errors import ConfigError, DataError, RunError
 from striate.evaluation import (
@@ -26,7 +30,6 @@ from striate.evaluation import (
     StoredAnswers,
     abstention,
     adjusted_reading,
-    load_answers,
     measure,
     open_test,
     opened,
@@ -127,7 +130,8 @@ class Run:
     def abstention(self, error: float) -> Abstention:
         """The confidence below which "I do not know" keeps the error of the answers in bounds.
 
-        Proved on the validation images, with 95 % certainty, for images from the same source.
+        Proved on the validation images, with 95 % certainty, for images from the same source;
+        after `calibrate --classwise` estimated, see `abstention_is_proved`.
 
         Args:
             error: largest share of wrong answers among those given, between 0 and 1.
@@ -138,9 +142,13 @@ class Run:
         """
         if not self.folder.answers.is_file():
             raise RunError(f"{self.path} has no validation answers: its training has not ended.")
-        stored = load_answers(self.folder.answers)
-        p = self.scaling(stored.probabilities)
-        return abstention(p.max(axis=1), p.argmax(axis=1) == stored.labels, error)
+        sure, right, _ = proving(self.folder)
+        return abstention(sure, right, error)
+
+    @property
+    def abstention_is_proved(self) -> bool:
+        """Whether no answer was fitted to the images that `abstention` counts."""
+        return self.scaling.temperature is not None
 
     @cached_property
     def execution(self) -> Execution:
@@ -232,19 +240,21 @@ class Run:
     def _answer(
         self, named: Sequence[tuple[str, Any]], spec: ImageSpec, threshold: float
     ) -> list[Answer]:
-        pixels: list[np.ndarray] = []
-        problems: dict[int, str] = {}
-        for place, (_, image) in enumerate(named):
+        def decoded(image: Any) -> np.ndarray | BrokenImage:
             try:
-                pixels.append(decode_image(image, spec))
+                return decode_image(image, spec)
             except BrokenImage as error:
-                problems[place] = str(error)
+                return error
+
+        with ThreadPoolExecutor(os.cpu_count() or 1, "striate-decode") as pool:
+            found = list(pool.map(decoded, [image for _, image in named]))
+        pixels = [image for image in found if isinstance(image, np.ndarray)]
         rows = iter(self.probabilities(np.stack(pixels)) if pixels else [])
         return [
-            Answer(name, None, problems[place])
-            if place in problems
-            else Answer(name, self._ranked(next(rows)), threshold=threshold)
-            for place, (name, _) in enumerate(named)
+            Answer(text_name(name), self._ranked(next(rows)), threshold=threshold)
+            if isinstance(image, np.ndarray)
+            else Answer(text_name(name), None, str(image))
+            for (name, _), image in zip(named, found, strict=True)
         ]
 
     def _ranked(self, row: np.ndarray) -> dict[str, float]:

@@ -11,6 +11,7 @@ from striate.api.search_plan import Beginning, check_asked
 from striate.api.search_result import Search, found_so_far
 from striate.api.study import Study, member, open_study
 from striate.errors import ConfigError, DivergenceError, RunError, ShapeError
+from striate.execution import lacks_memory
 from striate.search import Space, read_words
 from striate.search.storage import Storage
 from striate.search.trial import Trial
@@ -130,7 +131,9 @@ def _train(
         _tidy(study.path / name, trial, ended=str(error))
         trial.prune()
         return None
-    except (ConfigError, ShapeError, MemoryError) as error:
+    except (ConfigError, ShapeError, MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not lacks_memory(error):
+            raise
         reporter.say(f"Trial {trial.number} cannot be trained: {error}")
         trial.fail(str(error))
         return None

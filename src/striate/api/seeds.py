@@ -122,7 +122,9 @@ def _rows(split: str, spread: SeedSpread) -> list[tuple[str, str]]:
 
 
 def _ends(estimate: Estimate, *, value: bool = False) -> str:
-    ends = f"[{percent(estimate.low or 0.0)}, {percent(estimate.high or 0.0)}]"
+    if estimate.low is None or estimate.high is None:
+        return f"{percent(estimate.value)} [–]" if value else "– (all erred equally often)"
+    ends = f"[{percent(estimate.low)}, {percent(estimate.high)}]"
     return f"{percent(estimate.value)} {ends}" if value else f"{ends} %"
 
 

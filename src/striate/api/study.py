@@ -21,6 +21,7 @@ from striate.data import open_source, prepare, refuse_leaks
 from striate.data.gate import leak_note
 from striate.errors import RunError
 from striate.terminal import Reporter
+from striate.training.folder import RunFolder
 from striate.training.planner import Choice
 
 __all__ = ["Study", "leaks_of", "look", "member", "open_study", "with_seed", "write_page"]
@@ -178,7 +179,22 @@ def _recorded(record: Path, asked: Mapping[str, Any]) -> Study:
     config = RunConfig.from_json(known["config"])
     choices = [Choice(**choice) for choice in known["choices"]]
     resolved = Resolved(config, choices, open_source(config.data.source))
+    _refuse_other_images(record.parent, config, resolved)
     return Study(record.parent, resolved, known.get("beside", {}))
+
+
+def _refuse_other_images(folder: Path, config: RunConfig, resolved: Resolved) -> None:
+    """Runs of one study are compared: all must have learned from, and seal, the same images."""
+    first = next(iter(sorted(folder.glob("*/run.json"))), None)
+    if first is None:
+        return
+    known = RunFolder.existing(first.parent).record()["data"]
+    found = prepare(config.data, source=resolved.source)
+    if (found.digest, found.test.digest) != (known["digest"], known["test_digest"]):
+        raise RunError(
+            f"The images of {found.source} have changed since {folder} began: its runs could not "
+            "be compared with those to come. Restore them, or begin anew with another --out."
+        )
 
 
 def _given(how: Mapping[str, Any]) -> dict[str, Any]:

@@ -274,7 +274,5 @@ def _go_on(training: Training, folder: RunFolder) -> None:
     lost = read_events(folder.events)
     state = training.restore()
     training.clock.used = state["seconds"]
-    later = [event for event in lost if event.get("step", 0) >= training.step]
-    training.recorded = {e["step"]: e["steps"] for e in later if e["event"] == "plan"}
-    training.recorded_until = max((e.get("step", 0) for e in later), default=0)
     training.log.rewind(state["log_offset"], "resumed", step=training.step)
+    training.follow([event for event in lost if event.get("step", 0) >= training.step])

@@ -133,10 +133,11 @@ def predict(
     if abstain is not None:
         kept = loaded.abstention(abstain)
         unsure = sum(answer.abstained for answer in answers)
+        shown = "proved" if loaded.abstention_is_proved else "estimated by cross-fitting"
         typer.echo(
             f"{unsure} of {len(answers)} not answered: confidence below {kept.threshold:.4f}. With "
             f"95 % certainty at most {100 * abstain:g} % of the answers to images from the same "
-            f"source are wrong (proved on {kept.n:,} validation images, of which "
+            f"source are wrong ({shown} on {kept.n:,} validation images, of which "
             f"{kept.coverage:.1%} are answered).",
             err=True,
         )

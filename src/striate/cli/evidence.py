@@ -1,5 +1,7 @@
 """striate compare, striate calibrate, striate ledger, striate measure."""
 
+import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +12,8 @@ if TYPE_CHECKING:
     from striate.evaluation import Comparison, Measures
 
 __all__ = ["calibrate", "compare", "ledger", "measure"]
+
+_LONG_NAME = 120
 
 Json = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there.")
@@ -35,9 +39,19 @@ def compare(
     for note in found.notes:
         terminal.say(note)
     _tell_comparison(found.comparison, found.measures)
-    folder = out or Path("runs") / ("compare-" + "-".join(found.comparison.names))
-    terminal.say(f"Page: {found.write(folder)}")
     _write(json_, found.to_json())
+    folder = out or Path("runs") / _folder_name(found.comparison.names)
+    terminal.say(f"Page: {found.write(folder)}")
+
+
+def _folder_name(names: Sequence[str]) -> str:
+    """Of a comparison: the names of its runs, or a digest of them where they are long or paths."""
+    joined = "-".join(names)
+    if len(joined.encode()) > _LONG_NAME or any(sign in joined for sign in "/\\"):
+        joined = hashlib.sha256("\0".join(names).encode("utf-8", "surrogateescape")).hexdigest()[
+            :12
+        ]
+    return f"compare-{joined}"
 
 
 def calibrate(
@@ -77,6 +91,11 @@ def ledger(
     split_seed: Annotated[
         int | None, typer.Option("--split-seed", help="Of data that name no test split.")
     ] = None,
+    groups: Annotated[str | None, typer.Option(metavar="PATTERN", help="As in train.")] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="As in train: data.test_fraction=0.3 ..."),
+    ] = None,
     json_: Json = None,
 ) -> None:
     """Show how often a test split was opened, by which runs, and how the latest result reads."""
@@ -95,7 +114,13 @@ def ledger(
             typer.echo("No test split was opened on this machine so far.")
         _write(json_, {"ledgers": [view.to_json() for view in views]})
         return
-    view = read(data, split_seed=split_seed, reporter=Terminal())
+    view = read(
+        data,
+        split_seed=split_seed,
+        groups=groups,
+        assignments=tuple(set_ or ()),
+        reporter=Terminal(),
+    )
     _tell_ledger(view)
     _write(json_, view.to_json())
 

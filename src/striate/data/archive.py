@@ -7,6 +7,7 @@ kilobytes can be made to unpack to terabytes.
 
 import hashlib
 import io
+import lzma
 import os
 import tarfile
 import threading
@@ -19,7 +20,7 @@ from typing import NoReturn
 from striate.data.layout import Entry, read_layout
 from striate.data.source import FILE_LIMIT, Content, Item, Listing, Source, refuse_large
 from striate.data.spelling import shown, text_name
-from striate.data.tarscan import UnusualTar, scan_tar
+from striate.data.tarscan import Links, UnusualTar, scan_tar
 from striate.data.written import outside_runs
 from striate.errors import DataError
 
@@ -30,6 +31,8 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", "
 # bitmaps of one colour. Small archives are let through whatever their ratio.
 _RATIO_LIMIT = 200
 _SMALL = 2**30
+_DAMAGED = (EOFError, zlib.error, lzma.LZMAError)
+"""What unpackers say of damaged bytes."""
 _NOWHERE = frozenset(("", "."))
 
 
@@ -68,7 +71,7 @@ class ArchiveSource(Source):
                 total += size
                 if total > limit:
                     self._refuse_bomb()
-        except (tarfile.TarError, zipfile.BadZipFile, EOFError, zlib.error, OSError) as error:
+        except (tarfile.TarError, zipfile.BadZipFile, *_DAMAGED, OSError) as error:
             raise DataError(
                 f"The archive {self.path} cannot be read: {error}. Copy or download it again."
             ) from error
@@ -105,15 +108,20 @@ class ArchiveSource(Source):
 
     def _unusual_tar(self) -> Iterator[tuple[str, bool, int, object]]:
         with tarfile.open(self.path, "r:*") as archive:
-            places: dict[str, tuple[int, int]] = {}
+            links = Links()
             for member in archive:
                 if member.isfile():
-                    places[member.name] = (member.offset_data, member.size)
-                if member.isfile() or member.isdir() or member.linkname in places:
-                    key = places.get(member.linkname if member.islnk() else member.name)
-                    yield member.name, member.isdir(), member.size, key
+                    links.file(member.name, member.offset_data, member.size)
+                    key = (member.offset_data, member.size)
+                    yield member.name, False, member.size, key
+                elif member.isdir():
+                    yield member.name, True, 0, None
+                elif member.issym() or member.islnk():
+                    links.link(member.name, member.linkname, symbolic=member.issym())
                 # Keeps the list of members, which tarfile builds for itself, from growing.
                 archive.members = []  # type: ignore[attr-defined]
+        for found in links.members():
+            yield found.name, False, found.size, (found.offset, found.size)
 
     def read(self, item: Item, limit: int | None = None) -> bytes:
         """The member's bytes, or the first `limit` of them."""
@@ -151,7 +159,7 @@ class ArchiveSource(Source):
                         item,
                         _read_at(stream, offset, size if limit is None else min(size, limit)),
                     )
-                except (OSError, EOFError, zlib.error) as error:
+                except (OSError, *_DAMAGED) as error:
                     yield item, error if isinstance(error, OSError) else OSError(str(error))
 
     def _read_zip(self, item: Item, limit: int | None) -> bytes:
@@ -167,8 +175,7 @@ class ArchiveSource(Source):
                 return content
         except (
             zipfile.BadZipFile,
-            zlib.error,
-            EOFError,
+            *_DAMAGED,
             RuntimeError,
             NotImplementedError,
         ) as error:
@@ -180,7 +187,6 @@ def _open_tar(path: Path) -> io.BufferedIOBase:
     """The tar's own bytes, unpacked on the way where it is compressed."""
     import bz2
     import gzip
-    import lzma
 
     with open(path, "rb") as stream:
         magic = stream.read(6)

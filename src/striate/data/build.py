@@ -1,8 +1,8 @@
 """The one pass that decodes a source into the cache.
 
 Contents are read in the medium's own order, decoded and appended to a staging file; when all
-digests are known the splits follow, and the rows are copied in their final order. Memory holds a
-few chunks, whatever the size of the set.
+digests are known the splits follow, and the rows are copied in their final order. Of the pixels
+memory holds a few chunks, whatever the size of the set.
 """
 
 import errno
@@ -133,9 +133,14 @@ def _build(source: Source, config: DataConfig, folder: Path, progress: Progress 
     (folder / _THUMBNAILS).unlink(missing_ok=True)
     found = gate.describe(config.leaks)
     described = _describe(source, spec, config, items, digests, assignment, rows, staged, found)
+    # With the digests of the items: the same pictures under other names or in other groups are
+    # another set.
     described |= parts
-    durable.write_json(folder / "set.json", described)
-    return str(described["key"])
+    key = cache.digest_of(
+        described, config.split_seed, config.test_fraction, config.validation_fraction
+    )[:32]
+    durable.write_json(folder / "set.json", described | {"key": key})
+    return key
 
 
 def _stage(
@@ -150,8 +155,9 @@ def _stage(
     Thumbnails have a file of their own, unless they are the very pixels that are staged.
     """
     items = source.items
-    if path is not None:
-        cache.require_room(source.title, cache.bytes_needed(len(items), spec))
+    streamed = path is None
+    needed = cache.bytes_needed(len(items), spec, streamed=streamed)
+    cache.require_room(source.title, needed, streamed=streamed)
     staged = _Staged(thumbnails if path is None else path)
     done = 0
     with ExitStack() as files:
@@ -252,7 +258,7 @@ def _describe(
     for split, chosen in rows.items():
         counted = Counter(items[i].label for i in chosen)
         per_class[split] = [counted[label] for label in range(len(names))]
-    described = {
+    return {
         "format": cache.FORMAT,
         "title": source.title,
         "spec": spec.to_json(),
@@ -268,13 +274,6 @@ def _describe(
         "validation_notes": list(assignment.validation_notes),
         **found,
     } | ({"streamed": True} if config.streaming else {})
-    named = [
-        (item.name, item.label, split) for item, split in zip(items, assignment.splits, strict=True)
-    ]
-    key = cache.digest_of(
-        described, named, config.split_seed, config.test_fraction, config.validation_fraction
-    )
-    return described | {"key": key[:32]}
 
 
 def content_digest(lines: Sequence[str]) -> str:

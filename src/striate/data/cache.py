@@ -23,7 +23,7 @@ import numpy as np
 import PIL
 
 from striate import durable
-from striate.data.decode import ImageSpec
+from striate.data.decode import THUMBNAIL, ImageSpec
 from striate.data.jpeg import decoder_name
 from striate.errors import DataError, RunError, unknown_name
 from striate.places import cache_dir
@@ -197,12 +197,14 @@ def _not_writable(reason: str | None) -> str:
     )
 
 
-def bytes_needed(num_items: int, spec: ImageSpec) -> int:
-    """Bytes that are written while a set is decoded into the cache.
+def bytes_needed(num_items: int, spec: ImageSpec, *, streamed: bool = False) -> int:
+    """Bytes that are written at most while a set is decoded into the cache.
 
-    Twice the images: in the order of the medium, and copied from there in their final order.
+    The images twice, in the order of the medium and copied from there in their final order, unless
+    they are streamed; and their thumbnails.
     """
-    return 2 * num_items * math.prod(spec.shape)
+    copies = 0 if streamed else 2
+    return num_items * (copies * math.prod(spec.shape) + math.prod(THUMBNAIL.shape))
 
 
 def why_streamed(num_items: int, spec: ImageSpec) -> str | None:
@@ -217,24 +219,31 @@ def why_streamed(num_items: int, spec: ImageSpec) -> str | None:
     return f"decoded, the images need {_gib(needed)}; {_gib(free)} are free on the cache's disk"
 
 
-def require_room(title: str, num_bytes: int) -> None:
+def require_room(title: str, num_bytes: int, *, streamed: bool = False) -> None:
     """Refuse a set whose decoded images the disk of the cache cannot hold.
 
     Args:
         title: of the set.
         num_bytes: that will be written.
+        streamed: whether these are thumbnails alone.
 
     Raises:
         DataError: there are fewer free.
     """
     free = shutil.disk_usage(cache_dir()).free
-    if num_bytes > free:
-        raise DataError(
-            f"Decoding {title} needs {_gib(num_bytes)} on the disk of the cache {cache_dir()}, "
-            f"where {_gib(free)} are free. Choose a smaller data.input_size, make room (striate "
-            "cache clear), set $STRIATE_CACHE to a folder on a larger disk, or decode each image "
-            "whenever it is needed (--set data.streaming=true)."
-        )
+    if num_bytes <= free:
+        return
+    what = "The thumbnails by which copies in" if streamed else "Decoding"
+    found = " are found need" if streamed else " needs"
+    ways = ["make room (striate cache clear)", "set $STRIATE_CACHE to a folder on a larger disk"]
+    if not streamed:
+        ways.insert(0, "choose a smaller data.input_size")
+        ways.append("decode each image whenever it is needed (--set data.streaming=true)")
+    advice = f"{', '.join(ways[:-1])}, or {ways[-1]}"
+    raise DataError(
+        f"{what} {title}{found} {_gib(num_bytes)} on the disk of the cache {cache_dir()}, "
+        f"where {_gib(free)} are free. {advice[0].upper()}{advice[1:]}."
+    )
 
 
 def _gib(num_bytes: int) -> str:

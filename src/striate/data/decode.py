@@ -105,9 +105,16 @@ def decode_with_digest(picture: Picture, spec: ImageSpec) -> Decoded:
     if size == THUMBNAIL.input_size and asked == (size, THUMBNAIL.channels, None):
         return Decoded(thumbnail, digest, thumbnail, side)
     smallest = _smallest(spec)
-    if smallest > DRAFT_SIDE and not isinstance(picture, (np.ndarray, Image.Image)):
+    if smallest > DRAFT_SIDE and _may_be_reduced(picture, opened):
         opened = open_quickly(picture, smallest)
     return Decoded(fit_image(opened, spec), digest, thumbnail, side)
+
+
+def _may_be_reduced(picture: Picture, opened: Image.Image | np.ndarray) -> bool:
+    """Whether a picture was perhaps opened at less than its size, as Pillow does with JPEG."""
+    if isinstance(opened, np.ndarray) or isinstance(picture, (np.ndarray, Image.Image)):
+        return False
+    return not isinstance(picture, bytes) or picture.startswith(b"\xff\xd8")
 
 
 def _smallest(spec: ImageSpec) -> int:

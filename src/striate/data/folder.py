@@ -103,9 +103,17 @@ def _scan(
                     if not visible(entry.name):
                         continue
                     inner = (*parts, text_name(entry.name))
-                    if entry.is_dir():
+                    if _is_folder(entry):
                         pending.append((entry.path, inner, above | {identity}))
                     else:
                         yield inner, entry
         except PermissionError:
             unreadable.append(path)
+
+
+def _is_folder(entry: "os.DirEntry[str]") -> bool:
+    """Whether it can be walked; a link to itself, or through a closed folder, is a broken file."""
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False

@@ -55,7 +55,7 @@ def natural_key(name: str) -> tuple[Any, ...]:
     """Order in which "s2" comes before "s10"."""
     pieces = re.split(r"(\d+)", name.casefold())
     numbered = [(int(p), p) if i % 2 else p for i, p in enumerate(pieces)]
-    return (*numbered, name)
+    return tuple(numbered), name
 
 
 def class_key(name: str) -> str:

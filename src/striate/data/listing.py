@@ -1,6 +1,5 @@
 """A CSV or JSON list of images: path, label and, if known, split."""
 
-import codecs
 import csv
 import hashlib
 import io
@@ -12,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from striate.data.layout import by_name, class_key, natural_key, split_named
-from striate.data.source import Item, Listing, Source, Split, read_file
+from striate.data.source import Item, Listing, Source, Split, read_file, read_text
 from striate.data.spelling import enumerated, shown
 from striate.errors import DataError
 
@@ -109,7 +108,7 @@ class ListSource(Source):
 
     def _rows(self) -> tuple[list[str], list[Mapping[str, Any]]]:
         """Where each row stands ("line 3"), and the rows."""
-        text = self._text()
+        text = read_text(self.path)
         if not text.strip():
             raise DataError(f"{self.path} is empty. {_FORM}")
         if self.path.suffix.lower() != ".json":
@@ -123,24 +122,6 @@ class ListSource(Source):
         if not rows:
             raise DataError(f"{self.path} is an empty list. {_FORM}")
         return [f"entry {number}" for number in range(1, len(rows) + 1)], rows
-
-    def _text(self) -> str:
-        try:
-            content = self.path.read_bytes()
-        except OSError as error:
-            raise DataError(f"{self.path} cannot be read: {error}. {_FORM}") from error
-        try:
-            # Valid UTF-8, yet no text: UTF-16 without a mark has a zero beside each letter.
-            if b"\0" not in content:
-                return content.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            pass
-        marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        kind = "UTF-16" if marked or b"\0" in content else "in another encoding"
-        raise DataError(
-            f"{self.path} is {kind}, not UTF-8. Save it as UTF-8 (in a spreadsheet: the format "
-            '"CSV UTF-8") and repeat.'
-        )
 
     def _csv_rows(self, text: str) -> tuple[list[str], list[Mapping[str, Any]]]:
         body = text.lstrip("\r\n")

@@ -21,7 +21,15 @@ import numpy as np
 from striate import durable
 from striate.data.cache import memo_path, read_json, require_writable
 from striate.data.layout import Entry, by_name, natural_key, read_layout, split_named, visible
-from striate.data.source import Content, Item, Listing, Source, Split, refuse_large
+from striate.data.source import (
+    Content,
+    Item,
+    Listing,
+    Source,
+    Split,
+    read_text,
+    refuse_large,
+)
 from striate.data.spelling import enumerated, shown, text_name
 from striate.data.tarscan import UnusualTar, scan_tar
 from striate.errors import DataError
@@ -141,7 +149,10 @@ class ShardSource(Source):
         """Images with the label files of the same name."""
         found: list[tuple[str, str, Split | None, Any]] = []
         unlabelled: list[str] = []
-        for number, (path, of_shard) in enumerate(zip(self.shards, members, strict=True)):
+        titles = _told_apart(self.shards)
+        for number, (path, title, of_shard) in enumerate(
+            zip(self.shards, titles, members, strict=True)
+        ):
             word = _split_word(path)
             split = split_named(word) if word else None
             groups: dict[str, list[_Member]] = defaultdict(list)
@@ -152,7 +163,7 @@ class ShardSource(Source):
                 for member in of_stem:
                     if _ending(member.name) not in _IMAGES:
                         continue
-                    name = f"{path.name}/{member.name}"
+                    name = f"{title}/{member.name}"
                     if not labels:
                         unlabelled.append(name)
                         continue
@@ -169,7 +180,7 @@ class ShardSource(Source):
 
     def _classes(self, labels: set[str]) -> tuple[tuple[str, ...], dict[str, int]]:
         """Names of the classes, and the class of each label as it is written."""
-        given = [line for path in self._name_files() for line in path.read_text().splitlines()]
+        given = [line for path in self._name_files() for line in read_text(path).splitlines()]
         names = tuple(line.strip() for line in given if line.strip())
         numbers = all(label.isdigit() for label in labels)
         if names and numbers:
@@ -263,7 +274,7 @@ def shards_listed(path: Path) -> list[Path]:
     Raises:
         DataError: it names none, or some that do not exist.
     """
-    lines = [line.split("#", 1)[0].strip() for line in path.read_text().splitlines()]
+    lines = [line.split("#", 1)[0].strip() for line in read_text(path).splitlines()]
     if remote := [line for line in lines if "://" in line]:
         raise DataError(
             f"{path} names shards elsewhere: {enumerated(remote)}. They are read by position, "
@@ -334,6 +345,13 @@ def _identity(path: Path) -> str:
     except OSError as error:
         raise DataError(f"The shard {path} cannot be read: {error.strerror}.") from error
     return f"{text_name(str(path.resolve()))}\0{status.st_size}\0{status.st_mtime_ns}"
+
+
+def _told_apart(shards: Sequence[Path]) -> list[str]:
+    """Of each shard its path below the folder that holds all of them."""
+    paths = [path.absolute() for path in shards]
+    common = os.path.commonpath([path.parent for path in paths])
+    return [text_name(path.relative_to(common).as_posix()) for path in paths]
 
 
 def _split_word(path: Path) -> str | None:

@@ -1,5 +1,6 @@
 """Where items come from: what each kind of source (folder, archive, list, named set) offers."""
 
+import codecs
 import gc
 import os
 import stat
@@ -7,9 +8,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
+
+from striate.errors import DataError
 
 __all__ = [
     "FILE_LIMIT",
@@ -21,6 +25,7 @@ __all__ = [
     "Split",
     "collector_paused",
     "read_file",
+    "read_text",
     "refuse_large",
 ]
 
@@ -79,6 +84,30 @@ def read_file(path: str, limit: int | None = None) -> bytes:
         return content
     finally:
         os.close(descriptor)
+
+
+def read_text(path: Path) -> str:
+    """The text of a list that a person wrote, in UTF-8 with or without a mark.
+
+    Raises:
+        DataError: it cannot be read, or is in another encoding.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error}.") from error
+    try:
+        # Valid UTF-8, yet no text: UTF-16 without a mark has a zero beside each letter.
+        if b"\0" not in content:
+            return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        pass
+    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    kind = "UTF-16" if marked or b"\0" in content else "in another encoding"
+    raise DataError(
+        f"{path} is {kind}, not UTF-8. Save it as UTF-8 (in a spreadsheet: the format "
+        '"CSV UTF-8") and repeat.'
+    )
 
 
 def refuse_large(num_bytes: int) -> None:

@@ -17,6 +17,7 @@ from striate.errors import DataError
 
 __all__ = ["Assignment", "assign", "small_notes", "validation_share"]
 
+_NEARLY_ALL = 0.9
 _ENOUGH = 2_500
 """Validation images that tell an error to a point or two: at 10 %, ± 1.2."""
 
@@ -82,6 +83,8 @@ def assign(
         beside += small_notes(splits, labels, class_names, "validation")
     if not official:
         notes += small_notes(splits, labels, class_names, "test")
+    notes += _group_notes(splits, groups, "test")
+    beside += _group_notes(splits, groups, "validation")
     return Assignment(
         tuple(splits),
         "official" if official else "held out",
@@ -129,13 +132,25 @@ def _hold_out(
         total = sum(len(groups[digest]) for digest in ordered)
         # At least one is held out where two remain to choose from, however small the share.
         wanted = max(round(fraction * total), 1)
-        taken = 0
-        for digest in ordered[:-1]:
-            if taken >= wanted:
-                break
-            held += groups[digest]
-            taken += len(groups[digest])
+        held += _fill(wanted, [groups[digest] for digest in ordered[:-1]])
     return held
+
+
+def _fill(wanted: int, groups: Sequence[Sequence[int]]) -> list[int]:
+    """About `wanted` members, of whole groups in their order.
+
+    A group is passed over where it would overshoot by more than is lacking; if that holds of all,
+    the first of the smallest is taken.
+    """
+    held: list[int] = []
+    for members in groups:
+        lacking = wanted - len(held)
+        if lacking <= 0:
+            break
+        if len(members) <= 2 * lacking:
+            held += members
+    smallest: Sequence[int] = min(groups, key=lambda members: len(members)) if groups else ()
+    return held or list(smallest)
 
 
 def _rank(seed: int, name: str, digest: str) -> bytes:
@@ -190,6 +205,18 @@ def _straddle_notes(digests: Sequence[str], splits: Sequence[Split], split: Spli
         f"{both} picture(s) of the {split} split also occur, pixel for pixel, among the "
         f"{'training or validation' if test else 'training'} images: the {split} error will look "
         "a little better than it is."
+    ]
+
+
+def _group_notes(splits: Sequence[Split], groups: Sequence[str], split: Split) -> list[str]:
+    """What many images of few groups (of one patient, one film) mean for the intervals."""
+    present = [group for group, of in zip(groups, splits, strict=True) if of == split]
+    num = len(set(present))
+    if num > _NEARLY_ALL * len(present):
+        return []
+    return [
+        f"The {len(present):,} {split} images come in {num:,} groups: intervals take images for "
+        "independent, and are too short where those of one group are answered alike."
     ]
 
 

@@ -24,6 +24,8 @@ _PIXEL_SAMPLE = 64
 # Holds the header of nearly every file; one with a longer preamble is read whole.
 _HEADER_BYTES = 2**16
 _GREY_MODES = ("1", "L", "LA", "La", "I", "F")
+_Header = tuple[int, int, str, str]
+"""Height, width, mode and format."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,7 @@ def _look(source: Source) -> Survey:
     open_items = [item for item in source.items if item.split != "test"]
     draw = random.Random(derive_seed(0, "survey"))
     sampled = draw.sample(open_items, min(_SAMPLE, len(open_items)))
-    headers = [
-        _header(source, item, content) for item, content in source.stream(sampled, _HEADER_BYTES)
-    ]
+    headers = _headers(source, sampled)
     known = [header for header in headers if header is not None]
     if not known:
         raise DataError(
@@ -120,24 +120,31 @@ def _counts(source: Source) -> dict[str, tuple[int, ...]]:
     return {split: tuple(counts) for split, counts in counted.items()}
 
 
-def _header(source: Source, item: Item, content: Content) -> tuple[int, int, str, str] | None:
-    """Height, width, mode and format; None when the file gives no picture."""
+def _headers(source: Source, sampled: Sequence[Item]) -> list[_Header | None]:
+    """Of each item its header, None where the file gives no picture.
+
+    Files whose header is not at their start, as a TIFF's may lie at its end, are read whole, in a
+    second pass: a compressed archive is unpacked twice at most.
+    """
+    found: list[_Header | None] = []
+    long = []
+    for item, content in source.stream(sampled, _HEADER_BYTES):
+        header = _header(content)
+        if header is None and isinstance(content, bytes) and len(content) == _HEADER_BYTES:
+            long.append(item)
+        else:
+            found.append(header)
+    return found + [_header(content) for _, content in source.stream(long)]
+
+
+def _header(content: Content) -> _Header | None:
     if isinstance(content, np.ndarray):
         mode = "L" if content.ndim == 2 else "RGB"
         return content.shape[0], content.shape[1], mode, "array"
-    if isinstance(content, OSError):
-        return None
-    header = _read_header(content)
-    if header is None and len(content) == _HEADER_BYTES:
-        try:
-            whole = source.read(item)
-        except OSError:
-            return None
-        return _read_header(whole) if isinstance(whole, bytes) else None
-    return header
+    return None if isinstance(content, OSError) else _read_header(content)
 
 
-def _read_header(content: bytes) -> tuple[int, int, str, str] | None:
+def _read_header(content: bytes) -> _Header | None:
     try:
         with Image.open(io.BytesIO(content), formats=readable_formats()) as image:
             return image.height, image.width, image.mode, image.format or "unknown"

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Member", "UnusualTar", "scan_tar"]
+__all__ = ["Links", "Member", "UnusualTar", "scan_tar"]
 
 _BLOCK = 512
 _FILES = frozenset(b"\x000" + b"7")  # "7" is a contiguous file, which nobody writes any more
@@ -33,8 +33,39 @@ class Member(NamedTuple):
     size: int
 
 
+class Links:
+    """Links inside a tar to files of it, whether these come before or after them."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, tuple[int, int]] = {}
+        self._targets: dict[str, str] = {}
+
+    def file(self, name: str, offset: int, size: int) -> None:
+        """Take note of a file."""
+        self._places[name] = offset, size
+
+    def link(self, name: str, target: str, *, symbolic: bool) -> None:
+        """Take note of a link: a symbolic one starts from its own folder."""
+        start = posixpath.dirname(name) if symbolic else ""
+        self._targets[name] = posixpath.normpath(posixpath.join(start, target))
+
+    def members(self) -> Iterator[Member]:
+        """The links that lead to files, as these."""
+        if not self._targets:
+            return
+        places = {posixpath.normpath(name): place for name, place in self._places.items()}
+        at = {posixpath.normpath(name): target for name, target in self._targets.items()}
+        for name, target in self._targets.items():
+            met: set[str] = set()
+            while target not in places and target in at and target not in met:
+                met.add(target)
+                target = at[target]
+            if target in places:
+                yield Member(name, False, *places[target])
+
+
 def scan_tar(path: Path) -> Iterator[Member]:
-    """Files and folders of an uncompressed tar, in order; links to earlier files as these.
+    """Files and folders of an uncompressed tar, in order; after them the links to files, as these.
 
     Raises:
         UnusualTar: leave it to `tarfile`.
@@ -48,12 +79,12 @@ def scan_tar(path: Path) -> Iterator[Member]:
 
 
 def _members(descriptor: int, end: int) -> Iterator[Member]:
-    places: dict[str, tuple[int, int]] = {}
+    links = Links()
     long: dict[str, str] = {}
     offset = 0
     while header := _read(descriptor, offset, min(_BLOCK, end - offset)):
         if header[0] == 0 and not header.strip(b"\0"):
-            return
+            break
         _check(header, offset)
         kind, size = header[156], _number(header[124:136], offset)
         start = offset + _BLOCK
@@ -73,20 +104,17 @@ def _members(descriptor: int, end: int) -> Iterator[Member]:
         if kind in _FILES and not name.endswith("/"):
             if start + size > end:
                 raise OSError(f"it ends within {name}, {start + size - end} bytes too early")
-            places[name] = start, size
+            links.file(name, start, size)
             yield Member(name, False, start, size)
         elif kind == ord("5") or kind in _FILES:
             offset = offset if kind in _FILES else start
             yield Member(name.rstrip("/"), True, start, 0)
         elif kind in b"12":
-            if kind == ord("2"):
-                target = posixpath.normpath(posixpath.join(posixpath.dirname(name), target))
-            if target in places:
-                places[name] = places[target]
-                yield Member(name, False, *places[target])
+            links.link(name, target, symbolic=kind == ord("2"))
             offset = start
         elif kind not in b"346":  # devices and pipes hold no picture
             raise UnusualTar
+    yield from links.members()
 
 
 def _read(descriptor: int, offset: int, count: int) -> bytes:

@@ -43,8 +43,10 @@ class ImageClassifier(ImageInput, ClassifierMixin, BaseEstimator):
         network: a name of `striate list networks` or `striate list predictors`; such a name with
             arguments, {"name": "mlp", "hidden": [30]}; None: the planner chooses, for lines a
             perceptron.
-        epochs, steps, minutes: the length; the shortest holds. None: the planner's choice. Only
-            for networks, and only `minutes` depends on the speed of the machine.
+        epochs, steps, minutes: the length; the shortest holds. Only for networks. `minutes`
+            depends on the speed of the machine. None: the planner's choice of epochs, within ten
+            minutes, and of widths that this machine is fast enough for; to compare candidates, or
+            for the same numbers at each fit, give `epochs` or `steps`.
         settings: any other setting of a training, nested: {"optimiser": {"lr": 0.01}}.
         image_shape: (H, W) or (H, W, C) of flat rows and of files.
         validation_fraction: share of each class held out to choose the hyper-parameter of a

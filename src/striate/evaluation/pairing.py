@@ -20,6 +20,8 @@ from striate.randomness import derive_seed, generator
 
 __all__ = ["Comparison", "Pair", "cochran_q", "compare", "holm", "items_needed", "mcnemar"]
 
+_LEVEL = 0.05
+
 Array = npt.NDArray[Any]
 
 
@@ -40,7 +42,8 @@ class Pair:
     p_adjusted: float
     """The same after Holm's correction for the number of pairs."""
     needed: int | None
-    """Items in all that would tell them apart in 4 of 5 test sets, were the difference what it
+    """Items in all that would tell them apart in 4 of 5 test sets (as strictly as among all pairs
+    here, by Bonferroni's bound), were the difference what it
     seems; None where they err equally often."""
     balanced: Estimate
     """Balanced accuracy of the second less that of the first."""
@@ -52,7 +55,7 @@ class Pair:
     @property
     def differ(self) -> bool:
         """Whether the difference is beyond chance at 5 %."""
-        return self.p_adjusted <= 0.05
+        return self.p_adjusted <= _LEVEL
 
     def to_json(self) -> dict[str, Any]:
         """The pair as JSON values."""
@@ -226,7 +229,7 @@ def compare(
         for a, b in places
     ]
     pairs = tuple(
-        _pair(names, wrong, losses, target, (a, b), (raw, adjusted), (resamples, seed))
+        _pair(names, wrong, losses, target, (a, b), (raw, adjusted), len(places), (resamples, seed))
         for (a, b), raw, adjusted in zip(places, p, holm(p), strict=True)
     )
     n = len(target)
@@ -249,6 +252,7 @@ def _pair(
     target: Array,
     places: tuple[int, int],
     p: tuple[float, float],
+    num_pairs: int,
     chance: tuple[int, int],
 ) -> Pair:
     a, b = places
@@ -264,8 +268,11 @@ def _pair(
     columns += [loss[b] - loss[a] for loss in losses or ()]
     means = resampled_means(np.stack(columns, axis=1), generator=names_seed, resamples=resamples)
     ends = np.quantile(means, [0.025, 0.975], axis=0)
+    # Where all items are alike, resampling says nothing of the spread.
     told = [
-        Estimate(float(column.mean()), float(low), float(high))
+        Estimate(float(column.mean()))
+        if column.min() == column.max()
+        else Estimate(float(column.mean()), float(low), float(high))
         for column, low, high in zip(columns, *ends, strict=True)
     ]
     return Pair(
@@ -278,7 +285,8 @@ def _pair(
         difference=_difference(only_first, only_second, n, seed),
         p=p[0],
         p_adjusted=p[1],
-        needed=items_needed(only_first, only_second, n),
+        # As strict as the test was that did not tell them apart.
+        needed=items_needed(only_first, only_second, n, level=_LEVEL / num_pairs),
         balanced=told[0],
         likelihood=told[1] if losses else None,
         brier=told[2] if losses else None,
@@ -311,6 +319,11 @@ def _verdict(names: Sequence[str], errors: Sequence[Proportion], pairs: Sequence
         if names[best] in (pair.first, pair.second):
             other = pair.second if pair.first == names[best] else pair.first
             (beaten if pair.differ else equal).append(other)
+    if not beaten and sum(error.count == errors[best].count for error in errors) > 1:
+        return (
+            f"{names[best]} made as few errors as any, and these {errors[0].n:,} images do not "
+            "show that it is better than any of the others."
+        )
     if not beaten:
         return (
             f"{names[best]} made the fewest errors, but these {errors[0].n:,} images do not show "

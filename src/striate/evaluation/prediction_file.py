@@ -8,9 +8,11 @@ import csv
 import io
 import json
 import re
+import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -45,11 +47,15 @@ class PredictionTable:
     """None: the file has no ids, and its rows stand in the order of the truth."""
     labels: tuple[str, ...] | None
     columns: tuple[str, ...] = ()
-    """Classes of the columns of `probabilities`."""
+    """Names of the columns of `probabilities`, as they stand there."""
     probabilities: npt.NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
-        return len(self.labels) if self.labels is not None else len(self.probabilities or ())
+        return (
+            len(self.labels)
+            if self.labels is not None
+            else len(() if self.probabilities is None else self.probabilities)
+        )
 
 
 @dataclass(frozen=True)
@@ -126,6 +132,12 @@ def _json_rows(path: Path, text: str) -> list[dict[str, Any]]:
         ]
     if not isinstance(value, list) or not all(isinstance(row, dict) for row in value):
         raise DataError(f"{path} is no list of objects. {_FORM}")
+    listed = [row for row in value if not isinstance(row.get("probabilities") or {}, dict)]
+    if listed:
+        raise DataError(
+            f"{path}: the probabilities of {len(listed)} items are not given by class; write "
+            f'{{"probabilities": {{"cat": 0.9, "dog": 0.1}}}}. {_FORM}'
+        )
     return [
         {
             **{k: v for k, v in row.items() if k != "probabilities"},
@@ -171,8 +183,7 @@ def _from_rows(path: Path, rows: list[dict[str, Any]], place: str) -> Prediction
                 f"{path}: {len(empty)} rows have no label, the first is {place} "
                 f"{empty[0] + (place == 'line')}."
             )
-    classes = tuple(_PREFIX.sub("", column) for column in rest)
-    return PredictionTable(path, ids, labels, classes if labels is None else (), probabilities)
+    return PredictionTable(path, ids, labels, tuple(rest) if labels is None else (), probabilities)
 
 
 def _numbers(
@@ -194,10 +205,11 @@ def _numbers(
 
 def _from_arrays(path: Path) -> PredictionTable:
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}.") from error
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        # TypeError: a single array under this name.
+        raise DataError(f"{path} cannot be read as an .npz file: {error}.") from error
     ids = next((found[name] for name in IDS if name in found), None)
     names = found.get("class_names")
     labels = next((found[name] for name in LABELS if name in found), None)
@@ -207,6 +219,11 @@ def _from_arrays(path: Path) -> PredictionTable:
             f"{path} holds {', '.join(found) or 'nothing'}; expected probabilities (N, K) or "
             "labels (N,), and perhaps ids (N,) and class_names (K,)."
         )
+    if probabilities is None and labels is not None and labels.ndim != 1:
+        raise DataError(f"{path}: labels are (N,); these are {labels.shape}.")
+    rows = len(labels if probabilities is None else probabilities)  # type: ignore[arg-type]
+    if ids is not None and ids.shape != (rows,):
+        raise DataError(f"{path}: ids are {ids.shape} for {rows} items; every item needs one.")
     known = None if ids is None else tuple(map(_text, ids.tolist()))
     if probabilities is not None:
         if probabilities.ndim != 2:
@@ -222,7 +239,14 @@ def _from_arrays(path: Path) -> PredictionTable:
         )
     told = labels.tolist() if labels is not None else []
     if names is not None and labels is not None and labels.dtype.kind in "iu":
-        told = [names.tolist()[index] for index in told]
+        classes = names.tolist()
+        strange = sorted({index for index in told if not 0 <= index < len(classes)})
+        if strange:
+            raise DataError(
+                f"{path}: the labels {enumerated([str(index) for index in strange])} are no places "
+                f"in class_names, which has {len(classes)}: 0 to {len(classes) - 1}."
+            )
+        told = [classes[index] for index in told]
     return PredictionTable(path, known, tuple(map(_text, told)))
 
 
@@ -254,6 +278,7 @@ def match(
     n = len(truth.labels)
     ids = truth.ids or tuple(map(str, range(n)))
     _refuse_twice(truth.path, ids)
+    predictions = [_by_class(table, truth.labels) for table in predictions]
     classes = list(dict.fromkeys(c for table in predictions for c in table.columns))
     more = [*sorted(set(truth.labels), key=_natural), *extra_classes]
     classes += [label for label in dict.fromkeys(more) if label not in classes]
@@ -268,6 +293,13 @@ def match(
         for name, table in zip(names, predictions, strict=True)
     ]
     return ids, target, tuple(classes), matched
+
+
+def _by_class(table: PredictionTable, labels: Sequence[str]) -> PredictionTable:
+    """The table with its columns named as the classes are: "p_cat" stands for "cat"."""
+    if set(labels) <= set(table.columns):
+        return table
+    return replace(table, columns=tuple(_PREFIX.sub("", column) for column in table.columns))
 
 
 def _refuse_unknown(

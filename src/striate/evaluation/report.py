@@ -326,9 +326,9 @@ def _points(estimate: Mapping[str, float | None]) -> str:
         >>> _points({"value": -0.021, "low": -0.034, "high": 0.0})
         '−2.10 [−3.40, 0]'
     """
-    ends = [estimate[key] or 0.0 for key in ("value", "low", "high")]
-    value, low, high = (("−" if end < 0 else "") + percent(abs(end)) for end in ends)
-    return f"{value} [{low}, {high}]"
+    told = [estimate[key] for key in ("value", "low", "high")]
+    ends = ["–" if end is None else ("−" if end < 0 else "") + percent(abs(end)) for end in told]
+    return f"{ends[0]} [–]" if "–" in ends else f"{ends[0]} [{ends[1]}, {ends[2]}]"
 
 
 def _spell(value: Any) -> str:

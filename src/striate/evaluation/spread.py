@@ -105,13 +105,20 @@ def seed_spread(wrong: npt.NDArray[Any], *, confidence: float = 0.95) -> SeedSpr
         errors=tuple(errors.tolist()),
         n=n,
         mean=mean,
-        deviation=Estimate(deviation, deviation * low, deviation * high),
+        deviation=_unless_equal(errors, deviation, deviation * low, deviation * high),
         own_deviation=math.sqrt(max(0.0, float(squares[0] - squares[2]) / n)),
-        seeds=Estimate(mean, max(0.0, mean - reach), min(1.0, mean + reach)),
+        seeds=_unless_equal(errors, mean, max(0.0, mean - reach), min(1.0, mean + reach)),
         images=_share(mean, float(items.var(ddof=1)) / n, n, float(norm.ppf(1 - tail))),
         both=_share(mean, variance, n, float(t.ppf(1 - tail, freedom))),
         confidence=confidence,
     )
+
+
+def _unless_equal(
+    errors: npt.NDArray[np.float64], value: float, low: float, high: float
+) -> Estimate:
+    """Without ends where all trainings erred equally often: that says nothing of their spread."""
+    return Estimate(value) if errors.min() == errors.max() else Estimate(value, low, high)
 
 
 def _share(mean: float, variance: float, n: int, reach: float) -> Estimate:

@@ -4,12 +4,12 @@ from striate.execution.chooser import (
     Contender,
     Trial,
     choose,
-    estimated_seconds,
     guess,
+    step_seconds,
     trial_seconds,
 )
 from striate.execution.device import Execution, threads
-from striate.execution.memory import keep_pages
+from striate.execution.memory import keep_pages, lacks_memory
 from striate.execution.store import Store
 from striate.execution.swap import accelerate, accelerated, restore
 
@@ -21,10 +21,11 @@ __all__ = [
     "accelerate",
     "accelerated",
     "choose",
-    "estimated_seconds",
     "guess",
     "keep_pages",
+    "lacks_memory",
     "restore",
+    "step_seconds",
     "threads",
     "trial_seconds",
 ]

@@ -23,14 +23,14 @@ from striate.execution.convolution import (
     measure_methods,
     probe_images,
 )
-from striate.execution.device import Execution
+from striate.execution.device import Execution, threads
 from striate.execution.layer import offered
 from striate.execution.native import native_name, operator
 from striate.execution.step import agrees, step_call
 from striate.execution.store import Store, machine
 from striate.execution.timing import Timing, race
 
-__all__ = ["Contender", "Trial", "choose", "guess", "trial_seconds"]
+__all__ = ["Contender", "Trial", "choose", "guess", "step_seconds", "trial_seconds"]
 
 _LITTLE_WORK = 150_000_000
 """Multiply-adds of a step's forward pass below which threads wait for each other more than they
@@ -90,10 +90,22 @@ def trial_seconds(training_seconds: float | None) -> float:
     return wanted if wanted >= _LEAST else 0.0
 
 
-def estimated_seconds(network: nn.Module, batch_shape: tuple[int, ...], steps: float) -> float:
-    """Roughly how long so many training steps take, by counting alone."""
-    work = _work(network, batch_shape)
-    return 3 * work * steps / (_STEP_RATE * torch.get_num_threads())
+def step_seconds(
+    network: nn.Module, batch_shape: tuple[int, ...], config: ExecutionConfig
+) -> float:
+    """Roughly how long a training step takes: counted on a CPU, elsewhere of one that is taken."""
+    plain = Execution.of(config)
+    if plain.device.type != "cpu":
+        try:
+            call = step_call(network, plain, batch_shape)
+            call()  # the first one loads libraries
+            began = time.perf_counter()
+            call()
+            return time.perf_counter() - began
+        except RuntimeError:
+            pass  # it does not fit into the device's memory
+    count = config.threads or torch.get_num_threads()
+    return 3 * _work(network, batch_shape) / (_STEP_RATE * count)
 
 
 def _work(network: nn.Module, batch_shape: tuple[int, ...]) -> float:
@@ -170,7 +182,8 @@ def choose(
     store = store or Store()
     if config.exact:
         return Trial(_exact(network, batch_shape, config), batch_shape, notes=store.notes)
-    question = _question(network, batch_shape, config)
+    compiles = _compiles_unasked(config, training_seconds)
+    question = _question(network, batch_shape, config, compiles)
     kept = None if fresh else store.read(question)
     if kept is not None and (kept["complete"] or kept["seconds"] >= seconds / 2):
         found = Execution.recorded(config, kept["execution"])
@@ -180,20 +193,22 @@ def choose(
     if seconds <= 0:
         return trial
     plain = replace(Execution.of(config), threads=first.threads, compiled=first.compiled)
-    if _may_swap(config, plain) and operator("convolution") is not None:
-        trial.layers = convolutions(network, batch_shape)
-        share = max(seconds - _CALM, 0.5 * seconds) * 0.6
-        trial.methods = measure_methods(
-            trial.layers, share, store=store, fresh=fresh, race=race, clock=clock
-        )
-    entrants = _contenders(network, config, plain, trial, training_seconds)
-    left = max(seconds - (clock() - began), 0.2 * seconds)
-    _compare(network, trial, entrants, left, race)
+    with threads(config.threads or torch.get_num_threads()):  # it is these that are raced
+        if _may_swap(config, plain) and operator("convolution") is not None:
+            trial.layers = convolutions(network, batch_shape)
+            share = max(seconds - _CALM, 0.5 * seconds) * 0.6
+            trial.methods = measure_methods(
+                trial.layers, share, store=store, fresh=fresh, race=race, clock=clock
+            )
+        entrants = _contenders(network, config, plain, trial, compiles)
+        left = max(seconds - (clock() - began), 0.2 * seconds)
+        _compare(network, trial, entrants, left, step_seconds(network, batch_shape, config), race)
     trial.seconds = clock() - began
     complete = all(m.timings or m.batch for m in trial.methods.values())
+    complete = complete and len(trial.contenders) == len(entrants) and seconds >= 4 * _LEAST
     answer = {
         "execution": trial.execution.to_json(),
-        "complete": complete and seconds >= 4 * _LEAST,
+        "complete": complete,
         "seconds": seconds,
     }
     store.write(question, answer)
@@ -222,7 +237,7 @@ def _contenders(
     config: ExecutionConfig,
     plain: Execution,
     trial: Trial,
-    training_seconds: float | None,
+    compiles: bool,
 ) -> list[Contender]:
     """Torch first, then what could be better, the likeliest first."""
     swaps = _may_swap(config, plain)
@@ -252,7 +267,7 @@ def _contenders(
     if alone in entrants:
         if config.channels_last is None:
             add("torch, channels first", replace(plain, channels_last=False))
-        _add_devices(config, plain, training_seconds, add)
+        _add_devices(config, plain, compiles, add)
     return entrants
 
 
@@ -274,7 +289,7 @@ def _work_of(trial: Trial) -> float:
 def _add_devices(
     config: ExecutionConfig,
     plain: Execution,
-    training_seconds: float | None,
+    compiles: bool,
     add: Callable[[str, Execution], None],
 ) -> None:
     """Narrow numbers, where a person allowed them, and compilation on GPUs."""
@@ -287,10 +302,15 @@ def _add_devices(
             narrow.append("bfloat16")
         for precision in narrow[1:]:
             add(f"torch, {precision}", replace(plain, precision=precision))
-    long = training_seconds is None or training_seconds >= _WORTH_COMPILING
-    if config.compile is None and plain.device.type == "cuda" and long:
+    if compiles:
         for mode in ("default", "reduce-overhead"):  # the second one records CUDA graphs
             add(f"torch.compile, {mode}", replace(plain, precision=narrow[-1], compiled=mode))
+
+
+def _compiles_unasked(config: ExecutionConfig, training_seconds: float | None) -> bool:
+    """Whether compilation is tried: on GPUs, before a long training, unless a person decided."""
+    long = training_seconds is None or training_seconds >= _WORTH_COMPILING
+    return config.compile is None and Execution.of(config).device.type == "cuda" and long
 
 
 def _has_cpu_bfloat16() -> bool:
@@ -304,14 +324,14 @@ def _compare(
     trial: Trial,
     entrants: list[Contender],
     seconds: float,
+    expected: float,
     race: Callable[..., dict[str, Timing]],
 ) -> None:
-    """Time whole steps of all contenders, and choose."""
-    work = 3 * _work(network, trial.batch_shape) / (_STEP_RATE * torch.get_num_threads())
-    share = _fitting(seconds, len(entrants)) / max(work, 1e-9)
+    """Time whole steps of all contenders, each expected to take so long, and choose."""
+    share = _fitting(seconds, len(entrants)) / max(expected, 1e-9)
     if share * trial.batch_shape[0] < _FEW and len(entrants) > 2:
         entrants = entrants[:2]  # better two on many images than all on a few
-        share = _fitting(seconds, 2) / max(work, 1e-9)
+        share = _fitting(seconds, 2) / max(expected, 1e-9)
     share = min(1.0, share)
     batch = max(min(trial.batch_shape[0], 8), round(share * trial.batch_shape[0]))
     shape = (batch, *trial.batch_shape[1:])
@@ -363,9 +383,9 @@ def _checked(network: nn.Module, batch_shape: tuple[int, ...], execution: Execut
 
 
 def _question(
-    network: nn.Module, batch_shape: tuple[int, ...], config: ExecutionConfig
+    network: nn.Module, batch_shape: tuple[int, ...], config: ExecutionConfig, compiles: bool
 ) -> dict[str, Any]:
-    """What a choice depends on: machine, structure and shapes, what was asked for."""
+    """What a choice depends on: machine, structure and shapes, what was asked for and on offer."""
     text = [
         f"{name} {type(module).__name__} {module.extra_repr()}"
         for name, module in network.named_modules()
@@ -379,4 +399,5 @@ def _question(
             for name in ("threads", "channels_last", "precision", "kernels", "compile")
         },
         "machine": machine(Execution.of(config).device),
+        **({"compiles": True} if compiles else {}),
     }

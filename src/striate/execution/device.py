@@ -17,9 +17,6 @@ __all__ = ["Execution", "thread_problem", "threads"]
 
 _THREADS_PER_CORE = 4
 
-_PRECISIONS = {"auto": "float32"}
-"""What holds until something else was measured: nothing is rounded that nobody allowed."""
-
 
 def thread_problem(count: int | None) -> str | None:
     """Why so many CPU threads cannot be had, for a person; None where they can.
@@ -76,10 +73,11 @@ class Execution:
         Raises:
             ConfigError: a device that is not there.
         """
+        device = _device(config.device)
         return cls(
-            _device(config.device),
+            device,
             config.channels_last is not False,
-            _PRECISIONS.get(config.precision, config.precision),
+            _precision(config.precision, device),
             config.threads,
         )
 
@@ -87,7 +85,7 @@ class Execution:
     def recorded(cls, config: ExecutionConfig, record: Mapping[str, Any] | None) -> "Execution":
         """The execution that a run was made with; of a run that recorded none, torch's operators.
 
-        Threads beyond those of this machine are left out.
+        Threads that nobody asked for and this machine does not have are left out.
 
         Raises:
             ConfigError: a device that is not there.
@@ -96,11 +94,15 @@ class Execution:
         if not record:
             return plain
         count = record.get("threads")
+        if config.threads is not None:
+            count = config.threads
+        elif count is not None:
+            count = min(int(count), torch.get_num_threads())
         return cls(
             plain.device,
             bool(record.get("channels_last", plain.channels_last)),
-            str(record.get("precision", plain.precision)),
-            None if count is None else min(int(count), torch.get_num_threads()),
+            _precision(str(record.get("precision", plain.precision)), plain.device),
+            count,
             dict(record.get("methods", {})),
             tuple(record.get("layers", ())),
             record.get("compiled"),
@@ -182,6 +184,13 @@ class Execution:
             "threads": self.threads or torch.get_num_threads(),
             "torch": torch.__version__,
         }
+
+
+def _precision(asked: str, device: torch.device) -> str:
+    """What a device makes of it; "auto" rounds nothing until that was measured to be faster."""
+    if asked == "auto" or (asked == "tf32" and device.type != "cuda"):
+        return "float32"
+    return asked
 
 
 def _device(wanted: str) -> torch.device:

@@ -36,6 +36,7 @@ _FUNCTIONS: dict[Any, str] = {
 _METHODS = {"relu": "relu", "relu_": "relu", "tanh": "tanh"}
 _FRESH = (nn.Conv2d, nn.ConvTranspose2d, nn.MaxPool2d, nn.AvgPool2d)
 """Layers whose result shares its memory with nothing."""
+_CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 _SUMS = (python.add, python.iadd, torch.add)
 
 Guard = tuple[tuple[str, ...], type[nn.Module]]
@@ -80,27 +81,33 @@ def _guarded(
     constants: dict[str, Any],
     guards: list[Guard],
     sequences: dict[tuple[str, ...], list[str]],
-) -> Callable[[nn.Module, Tensor], Any]:
+) -> Callable[..., Any]:
     """The fused pass where all is as it was when the module was traced, else the module's own."""
 
-    def forward(self: nn.Module, x: Tensor) -> Any:
+    def is_as_traced(self: nn.Module) -> bool:
         if _has_any_global_hook():  # type: ignore[no-untyped-call]
-            return plain.forward(self, x)
+            return False
         own = self.__dict__
         for name, value in constants.items():
             if name not in own or own[name] != value:
-                return plain.forward(self, x)
+                return False
         for path, kind in guards:
             layer = _at(self, path)
             if layer is None or plain_class(layer) is not kind or has_hooks(layer):
-                return plain.forward(self, x)
+                return False
         for path, names in sequences.items():
             sequence = _at(self, path)
             if sequence is None or list(sequence._modules) != names:
-                return plain.forward(self, x)
+                return False
             if sequence is not self and has_hooks(sequence):
-                return plain.forward(self, x)
-        return quick(self, x)
+                return False
+        return True
+
+    def forward(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        # By keyword it has a name that the fused pass, whose input is the traced one, lacks.
+        if len(args) == 1 and not kwargs and is_as_traced(self):
+            return quick(self, args[0])
+        return plain.forward(self, *args, **kwargs)
 
     return forward
 
@@ -115,11 +122,11 @@ def _at(module: nn.Module, path: tuple[str, ...]) -> nn.Module | None:
 def _sequences(
     module: nn.Module, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], list[str]]]:
-    """The sequences that a trace looks into, with the names of their layers."""
-    if type(module) is nn.Sequential:
+    """The sequences, lists and tables that a trace looks into, with the names of their layers."""
+    if isinstance(module, _CONTAINERS):
         yield path, list(module._modules)
     for name, child in module.named_children():
-        if isinstance(child, (nn.Sequential, nn.ModuleList, nn.ModuleDict)):
+        if isinstance(child, _CONTAINERS):
             yield from _sequences(child, (*path, name))
 
 

@@ -58,19 +58,20 @@ class Norm2d(nn.BatchNorm2d):
 
     striate_plain = nn.BatchNorm2d
 
-    def forward(self, x: Tensor, residual: Any = None, activation: str = "none") -> Tensor:
+    def forward(self, input: Tensor, residual: Any = None, activation: str = "none") -> Tensor:
         norm_act = operator("norm_act")
         alike = residual is None or (
-            isinstance(residual, Tensor) and (residual.shape, residual.dtype) == (x.shape, x.dtype)
+            isinstance(residual, Tensor)
+            and (residual.shape, residual.dtype) == (input.shape, input.dtype)
         )
-        if norm_act is None or not alike or not _is_native(x):
-            y = super().forward(x)
+        if norm_act is None or not alike or not _is_native(input):
+            y = super().forward(input)
             whole: Tensor = ACTIVATIONS[activation](y if residual is None else y + residual)
             return whole
         training = self.training or self.running_mean is None
         keeps = self.running_mean is not None and (not self.training or self.track_running_stats)
         fused: Tensor = norm_act(
-            x,
+            input,
             self.weight,
             self.bias,
             self.running_mean if keeps else None,
@@ -180,8 +181,8 @@ def swapped_class(layer: nn.Module, families: tuple[str, ...]) -> type[nn.Module
 def plain_class(module: nn.Module) -> type[nn.Module]:
     """The class that a module had before anything was exchanged."""
     kind = type(module)
-    while hasattr(kind, "striate_plain"):
-        kind = kind.striate_plain
+    while "striate_plain" in vars(kind):  # not inherited: another's subclass of it is its own
+        kind = kind.striate_plain  # type: ignore[attr-defined]
     return kind
 
 

@@ -3,7 +3,9 @@
 import ctypes
 import sys
 
-__all__ = ["keep_pages"]
+import torch
+
+__all__ = ["keep_pages", "lacks_memory"]
 
 
 def keep_pages() -> None:
@@ -20,3 +22,16 @@ def keep_pages() -> None:
     trim_threshold, mmap_max = -1, -4  # names of <malloc.h>
     library.mallopt(mmap_max, 0)
     library.mallopt(trim_threshold, 2**31 - 1)
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Whether an error says that the memory, the processor's or a device's, did not suffice.
+
+    Example:
+        >>> lacks_memory(MemoryError()), lacks_memory(RuntimeError("shapes differ"))
+        (True, False)
+    """
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    words = ("not enough memory", "allocate memory", "out of memory")
+    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)

@@ -63,7 +63,7 @@ def agrees(network: nn.Module, execution: Execution, shape: tuple[int, ...]) -> 
     try:
         plain = _answers(restore(_placed(network, execution)), images)
         other = _answers(accelerate(_placed(network, execution), execution), images)
-    except (RuntimeError, ValueError):
+    except (RuntimeError, ValueError, TypeError):
         return False
     return len(plain) == len(other) and all(map(_alike, plain, other))
 

@@ -78,7 +78,8 @@ def restore(network: nn.Module) -> nn.Module:
     with _lock:
         for module in network.modules():
             module.__class__ = plain_class(module)
-            module.__dict__.pop("striate_methods", None)
+            if not isinstance(module, Conv2d):  # another's subclass of ours still needs them
+                module.__dict__.pop("striate_methods", None)
         if network.__dict__.pop("striate_compiled", False):
             network._compiled_call_impl = None
     return network

@@ -12,7 +12,7 @@ from striate.data.augment import OFFERED as AUGMENTATION_OFFERED
 from striate.data.dataset import Dataset
 from striate.data.loader import BatchLoader, Normalisation
 from striate.errors import ConfigError
-from striate.execution import Execution, choose, estimated_seconds, trial_seconds
+from striate.execution import Execution, choose, step_seconds, trial_seconds
 from striate.execution.device import thread_problem
 from striate.losses import LOSSES
 from striate.networks import NETWORKS
@@ -215,7 +215,7 @@ def choose_execution(config: RunConfig, network: nn.Module, num_items: int) -> E
     steps = [] if training.steps is None else [float(training.steps)]
     steps += [] if training.epochs is None else [training.epochs * num_items / batch]
     if steps:
-        lengths.append(estimated_seconds(network, shape, min(steps)))
+        lengths.append(min(steps) * step_seconds(network, shape, config.execution))
     left = min(lengths)
     seconds = trial_seconds(left)
     trial = choose(network, shape, config.execution, seconds=seconds, training_seconds=left)

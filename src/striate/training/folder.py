@@ -142,16 +142,17 @@ class RunFolder:
             raise RunError(
                 f"The folder {self.path} cannot be made: {error.strerror}. Choose another --out."
             ) from error
-        try:
-            with self.locked():
+        with self.locked():
+            try:
                 if (self.path / "run.json").exists():
                     raise RunError(
                         f"{self.path} was taken by another process; choose another --out."
                     )
                 yield
-        finally:
-            if not _holds_something(self.path):
-                shutil.rmtree(self.path, ignore_errors=True)
+            finally:
+                # By whoever holds it: another process, refused, would take the lock away with it.
+                if not _holds_something(self.path):
+                    shutil.rmtree(self.path, ignore_errors=True)
 
     @contextmanager
     def locked(self) -> Iterator[None]:

@@ -17,6 +17,10 @@ from striate.training.views import views
 __all__ = ["infer"]
 
 _ONE_VIEW = PredictionConfig()
+_AT_ONCE, _FEWEST = 256, 16
+_PIXELS = 2**22
+"""At once at most: 256 images of 128 × 128, 83 of 224 × 224, whose first maps then take a gigabyte
+or two."""
 
 
 @torch.inference_mode()
@@ -28,7 +32,7 @@ def infer(
     execution: Execution,
     prediction: PredictionConfig = _ONE_VIEW,
     *,
-    batch_size: int = 256,
+    batch_size: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> np.ndarray:
     """Probabilities (N, K) in float64 for uint8 images (N, H, W, C); the network is left in its
@@ -41,9 +45,13 @@ def infer(
         normalise: that of the training split.
         execution: device, layout and precision.
         prediction: views of each image over which the scores are averaged.
-        batch_size: images at a time.
+        batch_size: images at a time; None: 256, of large images fewer, for their maps fill the
+            memory.
         progress: called with images done and N.
     """
+    if batch_size is None:
+        height, width = images.shape[1:3]
+        batch_size = min(_AT_ONCE, max(_FEWEST, _PIXELS // (height * width)))
     was_training = network.training
     network.eval()
     answers = []

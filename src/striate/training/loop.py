@@ -6,7 +6,7 @@ the log, the time used.
 """
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +22,7 @@ from striate.losses import chance_warning, expected_loss_at_chance
 from striate.training.assemble import Parts
 from striate.training.budget import Budget, Clock
 from striate.training.checkpoint import CheckpointStore, flatten, unflatten
-from striate.training.events import EventLog
+from striate.training.events import Event, EventLog
 from striate.training.inference import infer
 from striate.training.interrupt import Interrupt
 from striate.training.plan import Plan
@@ -159,11 +159,23 @@ class Training:
             if abs(total - self.plan.total) < _WORTH_A_CHANGE * (self.plan.total - self.step):
                 total = self.plan.total
         budget.begin(self.step, progress)
+        self._change_plan(total)
+
+    def _change_plan(self, total: int) -> None:
         if total != self.plan.total:
             self.plan = self.plan.changed(self.step, total)
             self.log.write(
                 "plan", step=self.step, steps=self.plan.total, seconds=round(self.clock.seconds())
             )
+
+    def follow(self, events: Sequence[Event]) -> None:
+        """Re-plan as the events say that were logged after the checkpoint, whatever the clock says.
+
+        The first of them may belong to the checkpoint's own step, which was saved before it.
+        """
+        self.recorded = {e["step"]: e["steps"] for e in events if e["event"] == "plan"}
+        self.recorded_until = max((e.get("step", 0) for e in events), default=0)
+        self._change_plan(self.recorded.get(self.step, self.plan.total))
 
     def validate(self, *, quick: bool) -> np.ndarray:
         """Probabilities (N, K) on the validation split (or a part of it), and an event."""

@@ -1,5 +1,6 @@
 """Building the cache: killed, in two processes at once, and in little memory."""
 
+import json
 import os
 import random
 import signal
@@ -159,3 +160,51 @@ def test_memory_does_not_grow_with_the_set(tmp_path: Path) -> None:
     if bound > 60:
         pytest.skip("with so many cores the chunks under way are as large as this set")
     assert int(done.stdout) / 1024 < bound
+
+
+@pytest.fixture
+def split_list(photos: Path) -> Callable[..., Path]:
+    """A list that names every split, with or without groups."""
+
+    def write(group: Callable[[int], str] | None = None) -> Path:
+        lines = ["path,label,split" + ",group" * (group is not None)]
+        for number, path in enumerate(sorted(photos.rglob("*.png"))):
+            split = ("train", "train", "validation", "test")[number % 4]
+            line = f"{path.relative_to(photos)},{path.parent.name},{split}"
+            lines.append(line if group is None else f"{line},{group(number)}")
+        (photos / "list.csv").write_text("\n".join(lines))
+        return photos / "list.csv"
+
+    return write
+
+
+def test_a_set_that_is_given_groups_later_has_them(
+    split_list: Callable[..., Path], config_of: Callable[..., object]
+) -> None:
+    plain = prepare(config_of(split_list()))
+    (first,) = (entry.path for entry in list_cache())
+    assert _num_groups(first) == 24
+    grouped = prepare(config_of(split_list(lambda number: f"film {number % 4} {number // 12}")))
+    assert (grouped.digest, grouped.train.names) == (plain.digest, plain.train.names)
+    (second,) = (entry.path for entry in list_cache() if entry.path != first)
+    assert _num_groups(second) < 12
+
+
+def _num_groups(folder: Path) -> int:
+    items = json.loads((folder / "development" / "items.json").read_text("utf-8"))
+    return len({g or d for g, d in zip(items["groups"], items["digests"], strict=True)})
+
+
+def test_pictures_that_exchange_their_names_are_another_set(
+    split_list: Callable[..., Path], photos: Path, config_of: Callable[..., object]
+) -> None:
+    before = prepare(config_of(split_list()))
+    one, other = (photos / name for name in before.train.names[:2])
+    held = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(held)
+    after = prepare(config_of(photos / "list.csv"))
+    assert after.digest == before.digest
+    assert after.train.names == before.train.names
+    assert after.train.digests[:2] == before.train.digests[1::-1]
+    assert (after.train.images[0] == before.train.images[1]).all()

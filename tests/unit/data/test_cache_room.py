@@ -27,7 +27,8 @@ def refuse_reading(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_set_larger_than_the_disk_is_refused_before_decoding(
     photos: Path, config_of: ConfigOf, monkeypatch: pytest.MonkeyPatch, spare: int
 ) -> None:
-    needed = 31 * 300 * 301 * 3 * 2
+    pixels, thumbnails = 300 * 301 * 3, 32 * 32 * 3
+    needed = 31 * (2 * pixels + thumbnails)
     usage = SimpleNamespace(total=2**40, used=0, free=needed + spare)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
     config = config_of(photos, input_size=(300, 301))
@@ -35,11 +36,15 @@ def test_a_set_larger_than_the_disk_is_refused_before_decoding(
         assert len(prepare(config).train) == 22
         return
     refuse_reading(monkeypatch)
-    said = r"photos needs 16\.02 MiB .* where 16\.02 MiB are free.*data\.input_size.*STRIATE_CACHE"
+    said = r"photos needs 16\.11 MiB .* where 16\.11 MiB are free.*data\.input_size.*STRIATE_CACHE"
     with pytest.raises(DataError, match=said):
         prepare(config)
     assert list_cache() == []
-    usage.free = needed // 2 - 1
+    streamed = config_of(photos, input_size=(300, 301), streaming=True)
+    usage.free = 31 * thumbnails - 1
+    with pytest.raises(DataError, match=r"thumbnails .* photos .*need 0\.09 MiB .* Make room"):
+        prepare(streamed)
+    usage.free = 31 * pixels - 1
     with pytest.raises(DataError, match=r"needs 8\.01 MiB"):
         measured_part(open_source(str(photos)), ImageSpec((300, 301), 3))
 

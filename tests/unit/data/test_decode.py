@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from striate.data import BrokenImage, ImageSpec, decode_image
+from striate.data import BrokenImage, ImageSpec, decode, decode_image
 from striate.data.decode import decode_with_digest
 from striate.data.picture import MAX_PIXELS, open_image
 from striate.errors import DataError
@@ -277,3 +277,24 @@ def test_eight_bits_in_a_wider_integer_are_eight_bits():
     spec = ImageSpec((5, 7), 3)
     assert values.dtype == np.int64
     assert np.array_equal(decode_image(values, spec), decode_image(values.astype(np.uint8), spec))
+
+
+def test_only_what_was_opened_reduced_is_opened_again(
+    picture: Picture, encoded: Encode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = []
+    original = decode.open_quickly
+    monkeypatch.setattr(
+        decode, "open_quickly", lambda *given: opened.append(given[1]) or original(*given)
+    )
+    large = ImageSpec((600, 500), 3)
+    for kind, size, expected in (
+        ("PNG", 700, [512]),
+        ("JPEG", 700, [512]),
+        ("JPEG", 1300, [512, 1200]),
+    ):
+        opened.clear()
+        content = encoded(Image.fromarray(picture(3, size, size)), kind)
+        pixels = decode_with_digest(content, large).pixels
+        assert opened == expected
+        np.testing.assert_array_equal(pixels, decode_image(content, large))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from striate.data import open_source, survey
+from striate.data import open_source, prepare, survey
 from striate.data.archive import ArchiveSource
 from striate.data.layout import Entry, read_layout
 from striate.errors import DataError
@@ -50,6 +50,12 @@ def test_class_folders_with_nesting_spaces_unicode_and_litter() -> None:
     assert found.notes == (
         "1 file(s) beside the class folders of photos were left out: README.txt.",
     )
+
+
+def test_a_class_may_be_named_as_another_with_a_number_behind_it() -> None:
+    tops = ["cat10", "cat", "cat2", "cat2b", "2", "Cat 3", "1cat"]
+    found = listing_of(f"{top}/{n}.png" for top in tops for n in range(2))
+    assert found.class_names == ("1cat", "2", "cat", "cat2", "cat2b", "cat10", "Cat 3")
 
 
 @pytest.mark.parametrize("name", ["val", "valid", "Validation"])
@@ -164,6 +170,44 @@ def test_links_in_a_tar_and_repeated_names(tmp_path: Path, photos: Path) -> None
     assert source.read(items["ant/1.png"]) == (photos / "bee/3.png").read_bytes()
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="links")
+@pytest.mark.parametrize("top", ["photos", "."])
+@pytest.mark.parametrize("packing", ["", "gz", "xz"])
+def test_links_in_a_tar_lead_where_they_lead_in_its_folder(
+    tmp_path: Path, photos: Path, packing: str, top: str
+) -> None:
+    (photos / "ant" / "a soft one.png").symlink_to("../bee/3.png")
+    (photos / "ant" / "by the next.png").symlink_to("z.png")
+    (photos / "ant" / "z.png").symlink_to("../cow/1.png")  # packed before what it leads to
+    os.link(photos / "cow" / "2.png", photos / "ant" / "hard.png")
+    path = tmp_path / f"p.tar{packing and '.'}{packing}"
+    with tarfile.open(path, f"w:{packing}") as archive:
+        archive.add(photos, top)
+        for name, target in (("round.png", "round.png"), ("gone.png", "/nowhere.png")):
+            link = tarfile.TarInfo(f"{top}/bee/{name}")
+            link.type, link.linkname = tarfile.SYMTYPE, target
+            archive.addfile(link)
+    folder, found = open_source(str(photos)), open_source(str(path))
+    assert [i[:3] for i in found.items] == [i[:3] for i in folder.items]
+    assert len(found.items) == 35
+    contents = {item.name: content for item, content in found.stream(found.items)}
+    assert contents == {item.name: folder.read(item) for item in folder.items}
+
+
+@pytest.mark.parametrize("packing", ["gz", "bz2", "xz"])
+def test_damaged_archives_are_told(photos: Path, pack, config_of, packing: str) -> None:
+    path = pack(photos, f".tar.{packing}")
+    content = bytearray(path.read_bytes())
+    middle = len(content) // 2
+    content[middle : middle + 40] = bytes(40)
+    path.write_bytes(content)
+    try:
+        told = [str(item) for item in prepare(config_of(path)).broken]
+    except DataError as error:
+        told = [str(error)]
+    assert told, "the damage is said, of the archive or of files in it"
+
+
 def test_names_that_point_outside_touch_nothing(tmp_path: Path, photos: Path) -> None:
     path = tmp_path / "evil.tar"
     with tarfile.open(path, "w") as archive:
@@ -215,14 +259,16 @@ def test_a_tar_that_ends_early_names_the_lost_file(tmp_path: Path, photos: Path)
 def test_links_are_followed_and_loops_are_not(tmp_path: Path, photos: Path) -> None:
     (photos / "ant" / "loop").symlink_to(photos)
     (photos / "ant" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    (photos / "ant" / "itself.png").symlink_to("itself.png")
     other = tmp_path / "elsewhere"
     (photos / "cow").rename(other)
     (photos / "cow").symlink_to(other)
     source = open_source(str(photos))
-    assert len(source.items) == 32
+    assert len(source.items) == 33
     assert any("leads back" in note for note in source.notes)
-    gone = [c for i, c in source.stream(source.items) if i.name == "ant/gone.png"]
-    assert isinstance(gone[0], FileNotFoundError)
+    contents = {item.name: content for item, content in source.stream(source.items)}
+    assert isinstance(contents["ant/gone.png"], FileNotFoundError)
+    assert isinstance(contents["ant/itself.png"], OSError)
 
 
 def test_folders_without_permission_are_all_named(photos: Path, monkeypatch) -> None:
@@ -334,3 +380,36 @@ def test_a_list_keeps_line_breaks_and_notes_repeated_paths(tmp_path: Path, photo
     assert [item.name for item in source.items] == ["photos/ant/a\nb.png", "photos/bee/0.png"]
     assert isinstance(source.read(source.items[0]), bytes)
     assert source.notes[0].startswith("1 name(s) occur more than once")
+
+
+def test_headers_at_the_end_of_files_cost_one_more_pass(tmp_path: Path, pack) -> None:
+    """A TIFF's directory may lie behind its pixels: 65,536 bytes do not tell its size."""
+    pixels = np.random.default_rng(0).integers(0, 256, (160, 150, 3), dtype=np.uint8)
+    for name in ("a/1.tif", "a/2.tif", "b/1.tif", "b/2.tif"):
+        path = tmp_path / "scans" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    body = path.read_bytes()
+    assert int.from_bytes(body[4:8], "little") < 100, "Pillow writes it first"
+    for path in (tmp_path / "scans").rglob("*.tif"):
+        path.write_bytes(_directory_last(path.read_bytes()))
+    source = open_source(str(pack(tmp_path / "scans", ".tar.gz")))
+    passes = []
+    stream = source.stream
+
+    def counted(items, limit=None):
+        passes.append((len(items), limit))
+        return stream(items, limit)
+
+    source.stream = counted  # type: ignore[method-assign]
+    found = survey(source)
+    assert (found.num_broken, found.heights, found.widths) == (0, (160,) * 3, (150,) * 3)
+    assert [count for count, _ in passes] == [4, 4, 4], "headers, whole files, colours"
+
+
+def _directory_last(tiff: bytes) -> bytes:
+    """The same little-endian TIFF with its first directory moved to the end."""
+    start = int.from_bytes(tiff[4:8], "little")
+    count = int.from_bytes(tiff[start : start + 2], "little")
+    directory = tiff[start : start + 2 + 12 * count + 4]
+    return tiff[:4] + len(tiff).to_bytes(4, "little") + tiff[8:] + directory

@@ -159,3 +159,33 @@ def test_headers_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     shard(path, paired(5, ["x", "y", "x"]))
     assert len(found(tmp_path)) == 3
     assert scanned == [path]
+
+
+def test_shards_of_one_name_in_several_folders_are_told_apart(tmp_path: Path) -> None:
+    for first, split in enumerate(("train", "val", "test")):
+        shard(tmp_path / "s" / split / "0.tar", paired(0, ["cat", "dog"][:: 1 - 2 * (first % 2)]))
+    expected = {
+        f"{split}/0.tar/00000{number}.png": (("dog", "cat")[number == (split == "val")], named)
+        for split, named in (("train", "train"), ("val", "validation"), ("test", "test"))
+        for number in range(2)
+    }
+    assert found(tmp_path / "s") == expected
+    listed = tmp_path / "all.txt"
+    listed.write_text("s/train/0.tar\ns/val/0.tar\ns/test/0.tar\n")
+    assert found(listed) == expected
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1", "utf-8-sig"])
+def test_lists_of_shards_and_of_names_are_utf_8(tmp_path: Path, encoding: str) -> None:
+    shard(tmp_path / "a.tar", paired(0, ["0", "1"]))
+    (tmp_path / "all.txt").write_text("a.tar  # für alle\n", encoding=encoding)
+    if encoding == "utf-8-sig":
+        assert len(found(tmp_path / "all.txt")) == 2
+        (tmp_path / "classes.txt").write_text("Bär\nEule\n", encoding=encoding)
+        assert open_source(str(tmp_path / "a*.tar")).class_names == ("Bär", "Eule")
+        return
+    with pytest.raises(DataError, match=r"not UTF-8\. Save it as UTF-8"):
+        found(tmp_path / "all.txt")
+    (tmp_path / "classes.txt").write_text("Bär\nEule\n", encoding=encoding)
+    with pytest.raises(DataError, match=r"classes\.txt is .*not UTF-8"):
+        found(tmp_path / "a*.tar")

@@ -147,3 +147,27 @@ def test_a_share_that_was_asked_for_holds_however_many_images_there_are():
         [f"{n:06x}" for n in range(num)], [0] * num, ["train"] * num, ("a",), val=0.25
     )
     assert splits.splits.count("validation") == 0.25 * 0.8 * num
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("sizes", [(1000, 30, 30), (500, 60, 50, 40, 30), (300, 290, 280)])
+def test_a_large_group_does_not_take_a_class_from_the_training(
+    sizes: tuple[int, ...], seed: int
+) -> None:
+    digests = [f"{group}-{n}" for group, size in enumerate(sizes) for n in range(size)]
+    groups = [digest.partition("-")[0] for digest in digests]
+    others = [f"other {n}" for n in range(100)]
+    found = assign(
+        [*digests, *others],
+        [0] * len(digests) + [1] * len(others),
+        [None] * (len(digests) + len(others)),
+        ("a", "b"),
+        test_fraction=0.2,
+        validation_fraction=0.1,
+        seed=seed,
+        groups=[*groups, *others],
+    )
+    tested = sum(split == "test" for split in found.splits[: len(digests)])
+    smallest, wanted = min(sizes), 0.2 * len(digests)
+    assert smallest <= tested <= max(2 * wanted, sorted(sizes)[1])
+    assert Counter(found.splits[: len(digests)])["train"] >= smallest

@@ -74,3 +74,14 @@ def test_too_little_is_refused():
         seed_spread(np.zeros((1, 5)))
     with pytest.raises(DataError, match=r"two errors or more"):
         corrected_resampled([0.1], 80, 20)
+
+
+def test_trainings_that_err_alike_say_nothing_of_their_spread():
+    table = np.zeros((3, 90), bool)
+    table[0, 0], table[1, 5], table[2, 7] = True, True, True
+    spread = seed_spread(table)
+    assert spread.deviation.value == 0
+    for estimate in (spread.deviation, spread.seeds):
+        assert estimate.low is None
+        assert estimate.high is None
+    assert spread.images.low < 1 / 90 < spread.images.high

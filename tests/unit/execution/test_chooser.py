@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from striate.config import ExecutionConfig
-from striate.execution import Execution, Store, chooser, guess, trial_seconds
+from striate.execution import Execution, Store, chooser, guess, step_seconds, trial_seconds
 from striate.execution.table import trial_json, trial_text
 from striate.execution.timing import Timing
 
@@ -218,3 +218,51 @@ def test_a_compiler_that_fails_is_told(kernels, network, monkeypatch):
     trial = choose(network, racing(), config)
     assert trial.execution.compiled == "default"
     assert trial.contenders[0].problem == "no compiler"
+
+
+def test_what_is_raced_has_the_threads_that_were_asked_for(kernels, network):
+    seen = []
+
+    def race(entrants, budget, **_):
+        seen.append(torch.get_num_threads())
+        return {name: Timing.of([1.0]) for name in entrants}
+
+    before = torch.get_num_threads()
+    choose(network, race, ExecutionConfig(device="cpu", threads=before + 2))
+    assert set(seen) == {before + 2}
+    assert torch.get_num_threads() == before
+
+
+def test_more_threads_are_expected_to_be_faster(network):
+    one, three = (
+        step_seconds(network, SHAPE, ExecutionConfig(device="cpu", threads=n)) for n in (1, 3)
+    )
+    assert one == pytest.approx(3 * three)
+
+
+def test_a_choice_between_fewer_than_all_is_not_the_last_word(kernels, network, monkeypatch):
+    monkeypatch.setattr(chooser, "step_seconds", lambda *_: 10.0)
+    large = (64, *SHAPE[1:])
+
+    def trial(race, seconds):
+        return chooser.choose(network, large, CPU, seconds=seconds, race=race, clock=lambda: 0.0)
+
+    assert len(trial(racing(), 3.0).contenders) == 2
+    assert trial(never, 3.0).execution.origin == "remembered"
+    monkeypatch.undo()
+    race = racing()
+    assert trial(race, 9.0).execution.origin == "measured"
+    assert len(race.seen[-1]) > 2
+    trial(never, 10.0)
+
+
+def test_what_was_on_offer_is_part_of_the_question(network, monkeypatch):
+    monkeypatch.setattr(Execution, "of", lambda config: Execution(torch.device("cuda"), True, "x"))
+    monkeypatch.setattr(chooser, "machine", str)
+    config = ExecutionConfig()
+    assert chooser._compiles_unasked(config, None)
+    assert chooser._compiles_unasked(config, 1800.0)
+    assert not chooser._compiles_unasked(config, 1799.0)
+    assert not chooser._compiles_unasked(ExecutionConfig(compile=False), None)
+    asked = [chooser._question(network, SHAPE, config, compiles) for compiles in (True, False)]
+    assert asked[0] != asked[1]

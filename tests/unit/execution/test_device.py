@@ -30,6 +30,23 @@ def test_threads_of_a_larger_machine_are_left_out():
     assert found.threads == torch.get_num_threads()
 
 
+def test_threads_that_a_person_asked_for_stay():
+    config = ExecutionConfig(device="cpu", threads=3 * torch.get_num_threads())
+    for record in (None, {"threads": 1}, {"threads": 4096}, {"threads": config.threads}):
+        assert Execution.recorded(config, record).threads == config.threads
+
+
+@pytest.mark.parametrize(("device", "precision"), [("cpu", "float32"), ("cuda", "tf32")])
+def test_tf32_is_what_gpus_have(device, precision, monkeypatch):
+    monkeypatch.setattr("striate.execution.device._device", torch.device)
+    config = ExecutionConfig(device=device, precision="tf32")
+    assert Execution.of(config).precision == precision
+    assert Execution.recorded(config, {"precision": "tf32"}).precision == precision
+    assert (
+        Execution.of(ExecutionConfig(device=device, precision="bfloat16")).precision == "bfloat16"
+    )
+
+
 def test_a_device_that_is_not_there_is_told():
     with pytest.raises(ConfigError, match="is not a device"):
         Execution.of(ExecutionConfig(device="abacus"))

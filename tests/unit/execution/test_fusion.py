@@ -424,3 +424,58 @@ def test_tracing_leaves_the_block_as_it_was():
     assert (block.training, block.norm.training) == (True, False)
     with contextlib.suppress(AttributeError):
         assert not hasattr(block, "_tensor_constant0")
+
+
+class Listed(nn.Module):
+    """Layers in a list and a table, called in a loop."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm2d(4)
+        self.blocks = nn.ModuleList([nn.Conv2d(4, 4, 1), nn.Sigmoid()])
+        self.table = nn.ModuleDict({"one": nn.Conv2d(4, 4, 1)})
+
+    def forward(self, x):
+        x = F.relu(self.norm(x))
+        for block in self.blocks:
+            x = block(x)
+        for block in self.table.values():
+            x = block(x)
+        return x
+
+
+@pytest.mark.parametrize("change", ["longer", "shorter", "table", "none"])
+def test_a_list_that_changes_later_is_noticed(change, calls):
+    torch.manual_seed(0)
+    plain, other = pair(Listed)
+    assert fused_class(plain) is not None
+    for block in (plain, other):
+        if change == "longer":
+            block.blocks.append(nn.Tanh())
+        elif change == "shorter":
+            block.blocks = block.blocks[:1]
+        elif change == "table":
+            block.table["two"] = nn.Tanh()
+    x = images()
+    torch.testing.assert_close(other(x), plain(x))
+    assert (calls[-1][1][8] == "relu") is (change == "none")
+
+
+def test_a_block_is_called_by_whatever_name_its_input_has(calls):
+    class Named(Block):
+        def forward(self, inputs):
+            return F.relu(self.norm(self.conv(inputs)))
+
+    class Inner(Block):
+        def forward(self, inputs, twice=False):
+            y = F.relu(self.norm(input=self.conv(inputs)))
+            return 2 * y if twice else y
+
+    x = images()
+    plain, other = pair(Named)
+    assert type(other) is not Named
+    torch.testing.assert_close(other(x), plain(x))
+    torch.testing.assert_close(other(inputs=x), plain(inputs=x))
+    plain, other = pair(Inner)
+    for given, named in (((x,), {}), ((), {"inputs": x}), ((x, True), {}), ((x,), {"twice": True})):
+        torch.testing.assert_close(other(*given, **named), plain(*given, **named))

@@ -167,3 +167,20 @@ def test_activations_that_stand_alone_are_exchanged_and_given_back():
     assert swapped == [nn.Conv2d, activation.Tanh, activation.GELU, nn.SiLU]
     torch.testing.assert_close(network(x), expected, rtol=1e-5, atol=1e-6)
     assert [type(layer) for layer in restore(network)][1:] == kinds
+
+
+def test_what_another_made_of_an_exchanged_layer_is_left_to_it(calls):
+    """torch's parametrizations subclass whatever class a layer has at the time."""
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 3))
+    choice = everywhere(plain)
+    network = accelerate(copy.deepcopy(plain), choice)
+    for one in (plain, network):
+        nn.utils.parametrizations.weight_norm(one[0])
+    images = torch.randn(2, 3, 9, 8).contiguous(memory_format=torch.channels_last)
+    expected = plain(images)
+    for again in (lambda: network, lambda: restore(network), lambda: accelerate(network, choice)):
+        torch.testing.assert_close(again()(images), expected)
+    restore(network)
+    assert type(network[2]) is nn.Conv2d
+    assert network[0].weight.shape == (4, 3, 3, 3)

@@ -10,7 +10,9 @@ from striate.networks import Airbench
 from striate.registry import Pick
 from striate.training.assemble import check_config
 from striate.training.planner import advise, growth, network
+from striate.training.planner.descent import batch_size
 from striate.training.planner.images import num_training
+from striate.training.planner.length import most_images
 
 CURVE = growth.Growth(
     growth.Reference("known", 10, 50_000, 32),
@@ -330,3 +332,59 @@ def test_threads_that_cannot_be_had_are_not_measured_with(photographs, threads) 
     settings = {"training": {"minutes": 5.0}, "execution": {"threads": threads}}
     with pytest.raises(ConfigError, match=f"threads={threads} (must be 1 or more|is too many)"):
         check_config(advise("x", photographs, settings, fail)[0])
+
+
+@pytest.mark.parametrize(
+    ("num", "side", "factor", "expected"),
+    [
+        (50_000, 32, 1.0, 128),
+        (50_000, 32, 2.0, 512),
+        (50_000, 64, 2.0, 512),
+        (12_000, 128, 2.0, 128),
+        (12_000, 224, 2.0, 32),
+        (12_000, 224, 1.0, 32),
+        (12_000, 1024, 1.0, 16),
+        (500, 512, 1.0, 16),
+        (500, 64, 1.0, 32),
+    ],
+)
+def test_a_batch_of_large_images_is_small(num, side, factor, expected) -> None:
+    assert batch_size(num, (side, side), factor) == expected
+
+
+def test_widths_that_do_not_fit_the_memory_are_left_out() -> None:
+    look = network.SetLook(10, 12_000, (96, 96))
+
+    def speed(pick: Pick, batch: int) -> float:
+        if pick.arguments["widths"][-1] >= 256:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return 900.0
+
+    found = network.candidates((32, 64, 128), look, 600.0, speed)
+    assert [candidate.widths[-1] for candidate in found][-1] < 256
+    with pytest.raises(torch.OutOfMemoryError):
+        network.candidates((128, 512, 512), look, 600.0, speed)
+
+
+@pytest.mark.parametrize(
+    ("training", "expected"),
+    [
+        ({}, 100 * 200),
+        ({"minutes": 5}, 300 * 200),
+        ({"epochs": 3, "minutes": 60}, 3 * 200),
+        ({"steps": 100, "minutes": 5}, 100 * 32),
+        ({"steps": 10_000, "epochs": 2}, 400),
+    ],
+)
+def test_the_length_may_end_before_the_time(training, expected) -> None:
+    found = most_images({"training": training}, 200, (96, 96), 32)
+    assert found == expected
+
+
+def test_the_expected_error_is_that_of_the_images_that_will_be_shown() -> None:
+    _, choices = advise("x", survey_of(250, 96, 0.0), {}, lambda *_: 1000.0)
+    told = next(choice for choice in choices if choice.what == "expected error")
+    assert "time for 594,000 of full size, the length ends at" in told.why
+    table = growth.most_alike(10, 250, 96)
+    shown = float(told.value.removeprefix("about ").removesuffix("%")) / 100
+    assert shown > 1.5 * min(table.error(factor, 594_000.0) for factor in table.points)

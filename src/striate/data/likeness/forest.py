@@ -54,7 +54,8 @@ def close_pairs(
     span = int(owners.max(initial=0)) + 1
     codes, values = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
     if len(useful) > 1:
-        vectors, owners, asking = vectors[useful], owners[useful].astype(np.int64), asking[useful]
+        if len(useful) < len(vectors):  # of a large set the copy would be the most that is held
+            vectors, owners, asking = vectors[useful], owners[useful], asking[useful]
         for _ in range(trees):
             leaves = _leaves(vectors, draw)
             for pair, value in _meetings(vectors, owners, asking, leaves, least, each):

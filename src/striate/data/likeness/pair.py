@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, UInt8
 
 from striate.data.likeness.alignment import Agreement, align
 from striate.data.likeness.descriptor import describe, grey_of, views
@@ -93,13 +93,13 @@ def find_pairs(
     empty = Pairs(none, none, np.zeros(0, np.float32), np.zeros(0, bool), _LEAST_FINE)
     if num < 2:
         return empty
-    plain, cuts, mirrored = _descriptors(thumbnails, rows, flips)
-    nearest = _candidates(plain, cuts)
-    threshold, strict = _ordinary(thumbnails, rows, plain, nearest)
+    described = _descriptors(thumbnails, rows, flips)
+    nearest = _candidates(described[:-1] if flips else described)
+    threshold, strict = _ordinary(thumbnails, rows, described[0], nearest)
     most = max(2000, int(looks * num))
     found = [_confirm(thumbnails, rows, nearest, most, False, threshold, strict)]
     if flips:
-        nearest = _candidates(plain, [mirrored])
+        nearest = _candidates(described[[0, -1]])
         found.append(_confirm(thumbnails, rows, nearest, most, True, threshold, strict))
     if progress:
         progress("comparing images", num, num)
@@ -110,8 +110,8 @@ def find_pairs(
 
 def _descriptors(
     thumbnails: np.ndarray, rows: np.ndarray, flips: bool
-) -> tuple[np.ndarray, list[np.ndarray], np.ndarray]:
-    """Of whole pictures, of tighter cuts, and of mirror images, in bounded memory."""
+) -> Float[np.ndarray, "V M D"]:
+    """Of whole pictures, of tighter cuts and, last, of mirror images: the one large array here."""
 
     def described(start: int) -> list[np.ndarray]:
         grey = grey_of(np.asarray(thumbnails[rows[start : start + _CHUNK]]))
@@ -120,17 +120,23 @@ def _descriptors(
             found.append(describe(np.ascontiguousarray(grey[:, :, ::-1])))
         return found
 
+    starts = range(0, len(rows), _CHUNK)
+    vectors = np.empty((0, 0, 0), np.float32)
     with ThreadPoolExecutor(min(_PARALLEL, os.cpu_count() or 1), "striate-describe") as pool:
-        parts = list(pool.map(described, range(0, len(rows), _CHUNK)))
-    whole, *others = (np.concatenate(view) for view in zip(*parts, strict=True))
-    return (whole, others[:-1], others[-1]) if flips else (whole, others, whole[:0])
+        for start, found in zip(starts, pool.map(described, starts), strict=True):
+            if start == 0:
+                vectors = np.empty((len(found), len(rows), found[0].shape[1]), found[0].dtype)
+            for view, part in zip(vectors, found, strict=True):
+                view[start : start + len(part)] = part
+    return vectors
 
 
-def _candidates(plain: np.ndarray, others: list[np.ndarray]) -> Neighbours:
+def _candidates(described: Float[np.ndarray, "V M D"]) -> Neighbours:
     """Whole pictures ask, so that one is compared with the others and with their tighter cuts."""
-    vectors = np.concatenate([plain, *others])
-    owners = np.tile(np.arange(len(plain)), 1 + len(others))
-    asking = np.arange(len(vectors)) < len(plain)
+    num = described.shape[1]
+    vectors = described.reshape(-1, described.shape[2])
+    owners = np.tile(np.arange(num), len(described))
+    asking = np.arange(len(vectors)) < num
     return close_pairs(vectors, owners, asking, least=_LEAST_SIMILAR, trees=_TREES, each=_EACH)
 
 

@@ -1,5 +1,6 @@
 """How a network goes downhill: batch, optimiser, schedule and loss."""
 
+import math
 from typing import Any
 
 from striate.training.planner.draft import Draft
@@ -10,30 +11,40 @@ _WIDE = 2.0
 """Times the usual widths from which on a network is trained on four times the batch."""
 _LARGEST = 512
 """Images a step up to which the growth of the rate was measured."""
+_PIXELS = 2**21
+"""Of a batch at most: 512 images of 64 × 64, 32 of 224 × 224. A usual network's maps of so many
+take some gigabytes in training."""
+_FEWEST = 16
 _DECAY = 0.35
 """Of Muon; less learns the training images by heart where each is shown a dozen times."""
 _MEMORY = 1280
 """Images that the momentum of Muon looks back on, as it decays."""
 
 
-def batch_size(num_images: int, factor: float = 1.0, hasty: bool = False) -> int:
+def batch_size(
+    num_images: int, size: tuple[int, int], factor: float = 1.0, hasty: bool = False
+) -> int:
     """Images a step.
 
     Wide networks pay more a step for the optimiser and for transformed kernels, both of which are
-    once a step whatever the batch.
+    once a step whatever the batch. Of large images fewer fill the processor, and many the memory.
 
     Args:
         num_images: of the training split.
+        size: H and W, pixels.
         factor: times the usual widths.
         hasty: there is time for a few hundred steps only.
     """
     if num_images < 2_000:
-        return 32
-    if num_images < 10_000:
-        return 64
-    if hasty:
-        return 256
-    return 512 if factor >= _WIDE else 128
+        wanted = 32
+    elif num_images < 10_000:
+        wanted = 64
+    elif hasty:
+        wanted = 256
+    else:
+        wanted = 512 if factor >= _WIDE else 128
+    fitting = max(_FEWEST, _PIXELS // (size[0] * size[1]))
+    return min(wanted, 1 << int(math.log2(fitting)))
 
 
 def optimiser(network: str, batch: int, hasty: bool = False) -> tuple[dict[str, Any], str]:

@@ -1,12 +1,13 @@
 """How long: epochs, steps or minutes, and what happens on the way."""
 
+import math
 from typing import Any
 
 from striate.settings import Settings
 from striate.training.planner.draft import Draft
 from striate.training.planner.images import TINY_SIZE
 
-__all__ = ["decide_length", "is_by_the_clock", "lengths", "planned_minutes"]
+__all__ = ["decide_length", "is_by_the_clock", "lengths", "most_images", "planned_minutes"]
 
 _DEFAULT_MINUTES = 10.0
 _MOST_EPOCHS = 100
@@ -29,6 +30,21 @@ def planned_minutes(settings: Settings) -> float | None:
 def is_by_the_clock(settings: Settings) -> bool:
     """Whether minutes alone end the training: what saves time then shows more images."""
     return set(lengths(settings)) == {"minutes"}
+
+
+def most_images(settings: Settings, num: int, size: tuple[int, ...], batch: int) -> float:
+    """Images after which epochs or steps end the training, whatever time is left.
+
+    Args:
+        settings: what a person asked for.
+        num: images of the training split.
+        size: of the images, pixels.
+        batch: images a step.
+    """
+    held = {**_length(num, size, settings)[0], **lengths(settings)}
+    ends = [held["epochs"] * num] if "epochs" in held else []
+    ends += [held["steps"] * batch] if "steps" in held else []
+    return min(ends, default=math.inf)
 
 
 def decide_length(draft: Draft, num: int, size: tuple[int, ...]) -> None:

@@ -4,11 +4,13 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from striate.execution import lacks_memory
 from striate.registry import Pick
 from striate.training.planner import growth
 from striate.training.planner.descent import batch_size
 from striate.training.planner.draft import Draft
 from striate.training.planner.images import TINY_SIZE
+from striate.training.planner.length import most_images
 
 __all__ = ["Candidate", "SetLook", "Speed", "candidates", "decide_network", "is_hasty"]
 
@@ -82,18 +84,20 @@ def decide_network(
             why = "half as wide as for a minute: so short a training needs more steps"
         _decide(draft, usual, why)
         given = draft.given("training.batch_size")
-        _decide_batch(draft, given or batch_size(look.num_images, hasty=hasty))
+        _decide_batch(draft, given or batch_size(look.num_images, look.size, hasty=hasty))
         return
     found = candidates(usual, look, seconds, speed, draft.given("training.batch_size"))
     chosen = _best(found)
     tried = ", ".join(f"{_shown(c.widths)} {c.images_per_second:,.0f}" for c in found)
     _decide(draft, chosen.widths, f"least error expected; images/s here: {tried}")
     _decide_batch(draft, chosen.batch)
-    alike = growth.most_alike(look.num_classes, look.num_images, min(look.size)).reference
+    table = growth.most_alike(look.num_classes, look.num_images, min(look.size))
+    images = min(chosen.images, most_images(draft.asked, look.num_images, look.size, chosen.batch))
     draft.note(
         "expected error",
-        f"about {chosen.error:.0%}",
-        f"on images as hard as those of {alike.name}; time for {chosen.images:,.0f} of full size",
+        f"about {table.error(chosen.factor, images):.0%}",
+        f"on images as hard as those of {table.reference.name}; time for {chosen.images:,.0f} of "
+        f"full size{'' if images == chosen.images else f', the length ends at {images:,.0f}'}",
     )
 
 
@@ -131,8 +135,13 @@ def candidates(
         if factor > _ALWAYS_TRIED and not _may_win(found, factor, table):
             break
         widths = _scaled(usual, factor)
-        step = batch or batch_size(look.num_images, factor)
-        rate = speed(Pick("airbench", widths=list(widths)), step)
+        step = batch or batch_size(look.num_images, look.size, factor)
+        try:
+            rate = speed(Pick("airbench", widths=list(widths)), step)
+        except (RuntimeError, MemoryError) as problem:
+            if not found or not lacks_memory(problem):
+                raise
+            break  # nor do wider ones fit
         images = rate * max(1.0, seconds - _START_AND_END)
         error = table.error(factor, images)
         found.append(Candidate(factor, widths, step, rate, images, error))
