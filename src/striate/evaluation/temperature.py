@@ -5,6 +5,7 @@ divided by T before the softmax. The answers stay as they are. Scores need not b
 log-probabilities are scores up to a constant that the softmax takes away again.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,9 @@ Floats = npt.NDArray[np.float64]
 
 _COLDEST, _HOTTEST = 0.02, 50.0
 """T ends here: 1/50 turns odds of 1.2 into 9,000, and 50 leaves nothing of any confidence met."""
+
+_CLOSE = 1e-12
+"""Between logarithms of temperatures that are taken for one."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +82,8 @@ def fit_temperature(probabilities: Array, target: Array) -> Scaling:
 
     As if one item more had come whose truth is any class alike: without it, answers that are
     all right would ask for certainty. The mean negative log-likelihood is convex in 1 / T, so
-    that there is one minimum; it is found by halving where its slope changes sign.
+    that there is one minimum: where its slope changes sign. Newton's method finds it, and halves
+    what is left where it would leave it.
 
     Args:
         probabilities: (N, K), rows that sum to 1, of items that no weight was fitted to.
@@ -102,17 +107,28 @@ def fit_temperature(probabilities: Array, target: Array) -> Scaling:
     # Shifted so that the wanted mean score is 0: the slope is then one mean.
     logs -= (logs * _soft_truth(target, logs.shape[1])).sum(axis=1, keepdims=True)
 
-    def slope(weight: float) -> float:
+    def slope(weight: float) -> tuple[float, float]:
+        """Of the mean loss by the weight, and the slope of that."""
         scores = weight * logs
         scores -= scores.max(axis=1, keepdims=True)
-        share = np.exp(scores)
-        return float(((share * logs).sum(axis=1) / share.sum(axis=1)).mean())
+        share = np.exp(scores, out=scores)
+        share /= share.sum(axis=1, keepdims=True)
+        mean = np.einsum("nk,nk->n", share, logs)
+        square = np.einsum("nk,nk,nk->n", share, logs, logs)
+        return float(mean.mean()), float((square - mean**2).mean())
 
-    low, high = np.log(1 / _HOTTEST), np.log(1 / _COLDEST)
-    for _ in range(40):
-        middle = (low + high) / 2
-        low, high = (middle, high) if slope(float(np.exp(middle))) < 0 else (low, middle)
-    return Scaling((float(np.exp((low + high) / 2)),))
+    # Over the logarithm of the weight, as temperatures are compared as ratios.
+    low, high, at = math.log(1 / _HOTTEST), math.log(1 / _COLDEST), 0.0
+    while high - low > _CLOSE:
+        weight = math.exp(at)
+        value, bend = slope(weight)
+        low, high = (at, high) if value < 0 else (low, at)
+        wanted = at - value / (weight * bend) if bend > 0 else math.inf
+        after = wanted if low < wanted < high else (low + high) / 2
+        if abs(after - at) <= _CLOSE:
+            break
+        at = after
+    return Scaling((math.exp(at),))
 
 
 def fit_vector(probabilities: Array, target: Array, *, penalty: float = 0.01) -> Scaling:
