@@ -50,7 +50,7 @@ def close_pairs(
         seed: of the random directions.
     """
     draw = np.random.default_rng(seed)
-    useful = np.flatnonzero(np.abs(vectors).max(1, initial=0) > 0)
+    useful = np.flatnonzero(vectors.any(axis=1))
     span = int(owners.max(initial=0)) + 1
     codes, values = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
     if len(useful) > 1:
