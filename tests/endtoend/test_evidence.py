@@ -14,7 +14,7 @@ from striate.api.calibration import calibrate
 from striate.api.compare import compare_runs
 from striate.api.evidence import validated
 from striate.api.foreign import measure_files
-from striate.api.ledger import ledger
+from striate.api.ledger import known_ledgers, ledger
 from striate.cli.evidence import _folder_name
 from striate.data.seal import SealedSplit
 from striate.errors import DataError, RunError
@@ -115,7 +115,14 @@ def test_the_ledger_is_known_by_content_and_a_lost_one_is_said(train, photograph
     assert seen.reading.high > seen.records[-1].result["high"]
     told = json.loads(run.report_path.with_suffix(".json").read_text())["test"]
     assert told["reading"]["openings"] == 2
-    for path in Path(os.environ["STRIATE_HOME"]).glob("ledgers/*"):
+    ledgers = Path(os.environ["STRIATE_HOME"]) / "ledgers"
+    (whole,) = known_ledgers()
+    assert (whole.count, whole.findings) == (2, ())
+    next(ledgers.glob("*.jsonl")).unlink()
+    (headless,) = known_ledgers()
+    assert headless.count == 2
+    assert headless.findings
+    for path in ledgers.glob("*"):
         path.unlink()
     lost = ledger(run.path)
     assert lost.count == 2
@@ -214,6 +221,9 @@ class TestForeign:
         assert found.calibrations[1] is None
         found.write(tmp_path / "page.html")
         assert "err equally often" in (tmp_path / "page.html").read_text()
+        alone = measure_files([shares], truth)
+        alone.write(tmp_path / "alone.html")
+        assert "The scores are as they were given" in (tmp_path / "alone.html").read_text()
 
     def test_arrays_and_json_say_the_same(self, files, tmp_path):
         truth, shares, _, target, p = files

@@ -131,7 +131,7 @@ def _calibration(system: Matched, before: Measures, target: np.ndarray) -> dict[
         "temperature": scaling.temperature,
         "fitted_on": len(target),
         "note": None,
-        "split": "validation",
+        "split": "given",  # nothing was divided; it says what a temperature would do
         **{when: {key: value[key] for key in keys} for when, value in told.items()},
     }
 
