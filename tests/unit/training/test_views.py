@@ -73,3 +73,20 @@ def test_a_shift_as_large_as_the_image_is_refused(run_config: RunConfig) -> None
     side = min(run_config.data.input_size)
     with pytest.raises(ConfigError, match=r"prediction\.shift"):
         RunConfig.from_json(run_config.to_json() | {"prediction": {"shift": side}})
+
+
+@pytest.mark.parametrize(("side", "expected"), [(8, [256, 44]), (512, [16, 16, 8])])
+def test_of_large_images_few_are_answered_at_once(side: int, expected: list[int]) -> None:
+    met = []
+
+    class Counts(Corner):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            met.append(len(x))
+            return super().forward(x)
+
+    images = np.zeros((sum(expected), side, side, 1), np.uint8)
+    normalise = Normalisation((0.5,), (0.25,))
+    execution = Execution.of(ExecutionConfig(device="cpu"))
+    task = Classification(nn.functional.cross_entropy)
+    infer(Counts(), task, images, normalise, execution)
+    assert met == expected
