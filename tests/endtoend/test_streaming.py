@@ -88,7 +88,7 @@ def test_a_resumed_training_on_shards_is_the_same(shards, tmp_path):
 
 
 def test_streaming_is_chosen_where_the_disk_has_no_room(shards, tmp_path, monkeypatch):
-    usage = type("Usage", (), {"free": 1000})
+    usage = type("Usage", (), {"free": 90 * 32 * 32 * 3})  # for the thumbnails alone
     monkeypatch.setattr(cache.shutil, "disk_usage", lambda path: usage)
     run = api.train(shards, steps=2, out=tmp_path / "run", assignments=SETTINGS)
     assert run.config.data.streaming
