@@ -124,15 +124,17 @@ def page_parts(
 def write(folder: Path, report: Report) -> Path:
     """Write report.html and report.json into a folder; the path of the page comes back.
 
-    Each is written whole or not at all. report.json holds the same facts without the pictures.
+    Each is written whole or not at all, the page last: where it lies, all of a run does.
+    report.json holds the same facts without the pictures.
 
     Args:
         folder: the run's folder.
         report: as for `render`.
     """
     page = Path(folder) / "report.html"
-    durable.write_bytes(page, render(report).encode())
+    html = render(report).encode()
     durable.write_json(Path(folder) / "report.json", _without_pictures(report))
+    durable.write_bytes(page, html)
     return page
 
 

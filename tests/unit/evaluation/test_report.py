@@ -6,6 +6,7 @@ import jinja2
 import numpy as np
 import pytest
 
+from striate import durable
 from striate.evaluation import (
     abstention,
     data_uri,
@@ -260,6 +261,21 @@ def test_files_are_written_whole_and_json_leaves_only_the_pictures_out(tmp_path)
     assert "image" not in told["mistakes"][0]
     assert "base64" not in (tmp_path / "report.json").read_text()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["report.html", "report.json"]
+
+
+def test_where_the_page_lies_the_figures_do(tmp_path, monkeypatch):
+    """A process that is killed between the two has not ended its run, and is gone on with."""
+    whole = durable.write_bytes
+
+    def killed(path, content):
+        if path.suffix == ".html":
+            raise KeyboardInterrupt
+        whole(path, content)
+
+    monkeypatch.setattr(durable, "write_bytes", killed)
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path, report_of())
+    assert [path.name for path in tmp_path.iterdir()] == ["report.json"]
 
 
 def test_the_same_report_gives_the_same_page():
