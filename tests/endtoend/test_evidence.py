@@ -17,7 +17,7 @@ from striate.api.foreign import measure_files
 from striate.api.ledger import known_ledgers, ledger
 from striate.cli.evidence import _folder_name
 from striate.data.seal import SealedSplit
-from striate.errors import DataError, RunError
+from striate.errors import ConfigError, DataError, RunError
 from striate.evaluation import (
     abstention,
     crossfitted,
@@ -116,6 +116,7 @@ def test_the_ledger_is_known_by_content_and_a_lost_one_is_said(train, photograph
     told = json.loads(run.report_path.with_suffix(".json").read_text())["test"]
     assert told["reading"]["openings"] == 2
     ledgers = Path(os.environ["STRIATE_HOME"]) / "ledgers"
+    (ledgers / ".0a1b2c.head.json.77.partial").write_bytes(b"{")  # of a writer that was killed
     (whole,) = known_ledgers()
     assert (whole.count, whole.findings) == (2, ())
     next(ledgers.glob("*.jsonl")).unlink()
@@ -134,6 +135,9 @@ def test_a_split_of_another_share_is_named_by_the_words_of_the_training(train, p
     train("one", share, steps=3).evaluate()
     assert ledger(photographs).count == 0
     assert ledger(photographs, assignments=(share,)).count == 1
+    for wrong in ("data.test_fraction=much", "data=3", "execution=cpu", "trainig.seed=1"):
+        with pytest.raises(ConfigError):
+            ledger(photographs, assignments=(wrong,))
 
 
 def test_validation_is_never_the_test_split(train):
@@ -278,6 +282,7 @@ class TestForeign:
             ({"labels": np.array([0, -1, 1])}, r"labels -1 are no places in class_names.*0 to 2"),
             ({"labels": np.array([0, 3, 1])}, "labels 3 are no places"),
             ({"labels": np.zeros((3, 1), int)}, r"labels are \(N,\); these are \(3, 1\)"),
+            ({"probabilities": np.array(0.5)}, r"probabilities are \(N, K\); these are \(\)"),
             ({"ids": np.array(["a", "b"])}, r"ids are \(2,\) for 3 items"),
             ({"ids": np.array(["a", "b", "c", "d"])}, r"ids are \(4,\) for 3 items"),
         ],

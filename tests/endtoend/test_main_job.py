@@ -153,6 +153,17 @@ class TestAnswers:
         answers = [run.predict(form)[0].probabilities for form in forms]
         assert all(answer == answers[0] for answer in answers)
 
+    def test_one_image_of_pillow_may_be_given_many_times(self, run, tmp_path):
+        """It reads its file when it is first used, which two threads must not do at once."""
+        pixels = np.random.default_rng(0).integers(0, 256, (900, 900, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "large.png")
+        expected = run.predict(tmp_path / "large.png")[0].probabilities
+        with Image.open(tmp_path / "large.png") as image:
+            answers = run.predict([image] * 6 + [tmp_path / "large.png"] * 3)
+        for answer in answers:
+            assert answer.problem is None
+            assert answer.probabilities == pytest.approx(expected, rel=1e-5)  # in other batches
+
     def test_normalised_tensors_are_refused(self, run):
         normalised = torch.randn(3, 12, 12, generator=torch.Generator().manual_seed(0))
         (answer,) = run.predict(normalised)

@@ -44,7 +44,8 @@ class RunComparison:
     split: str
     """"test" or "validation"."""
     disagreements: tuple[dict[str, Any], ...]
-    """Of images that some runs have right and others wrong: name, truth, answers, pictures."""
+    """Of images that some runs have right and others wrong: name, truth, answers, and under "image"
+    what reads the picture."""
     notes: tuple[str, ...]
     tiny: bool
     """Whether the pictures are so small that a page enlarges them pixel by pixel."""

@@ -42,10 +42,12 @@ def same_images(
         RunError: they are gone or have changed.
     """
     found = data_of(config, moved_to, folder.path, reporter)
-    if found.digest != folder.record()["data"]["digest"]:
+    known = folder.record()["data"]
+    if (found.digest, found.test.digest) != (known["digest"], known["test_digest"]):
         raise RunError(
-            f"The images of {found.source} have changed since {folder.path} began; a resumed "
-            "training would not be the same. Restore them, or train anew."
+            f"The images of {found.source}, or how they are divided, have changed since "
+            f"{folder.path} began; a resumed training would not be the same. Restore them, or "
+            "train anew."
         )
     return found
 

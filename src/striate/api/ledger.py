@@ -20,7 +20,7 @@ from striate.evaluation import (
 )
 from striate.recipes import RECIPES
 from striate.registry import Pick
-from striate.settings import merge, parse_assignments
+from striate.settings import checked, merge, parse_assignments
 from striate.terminal import Reporter
 from striate.training.folder import RunFolder
 from striate.training.planner import advise
@@ -104,7 +104,7 @@ def _config(
     """The form in which `train` decodes the data, so that what is decoded is used again."""
     told = {"split_seed": split_seed, "groups": groups}
     asked = {key: value for key, value in told.items() if value is not None}
-    settings = merge(settings, {"data": asked} if asked else {})
+    settings = checked(merge(settings, {"data": asked} if asked else {}))
     if name in RECIPES and not Path(name).exists():
         recipe = RECIPES.build(Pick(name)).to_json()
         return RunConfig.from_json(merge(recipe, settings)).data
@@ -136,5 +136,5 @@ def known_ledgers() -> list[LedgerView]:
     """The ledgers of all test splits that were opened on this machine, lost ones too."""
     folder = places.home_dir() / "ledgers"
     # A ledger that somebody deleted is known by its head record.
-    known = {path.name.partition(".")[0] for path in folder.glob("*.json*")}
+    known = {path.name.partition(".")[0] for path in folder.glob("[!.]*.json*")}
     return [_view("", digest, []) for digest in sorted(known)]

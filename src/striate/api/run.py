@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from striate.api.answer import Answer, named_images
 from striate.api.evidence import proving
@@ -212,7 +213,7 @@ class Run:
 
         Args:
             images: to answer.
-            batch_size: how many go through the network at a time.
+            batch_size: how many are decoded and answered at a time.
             abstain: largest error among the answers that are given: where the network is not
                 sure enough for it, the answer has no label. See `Run.abstention`.
 
@@ -247,7 +248,15 @@ class Run:
                 return error
 
         with ThreadPoolExecutor(os.cpu_count() or 1, "striate-decode") as pool:
-            found = list(pool.map(decoded, [image for _, image in named]))
+            # Pillow's images read their file when they are used, and several may share one.
+            tasks = [
+                None if isinstance(image, Image.Image) else pool.submit(decoded, image)
+                for _, image in named
+            ]
+            found = [
+                decoded(image) if task is None else task.result()
+                for (_, image), task in zip(named, tasks, strict=True)
+            ]
         pixels = [image for image in found if isinstance(image, np.ndarray)]
         rows = iter(self.probabilities(np.stack(pixels)) if pixels else [])
         return [

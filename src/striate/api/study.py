@@ -75,7 +75,7 @@ def open_study(
     with durable.lock(out / ".study.lock", wait=True, taken=""):
         record = out / "study.json"
         if record.is_file():
-            return _recorded(record, asked)
+            return _recorded(record, asked, reporter)
         if any(path.name != ".study.lock" for path in out.iterdir()):
             raise RunError(f"{out} holds something else than this study; choose another --out.")
         resolved = resolve(data, **how, reporter=reporter)
@@ -166,7 +166,7 @@ def write_page(
     return page
 
 
-def _recorded(record: Path, asked: Mapping[str, Any]) -> Study:
+def _recorded(record: Path, asked: Mapping[str, Any], reporter: Reporter) -> Study:
     known = json.loads(record.read_text("utf-8"))
     if known["asked"] != asked:
         differing = sorted(
@@ -179,17 +179,22 @@ def _recorded(record: Path, asked: Mapping[str, Any]) -> Study:
     config = RunConfig.from_json(known["config"])
     choices = [Choice(**choice) for choice in known["choices"]]
     resolved = Resolved(config, choices, open_source(config.data.source))
-    _refuse_other_images(record.parent, config, resolved)
+    _refuse_other_images(record.parent, config, resolved, reporter)
     return Study(record.parent, resolved, known.get("beside", {}))
 
 
-def _refuse_other_images(folder: Path, config: RunConfig, resolved: Resolved) -> None:
+def _refuse_other_images(
+    folder: Path, config: RunConfig, resolved: Resolved, reporter: Reporter
+) -> None:
     """Runs of one study are compared: all must have learned from, and seal, the same images."""
     first = next(iter(sorted(folder.glob("*/run.json"))), None)
     if first is None:
         return
     known = RunFolder.existing(first.parent).record()["data"]
-    found = prepare(config.data, source=resolved.source)
+    try:
+        found = prepare(config.data, source=resolved.source, progress=reporter.progress)
+    finally:
+        reporter.close()
     if (found.digest, found.test.digest) != (known["digest"], known["test_digest"]):
         raise RunError(
             f"The images of {found.source} have changed since {folder} began: its runs could not "

@@ -7,7 +7,6 @@ kilobytes can be made to unpack to terabytes.
 
 import hashlib
 import io
-import lzma
 import os
 import tarfile
 import threading
@@ -31,7 +30,12 @@ ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", "
 # bitmaps of one colour. Small archives are let through whatever their ratio.
 _RATIO_LIMIT = 200
 _SMALL = 2**30
-_DAMAGED = (EOFError, zlib.error, lzma.LZMAError)
+try:
+    from lzma import LZMAError
+except ImportError:  # a Python that was built without it
+    LZMAError = EOFError  # type: ignore[misc,assignment]
+
+_DAMAGED = (EOFError, zlib.error, LZMAError)
 """What unpackers say of damaged bytes."""
 _NOWHERE = frozenset(("", "."))
 
@@ -195,6 +199,8 @@ def _open_tar(path: Path) -> io.BufferedIOBase:
     if magic.startswith(b"BZh"):
         return bz2.open(path, "rb")
     if magic.startswith(b"\xfd7zXZ"):
+        import lzma
+
         return lzma.open(path, "rb")
     return open(path, "rb")
 

@@ -132,25 +132,31 @@ def _hold_out(
         total = sum(len(groups[digest]) for digest in ordered)
         # At least one is held out where two remain to choose from, however small the share.
         wanted = max(round(fraction * total), 1)
-        held += _fill(wanted, [groups[digest] for digest in ordered[:-1]])
+        held += _fill(wanted, total, [groups[digest] for digest in ordered[:-1]])
     return held
 
 
-def _fill(wanted: int, groups: Sequence[Sequence[int]]) -> list[int]:
-    """About `wanted` members, of whole groups in their order.
+def _fill(wanted: int, total: int, groups: Sequence[Sequence[int]]) -> list[int]:
+    """About `wanted` of `total` members, of whole groups in their order.
 
-    A group is passed over where it would overshoot by more than is lacking; if that holds of all,
-    the first of the smallest is taken.
+    A group is passed over where it would overshoot by more than is lacking. If less than half is
+    found so, the smallest of those is taken too, where half of all remains, or nothing else is.
     """
     held: list[int] = []
+    passed: list[Sequence[int]] = []
     for members in groups:
         lacking = wanted - len(held)
         if lacking <= 0:
             break
         if len(members) <= 2 * lacking:
             held += members
-    smallest: Sequence[int] = min(groups, key=lambda members: len(members)) if groups else ()
-    return held or list(smallest)
+        else:
+            passed.append(members)
+    if passed and 2 * len(held) < wanted:
+        smallest = min(passed, key=lambda members: len(members))
+        if not held or 2 * (len(held) + len(smallest)) <= total:
+            held += smallest
+    return held
 
 
 def _rank(seed: int, name: str, digest: str) -> bytes:

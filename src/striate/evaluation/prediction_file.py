@@ -221,13 +221,13 @@ def _from_arrays(path: Path) -> PredictionTable:
         )
     if probabilities is None and labels is not None and labels.ndim != 1:
         raise DataError(f"{path}: labels are (N,); these are {labels.shape}.")
+    if probabilities is not None and probabilities.ndim != 2:
+        raise DataError(f"{path}: probabilities are (N, K); these are {probabilities.shape}.")
     rows = len(labels if probabilities is None else probabilities)  # type: ignore[arg-type]
     if ids is not None and ids.shape != (rows,):
         raise DataError(f"{path}: ids are {ids.shape} for {rows} items; every item needs one.")
     known = None if ids is None else tuple(map(_text, ids.tolist()))
     if probabilities is not None:
-        if probabilities.ndim != 2:
-            raise DataError(f"{path}: probabilities are (N, K); these are {probabilities.shape}.")
         columns = range(probabilities.shape[1]) if names is None else names.tolist()
         if len(columns) != probabilities.shape[1]:
             raise DataError(
