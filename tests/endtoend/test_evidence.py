@@ -175,6 +175,20 @@ def test_a_promise_after_a_fit_of_many_numbers_is_called_an_estimate(train, monk
     np.testing.assert_array_equal(validated(run.folder)[0], held_out)
 
 
+@pytest.mark.parametrize("content", ["", "[]", '{"format": 1}'])
+def test_a_damaged_calibration_is_told_wherever_it_is_read(train, content):
+    run = train("one", steps=2)
+    run.folder.calibration.write_text(content)
+    for read in (
+        lambda: run.scaling,
+        lambda: run.abstention(0.9),
+        lambda: validated(run.folder),
+        lambda: run.evaluate(),
+    ):
+        with pytest.raises(RunError, match=r"(?s)calibration\.json cannot be read.*Fit it anew"):
+            read()
+
+
 def test_a_comparison_of_many_runs_has_a_short_name():
     assert _folder_name(["one", "two"]) == "compare-one-two"
     many = [f"photographs-airbench-{n:012x}" for n in range(9)]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from striate.errors import DataError
+from striate.errors import DataError, RunError
 from striate.evaluation import (
     CoveragePoint,
     Measures,
@@ -22,10 +22,37 @@ from striate.evaluation import (
 )
 from striate.training.folder import RunFolder
 
-__all__ = ["calibration_part", "proving", "selective_part", "validated"]
+__all__ = [
+    "calibration_of",
+    "calibration_part",
+    "promising",
+    "proves",
+    "selective_part",
+    "validated",
+]
 
 _PROMISES = (0.2, 0.1, 0.05, 0.02, 0.01, 0.005)
 """Errors that people ask for; a report shows those that its validation images can prove."""
+
+
+def calibration_of(folder: RunFolder) -> tuple[Scaling, dict[str, Any]]:
+    """What makes a network's probabilities honest, and all that is kept of its fit.
+
+    Of runs that never fitted one it changes nothing, and nothing is kept.
+
+    Raises:
+        RunError: its file is damaged.
+    """
+    path = folder.calibration
+    if not path.is_file():
+        return Scaling(), {}
+    try:
+        kept = json.loads(path.read_text("utf-8"))
+        return Scaling.from_json(kept), kept
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(
+            f"{path} cannot be read: {error}. Fit it anew: striate calibrate {folder.path}"
+        ) from error
 
 
 def validated(folder: RunFolder) -> tuple[np.ndarray, np.ndarray]:
@@ -35,28 +62,42 @@ def validated(folder: RunFolder) -> tuple[np.ndarray, np.ndarray]:
     what is measured on them.
     """
     answers = load_answers(folder.answers)
-    scaling = _scaling(folder)
+    scaling, kept = calibration_of(folder)
     if scaling == Scaling():
         return answers.probabilities, answers.labels
     fit: Any = fit_temperature
     if scaling.temperature is None:
-        kept = json.loads(folder.calibration.read_text("utf-8")).get("penalty")
-        fit = fit_vector if kept is None else partial(fit_vector, penalty=kept)
+        penalty = kept.get("penalty")
+        fit = fit_vector if penalty is None else partial(fit_vector, penalty=penalty)
     return crossfitted(fit, answers.probabilities, answers.labels), answers.labels
 
 
-def proving(folder: RunFolder) -> tuple[np.ndarray, np.ndarray, bool]:
-    """Confidences (N,) of validation answers, whether they are right, and whether that proves.
+def proves(scaling: Scaling) -> bool:
+    """Whether the validation answers that it was fitted to can prove what abstention promises.
 
     One temperature changes no answer and orders them nearly as they were. A weight and a bias
-    for each class were chosen by these very answers: then each is taken from a fit without it,
-    and what follows is an estimate.
+    for each class were chosen by these very answers: then they estimate.
+    """
+    return scaling.temperature is not None
+
+
+def promising(
+    folder: RunFolder, held_out: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Confidences (N,) of the validation answers, and whether each is right (N,).
+
+    Args:
+        folder: of the run.
+        held_out: what `validated` gives, where it is known; it is taken where the calibration
+            proves nothing.
     """
     answers = load_answers(folder.answers)
-    scaling = _scaling(folder)
-    proves = scaling.temperature is not None
-    p = scaling(answers.probabilities) if proves else validated(folder)[0]
-    return p.max(axis=1), p.argmax(axis=1) == answers.labels, proves
+    scaling, _ = calibration_of(folder)
+    if proves(scaling):
+        p = scaling(answers.probabilities)
+    else:
+        p = validated(folder)[0] if held_out is None else held_out
+    return p.max(axis=1), p.argmax(axis=1) == answers.labels
 
 
 def calibration_part(
@@ -70,9 +111,9 @@ def calibration_part(
         after: the measures of calibrated probabilities that the report shows.
         split: "test" or "validation".
     """
-    if not folder.calibration.is_file():
+    _, kept = calibration_of(folder)
+    if not kept:
         return None
-    kept = json.loads(folder.calibration.read_text("utf-8"))
     stored = load_answers(folder.test_answers if split == "test" else folder.answers)
     before = measure(stored.probabilities, stored.labels, class_names)
     return {
@@ -87,17 +128,18 @@ def calibration_part(
 
 
 def selective_part(
-    folder: RunFolder, shown: np.ndarray, labels: np.ndarray, split: str
+    folder: RunFolder, held_out: np.ndarray, shown: np.ndarray, labels: np.ndarray, split: str
 ) -> dict[str, Any]:
     """The error among the answers against their share, and thresholds with their promises.
 
     Args:
         folder: of the run; thresholds come from its validation answers.
+        held_out: (N, K) what `validated` gives of them.
         shown: (N, K) calibrated probabilities of the split that is shown.
         labels: (N,) its truths.
         split: "test" or "validation".
     """
-    sure, right, proves = proving(folder)
+    sure, right = promising(folder, held_out)
     confidence, correct = shown.max(axis=1), shown.argmax(axis=1) == labels
     thresholds = []
     for error in _PROMISES:
@@ -126,14 +168,8 @@ def selective_part(
         "n": len(labels),
         "curve": [point.to_json() for point in curve],
         "thresholds": thresholds,
-        "proved": proves,
+        "proved": proves(calibration_of(folder)[0]),
     }
-
-
-def _scaling(folder: RunFolder) -> Scaling:
-    if not folder.calibration.is_file():
-        return Scaling()
-    return Scaling.from_json(json.loads(folder.calibration.read_text("utf-8")))
 
 
 def _shown(measures: Measures) -> dict[str, Any]:

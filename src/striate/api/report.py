@@ -77,7 +77,7 @@ def write_report(
             "validation": measures.to_json(),
             "test": _test(folder, data, test),
             "calibration": calibration_part(folder, data.class_names, calibrated, split),
-            "selective": selective_part(folder, shown, images.labels, split),
+            "selective": selective_part(folder, probabilities, shown, images.labels, split),
             "notes": list(record.get("notes", ())),
             "mistakes": _pictures(mistakes(shown, images.labels, limit=_MISTAKES), images, data),
             "confident_mistakes": _pictures(

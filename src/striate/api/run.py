@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from striate.api.answer import Answer, named_images
-from striate.api.evidence import proving
+from striate.api.evidence import calibration_of, promising, proves
 from striate.api.report import write_report
 from striate.classical import PREDICTORS
 from striate.config import RunConfig
@@ -118,15 +118,7 @@ class Run:
         Raises:
             RunError: its file is damaged.
         """
-        path = self.folder.calibration
-        if not path.is_file():
-            return Scaling()
-        try:
-            return Scaling.from_json(json.loads(path.read_text("utf-8")))
-        except (ValueError, KeyError, TypeError) as error:
-            raise RunError(
-                f"{path} cannot be read: {error}. Fit it anew: striate calibrate {self.path}"
-            ) from error
+        return calibration_of(self.folder)[0]
 
     def abstention(self, error: float) -> Abstention:
         """The confidence below which "I do not know" keeps the error of the answers in bounds.
@@ -143,13 +135,12 @@ class Run:
         """
         if not self.folder.answers.is_file():
             raise RunError(f"{self.path} has no validation answers: its training has not ended.")
-        sure, right, _ = proving(self.folder)
-        return abstention(sure, right, error)
+        return abstention(*promising(self.folder), error)
 
     @property
     def abstention_is_proved(self) -> bool:
         """Whether no answer was fitted to the images that `abstention` counts."""
-        return self.scaling.temperature is not None
+        return proves(self.scaling)
 
     @cached_property
     def execution(self) -> Execution:

@@ -48,9 +48,8 @@ def _folder_name(names: Sequence[str]) -> str:
     """Of a comparison: the names of its runs, or a digest of them where they are long or paths."""
     joined = "-".join(names)
     if len(joined.encode()) > _LONG_NAME or any(sign in joined for sign in "/\\"):
-        joined = hashlib.sha256("\0".join(names).encode("utf-8", "surrogateescape")).hexdigest()[
-            :12
-        ]
+        whole = "\0".join(names).encode("utf-8", "surrogateescape")
+        joined = hashlib.sha256(whole).hexdigest()[:12]
     return f"compare-{joined}"
 
 

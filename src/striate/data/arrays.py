@@ -2,14 +2,12 @@
 
 import hashlib
 import os
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from striate.data.source import Item, Listing, Source, Split
+from striate.data.source import Item, Listing, Source, Split, read_arrays
 from striate.errors import DataError
 
 __all__ = ["ARRAYS", "ArraySource"]
@@ -70,12 +68,10 @@ class ArraySource(Source):
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of the file; objects, which could run code, are refused."""
     try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} cannot be read: {error}. {_FORM}") from error
+        return read_arrays(path)
+    except DataError as error:
+        raise DataError(f"{error} {_FORM}") from error
 
 
 def _images(path: Path, name: str, images: np.ndarray) -> np.ndarray:

@@ -31,8 +31,7 @@ from striate.places import cache_dir
 __all__ = ["CacheEntry", "clear_cache", "list_cache"]
 
 # Part of each key: a change of the format, of the splits, or of a library that decodes, starts a
-# new cache, so
-# that `predict` never meets pixels that another version of it made.
+# new cache, so that `predict` never meets pixels that another version of it made.
 FORMAT = f"striate images 4, Pillow {PIL.__version__}, JPEG by {decoder_name()}"
 
 
@@ -234,16 +233,20 @@ def require_room(title: str, num_bytes: int, *, streamed: bool = False) -> None:
     free = shutil.disk_usage(cache_dir()).free
     if num_bytes <= free:
         return
-    what = "The thumbnails by which copies in" if streamed else "Decoding"
-    found = " are found need" if streamed else " needs"
-    ways = ["make room (striate cache clear)", "set $STRIATE_CACHE to a folder on a larger disk"]
-    if not streamed:
-        ways.insert(0, "choose a smaller data.input_size")
-        ways.append("decode each image whenever it is needed (--set data.streaming=true)")
-    advice = f"{', '.join(ways[:-1])}, or {ways[-1]}"
+    room = "make room (striate cache clear)"
+    disk = "set $STRIATE_CACHE to a folder on a larger disk"
+    if streamed:
+        what = f"The thumbnails by which copies in {title} are found need"
+        advice = f"{room.capitalize()}, or {disk}."
+    else:
+        what = f"Decoding {title} needs"
+        advice = (
+            f"Choose a smaller data.input_size, {room}, {disk}, or decode each image whenever it "
+            "is needed (--set data.streaming=true)."
+        )
     raise DataError(
-        f"{what} {title}{found} {_gib(num_bytes)} on the disk of the cache {cache_dir()}, "
-        f"where {_gib(free)} are free. {advice[0].upper()}{advice[1:]}."
+        f"{what} {_gib(num_bytes)} on the disk of the cache {cache_dir()}, where {_gib(free)} are "
+        f"free. {advice}"
     )
 
 

@@ -4,6 +4,8 @@ import codecs
 import gc
 import os
 import stat
+import zipfile
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,6 +26,7 @@ __all__ = [
     "Source",
     "Split",
     "collector_paused",
+    "read_arrays",
     "read_file",
     "read_text",
     "refuse_large",
@@ -108,6 +111,20 @@ def read_text(path: Path) -> str:
         f"{path} is {kind}, not UTF-8. Save it as UTF-8 (in a spreadsheet: the format "
         '"CSV UTF-8") and repeat.'
     )
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of an .npz file; objects, which could run code, are refused.
+
+    Raises:
+        DataError: it cannot be read, or is no such file.
+    """
+    try:
+        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        # TypeError: a single array under this name.
+        raise DataError(f"{path} cannot be read as an .npz file: {error}.") from error
 
 
 def refuse_large(num_bytes: int) -> None:

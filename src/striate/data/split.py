@@ -18,6 +18,7 @@ from striate.errors import DataError
 __all__ = ["Assignment", "assign", "small_notes", "validation_share"]
 
 _NEARLY_ALL = 0.9
+"""Of a split's images: with so many groups, those of several images hardly matter."""
 _ENOUGH = 2_500
 """Validation images that tell an error to a point or two: at 10 %, ± 1.2."""
 

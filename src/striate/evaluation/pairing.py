@@ -42,9 +42,9 @@ class Pair:
     p_adjusted: float
     """The same after Holm's correction for the number of pairs."""
     needed: int | None
-    """Items in all that would tell them apart in 4 of 5 test sets (as strictly as among all pairs
-    here, by Bonferroni's bound), were the difference what it
-    seems; None where they err equally often."""
+    """Items in all that would tell them apart in 4 of 5 test sets, as strictly as among all pairs
+    here (Bonferroni's bound), were the difference what it seems; None where they err equally
+    often."""
     balanced: Estimate
     """Balanced accuracy of the second less that of the first."""
     likelihood: Estimate | None
@@ -319,14 +319,11 @@ def _verdict(names: Sequence[str], errors: Sequence[Proportion], pairs: Sequence
         if names[best] in (pair.first, pair.second):
             other = pair.second if pair.first == names[best] else pair.first
             (beaten if pair.differ else equal).append(other)
-    if not beaten and sum(error.count == errors[best].count for error in errors) > 1:
-        return (
-            f"{names[best]} made as few errors as any, and these {errors[0].n:,} images do not "
-            "show that it is better than any of the others."
-        )
     if not beaten:
+        tied = sum(error.count == errors[best].count for error in errors) > 1
+        few = "as few errors as any, and" if tied else "the fewest errors, but"
         return (
-            f"{names[best]} made the fewest errors, but these {errors[0].n:,} images do not show "
+            f"{names[best]} made {few} these {errors[0].n:,} images do not show "
             "that it is better than any of the others."
         )
     said = f"{names[best]} made the fewest errors and is better than {_enumerate(beaten)}"

@@ -8,8 +8,6 @@ import csv
 import io
 import json
 import re
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from striate.data.source import read_arrays, read_text
 from striate.data.spelling import enumerated, shown
 from striate.errors import DataError, nearest
 
@@ -50,13 +49,6 @@ class PredictionTable:
     """Names of the columns of `probabilities`, as they stand there."""
     probabilities: npt.NDArray[np.float64] | None = None
 
-    def __len__(self) -> int:
-        return (
-            len(self.labels)
-            if self.labels is not None
-            else len(() if self.probabilities is None else self.probabilities)
-        )
-
 
 @dataclass(frozen=True)
 class Matched:
@@ -82,10 +74,7 @@ def read_table(path: Path) -> PredictionTable:
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return _from_arrays(path)
-    try:
-        text = path.read_text("utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read as UTF-8 text: {error}. {_FORM}") from error
+    text = read_text(path)
     if suffix in (".json", ".jsonl"):
         return _from_rows(path, _json_rows(path, text), "entry")
     if suffix in (".csv", ".tsv", ".txt"):
@@ -204,12 +193,7 @@ def _numbers(
 
 
 def _from_arrays(path: Path) -> PredictionTable:
-    try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-            found = {name: arrays[name] for name in arrays.files}
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        # TypeError: a single array under this name.
-        raise DataError(f"{path} cannot be read as an .npz file: {error}.") from error
+    found = read_arrays(path)
     ids = next((found[name] for name in IDS if name in found), None)
     names = found.get("class_names")
     labels = next((found[name] for name in LABELS if name in found), None)

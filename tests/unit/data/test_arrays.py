@@ -88,3 +88,10 @@ def test_a_torn_file_is_told(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:900])
     with pytest.raises(DataError, match="cannot be read"):
         _ = open_source(str(path)).class_names
+
+
+def test_a_single_array_under_the_name_of_several_is_told(tmp_path: Path) -> None:
+    with open(tmp_path / "one.npz", "wb") as stream:
+        np.save(stream, PIXELS)
+    with pytest.raises(DataError, match=r"cannot be read as an \.npz file.*Expected the arrays"):
+        _ = open_source(str(tmp_path / "one.npz")).class_names

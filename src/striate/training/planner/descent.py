@@ -1,6 +1,5 @@
 """How a network goes downhill: batch, optimiser, schedule and loss."""
 
-import math
 from typing import Any
 
 from striate.training.planner.draft import Draft
@@ -44,7 +43,7 @@ def batch_size(
     else:
         wanted = 512 if factor >= _WIDE else 128
     fitting = max(_FEWEST, _PIXELS // (size[0] * size[1]))
-    return min(wanted, 1 << int(math.log2(fitting)))
+    return min(wanted, 1 << (fitting.bit_length() - 1))
 
 
 def optimiser(network: str, batch: int, hasty: bool = False) -> tuple[dict[str, Any], str]:
