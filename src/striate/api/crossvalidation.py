@@ -1,5 +1,6 @@
 """Cross-validation: every development image is answered by a network that did not see it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from striate.api.resolve import Resolved
 from striate.api.run import Run
 from striate.api.study import leaks_of, look, member, open_study, with_seed, write_page
 from striate.errors import ConfigError
-from striate.evaluation import Estimate, corrected_resampled, percent, wilson
+from striate.evaluation import Estimate, Proportion, corrected_resampled, percent, wilson
 from striate.terminal import Once, Reporter
 
 __all__ = ["CrossValidation", "cross_validate"]
@@ -138,15 +139,7 @@ def cross_validate(
                     study.path, folds, repeats, tuple(runs), stopped_by=run.stopped_by
                 )
             runs.append(run)
-    counts = [run.validation.error for run in runs]
-    total = sum(c.n for c in counts) / repeats
-    held = total / folds
-    error = corrected_resampled([c.value for c in counts], total - held, held)
-    # Folds that err alike by chance, as without any error, do not make the images more.
-    images = wilson(round(sum(c.count for c in counts) / repeats), round(total))
-    error = Estimate(
-        error.value, min(error.low or 0.0, images.low), max(error.high or 0.0, images.high)
-    )
+    error = _error([run.validation.error for run in runs], folds, repeats)
     found = CrossValidation(study.path, folds, repeats, tuple(runs), error)
     rows = [
         [row["run"], f"{percent(row['error'])} %", f"{row['wrong']:,}", f"{row['n']:,}"]
@@ -167,3 +160,15 @@ def cross_validate(
         tables=[{"heading": "Folds", "columns": ["run", "error", "wrong", "n"], "rows": rows}],
     )
     return found
+
+
+def _error(counts: Sequence[Proportion], folds: int, repeats: int) -> Estimate:
+    """The mean error of all folds, its interval corrected and at least as wide as Wilson's."""
+    total = sum(c.n for c in counts) / repeats
+    held = total / folds
+    error = corrected_resampled([c.value for c in counts], total - held, held)
+    # Folds that err alike by chance, as without any error, do not make the images more.
+    images = wilson(round(sum(c.count for c in counts) / repeats), round(total))
+    return Estimate(
+        error.value, min(error.low or 0.0, images.low), max(error.high or 0.0, images.high)
+    )

@@ -476,6 +476,9 @@ def test_a_block_is_called_by_whatever_name_its_input_has(calls):
     assert type(other) is not Named
     torch.testing.assert_close(other(x), plain(x))
     torch.testing.assert_close(other(inputs=x), plain(inputs=x))
+    for block in (plain, other):
+        with pytest.raises(TypeError, match="unexpected keyword"):
+            block(x, twice=True)
     plain, other = pair(Inner)
     for given, named in (((x,), {}), ((), {"inputs": x}), ((x, True), {}), ((x,), {"twice": True})):
         torch.testing.assert_close(other(*given, **named), plain(*given, **named))
