@@ -72,6 +72,8 @@ class TrainingConfig:
     steps: int | None = None
     minutes: float | None = None
     seed: int = 0
+    micro_batch: int | None = None
+    """Items of a batch that are computed at once, their gradients added up; None: all."""
     clip_norm: float | None = None
     """Largest norm of the whole gradient; None leaves it alone."""
     ema_half_life: float | None = None
@@ -152,6 +154,7 @@ class RunConfig:
 
     data: DataConfig
     network: Pick
+    """The network, or the first of several."""
     loss: Pick
     optimiser: Pick
     schedule: Pick
@@ -161,6 +164,13 @@ class RunConfig:
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
     prediction: PredictionConfig = field(default_factory=PredictionConfig)
     pretrained: PretrainedConfig | None = None
+    networks: Mapping[str, Pick] = field(default_factory=dict)
+    """Further networks by name, for tasks that train several (a critic beside a generator)."""
+
+    @property
+    def picks(self) -> dict[str, Pick]:
+        """All networks by name, the first under "network"."""
+        return {"network": self.network, **self.networks}
 
     def to_json(self) -> dict[str, Any]:
         """The config as JSON values."""
@@ -168,6 +178,10 @@ class RunConfig:
         # Left out where they say nothing, so that an older run keeps its hash.
         if self.pretrained is None:
             del encoded["pretrained"]
+        if not self.networks:
+            del encoded["networks"]
+        if self.training.micro_batch is None:
+            del encoded["training"]["micro_batch"]
         if not self.data.streaming:
             del encoded["data"]["streaming"]
         if self.prediction == PredictionConfig():
@@ -230,6 +244,10 @@ def _range_problems(config: RunConfig) -> list[str]:
         (
             training.validations >= 1 and training.checkpoints >= 1,
             "training.validations and training.checkpoints must be 1 or more.",
+        ),
+        (
+            training.micro_batch is None or training.micro_batch >= 1,
+            f"training.micro_batch={training.micro_batch} must be 1 or more.",
         ),
         (training.seed >= 0, f"training.seed={training.seed} must be 0 or more."),
         (

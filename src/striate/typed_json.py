@@ -28,6 +28,8 @@ def encode(value: Any) -> Any:
         return {key: encode(item) for key, item in value.to_json().items()}
     if dataclasses.is_dataclass(value):
         return {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {key: encode(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
         return [encode(item) for item in value]
     return value
@@ -50,6 +52,9 @@ def decode(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
         if len(value) == len(arguments):
             pairs = zip(arguments, value, strict=True)
             return tuple(decode(inner, item, path, problems) for inner, item in pairs)
+    elif origin is Mapping and isinstance(value, Mapping):
+        items = value.items()
+        return {key: decode(arguments[1], item, f"{path}.{key}", problems) for key, item in items}
     elif origin is Literal and value in arguments:
         return value
     elif origin in (typing.Union, types.UnionType):
@@ -99,6 +104,8 @@ def _spell(kind: Any) -> str:
         return f"{count} {inner}"
     if origin in (typing.Union, types.UnionType):
         return " or ".join(_spell(item) for item in arguments)
+    if origin is Mapping:
+        return f"a group of {_spell(arguments[1])} by name"
     plain = {
         int: "a whole number",
         float: "a number",

@@ -15,9 +15,11 @@ from striate.config import RunConfig
 from striate.data import Dataset, Normalisation, Source, Survey, open_source, survey
 from striate.data.locate import placed
 from striate.errors import ConfigError
+from striate.evaluation.metric import Columns, Scores
 from striate.execution import Execution
 from striate.registry import Pick
 from striate.settings import Settings, merge
+from striate.tasks.classification import ClassificationMeter
 from striate.terminal import Reporter
 from striate.training.events import EventLog
 from striate.training.folder import RunFolder
@@ -157,6 +159,7 @@ def _finish(
         reporter.say(f"The nearest training images of validation images: {page}")
     with EventLog(folder.events, (reporter.event,)) as log:
         log.write("finished", step=0, seconds=time.monotonic() - began)
-    images = np.asarray(data.validation.images[:])
-    conclude(folder, data, predictor.probabilities(images, learned.arrays))
+    probabilities = predictor.probabilities(np.asarray(data.validation.images[:]), learned.arrays)
+    rows = Columns({"probabilities": probabilities, "labels": data.validation.labels.copy()})
+    conclude(folder, data, Scores(ClassificationMeter.metrics, rows))
     return Run(folder.path)

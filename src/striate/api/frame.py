@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from striate.api.calibration import fit_calibration
 from striate.api.report import write_report
 from striate.api.run import data_of
@@ -12,6 +10,7 @@ from striate.config import RunConfig
 from striate.data import Dataset, Normalisation, Source, prepare, refuse_leaks
 from striate.errors import RunError
 from striate.evaluation import StoredAnswers, save_answers
+from striate.evaluation.metric import Scores
 from striate.execution import Execution
 from striate.terminal import Reporter
 from striate.training.folder import RunFolder
@@ -75,16 +74,17 @@ def describe(
     }
 
 
-def conclude(folder: RunFolder, data: Dataset, probabilities: np.ndarray) -> None:
-    """Write the validation answers, what calibrates them, and the report.
+def conclude(folder: RunFolder, data: Dataset, scores: Scores) -> None:
+    """Write the validation predictions, their calibration, and the report.
 
     Args:
-        folder: of the run.
-        data: that it was trained on.
-        probabilities: (N, K) of the validation images, as they were given.
+        folder: Folder of the run.
+        data: Data that it was trained on.
+        scores: Scores of the validation split, as they were predicted.
     """
     split = data.validation
-    answers = StoredAnswers(probabilities, split.labels.copy(), split.digests, split.names)
+    rows: Any = scores.rows
+    answers = StoredAnswers(rows["probabilities"], rows["labels"], split.digests, split.names)
     save_answers(folder.answers, answers)
     fit_calibration(folder)
     write_report(folder, data)

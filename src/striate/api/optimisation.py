@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor, nn
 
 from striate.data import open_source, prepare, survey
+from striate.data.batch import Batch
 from striate.errors import ConfigError
 from striate.execution import Execution
-from striate.losses import LOSSES
 from striate.networks import NETWORKS
 from striate.optim import INITIALISATIONS, OPTIMISERS, SURFACES
 from striate.optim.page import draw_html
@@ -23,7 +24,7 @@ from striate.randomness import generator, layer_randomness
 from striate.registry import Pick
 from striate.settings import Settings, merge, parse_assignments
 from striate.terminal import Reporter
-from striate.training.assemble import assemble, check_config
+from striate.training.assemble import Parts, assemble, check_config
 from striate.training.planner import advise
 
 __all__ = ["race", "range_test", "variance"]
@@ -131,12 +132,12 @@ def range_test(
         for step in range(num_steps):
             batch = parts.loader.batch(step)
             reporter.progress("range test", step, num_steps)
-            yield batch.images, batch.target
+            yield batch, None
 
     try:
         test = run_range_test(
-            parts.network,
-            LOSSES.bind(config.loss, ("scores", "target")),
+            _Losses(parts),
+            lambda loss, _: loss,
             batches(),
             optimiser=optimiser,
             lowest=lowest,
@@ -149,6 +150,17 @@ def range_test(
     if png is not None:
         draw_range_test(test, png)
     return test
+
+
+class _Losses(nn.Module):
+    """The networks of a training as one module that maps a batch to the task's loss."""
+
+    def __init__(self, parts: Parts) -> None:
+        super().__init__()
+        self.networks, self._task = parts.networks, parts.task
+
+    def forward(self, batch: Batch) -> Tensor:
+        return self._task.losses(self.networks, batch, self._task.phases[0])["loss"]
 
 
 def variance(

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import nn
 
 from striate import places
 from striate.config import ExecutionConfig
@@ -27,7 +28,7 @@ from striate.networks.weight import Preparation
 from striate.networks.weight_file import WeightFile
 from striate.tasks import Classification
 from striate.terminal import Reporter
-from striate.training.inference import infer
+from striate.training.inference import Model, infer
 
 __all__ = ["PublishedEvaluation", "evaluate_pretrained"]
 
@@ -176,19 +177,18 @@ def _probabilities(
     preparation = found.weights.preparation
     # large images fill the memory long before they fill the processor
     batch_size = 256 if max(preparation.input_size) <= 64 else 32
-    return infer(
-        execution.place(network),
-        Classification(_no_loss),
-        images.images,
+    model = Model(
+        nn.ModuleDict({"network": execution.place(network)}),
+        Classification(),
         Normalisation(preparation.mean, preparation.deviation),
         execution,
-        batch_size=batch_size,
-        progress=lambda done, total: reporter.progress("answering", done, total),
     )
-
-
-def _no_loss(*_: Any) -> Any:
-    raise NotImplementedError("an evaluation trains nothing")
+    return infer(
+        model,
+        images.images,
+        batch_size=batch_size,
+        progress=lambda done, total: reporter.progress("predicting", done, total),
+    )["probabilities"]
 
 
 def _matching(class_names: Sequence[str], answers: Sequence[str], order: Sequence[int]) -> str:

@@ -12,7 +12,7 @@ from striate.networks import NETWORKS
 from striate.randomness import layer_randomness
 from striate.registry import Pick
 from striate.settings import parse_assignments
-from striate.training.assemble import build_network
+from striate.training.assemble import whole
 from striate.typed_json import decode
 
 __all__ = ["profile"]
@@ -71,7 +71,7 @@ def profile(
             raise ConfigError(f"The network of {what} is fixed; only execution.* can be set.")
         batch = batch_size or config.training.batch_size
         shape = (batch, channels or data.channels, *(size or data.input_size))
-        network = build_network(config, len(run.class_names))
+        network = whole(run.fresh_networks())
     return choose(network, shape, execution, seconds=seconds, fresh=fresh)
 
 

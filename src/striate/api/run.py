@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from torch import nn
 
 from striate.api.answer import Answer, named_images
 from striate.api.evidence import calibration_of, promising, proves
@@ -18,6 +19,7 @@ from striate.api.report import write_report
 from striate.classical import PREDICTORS
 from striate.config import RunConfig
 from striate.data import BrokenImage, Dataset, ImageSpec, decode_image, prepare
+from striate.data.field import Category, Field, field_from_json
 from striate.data.loader import Normalisation
 from striate.data.locate import is_there, placed
 from striate.data.spelling import text_name
@@ -42,10 +44,11 @@ from striate.evaluation import (
     wrong_pictures,
 )
 from striate.execution import Execution
+from striate.tasks import Task
 from striate.terminal import Reporter
-from striate.training.assemble import build_network, build_task
+from striate.training.assemble import build_networks, build_task, data_shape, whole
 from striate.training.folder import RunFolder
-from striate.training.inference import infer
+from striate.training.inference import Model, infer
 
 __all__ = ["Evaluation", "Run", "data_of", "evaluate", "load", "recorded_execution"]
 
@@ -158,15 +161,38 @@ class Run:
                 f"{self.path} has no network: it is {self.config.network.name}. Choose a run of a "
                 "network; predict, evaluate and compare work for both."
             )
+        return whole(self.networks)
+
+    @cached_property
+    def networks(self) -> nn.ModuleDict:
+        """All networks of the task by name, trained; see `network`."""
         weights = self._weights
-        network = build_network(self.config, len(self.class_names))
+        networks = self.fresh_networks()
         try:
-            network.load_state_dict(weights)
+            whole(networks).load_state_dict(weights)
         except RuntimeError as error:
             raise RunError(
                 f"{self.folder.weights} does not hold the weights of this run: {error}"
             ) from error
-        return self.execution.place(network).eval()
+        placed = {name: self.execution.place(network) for name, network in networks.items()}
+        return nn.ModuleDict(placed).eval()
+
+    def fresh_networks(self) -> nn.ModuleDict:
+        """The networks of the run as they were before its training."""
+        return build_networks(self.config, self.task, data_shape(self.config, self.fields))
+
+    @cached_property
+    def task(self) -> Task:
+        """The task that the networks serve."""
+        return build_task(self.config)
+
+    @cached_property
+    def fields(self) -> dict[str, Field]:
+        """The fields that an item has beside its image."""
+        stored = self.record["data"].get("fields")
+        if stored is None:  # runs of before tasks
+            return {"category": Category(self.record["class_names"])}
+        return {name: field_from_json(value) for name, value in stored.items()}
 
     @cached_property
     def _weights(self) -> dict[str, Any]:
@@ -187,8 +213,10 @@ class Run:
             arrays = {name: tensor.numpy() for name, tensor in self._weights.items()}
             predictor = PREDICTORS.build(self.config.network)
             return lambda images: predictor.probabilities(np.asarray(images[:]), arrays)
-        network, task, how = self.network, build_task(self.config), self.config.prediction
-        return lambda images: infer(network, task, images, self.normalise, self.execution, how)
+        model = Model(
+            self.networks, self.task, self.normalise, self.execution, self.config.prediction
+        )
+        return lambda images: infer(model, images)["probabilities"]
 
     def probabilities(self, images: Pixels) -> np.ndarray:
         """Calibrated probabilities (N, K) of images (N, H, W, C) uint8 of the run's input size."""

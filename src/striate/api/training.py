@@ -11,24 +11,18 @@ from striate.api.resolve import Resolved, resolve
 from striate.api.run import Run, recorded_execution
 from striate.config import RunConfig
 from striate.data import Dataset
-from striate.errors import RunError
-from striate.execution import Execution, accelerated, keep_pages
+from striate.execution import Execution, keep_pages
 from striate.terminal import Reporter
-from striate.training import transfer
+from striate.training import session
 from striate.training.assemble import Parts, assemble
 from striate.training.budget import Clock
-from striate.training.checkpoint import CheckpointStore
-from striate.training.events import Event, EventLog, read_events
+from striate.training.events import Event, read_events
 from striate.training.folder import RunFolder
 from striate.training.interrupt import Interrupt, interruptible
-from striate.training.limit import first_plan, most_steps, time_budget
-from striate.training.loop import Training, averaged
-from striate.training.plan import Plan
+from striate.training.loop import averaged
+from striate.training.session import Pruner
 
-__all__ = ["Judge", "go_on", "resume", "train", "train_resolved"]
-
-Judge = Callable[[Event], str | None]
-"""Told each event of a training; a reason ends it there, unfinished."""
+__all__ = ["go_on", "resume", "train", "train_resolved"]
 
 _FINISH_SECONDS = 0.6
 """For writing the weights and the report, and for the end of the process."""
@@ -111,7 +105,7 @@ def train_resolved(
     out: str | Path | None = None,
     reporter: Reporter | None = None,
     clock: Clock | None = None,
-    judge: Judge | None = None,
+    pruner: Pruner | None = None,
 ) -> Run:
     """Train what was resolved; see `train`.
 
@@ -120,7 +114,7 @@ def train_resolved(
         out: the run's folder, which must be free; None: a new one under runs/.
         reporter: is told what happens; None: nobody.
         clock: of the time; None: it starts now.
-        judge: may end the training; None: nobody does.
+        pruner: may end the training; None: nobody does.
     """
     config, choices, source = resolved
     reporter = reporter or Reporter()
@@ -139,12 +133,12 @@ def train_resolved(
                     config,
                     choices,
                     dataset,
-                    normalise=parts.normalise,
-                    num_parameters=sum(p.numel() for p in parts.network.parameters()),
+                    normalise=parts.model.normalise,
+                    num_parameters=sum(p.numel() for p in parts.networks.parameters()),
                     execution=parts.execution,
                 )
             )
-            return _run(folder, config, dataset, parts, clock, reporter, judge, fresh=True)
+            return _run(folder, config, dataset, parts, clock, reporter, pruner, fresh=True)
     finally:
         reporter.close()
 
@@ -179,9 +173,9 @@ def go_on(
     data: str | Path | None = None,
     reporter: Reporter,
     started: float | None = None,
-    judge: Judge | None = None,
+    pruner: Pruner | None = None,
 ) -> Run:
-    """Go on with a run, as one of several: `resume`, where a judge may end it."""
+    """Go on with a run, as one of several: `resume`, where a pruner may end it."""
     folder = RunFolder.existing(Path(run))
     record = folder.record()
     if folder.weights.is_file() and folder.answers.is_file() and folder.report.is_file():
@@ -197,7 +191,7 @@ def go_on(
             execution = Execution.recorded(config.execution, recorded_execution(record))
             parts = assemble(config, dataset, execution)
             clock = Clock(started=time.monotonic() if started is None else started)
-            return _run(folder, config, dataset, parts, clock, reporter, judge, fresh=False)
+            return _run(folder, config, dataset, parts, clock, reporter, pruner, fresh=False)
     finally:
         reporter.close()
 
@@ -218,65 +212,39 @@ def _run(
     parts: Parts,
     clock: Clock,
     reporter: Reporter,
-    judge: Judge | None,
+    pruner: Pruner | None,
     *,
     fresh: bool,
 ) -> Run:
     interrupt = Interrupt()
     listeners: list[Callable[[Event], None]] = [reporter.event]
-    if judge is not None:
-        listeners.append(_judged(judge, interrupt))
     if config.training.tensorboard:
         from striate.training.tensorboard import TensorBoard
 
         listeners.append(TensorBoard(folder.path / "tensorboard").event)
-    store = CheckpointStore(folder.checkpoints)
-    with (
-        EventLog(folder.events, tuple(listeners)) as log,
-        interruptible(interrupt),
-        parts.execution.arithmetic(),
-        accelerated(parts.network, parts.execution),
-    ):
-        training = Training(config, data, parts, Plan.of(1), store, log, clock)
-        training.most_steps = most_steps(config, parts)
-        finish = _FINISH_SECONDS + _ANSWER_SECONDS * len(data.validation) * len(data.class_names)
-        training.budget = time_budget(config, data, parts, clock, finish)
-        if store.is_empty:
-            if parts.lacks_weights:
-                raise RunError(transfer.lacking(config))
-            if not fresh:
-                log.rewind(0, "resumed")
-            training.plan = first_plan(training.most_steps, training.budget)
-            log.write("start", step=0, hash=config.hash, steps=training.plan.total)
-            log.write("execution", step=0, text=parts.execution.summary())
-        else:
-            _go_on(training, folder)
-        probabilities = training.run(interrupt)
-    if probabilities is None:
+    with interruptible(interrupt):
+        result = session.run(
+            config,
+            data,
+            parts,
+            folder,
+            clock=clock,
+            finish=_FINISH_SECONDS
+            + _ANSWER_SECONDS * len(data.validation) * parts.data.num_outputs,
+            listeners=tuple(listeners),
+            pruner=pruner,
+            interrupt=interrupt,
+            resumed=not fresh,
+        )
+    if result.scores is None:
         return Run(folder.path, stopped_by=interrupt.signal_number)
     with averaged(parts):
-        folder.write_tensors(folder.weights, parts.network.state_dict())
-    conclude(folder, data, probabilities)
+        folder.write_tensors(folder.weights, parts.whole.state_dict())
+    conclude(folder, data, result.scores)
     minutes = config.training.minutes
     if minutes is not None and clock.seconds() > 1.05 * 60 * minutes + 1:
         reporter.say(
             f"This took {clock.seconds():.0f} s where {60 * minutes:.0f} s were asked for: set-up "
-            f"and {training.step:,} step(s) need more time than that on this machine now."
+            f"and {result.steps:,} step(s) need more time than that on this machine now."
         )
     return Run(folder.path)
-
-
-def _judged(judge: Judge, interrupt: Interrupt) -> Callable[[Event], None]:
-    def ask(event: Event) -> None:
-        interrupt.reason = interrupt.reason or judge(event)
-
-    return ask
-
-
-def _go_on(training: Training, folder: RunFolder) -> None:
-    """Go to the newest checkpoint, and take note of re-plans that were logged after it."""
-    lost = read_events(folder.events)
-    state = training.restore()
-    training.clock.used = state["seconds"]
-    training.log.rewind(state["log_offset"], "resumed", step=training.step)
-    training.follow([event for event in lost if event.get("step", 0) >= training.step])

@@ -12,25 +12,28 @@ import math
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from striate import durable
 from striate.config import DataConfig
 from striate.data import cache
 from striate.data.decode import THUMBNAIL, ImageSpec
 from striate.data.decoding import decode_all
+from striate.data.field import Column, Field, strata_of, take
 from striate.data.gate import examine
 from striate.data.source import Item, Progress, Source, collector_paused
 from striate.data.split import Assignment, assign
 from striate.errors import DataError
 from striate.places import cache_dir
 
-__all__ = ["build", "content_digest"]
+__all__ = ["build", "content_digest", "is_classes_alone"]
 
 _COPY_BYTES = 8 * 2**20
 _THUMBNAILS = "thumbnails.u8"
@@ -49,13 +52,18 @@ class _Staged:
 
 
 def build(
-    source: Source, config: DataConfig, folder: Path, progress: Progress | None = None
+    source: Source,
+    config: DataConfig,
+    fields: Mapping[str, Field],
+    folder: Path,
+    progress: Progress | None = None,
 ) -> str:
     """Decode the source into `folder`, move it to its place in the cache, and return its key.
 
     Args:
         source: what to decode.
         config: form of the images and splits.
+        fields: what is kept of each item beside its image.
         folder: where to build; what is left there from a build that was killed is removed.
         progress: told how many images are done.
 
@@ -66,7 +74,7 @@ def build(
     try:
         folder.mkdir(parents=True)
         with collector_paused():
-            key = _build(source, config, folder, progress)
+            key = _build(source, config, fields, folder, progress)
         _move(folder, cache.images_dir() / key)
         return key
     except OSError as error:
@@ -81,7 +89,13 @@ def build(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _build(source: Source, config: DataConfig, folder: Path, progress: Progress | None) -> str:
+def _build(
+    source: Source,
+    config: DataConfig,
+    fields: Mapping[str, Field],
+    folder: Path,
+    progress: Progress | None,
+) -> str:
     spec = ImageSpec(config.input_size, config.channels, config.fit)
     staging = None if config.streaming else folder / "staging.u8"
     staged = _stage(source, spec, staging, folder / _THUMBNAILS, progress)
@@ -99,11 +113,15 @@ def _build(source: Source, config: DataConfig, folder: Path, progress: Progress 
         order = [i for i in order if i not in gate.leaking]
     items = [staged.items[i] for i in order]
     digests = [staged.digests[i] for i in order]
+    columns = {
+        name: field.column([field.read(item) for item in items]) for name, field in fields.items()
+    }
+    strata, names = strata_of(columns, fields, len(items))
     assignment = assign(
         digests,
-        [item.label for item in items],
+        strata,
         [item.split for item in items],
-        source.class_names,
+        names,
         test_fraction=config.test_fraction,
         validation_fraction=config.validation_fraction,
         seed=config.split_seed,
@@ -120,9 +138,14 @@ def _build(source: Source, config: DataConfig, folder: Path, progress: Progress 
     ):
         (folder / part).mkdir()
         places = [order[i] for i in chosen]
+        stored = {
+            name: field.encode(take(columns[name], np.array(chosen, dtype=np.int64)))
+            for name, field in fields.items()
+        }
         parts[part] = _write_items(
             folder / part,
-            [items[i] for i in chosen],
+            stored,
+            [items[i].name for i in chosen],
             [digests[i] for i in chosen],
             [gate.groups[i] for i in places],
         )
@@ -132,7 +155,15 @@ def _build(source: Source, config: DataConfig, folder: Path, progress: Progress 
         staging.unlink()
     (folder / _THUMBNAILS).unlink(missing_ok=True)
     found = gate.describe(config.leaks)
-    described = _describe(source, spec, config, items, digests, assignment, rows, staged, found)
+    lines = _lines(columns, fields, digests)
+    counts = {
+        split: [Counter(strata[i] for i in chosen)[k] for k in range(len(names))]
+        for split, chosen in rows.items()
+    }
+    described = _describe(source, spec, config, lines, assignment, rows, staged, found)
+    described["class_names"], described["counts_per_class"] = list(names), counts
+    if not is_classes_alone(fields):
+        described["fields"] = {name: field.to_json() for name, field in fields.items()}
     # With the digests of the items: the same pictures under other names or in other groups are
     # another set.
     described |= parts
@@ -221,11 +252,17 @@ def _runs(places: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 
 def _write_items(
-    folder: Path, items: Sequence[Item], digests: Sequence[str], groups: Sequence[str]
+    folder: Path,
+    columns: dict[str, list[Any]],
+    names: Sequence[str],
+    digests: Sequence[str],
+    groups: Sequence[str],
 ) -> dict[str, Any]:
+    # Sets of classes alone keep the form that they have always had.
+    classes = columns.get("category") if len(columns) == 1 else None
     value = {
-        "labels": [item.label for item in items],
-        "names": [item.name for item in items],
+        **({"fields": columns} if classes is None else {"labels": classes}),
+        "names": list(names),
         "digests": list(digests),
         # Of most pictures nothing else is in the group, which then has their own name.
         "groups": [None if g == d else g for g, d in zip(groups, digests, strict=True)],
@@ -234,37 +271,41 @@ def _write_items(
     content = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
     durable.write_bytes(folder / "items.json", content)
     return {
-        "num_items": len(items),
+        "num_items": len(names),
         "item_bytes": len(content),
         "item_digest": hashlib.blake2b(content, digest_size=16).hexdigest(),
     }
+
+
+def is_classes_alone(fields: Mapping[str, Field]) -> bool:
+    """Whether an item holds nothing but an image and its class, as in every older cache."""
+    return list(fields) == ["category"]
+
+
+def _lines(
+    columns: Mapping[str, Column], fields: Mapping[str, Field], digests: Sequence[str]
+) -> list[str]:
+    """A line for each item: the text of its fields, and the digest of its picture."""
+    texts = [[field.line(value) for value in columns[name]] for name, field in fields.items()]
+    return ["\0".join(parts) for parts in zip(*texts, digests, strict=True)]
 
 
 def _describe(
     source: Source,
     spec: ImageSpec,
     config: DataConfig,
-    items: Sequence[Item],
-    digests: Sequence[str],
+    lines: Sequence[str],
     assignment: Assignment,
     rows: dict[str, list[int]],
     staged: _Staged,
     found: dict[str, Any],
 ) -> dict[str, Any]:
-    """What set.json says, but for the two parts."""
-    names = source.class_names
-    lines = [f"{names[item.label]}\0{digest}" for item, digest in zip(items, digests, strict=True)]
-    per_class = {}
-    for split, chosen in rows.items():
-        counted = Counter(items[i].label for i in chosen)
-        per_class[split] = [counted[label] for label in range(len(names))]
+    """The content of set.json, but for the fields and the two parts."""
     return {
         "format": cache.FORMAT,
         "title": source.title,
         "spec": spec.to_json(),
-        "class_names": list(names),
         "counts": {split: len(chosen) for split, chosen in rows.items()},
-        "counts_per_class": per_class,
         "digest": content_digest(lines),
         "test_digest": content_digest([lines[i] for i in rows["test"]]),
         "test_origin": assignment.test_origin,

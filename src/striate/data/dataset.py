@@ -1,7 +1,7 @@
 """A set of images ready for training: two splits to look at, one that is sealed."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ import numpy as np
 from striate import durable
 from striate.config import DataConfig
 from striate.data import cache
-from striate.data.build import build
+from striate.data.build import build, is_classes_alone
 from striate.data.decode import ImageSpec
+from striate.data.field import Category, Field, strata_of
 from striate.data.fold import fold
 from striate.data.gate import Leak, leak_message, leak_note
 from striate.data.locate import open_source
@@ -43,7 +44,8 @@ class Dataset:
 
     title: str
     source: str
-    class_names: tuple[str, ...]
+    fields: Mapping[str, Field]
+    """Fields that an item holds beside its image, by name."""
     spec: ImageSpec
     train: ImageSet
     validation: ImageSet
@@ -66,6 +68,12 @@ class Dataset:
     published: bool = False
     """Whether others measure on its very splits."""
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the classes, where each item has one; else none."""
+        category = self.fields.get("category")
+        return category.names if isinstance(category, Category) else ()
+
     def describe(self) -> dict[str, Any]:
         """JSON values for the run: what was trained on, and how it was divided."""
         return {
@@ -73,6 +81,7 @@ class Dataset:
             "source": text_name(self.source),
             "licence": self.licence,
             "class_names": list(self.class_names),
+            "fields": {name: field.to_json() for name, field in self.fields.items()},
             "spec": self.spec.to_json(),
             "counts": {split: sum(counts) for split, counts in self.counts_per_class.items()},
             "counts_per_class": {s: list(counts) for s, counts in self.counts_per_class.items()},
@@ -99,7 +108,11 @@ class Dataset:
 
 
 def prepare(
-    config: DataConfig, *, source: Source | None = None, progress: Progress | None = None
+    config: DataConfig,
+    *,
+    source: Source | None = None,
+    fields: Mapping[str, Field] | None = None,
+    progress: Progress | None = None,
 ) -> Dataset:
     """The set that `config` names, decoded: from the cache, or into it.
 
@@ -108,6 +121,7 @@ def prepare(
     Args:
         config: source, form of the images, splits.
         source: the opened source, if it is open already.
+        fields: what is kept of each item beside its image; None: its class.
         progress: told what is being done, how much is done and of how much.
 
     Raises:
@@ -128,6 +142,11 @@ def prepare(
             if config.groups or config.leaks == "drop"
             else []
         ),
+        *(
+            []
+            if fields is None or is_classes_alone(fields)
+            else [{name: field.to_json() for name, field in fields.items()}]
+        ),
     )
     if config.streaming and not source.random_access:
         raise DataError(
@@ -141,12 +160,12 @@ def prepare(
             # Another process may have built it while this one waited.
             described = _remembered(memo)
             if described is None:
-                described = _build(source, config, folder, memo, progress)
+                described = _build(source, config, fields, folder, memo, progress)
     cache.mark_used(described["key"])
     broken = tuple(BrokenFile(**file) for file in described["broken"])
     if broken and config.strict:
         raise DataError(_list_broken(source.title, broken))
-    return _open(described, source, config, broken)
+    return _open(described, source, config, fields, broken)
 
 
 def refuse_leaks(config: DataConfig, data: Dataset) -> None:
@@ -169,10 +188,16 @@ def _remembered(memo: Path) -> dict[str, Any] | None:
 
 
 def _build(
-    source: Source, config: DataConfig, folder: Path, memo: Path, progress: Progress | None
+    source: Source,
+    config: DataConfig,
+    fields: Mapping[str, Field] | None,
+    folder: Path,
+    memo: Path,
+    progress: Progress | None,
 ) -> dict[str, Any]:
     source.fetch(progress)
-    key = build(source, config, folder, progress)
+    fields = {"category": Category(source.class_names)} if fields is None else fields
+    key = build(source, config, fields, folder, progress)
     described = cache.read_set(key)
     if described is None:
         raise DataError(
@@ -187,15 +212,18 @@ def _open(
     described: dict[str, Any],
     source: Source,
     config: DataConfig,
+    fields: Mapping[str, Field] | None,
     broken: tuple[BrokenFile, ...],
 ) -> Dataset:
     spec = ImageSpec(config.input_size, config.channels, config.fit)
     folder = cache.images_dir() / described["key"]
+    if fields is None or is_classes_alone(fields):
+        fields = {"category": Category(described["class_names"])}
     reopened = source if config.streaming else None
     leaks = tuple(Leak(**leak) for leak in described["leaks"])
     dropped = described["leaks_dropped"]
     development, groups = read_part(
-        folder / "development", spec, described["development"], reopened
+        folder / "development", spec, described["development"], reopened, fields
     )
     train, validation, origin, told = _divided(described, development, groups, config)
     notes = [*told, *_broken_notes(broken)]
@@ -204,12 +232,13 @@ def _open(
         notes.append(leak_note(len(leaks), num_test, dropped, source.published))
 
     def load_test() -> ImageSet:
-        return read_part(folder / "test", spec, described["test"], reopened, verify=True)[0]
+        test = described["test"]
+        return read_part(folder / "test", spec, test, reopened, fields, verify=True)[0]
 
     return Dataset(
         title=source.title,
         source=source.origin,
-        class_names=tuple(described["class_names"]),
+        fields=fields,
         spec=spec,
         train=train,
         validation=validation,
@@ -221,8 +250,8 @@ def _open(
         validation_origin=origin,
         licence=source.licence,
         counts_per_class={
-            "train": _counts(train, described),
-            "validation": _counts(validation, described),
+            "train": _counts(train),
+            "validation": _counts(validation),
             "test": tuple(described["counts_per_class"]["test"]),
         },
         split_seed=config.split_seed,
@@ -242,15 +271,16 @@ def _divided(
         origin, notes = described["validation_origin"], described["notes"]
     else:
         which = (config.fold, config.folds, config.fold_seed)
-        names = described["class_names"]
-        train, validation, told = fold(whole.names, groups, whole.labels.tolist(), names, which)
+        strata, names = strata_of(whole.columns, whole.fields, len(whole))
+        train, validation, told = fold(whole.names, groups, strata, names, which)
         kept = [note for note in described["notes"] if note not in described["validation_notes"]]
         origin, notes = "fold", [*kept, *told]
     return whole.part(train), whole.part(validation), origin, notes
 
 
-def _counts(images: ImageSet, described: dict[str, Any]) -> tuple[int, ...]:
-    counts: list[int] = np.bincount(images.labels, minlength=len(described["class_names"])).tolist()
+def _counts(images: ImageSet) -> tuple[int, ...]:
+    strata, names = strata_of(images.columns, images.fields, len(images))
+    counts: list[int] = np.bincount(strata, minlength=len(names)).tolist()
     return tuple(counts)
 
 

@@ -7,7 +7,6 @@ time on a thread without changing it.
 """
 
 import math
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,7 +18,9 @@ from torch import Tensor
 
 from striate import kernels
 from striate.data.augment import Augmenter, Showing
+from striate.data.batch import Batch
 from striate.data.chosen import ChosenImages
+from striate.data.field import take
 from striate.data.streamed import Pixels, StreamedImages
 from striate.errors import DataError
 from striate.randomness import generator
@@ -27,21 +28,13 @@ from striate.randomness import generator
 if TYPE_CHECKING:
     from striate.data.part import ImageSet
 
-__all__ = ["Batch", "BatchLoader", "Normalisation", "to_float"]
+__all__ = ["BatchLoader", "Normalisation", "to_float"]
 
 # The mean of so many images lies within a few thousandths of a deviation of the mean of all.
 _MEASURED = 8192
 # The squares of so many levels sum to less than 2**24, up to where float32 counts exactly.
 _EXACT = 256
 _AT_ONCE = 2**24  # values, as floats
-
-
-@dataclass(frozen=True)
-class Batch:
-    """One step's images (B, C, H, W), normalised, and targets: (B,) or (B, K)."""
-
-    images: Tensor
-    target: Tensor
 
 
 @dataclass(frozen=True)
@@ -92,14 +85,14 @@ class BatchLoader:
     """Augmented, normalised batches by step.
 
     Args:
-        images: the training split.
-        batch_size: B; a smaller set gives smaller batches.
-        seed: of the training.
-        normalisation: of the training split.
-        augment: function (images, target, step, showing=...); None leaves them as they are.
-        device: where batches are made and used.
-        channels_last: memory layout of the batches.
-        prefetch: make the next batch on a thread while this one is used; pays where the
+        images: Training split.
+        batch_size: Items a batch, B; a smaller set gives smaller batches.
+        seed: Seed of the training.
+        normalisation: Mean and deviation of the training split.
+        augment: Augmentations; None leaves the images as they are.
+        device: Device on which batches are made and used.
+        channels_last: Memory layout of the batches.
+        prefetch: Make the next batch on a thread while this one is used; pays where the
             arithmetic runs elsewhere than on the CPU, or images are streamed.
     """
 
@@ -109,7 +102,7 @@ class BatchLoader:
         batch_size: int,
         seed: int,
         normalisation: Normalisation,
-        augment: Callable[..., tuple[Tensor, Tensor]] | None = None,
+        augment: Augmenter | None = None,
         device: torch.device | str = "cpu",
         channels_last: bool = True,
         prefetch: bool | None = None,
@@ -120,7 +113,7 @@ class BatchLoader:
         self.batch_size = min(batch_size, len(images))
         self._seed = seed
         self._normalise = normalisation
-        self._augment = augment
+        self._augment = Augmenter((), images.fields, 0) if augment is None else augment
         self._device = torch.device(device)
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         self._orders: dict[int, np.ndarray] = {}
@@ -189,23 +182,30 @@ class BatchLoader:
         rising = np.argsort(showing.items, kind="stable")
         index = showing.items[rising]
         showing = Showing(index, showing.epochs[rising])
-        target = torch.from_numpy(self._images.labels[index]).to(self._device)
-        if self._fits_kernel():
-            return self._by_kernel(showing, target, step)
-        pixels = torch.from_numpy(self._images.images[index]).to(self._device)
-        images = to_float(pixels)
-        if self._augment is not None:
-            images, target = self._augment(images, target, step, showing=showing)
-        images = self._normalise(images).contiguous(memory_format=self._format)
-        return Batch(images, target)
+        fields = {
+            name: field.collate(take(self._images.columns[name], index)).to(self._device)
+            for name, field in self._images.fields.items()
+        }
+        read = self._by_kernel if self._fits_kernel() else self._by_torch
+        fields = read(fields, showing, step)
+        fields["image"] = fields["image"].contiguous(memory_format=self._format)
+        return Batch(fields, torch.from_numpy(index))
+
+    def _by_torch(
+        self, fields: dict[str, Tensor], showing: Showing, step: int
+    ) -> dict[str, Tensor]:
+        pixels = torch.from_numpy(self._images.images[showing.items]).to(self._device)
+        fields = self._augment({**fields, "image": to_float(pixels)}, step, showing=showing)
+        return {**fields, "image": self._normalise(fields["image"])}
 
     def _fits_kernel(self) -> bool:
-        known = self._augment is None or isinstance(self._augment, Augmenter)
-        return known and self._device.type == "cpu" and kernels.available()
+        return self._device.type == "cpu" and kernels.available()
 
-    def _by_kernel(self, showing: Showing, target: Tensor, step: int) -> Batch:
+    def _by_kernel(
+        self, fields: dict[str, Tensor], showing: Showing, step: int
+    ) -> dict[str, Tensor]:
         """The same batch, bit for bit, with moves of whole pixels and normalisation in one pass."""
-        index = showing.items
+        index, augment = showing.items, self._augment
         images_of_set = self._images.images
         if isinstance(images_of_set, StreamedImages):
             stored, index = images_of_set[index], np.arange(len(index))
@@ -214,19 +214,19 @@ class BatchLoader:
         else:
             stored = images_of_set
         _, H, W, C = stored.shape
-        shape, augment = (len(index), C, H, W), self._augment
-        moves = augment if isinstance(augment, Augmenter) else Augmenter((), 1, 0)
-        rows, columns, done = moves.places(shape, step, showing)
+        warp = augment.leading_warp((len(index), C, H, W), step, showing)
         # Other augmentations work on values in [0, 1] and come before the normalisation.
-        last = done == len(moves)
-        images = kernels.augmented_batch(stored, index, rows, columns, self._table(last))
+        last = augment.num_leading == len(augment)
+        table = self._table(last)
+        images = kernels.augmented_batch(stored, index, warp.rows, warp.columns, table)
+        fields = {**augment.warp_fields(fields, warp), "image": images}
         if not last:
-            images, target = moves(images, target, step, done, showing)
-            images = self._normalise(images)
-        return Batch(images.contiguous(memory_format=self._format), target)
+            fields = augment(fields, step, start=augment.num_leading, showing=showing)
+            fields["image"] = self._normalise(fields["image"])
+        return fields
 
     def _table(self, normalised: bool) -> Tensor:
-        """What each level of each channel becomes (C, 256), by the operations of the other way."""
+        """The value of each level of each channel (C, 256), by the operations of `_by_torch`."""
         if normalised not in self._tables:
             C = self._images.images.shape[-1]
             levels = torch.arange(256, dtype=torch.uint8).view(1, 1, 256, 1).expand(1, 1, 256, C)

@@ -15,6 +15,7 @@ from striate.data.cache import require_room, require_writable
 from striate.data.dataset import BrokenFile
 from striate.data.decode import ImageSpec
 from striate.data.decoding import decode_all
+from striate.data.field import Category
 from striate.data.part import ImageSet
 from striate.data.seal import SealedSplit
 from striate.data.source import Item, Progress, Source, Split
@@ -91,4 +92,6 @@ def _decode(
         images = np.memmap(stream, dtype=np.uint8, mode="r", shape=shape)
     labels = np.array([item.label for item, _ in kept], dtype=np.int64)
     names = tuple(item.name for item, _ in kept)
-    return ImageSet(images, labels, names, tuple(d for _, d in kept)), tuple(broken)
+    fields = {"category": Category(source.class_names)}
+    digests = tuple(d for _, d in kept)
+    return ImageSet(images, {"category": labels}, fields, names, digests), tuple(broken)

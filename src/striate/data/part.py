@@ -1,6 +1,7 @@
 """Images of one split, and how they are read back from the cache."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 from striate.data import cache
 from striate.data.chosen import ChosenImages
 from striate.data.decode import ImageSpec
+from striate.data.field import Column, Field, take
 from striate.data.shards import shard_numbers
 from striate.data.source import Source
 from striate.data.streamed import Pixels, StreamedImages
@@ -24,15 +26,22 @@ class ImageSet:
 
     images: Pixels
     """uint8 (N, H, W, C), read from the disk, or decoded, as it is used."""
-    labels: np.ndarray
-    """int64 (N,)."""
+    columns: Mapping[str, Column]
+    """Values of the other fields, by name."""
+    fields: Mapping[str, Field]
+    """These fields, by name."""
     names: tuple[str, ...]
-    """As a person knows the items."""
+    """Names of the items, as a person knows them."""
     digests: tuple[str, ...]
-    """Of the pictures' content."""
+    """Digests of the pictures' content."""
 
     def __len__(self) -> int:
-        return len(self.labels)
+        return len(self.images)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Class index of each item (N,), int64, where the items have one class each."""
+        return np.asarray(self.columns["category"])
 
     @property
     def is_streamed(self) -> bool:
@@ -40,10 +49,11 @@ class ImageSet:
         return isinstance(self.images, StreamedImages)
 
     def part(self, rows: np.ndarray) -> "ImageSet":
-        """Some of the items (their places), in that order; nothing is copied or decoded."""
+        """Some of the items (their indices), in that order; nothing is copied or decoded."""
         return ImageSet(
             _chosen(self.images, rows),
-            self.labels[rows],
+            {name: take(column, rows) for name, column in self.columns.items()},
+            self.fields,
             tuple(self.names[row] for row in rows.tolist()),
             tuple(self.digests[row] for row in rows.tolist()),
         )
@@ -54,16 +64,19 @@ def read_part(
     spec: ImageSpec,
     expected: dict[str, Any],
     source: Source | None,
+    fields: Mapping[str, Field],
     verify: bool = False,
 ) -> tuple[ImageSet, tuple[str, ...]]:
     """A part of a set in the cache, and the group of each of its items.
 
     Args:
-        folder: of the part.
-        spec: form of the images.
-        expected: what was written.
-        source: of a streamed set, whose images are decoded as they are read; None: they lie there.
-        verify: compare the images with what was decoded at first.
+        folder: Folder of the part.
+        spec: Form of the images.
+        expected: Description that was written with the part.
+        source: Source of a streamed set, whose images are decoded as they are read; None: the
+            decoded images lie in the folder.
+        fields: Fields of the items.
+        verify: Compare the images with what was decoded at first.
 
     Raises:
         DataError: what is there is not what was written, or a streamed item is there no more.
@@ -80,13 +93,11 @@ def read_part(
     else:
         images = _streamed(source, spec, items, verify)
     digests = tuple(items["digests"])
-    found = ImageSet(
-        images=images,
-        labels=np.array(items["labels"], dtype=np.int64),
-        names=tuple(items["names"]),
-        digests=digests,
-    )
-    return found, tuple(g or d for g, d in zip(items["groups"], digests, strict=True))
+    # Sets of classes alone keep the form that they have always had.
+    stored = items["fields"] if "fields" in items else {"category": items["labels"]}
+    columns = {name: field.decode(stored[name]) for name, field in fields.items()}
+    part = ImageSet(images, columns, fields, tuple(items["names"]), digests)
+    return part, tuple(g or d for g, d in zip(items["groups"], digests, strict=True))
 
 
 def _mapped(folder: Path, spec: ImageSpec, expected: dict[str, Any], verify: bool) -> np.ndarray:

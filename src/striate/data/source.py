@@ -7,7 +7,7 @@ import stat
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -51,12 +51,15 @@ class Item(NamedTuple):
     name: str
     """The name as a person knows it, with forward slashes."""
     label: int
+    """Index of its class folder, or of the class that a list gives it."""
     split: Split | None
     """The split that the source itself names, if it names one."""
     key: Any = None
     """How the source finds it again."""
     group: str | None = None
-    """What it belongs to (a patient, a film), if the source says so."""
+    """Name of the patient, film or the like that it belongs to, if the source says so."""
+    columns: Mapping[str, str] | None = None
+    """Further columns of a list by name, from which the fields of a task are read."""
 
 
 class Listing(NamedTuple):

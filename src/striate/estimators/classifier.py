@@ -12,7 +12,6 @@ from torch import nn
 
 from striate.classical import PREDICTORS
 from striate.classical.predictor import Predictor
-from striate.config import PredictionConfig
 from striate.data import ImageSpec
 from striate.errors import ConfigError, InputError
 from striate.estimators import fitting
@@ -26,7 +25,7 @@ from striate.settings import Settings, merge
 from striate.terminal import Reporter, Terminal
 from striate.training.assemble import build_task
 from striate.training.events import Event
-from striate.training.inference import infer
+from striate.training.inference import Model, infer
 
 __all__ = ["ImageClassifier"]
 
@@ -231,6 +230,11 @@ class ImageClassifier(ImageInput, ClassifierMixin, BaseEstimator):
         network = answering.network
         if execution.device.type != "cpu":
             network = execution.place(copy.deepcopy(network))
-        views: PredictionConfig = self._config.prediction
-        task = build_task(self._config)
-        return infer(network, task, images, answering.normalise, execution, views)
+        model = Model(
+            nn.ModuleDict({"network": network}),
+            build_task(self._config),
+            answering.normalise,
+            execution,
+            self._config.prediction,
+        )
+        return infer(model, images)["probabilities"]

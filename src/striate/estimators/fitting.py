@@ -12,19 +12,17 @@ from torch import nn
 
 from striate.config import RunConfig
 from striate.data import Dataset, ImageSet, ImageSpec, Normalisation, SealedSplit, Survey
+from striate.data.field import Category
 from striate.errors import ConfigError, SealedTestError
 from striate.estimators.reading import resized
-from striate.execution import accelerated
 from striate.settings import Settings, checked, merge
 from striate.terminal import Reporter
+from striate.training import session
 from striate.training.assemble import assemble
 from striate.training.budget import Clock
-from striate.training.checkpoint import CheckpointStore
-from striate.training.events import Event, EventLog
-from striate.training.interrupt import Interrupt
-from striate.training.limit import first_plan, most_steps, time_budget
-from striate.training.loop import Training, averaged
-from striate.training.plan import Plan
+from striate.training.events import Event
+from striate.training.folder import RunFolder
+from striate.training.loop import averaged
 from striate.training.planner import Choice, advise
 from striate.training.speed import training_speed
 
@@ -176,43 +174,43 @@ def train(
     Raises:
         ConfigError, DivergenceError.
     """
-    clock = Clock()
     # The loop measures an error at its end; where nothing is held out it is thrown away.
     watched = held if len(held.labels) else Labelled(train.images[:1], train.labels[:1])
     data = _dataset(config, train, watched, num_classes)
     parts = assemble(config, data)
     history: list[Event] = []
     with tempfile.TemporaryDirectory(prefix="striate-") as folder:
-        store = CheckpointStore(Path(folder))
-        log = EventLog(Path(folder) / "events.jsonl", (history.append, reporter.event))
-        with (
-            log,
-            parts.execution.arithmetic(),
-            accelerated(parts.network, parts.execution),
-        ):
-            training = Training(config, data, parts, Plan.of(1), store, log, clock)
-            training.most_steps = most_steps(config, parts)
-            training.budget = time_budget(config, data, parts, clock, _FINISH_SECONDS)
-            training.plan = first_plan(training.most_steps, training.budget)
-            probabilities = training.run(Interrupt())
-        parts.loader.close()
-    if probabilities is None:
+        result = session.run(
+            config,
+            data,
+            parts,
+            RunFolder(Path(folder)),
+            clock=Clock(),
+            finish=_FINISH_SECONDS,
+            listeners=(history.append, reporter.event),
+        )
+    if result.scores is None:
         raise RuntimeError("a training that nothing interrupts was interrupted")
     with averaged(parts):
-        network = copy.deepcopy(parts.network).cpu().eval()
+        network = copy.deepcopy(parts.whole).cpu().eval()
+    rows: Any = result.scores.rows
+    probabilities = rows["probabilities"]
     if not len(held.labels):
         probabilities = probabilities[:0]
         history = [event for event in history if event["event"] != "validation"]
     execution = parts.execution.to_json()
-    return Answering(network, parts.normalise, execution, training.step, history, probabilities)
+    normalise = parts.model.normalise
+    return Answering(network, normalise, execution, result.steps, history, probabilities)
 
 
 def _dataset(config: RunConfig, train: Labelled, held: Labelled, num_classes: int) -> Dataset:
     spec = ImageSpec(config.data.input_size, config.data.channels, config.data.fit)
+    fields = {"category": Category([str(label) for label in range(num_classes)])}
 
     def split(of: Labelled) -> ImageSet:
         nameless = ("",) * len(of.labels)
-        return ImageSet(resized(of.images, spec), of.labels.astype(np.int64), nameless, nameless)
+        columns = {"category": of.labels.astype(np.int64)}
+        return ImageSet(resized(of.images, spec), columns, fields, nameless, nameless)
 
     def refuse() -> ImageSet:
         raise SealedTestError("Arrays have no test split: nothing but X came.")
@@ -220,7 +218,7 @@ def _dataset(config: RunConfig, train: Labelled, held: Labelled, num_classes: in
     return Dataset(
         title="arrays",
         source="arrays",
-        class_names=tuple(map(str, range(num_classes))),
+        fields=fields,
         spec=spec,
         train=split(train),
         validation=split(held),

@@ -1,7 +1,7 @@
 """Losses: arithmetic as functions, one file per family.
 
-`LOSSES` holds the losses of classification, which take `(scores, target)` and can be chosen by
-name in a training. `TASK_LOSSES` holds those of the other tasks, each with arguments of its own.
+`LOSSES` holds them by name. A task takes those whose arguments it has: `(scores, target)` for
+classification.
 """
 
 from jaxtyping import Float
@@ -40,7 +40,6 @@ from striate.registry import Registry
 __all__ = [
     "IGNORE_INDEX",
     "LOSSES",
-    "TASK_LOSSES",
     "Reduction",
     "binary_focal_loss",
     "box_iou",
@@ -82,12 +81,6 @@ LOSSES: Registry[Float[Tensor, "..."]] = Registry(
         "logistic": logistic_loss,
         "focal": focal_loss,
         "median_frequency_cross_entropy": median_frequency_cross_entropy_loss,
-    },
-)
-
-TASK_LOSSES: Registry[Float[Tensor, "..."]] = Registry(
-    "task loss",
-    {
         "binary_focal": binary_focal_loss,
         "charbonnier": charbonnier_loss,
         "contrastive": contrastive_loss,

@@ -1,7 +1,7 @@
 """Networks: one paper, one file.
 
 Each takes `(num_classes, in_channels, *, ndim, ...)` and B×C×*S images, and gives B×K scores;
-SegNet and U-Net (`per_pixel`) give B×K×*S. The last layer is called `head`. A network with
+SegNet and U-Net (`outputs = "map"`) give B×K×*S. The last layer is called `head`. A network with
 auxiliary heads gives a tuple while training and has an `auxiliary_weight`; one whose first
 layer is set from data has `initialise_from(images)`.
 """

@@ -60,7 +60,7 @@ class SegNet(nn.Module):
     """
 
     natural_size = 360
-    per_pixel = True
+    outputs = "map"
 
     def __init__(
         self,

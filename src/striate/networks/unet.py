@@ -73,7 +73,7 @@ class UNet(nn.Module):
     """
 
     natural_size = 572
-    per_pixel = True
+    outputs = "map"
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ strides equal; where they are equal already, which is nearly always, they only c
 """
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -58,12 +58,15 @@ def fused_safely(optimiser: Optimizer) -> Optimizer:
     return optimiser
 
 
-def copied(network: nn.Module, optimiser: Optimizer) -> tuple[nn.Module, Optimizer]:
-    """Copies of a network and of the optimiser of its parameters, which learn by themselves."""
-    network, optimiser = copy.deepcopy((network, optimiser))
-    if any(group.get("fused") for group in optimiser.param_groups):
-        fused_safely(optimiser)  # hooks are not copied
-    return network, optimiser
+def copied(
+    network: nn.Module, optimisers: Mapping[str, Optimizer]
+) -> tuple[nn.Module, dict[str, Optimizer]]:
+    """Copies of a network and of the optimisers of its parameters, which learn by themselves."""
+    network, own = copy.deepcopy((network, dict(optimisers)))
+    for optimiser in own.values():
+        if any(group.get("fused") for group in optimiser.param_groups):
+            fused_safely(optimiser)  # hooks are not copied
+    return network, own
 
 
 def _match_gradients(optimiser: Optimizer, *_: Any) -> None:

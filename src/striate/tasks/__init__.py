@@ -1,8 +1,9 @@
-"""What is asked of a network: how a batch becomes a loss, and scores become an answer."""
+"""Tasks: what is asked of networks. A new task is one file with one subclass of `Task`."""
 
 from striate.registry import Registry
 from striate.tasks.classification import Classification
+from striate.tasks.task import Build, DataShape, Setting, Task, View
 
-__all__ = ["TASKS", "Classification"]
+__all__ = ["TASKS", "Build", "Classification", "DataShape", "Setting", "Task", "View"]
 
-TASKS: Registry[Classification] = Registry("task", {"classification": Classification})
+TASKS: Registry[Task] = Registry("task", {"classification": Classification})

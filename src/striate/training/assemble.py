@@ -1,13 +1,14 @@
 """From names to parts: everything that a configuration picks, checked together, then built."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from striate.config import RunConfig
-from striate.data.augment import AUGMENTATIONS, augmenter
+from striate.data.augment import AUGMENTATIONS, Augmenter
 from striate.data.augment import OFFERED as AUGMENTATION_OFFERED
 from striate.data.dataset import Dataset
 from striate.data.loader import BatchLoader, Normalisation
@@ -18,18 +19,21 @@ from striate.losses import LOSSES
 from striate.networks import NETWORKS
 from striate.optim import OPTIMISERS, SCHEDULES, Average, parameter_groups
 from striate.randomness import layer_randomness
-from striate.tasks import TASKS, Classification
+from striate.tasks import TASKS, DataShape, Task
 from striate.training import transfer
-from striate.training.fitting import classifier_problem, size_problem, smaller
+from striate.training.fitting import outputs_problem, size_problem, smaller
+from striate.training.inference import Model
 
 __all__ = [
     "Parts",
     "assemble",
-    "build_network",
+    "build_networks",
     "build_task",
     "check_choices",
     "check_config",
     "choose_execution",
+    "data_shape",
+    "whole",
 ]
 
 _NETWORK_OFFERED = ("num_classes", "in_channels", "input_size")
@@ -37,21 +41,48 @@ _NETWORK_OFFERED = ("num_classes", "in_channels", "input_size")
 
 @dataclass
 class Parts:
-    """What the loop works with; all but the schedule and the task carry state."""
+    """Parts of a training; all but the schedule, the task and the data's shape carry state."""
 
-    network: nn.Module
-    task: Classification
-    optimiser: torch.optim.Optimizer
+    networks: nn.ModuleDict
+    task: Task
+    data: DataShape
+    optimisers: dict[str, torch.optim.Optimizer]
+    """An optimiser for each phase of the task."""
     schedule: Callable[[float], float]
     loader: BatchLoader
-    normalise: Normalisation
+    model: Model
+    """The networks as they predict."""
     average: Average | None
     execution: Execution
-    num_classes: int
     frozen: transfer.FrozenFeatures | None = None
     """Features that come from published weights, and when they learn."""
     lacks_weights: bool = False
     """The file of published weights is gone: only a checkpoint can fill the network."""
+
+    @property
+    def whole(self) -> nn.Module:
+        """All networks as one module; the only one itself, so that its names stay its own."""
+        return whole(self.networks)
+
+    @property
+    def lr(self) -> float:
+        """Learning rate of the first parameter group of the first phase."""
+        groups = next(iter(self.optimisers.values())).param_groups
+        return float(groups[0]["lr"])
+
+    def learning(self, phase: str) -> nn.Module:
+        """The networks that learn in a phase: all of them where there is one phase."""
+        return self.whole if len(self.task.phases) == 1 else self.networks[phase]
+
+
+def whole(networks: nn.ModuleDict) -> nn.Module:
+    """The only network, or all of them."""
+    return next(iter(networks.values())) if len(networks) == 1 else networks
+
+
+def data_shape(config: RunConfig, fields: Mapping[str, Any]) -> DataShape:
+    """The shape of a training's data: its fields, and images as the configuration asks."""
+    return DataShape(fields, config.data.channels, config.data.input_size)
 
 
 def check_config(config: RunConfig) -> None:
@@ -61,13 +92,15 @@ def check_config(config: RunConfig) -> None:
         ConfigError: all problems together.
     """
     check_choices(config)
-    problem = (
-        classifier_problem(config.network)
-        or size_problem(config.network, config.data.channels, config.data.input_size)
-        or _small_problem(config)
-    )
-    if problem is not None:
-        raise ConfigError(problem)
+    outputs = build_task(config).outputs
+    for network in config.picks.values():
+        problem = (
+            outputs_problem(network, outputs if network == config.network else None)
+            or size_problem(network, config.data.channels, config.data.input_size)
+            or _small_problem(config)
+        )
+        if problem is not None:
+            raise ConfigError(problem)
 
 
 def _small_problem(config: RunConfig) -> str | None:
@@ -93,12 +126,14 @@ def check_choices(config: RunConfig) -> None:
         ConfigError: all problems together.
     """
     problems = [
-        *NETWORKS.problems(config.network, _NETWORK_OFFERED),
-        *LOSSES.problems(config.loss, ("scores", "target")),
+        *[p for pick in config.picks.values() for p in NETWORKS.problems(pick, _NETWORK_OFFERED)],
         *OPTIMISERS.problems(config.optimiser, ("params",)),
         *SCHEDULES.problems(config.schedule, ("progress",)),
         *TASKS.problems(config.task, ("loss",)),
     ]
+    if config.task.name in TASKS:
+        arguments = getattr(TASKS[config.task.name], "loss_arguments", ())
+        problems += LOSSES.problems(config.loss, arguments)
     for pick in config.augmentation:
         problems += AUGMENTATIONS.problems(pick, AUGMENTATION_OFFERED)
     if (problem := thread_problem(config.execution.threads)) is not None:
@@ -116,11 +151,10 @@ def _number_problems(config: RunConfig) -> list[str]:
     probes: list[tuple[str, Callable[[], object]]] = [
         ("optimiser", lambda: OPTIMISERS.build(config.optimiser, [{"params": [weight]}])),
         ("schedule", lambda: SCHEDULES.bind(config.schedule, ("progress",))(0.5)),
-        (
-            "loss",
-            lambda: build_task(config).losses(nn.Identity(), weight, torch.zeros(2).long()),
-        ),
     ]
+    task = build_task(config)
+    if task.outputs == "scores" and task.loss_arguments == ("scores", "target"):
+        probes.append(("loss", lambda: task.loss(weight, torch.zeros(2).long())))
     for name, probe in probes:
         try:
             probe()
@@ -131,40 +165,39 @@ def _number_problems(config: RunConfig) -> list[str]:
     return problems
 
 
-def build_network(config: RunConfig, num_classes: int) -> nn.Module:
-    """The network of a configuration with its weights drawn from the run's seed."""
+def build_networks(config: RunConfig, task: Task, data: DataShape) -> nn.ModuleDict:
+    """The networks of a configuration with their weights drawn from the run's seed."""
+
+    def build(name: str = "network", **arguments: Any) -> nn.Module:
+        size = {"in_channels": data.channels, "input_size": data.size}
+        return NETWORKS.build(config.picks[name], **{**size, **arguments})
+
     with layer_randomness(config.training.seed, "initialise"):
-        return NETWORKS.build(
-            config.network,
-            num_classes=num_classes,
-            in_channels=config.data.channels,
-            input_size=config.data.input_size,
-        )
+        return task.networks(build, data)
 
 
-def build_task(config: RunConfig) -> Classification:
+def build_task(config: RunConfig) -> Task:
     """The task of a configuration, with its loss."""
-    loss: Callable[..., Tensor] = LOSSES.bind(config.loss, ("scores", "target"))
-    return TASKS.build(config.task, loss=loss)
+    return TASKS.build(config.task, loss=config.loss)
 
 
 def assemble(config: RunConfig, data: Dataset, execution: Execution | None = None) -> Parts:
     """All parts of a training, fresh.
 
     Args:
-        config: checked again.
-        data: of the training.
-        execution: on what it runs; None: chosen for this network, batch and machine.
+        config: Configuration; it is checked again.
+        data: Data to train on.
+        execution: How the arithmetic runs; None: chosen for this network, batch and machine.
 
     Raises:
         ConfigError: choices that do not fit.
     """
     check_config(config)
-    num_classes = len(data.class_names)
-    network = build_network(config, num_classes)
+    task, shape = build_task(config), data_shape(config, data.fields)
+    networks = build_networks(config, task, shape)
     if execution is None:
         Execution.of(config.execution)  # a device that is not there is told before the trial
-        execution = choose_execution(config, network, len(data.train))
+        execution = choose_execution(config, next(iter(networks.values())), len(data.train))
     pretrained = config.pretrained
     normalise = (
         Normalisation.measure(data.train.images)
@@ -177,33 +210,44 @@ def assemble(config: RunConfig, data: Dataset, execution: Execution | None = Non
         config.training.batch_size,
         seed,
         normalise,
-        augmenter(config.augmentation, num_classes, seed),
+        Augmenter(config.augmentation, data.fields, seed),
         execution.device,
         execution.channels_last,
     )
-    lacks_weights = pretrained is not None and not transfer.load_features(network, pretrained)
-    network = execution.place(network)
-    initialise: Callable[[Tensor], None] | None = getattr(network, "initialise_from", None)
-    if initialise is not None and pretrained is None:
-        initialise(_first_images(loader))
+    main = next(iter(networks.values()))
+    lacks_weights = pretrained is not None and not transfer.load_features(main, pretrained)
+    placed = {name: execution.place(network) for name, network in networks.items()}
+    networks = nn.ModuleDict(placed)
     if pretrained is None:
-        optimiser = OPTIMISERS.build(config.optimiser, parameter_groups(network))
-    else:
-        optimiser = OPTIMISERS.build(config.optimiser, transfer.groups_by_part(network))
-        transfer.slow_features(optimiser, network, pretrained.feature_rate)
-    return Parts(
-        network=network,
-        task=build_task(config),
-        optimiser=optimiser,
+        for network in networks.values():
+            initialise: Callable[[Tensor], None] | None
+            if (initialise := getattr(network, "initialise_from", None)) is not None:
+                initialise(_first_images(loader))
+    parts = Parts(
+        networks=networks,
+        task=task,
+        data=shape,
+        optimisers={},
         schedule=SCHEDULES.bind(config.schedule, ("progress",)),
         loader=loader,
-        normalise=normalise,
-        average=Average(network) if config.training.ema_half_life is not None else None,
+        model=Model(networks, task, normalise, execution, config.prediction),
+        average=Average(whole(networks)) if config.training.ema_half_life is not None else None,
         execution=execution,
-        num_classes=num_classes,
-        frozen=None if pretrained is None else transfer.FrozenFeatures(network, pretrained.freeze),
         lacks_weights=lacks_weights,
     )
+    for phase in task.phases:
+        parts.optimisers[phase] = _optimiser(config, parts.learning(phase))
+    if pretrained is not None:
+        parts.frozen = transfer.FrozenFeatures(parts.whole, pretrained.freeze)
+    return parts
+
+
+def _optimiser(config: RunConfig, network: nn.Module) -> torch.optim.Optimizer:
+    if config.pretrained is None:
+        return OPTIMISERS.build(config.optimiser, parameter_groups(network))
+    optimiser = OPTIMISERS.build(config.optimiser, transfer.groups_by_part(network))
+    transfer.slow_features(optimiser, network, config.pretrained.feature_rate)
+    return optimiser
 
 
 def choose_execution(config: RunConfig, network: nn.Module, num_items: int) -> Execution:
@@ -225,4 +269,4 @@ def choose_execution(config: RunConfig, network: nn.Module, num_items: int) -> E
 def _first_images(loader: BatchLoader, enough: int = 5_000) -> Tensor:
     """About `enough` training images, as the first steps will show them."""
     steps = range(max(1, min(enough, loader.num_items) // loader.batch_size))
-    return torch.cat([loader.batch(step).images for step in steps])
+    return torch.cat([loader.batch(step)["image"] for step in steps])

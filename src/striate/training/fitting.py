@@ -11,28 +11,45 @@ from striate.networks import NETWORKS
 from striate.networks.airbench import Airbench
 from striate.registry import Pick
 
-__all__ = ["classifier_problem", "fitted", "size_problem", "smaller"]
+__all__ = ["fitted", "outputs_of", "outputs_problem", "size_problem", "smaller"]
 
+_SPELLED = {
+    "scores": "scores for each image",
+    "map": "scores for each pixel",
+    "embedding": "an embedding of each image",
+    "image": "an image",
+    "sequence": "scores for each position of a sequence",
+    "boxes": "boxes",
+}
 _LARGEST = 1024
 """No network here needs more pixels a side."""
 _STEP = 8
 """Sizes are tried in steps of so many pixels; most networks halve three times or more."""
 
 
-def classifier_problem(pick: Pick) -> str | None:
-    """Why a network cannot answer with one class an image; None where it can.
+def outputs_problem(pick: Pick, wanted: str | None) -> str | None:
+    """The reason why a network's outputs do not fit a task; None where they do.
+
+    Args:
+        pick: Network.
+        wanted: Outputs that the task reads; None: any.
 
     Example:
-        >>> classifier_problem(Pick("resnet")) is None
+        >>> outputs_problem(Pick("resnet"), "scores") is None
         True
     """
-    if not getattr(NETWORKS[pick.name], "per_pixel", False):
+    if wanted is None or outputs_of(pick.name) == wanted:
         return None
-    fitting = [name for name in NETWORKS if not getattr(NETWORKS[name], "per_pixel", False)]
+    fitting = [name for name in NETWORKS if outputs_of(name) == wanted]
     return (
-        f"The network {pick.name!r} answers for each pixel; classification needs one answer an "
-        f"image. Networks that give one: {', '.join(fitting)}."
+        f"The network {pick.name!r} gives {_SPELLED[outputs_of(pick.name)]}; the task needs "
+        f"{_SPELLED[wanted]}. Networks that give that: {', '.join(fitting) or 'none yet'}."
     )
+
+
+def outputs_of(name: str) -> str:
+    """The kind of outputs that a registered network has."""
+    return str(getattr(NETWORKS[name], "outputs", "scores"))
 
 
 def smaller(size: Sequence[int], scale: float) -> tuple[int, ...]:

@@ -1,20 +1,25 @@
-"""A network's answers to many images: the one path of validation, evaluation and prediction."""
+"""Predictions for many images: the one path of validation, evaluation and prediction."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from striate.config import PredictionConfig
+from striate.data.batch import Batch
+from striate.data.field import take
 from striate.data.loader import Normalisation, to_float
+from striate.data.part import ImageSet
 from striate.data.streamed import Pixels
+from striate.evaluation.metric import Scores
 from striate.execution import Execution, accelerated
-from striate.tasks import Classification
+from striate.tasks import DataShape, Task, View
 from striate.training.views import views
 
-__all__ = ["infer"]
+__all__ = ["Model", "evaluate", "infer"]
 
 _ONE_VIEW = PredictionConfig()
 _AT_ONCE, _FEWEST = 256, 16
@@ -22,58 +27,119 @@ _PIXELS = 2**22
 """At once at most: 256 images of 128 × 128, 83 of 224 × 224, whose first maps then take a gigabyte
 or two."""
 
+Progress = Callable[[int, int], None]
 
-@torch.inference_mode()
-def infer(
-    network: nn.Module,
-    task: Classification,
-    images: Pixels,
-    normalise: Normalisation,
-    execution: Execution,
-    prediction: PredictionConfig = _ONE_VIEW,
-    *,
-    batch_size: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> np.ndarray:
-    """Probabilities (N, K) in float64 for uint8 images (N, H, W, C); the network is left in its
-    own mode.
+
+@dataclass(frozen=True)
+class Model:
+    """Trained networks with everything that a prediction follows.
 
     Args:
-        network: on the execution's device.
-        task: reads scores as probabilities.
-        images: an array, a memory map or streamed images; read batch by batch.
-        normalise: that of the training split.
-        execution: device, layout and precision.
-        prediction: views of each image over which the scores are averaged.
-        batch_size: images at a time; None: 256, of large images fewer, for their maps fill the
-            memory.
-        progress: called with images done and N.
+        networks: Networks by name, on the execution's device; they are left in their own mode.
+        task: Task that the networks serve.
+        normalise: Mean and deviation of the training split.
+        execution: Device, layout and precision.
+        prediction: Views of each image whose outputs are averaged.
     """
+
+    networks: nn.ModuleDict
+    task: Task
+    normalise: Normalisation
+    execution: Execution
+    prediction: PredictionConfig = _ONE_VIEW
+
+
+def infer(
+    model: Model,
+    images: Pixels,
+    *,
+    batch_size: int | None = None,
+    progress: Progress | None = None,
+) -> dict[str, np.ndarray]:
+    """The task's predictions (N, ...) by name for uint8 images (N, H, W, C).
+
+    Args:
+        model: Networks and how they predict.
+        images: An array, a memory map or streamed images; read batch by batch.
+        batch_size: Images at a time; None: 256, of large images fewer, for their maps fill the
+            memory.
+        progress: Called with the number of images done and N.
+    """
+    batches = [outputs for _, outputs in _predictions(model, images, batch_size, progress)]
+    return {
+        name: np.concatenate([outputs[name].numpy() for outputs in batches]) for name in batches[0]
+    }
+
+
+def evaluate(
+    model: Model,
+    split: ImageSet,
+    data: DataShape,
+    *,
+    index: np.ndarray | None = None,
+    batch_size: int | None = None,
+) -> Scores:
+    """The metrics of a split and the rows that they follow from.
+
+    Args:
+        model: Networks and how they predict.
+        split: Items with their targets.
+        data: Shape of the set.
+        index: Indices of the items to take (M,); None: all.
+        batch_size: Images at a time; None: as `infer` chooses.
+    """
+    images = split.images if index is None else split.images[index]
+    chosen = np.arange(len(split)) if index is None else index
+    meter = model.task.meter(data)
+    for start, outputs in _predictions(model, images, batch_size, None):
+        count = len(next(iter(outputs.values())))
+        items = chosen[start : start + count]
+        fields = {
+            name: field.collate(take(split.columns[name], items))
+            for name, field in split.fields.items()
+        }
+        meter.update(outputs, Batch(fields, torch.from_numpy(items)))
+    return Scores(meter.metrics, meter.rows())
+
+
+@torch.inference_mode()
+def _predictions(
+    model: Model, images: Pixels, batch_size: int | None, progress: Progress | None
+) -> Iterator[tuple[int, dict[str, Tensor]]]:
+    """The predictions of each batch, with the position of its first image."""
+    networks, execution = model.networks, model.execution
     if batch_size is None:
         height, width = images.shape[1:3]
         batch_size = min(_AT_ONCE, max(_FEWEST, _PIXELS // (height * width)))
-    was_training = network.training
-    network.eval()
-    answers = []
+    was_training = {name: network.training for name, network in networks.items()}
+    networks.eval()
     quick = ExitStack()
     try:
         quick.enter_context(execution.arithmetic())
-        quick.enter_context(accelerated(network, execution))
+        for network in networks.values():
+            quick.enter_context(accelerated(network, execution))
         for start in range(0, len(images), batch_size):
             chunk = np.array(
                 images[start : start + batch_size]
             )  # a copy: the memory map is read-only
-            inputs = normalise(to_float(torch.from_numpy(chunk).to(execution.device)))
-            layout = torch.channels_last if execution.channels_last else torch.contiguous_format
-            scores = torch.zeros(())
-            for weight, view in views(inputs, prediction):
-                with execution.autocast():
-                    answer = network(view.contiguous(memory_format=layout))
-                scores = scores.to(answer.device) + weight * answer.float()
-            answers.append(task.probabilities(scores.cpu()).numpy())
+            pixels = torch.from_numpy(chunk).to(execution.device)
+            yield start, _of_batch(model, model.normalise(to_float(pixels)), start)
             if progress is not None:
                 progress(min(start + batch_size, len(images)), len(images))
     finally:
         quick.close()
-        network.train(was_training)
-    return np.concatenate(answers)
+        for name, network in networks.items():
+            network.train(was_training[name])
+
+
+def _of_batch(model: Model, inputs: Tensor, start: int) -> dict[str, Tensor]:
+    execution, task = model.execution, model.task
+    layout = torch.channels_last if execution.channels_last else torch.contiguous_format
+    items = torch.arange(start, start + len(inputs))
+    outputs = []
+    for weight, warp in views(inputs.shape, model.prediction):
+        view = inputs if warp is None else warp.image(inputs)
+        batch = Batch({"image": view.contiguous(memory_format=layout)}, items)
+        with execution.autocast():
+            outputs.append(View(weight, warp, task.predict(model.networks, batch)))
+    return task.postprocess(task.merge(outputs))

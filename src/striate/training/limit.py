@@ -1,16 +1,28 @@
 """Where a training ends: the steps that were asked for, or those that fit into its time."""
 
+import statistics
 import sys
+import time
+from dataclasses import replace
+from typing import cast
+
+from torch import nn
 
 from striate.config import RunConfig
 from striate.data.dataset import Dataset
+from striate.optim.layout import copied
 from striate.training.assemble import Parts
 from striate.training.budget import Budget, Clock
 from striate.training.plan import Plan
-from striate.training.stage import measure_stages
+from striate.training.stage import Stage, stage_ends
+from striate.training.step import learn
+from striate.training.transfer import FrozenFeatures
 from striate.training.views import num_views
 
-__all__ = ["first_plan", "most_steps", "time_budget"]
+__all__ = ["first_plan", "measure_stages", "most_steps", "time_budget"]
+
+_REPEATS = 3
+"""Steps of each stage that are timed, after one that sets up."""
 
 
 def most_steps(config: RunConfig, parts: Parts) -> int:
@@ -39,8 +51,7 @@ def time_budget(
     minutes = config.training.minutes
     if minutes is None:
         return None
-    share = None if config.pretrained is None else config.pretrained.freeze
-    stages = measure_stages(parts, config.training, share)
+    stages = measure_stages(config, parts)
     step = stages[-1].seconds / parts.loader.batch_size
     return Budget(
         60 * minutes,
@@ -58,3 +69,25 @@ def first_plan(most: int, budget: Budget | None) -> Plan:
         return Plan.of(most)
     # A tenth is kept for pauses and the end, until they are measured.
     return Plan.of(min(most, int(0.9 * budget.steps_left(0, 0.0, 0.0))))
+
+
+def measure_stages(config: RunConfig, parts: Parts) -> tuple[Stage, ...]:
+    """The cost of a step of each stage, measured on copies that are thrown away."""
+    share = None if config.pretrained is None else config.pretrained.freeze
+    copy, optimisers = copied(parts.networks.train(), parts.optimisers)
+    networks = cast(nn.ModuleDict, copy)
+    trial = replace(parts, networks=networks, optimisers=optimisers, average=None, frozen=None)
+    if share is not None:
+        trial.frozen = FrozenFeatures(trial.whole, share)
+    stages: list[Stage] = []
+    begin = 0.0
+    for end in stage_ends(config.training, share):
+        times = []
+        for step in range(_REPEATS + 1):
+            started = time.perf_counter()
+            batch = parts.loader.batch(step)
+            learn(trial, batch, step=step, progress=begin, training=config.training)
+            times.append(time.perf_counter() - started)
+        stages.append(Stage(end, statistics.median(times[1:])))  # the first sets up
+        begin = end
+    return tuple(stages)

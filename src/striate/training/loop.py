@@ -1,14 +1,15 @@
 """The training loop: batch, loss, gradient, step; with validation, checkpoints and a way back.
 
-Everything with state is written to a checkpoint and read back bit for bit: weights, optimiser,
-average of weights, plan, rate, position in the data (from which all chance follows), the sums of
-the log, the time used.
+Everything with state is written to a checkpoint and read back bit for bit: weights, optimisers,
+average of weights, plan, rate, position in the data (from which all randomness follows), the sums
+of the log, the time used.
 """
 
+import math
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,13 +18,13 @@ from torch import Tensor
 from striate.config import PredictionConfig, RunConfig
 from striate.data.dataset import Dataset
 from striate.errors import DivergenceError
-from striate.evaluation import wilson
-from striate.losses import chance_warning, expected_loss_at_chance
+from striate.evaluation.metric import Scores, estimate
+from striate.losses import chance_warning
 from striate.training.assemble import Parts
 from striate.training.budget import Budget, Clock
 from striate.training.checkpoint import CheckpointStore, flatten, unflatten
 from striate.training.events import Event, EventLog
-from striate.training.inference import infer
+from striate.training.inference import evaluate
 from striate.training.interrupt import Interrupt
 from striate.training.plan import Plan
 from striate.training.step import Outcome, learn
@@ -60,8 +61,8 @@ class Training:
     loss_count: int = 0
     last_log: tuple[float, int] | None = None
 
-    def run(self, interrupt: Interrupt) -> np.ndarray | None:
-        """Train to the end of the plan and return the validation probabilities (N, K).
+    def run(self, interrupt: Interrupt) -> Scores | None:
+        """Train to the end of the plan and return the scores of the validation split.
 
         Returns None when asked to stop before; the state is saved in either case.
 
@@ -69,7 +70,7 @@ class Training:
             DivergenceError: the loss left the finite numbers twice.
             CheckpointError: the disk is full.
         """
-        self.parts.network.train()
+        self.parts.networks.train()
         if self.step == 0:
             self._save()
         if self.budget is not None:
@@ -100,6 +101,7 @@ class Training:
             decay = 0.5 ** (1 / max(1.0, training.ema_half_life * self.plan.total))
         outcome = learn(
             self.parts,
+            next(self.parts.loader),
             step=self.step,
             progress=self.plan.progress(self.step),
             training=training,
@@ -122,8 +124,9 @@ class Training:
             step=self.step,
             of=self.plan.total,
             loss=self.loss_sum / self.loss_count,
-            lr=self.parts.optimiser.param_groups[0]["lr"],
+            lr=self.parts.lr,
             gradient_norm=outcome.gradient_norm,
+            **{f"{phase} loss": loss for phase, loss in list(outcome.losses.items())[1:]},
             images_per_second=round(speed, 1),
             seconds=round(now, 3),
         )
@@ -177,47 +180,42 @@ class Training:
         self.recorded_until = max((e.get("step", 0) for e in events), default=0)
         self._change_plan(self.recorded.get(self.step, self.plan.total))
 
-    def validate(self, *, quick: bool) -> np.ndarray:
-        """Probabilities (N, K) on the validation split (or a part of it), and an event."""
-        images, labels = self.data.validation.images, self.data.validation.labels
+    def validate(self, *, quick: bool) -> Scores:
+        """Scores of the validation split (or of a part of it), and an event."""
+        split = self.data.validation
         prediction = PredictionConfig() if quick else self.config.prediction
-        if quick and len(labels) > _QUICK_VALIDATION:
-            index = np.linspace(0, len(labels) - 1, _QUICK_VALIDATION).astype(np.int64)
-            images, labels = images[index], labels[index]
+        index = None
+        if quick and len(split) > _QUICK_VALIDATION:
+            index = np.linspace(0, len(split) - 1, _QUICK_VALIDATION).astype(np.int64)
         began = self.clock.seconds()
+        model = replace(self.parts.model, prediction=prediction)
         with averaged(self.parts):
-            probabilities = infer(
-                self.parts.network,
-                self.parts.task,
-                images,
-                self.parts.normalise,
-                self.parts.execution,
-                prediction,
-            )
+            scores = evaluate(model, split, self.parts.data, index=index)
+        num_items = len(scores.rows)
         if self.budget is not None:
             seconds = self.clock.seconds() - began
-            self.budget.answered(len(labels) * num_views(prediction), seconds)
-        truth = probabilities[np.arange(len(labels)), labels]
-        error = wilson(int((probabilities.argmax(axis=1) != labels).sum()), len(labels))
+            self.budget.answered(num_items * num_views(prediction), seconds)
+        headline, *others = scores.metrics
+        interval = estimate(headline, scores.rows)
         self.log.write(
             "validation",
             step=self.step,
             progress=round(self.plan.progress(self.step), 6),
-            error=error.value,
-            low=error.low,
-            high=error.high,
-            loss=float(-np.log(np.maximum(truth, 1e-12)).mean()),
-            num_items=len(labels),
+            **{headline.name: _number(interval.value)},
+            low=_number(interval.low),
+            high=_number(interval.high),
+            **{metric.name: _number(metric.value(scores.rows)) for metric in others},
+            num_items=num_items,
             views=num_views(prediction),
             seconds=round(self.clock.seconds(), 3),
         )
-        return probabilities
+        return scores
 
-    def _finish(self) -> np.ndarray:
+    def _finish(self) -> Scores:
         self._save()
-        probabilities = self.validate(quick=False)
+        scores = self.validate(quick=False)
         self.log.write("finished", step=self.step, seconds=round(self.clock.seconds(), 3))
-        return probabilities
+        return scores
 
     def _save(self, *, stopping: bool = False) -> None:
         tensors: dict[str, Tensor] = {}
@@ -231,14 +229,18 @@ class Training:
             "log_offset": self.log.offset(),
             "loader": self.parts.loader.state_dict() | {"position": self.step},
         }
-        stateful: dict[str, Any] = {
-            "network": self.parts.network.state_dict(),
-            "optimiser": self.parts.optimiser.state_dict(),
-        }
-        if self.parts.average is not None:
-            stateful["average"] = self.parts.average.state_dict()
+        stateful = {name: part.state_dict() for name, part in self._stateful().items()}
         state["parts"] = flatten("", stateful, tensors)
         self.store.write(self.step, tensors, state, stopping=stopping)
+
+    def _stateful(self) -> dict[str, Any]:
+        """All parts whose state is saved: networks, the optimiser of each phase, the average."""
+        first, *others = self.parts.optimisers.items()
+        parts: dict[str, Any] = {"network": self.parts.whole, "optimiser": first[1]}
+        parts |= {f"optimiser of {phase}": optimiser for phase, optimiser in others}
+        if self.parts.average is not None:
+            parts["average"] = self.parts.average
+        return parts
 
     def restore(self, *, scheduled_only: bool = False) -> dict[str, Any]:
         """Go to the newest checkpoint; its state comes back for the log's rewind.
@@ -250,10 +252,8 @@ class Training:
         for note in notes:
             self.log.write("warning", step=state["step"], text=note)
         stateful = unflatten(state["parts"], tensors)
-        self.parts.network.load_state_dict(stateful["network"])
-        self.parts.optimiser.load_state_dict(stateful["optimiser"])
-        if self.parts.average is not None:
-            self.parts.average.load_state_dict(stateful["average"])
+        for name, part in self._stateful().items():
+            part.load_state_dict(stateful[name])
         self.parts.loader.load_state_dict(state["loader"])
         self.plan = Plan.from_json(state["plan"])
         self.step, self.rate = state["step"], state["rate"]
@@ -263,7 +263,7 @@ class Training:
 
     def _go_back(self, outcome: Outcome) -> None:
         """After a value that is not finite: once more from the last checkpoint, slower."""
-        step, lr = self.step, self.parts.optimiser.param_groups[0]["lr"]
+        step, lr = self.step, self.parts.lr
         diagnosis = (
             f"At step {step} the loss became {outcome.loss:.4g}, the norm of its gradient "
             f"{outcome.gradient_norm:.4g} (learning rate {lr:.3g})"
@@ -287,27 +287,31 @@ class Training:
         self._save()
 
     def _warn_if_unlikely(self, loss: float) -> None:
-        expected = expected_loss_at_chance(self.config.loss.name, self.parts.num_classes)
-        warning = chance_warning(loss, expected) if expected is not None else None
+        warning = chance_warning(loss, self.parts.task.chance(self.parts.data))
         if warning is not None:
             self.log.write("warning", step=0, text=warning)
 
 
+def _number(value: float | None) -> float | None:
+    """A number that JSON has: None for one that is undefined."""
+    return None if value is None or not math.isfinite(value) else value
+
+
 @contextmanager
 def averaged(parts: Parts) -> Iterator[None]:
-    """The network with the weights that it answers with: the averaged ones, where they are kept.
+    """The networks with the weights by which they predict: the averaged ones, if there are any.
 
-    An optimiser that trains at other weights than it answers with (schedule-free) is told too.
+    An optimiser that trains at other weights than it predicts with (schedule-free) switches too.
     """
-    optimiser: Any = parts.optimiser
-    switch = hasattr(optimiser, "eval") and hasattr(optimiser, "train")
-    if switch:
-        optimiser.eval()
-    use_average = parts.average is not None and not parts.average.is_empty
-    inside = parts.average.inside(parts.network) if use_average and parts.average else nullcontext()
-    try:
-        with inside:
-            yield
-    finally:
-        if switch:
-            optimiser.train()
+    switching: list[Any] = [
+        optimiser
+        for optimiser in parts.optimisers.values()
+        if hasattr(optimiser, "eval") and hasattr(optimiser, "train")
+    ]
+    with ExitStack() as stack:
+        for optimiser in switching:
+            optimiser.eval()
+            stack.callback(optimiser.train)
+        if parts.average is not None and not parts.average.is_empty:
+            stack.enter_context(parts.average.inside(parts.whole))
+        yield

@@ -1,21 +1,15 @@
 """Stages of a training whose steps cost differently: frozen features, small images."""
 
-import statistics
-import time
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
 from striate.config import TrainingConfig
-from striate.optim.layout import copied
-from striate.training.assemble import Parts
 from striate.training.fitting import smaller
-from striate.training.transfer import FrozenFeatures
 
-__all__ = ["Stage", "mean_seconds", "measure_stages", "resized", "stage_ends"]
+__all__ = ["Stage", "mean_seconds", "resized", "stage_ends"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +19,7 @@ class Stage:
     end: float
     """Progress at which it ends, 0 to 1."""
     seconds: float
-    """Of one step."""
+    """Seconds of one step."""
 
 
 def stage_ends(training: TrainingConfig, frozen_share: float | None) -> tuple[float, ...]:
@@ -73,33 +67,3 @@ def resized(
     return functional.interpolate(
         images, size=size, mode="bilinear", align_corners=False, antialias=True
     )
-
-
-def measure_stages(
-    parts: Parts, training: TrainingConfig, frozen_share: float | None, repeats: int = 3
-) -> tuple[Stage, ...]:
-    """What a step of each stage costs, measured on copies that are thrown away."""
-    network, optimiser = copied(parts.network, parts.optimiser)
-    network.train()
-    frozen = None if frozen_share is None else FrozenFeatures(network, frozen_share)
-    stages: list[Stage] = []
-    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-        begin = 0.0
-        for end in stage_ends(training, frozen_share):
-            if frozen is not None:
-                frozen.follow(begin)
-            times = []
-            for step in range(repeats + 1):
-                started = time.perf_counter()
-                batch = parts.loader.batch(step)
-                images = resized(batch.images, training, begin)
-                with parts.execution.autocast():
-                    loss = parts.task.losses(network, images, batch.target)["loss"]
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimiser.step()
-                optimiser.zero_grad(set_to_none=True)
-                float(loss.detach())  # waits for the device
-                times.append(time.perf_counter() - started)
-            stages.append(Stage(end, statistics.median(times[1:])))  # the first sets up
-            begin = end
-    return tuple(stages)

@@ -38,7 +38,8 @@ def test_a_copy_learns_as_the_original_and_apart_from_it(name):
     optimiser = OPTIMISERS.build(Pick(name, lr=0.1), list(network.parameters()))
     before = network.weight.detach().clone()
     gradient = torch.randn(4, 3, 3, 3, generator=torch.Generator().manual_seed(3))
-    own_network, own = copied(network, optimiser)
+    own_network, owned = copied(network, {"network": optimiser})
+    own = owned["network"]
     own_network.weight.grad = gradient.clone(memory_format=torch.channels_last)
     own.step()
     assert torch.equal(network.weight, before)

@@ -1,31 +1,40 @@
 """Random changes of whole batches that keep the meaning of an image.
 
-Each augmentation is a function of a batch in [0, 1]: `(images, target, generator, ...)` gives
-`(images, target)`. Chance comes from the generator, or from what the loader says of the showing,
-and is drawn on the CPU, a few numbers an image, so that a seed gives the same batch on every
-device.
+Three kinds, each drawn from a generator of its own on the CPU, a few numbers an image, so that a
+seed gives the same batch on every device:
+
+- geometric: `(shape, generator, ...)` draws a `Warp` that moves the image and everything that
+  belongs to it (mask, boxes, points);
+- pixel: `(images, generator, ...)` changes values in [0, 1] and moves nothing;
+- mixing: `(images, target, generator, num_classes=...)` blends two items and their classes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from striate.data.augment.draw import Showing
+from striate.data.augment.geometric import affine, flip, resized_crop, shift
 from striate.data.augment.mixing import cutmix, mixup
 from striate.data.augment.pixel import colour, erase
-from striate.data.augment.place import PLACES, affine, flip, resized_crop, shift
+from striate.data.field import Category, Field
+from striate.data.warp import Affine, Gather, Warp
+from striate.errors import ConfigError
 from striate.randomness import generator as named_generator
 from striate.registry import Pick, Registry
 
 __all__ = [
     "AUGMENTATIONS",
     "OFFERED",
+    "Affine",
     "Augmenter",
+    "Gather",
     "Showing",
+    "Warp",
     "affine",
-    "augmenter",
     "colour",
     "cutmix",
     "erase",
@@ -35,102 +44,115 @@ __all__ = [
     "shift",
 ]
 
-AUGMENTATIONS: Registry[tuple[Tensor, Tensor]] = Registry(
-    "augmentation",
-    {
-        "flip": flip,
-        "shift": shift,
-        "resized_crop": resized_crop,
-        "affine": affine,
-        "colour": colour,
-        "erase": erase,
-        "mixup": mixup,
-        "cutmix": cutmix,
-    },
-)
+_WHOLE_PIXELS: dict[str, Any] = {"flip": flip, "shift": shift}
+_GEOMETRIC: dict[str, Any] = {**_WHOLE_PIXELS, "resized_crop": resized_crop, "affine": affine}
+_PIXEL: dict[str, Any] = {"colour": colour, "erase": erase}
+_MIXING: dict[str, Any] = {"mixup": mixup, "cutmix": cutmix}
 
-OFFERED = ("images", "target", "generator", "num_classes", "odd")
+AUGMENTATIONS: Registry[Any] = Registry("augmentation", {**_GEOMETRIC, **_PIXEL, **_MIXING})
+
+OFFERED = ("shape", "images", "target", "generator", "num_classes", "flip_parity")
 """Arguments of an augmentation that the loader supplies."""
+
+_MIXED = "category"
+"""Field that mixing augmentations blend together with the images."""
 
 
 class Augmenter:
-    """The augmentations of a run in their order: a function (images, target, step).
+    """The augmentations of a run in their order.
 
     Args:
-        picks: the augmentations.
-        num_classes: K.
-        seed: of the training; each augmentation has its own stream at each step.
+        picks: Names and arguments of the augmentations.
+        fields: What an item holds beside its image, by name.
+        seed: Seed of the training; each augmentation has its own stream at each step.
+
+    Raises:
+        ConfigError: an unknown argument, or a mixing augmentation of items without one class each.
     """
 
-    def __init__(self, picks: Sequence[Pick], num_classes: int, seed: int) -> None:
-        self._seed = seed
-        self._bound = []
-        for pick in picks:
-            taken = AUGMENTATIONS.parameters(pick.name)
-            function = AUGMENTATIONS.bind(pick, OFFERED)
-            if "num_classes" in taken:
-                function = partial(function, num_classes=num_classes)
-            self._bound.append((pick.name, function, "odd" in taken))
-        movers = [PLACES.get(pick.name) for pick in picks]
-        self._moves = [
-            partial(move, **pick.arguments)
-            for pick, move in zip(picks, movers, strict=True)
-            if move is not None
-        ][: movers.index(None) if None in movers else None]
+    def __init__(self, picks: Sequence[Pick], fields: Mapping[str, Field], seed: int) -> None:
+        self._seed, self._fields = seed, fields
+        self._names = [pick.name for pick in picks]
+        self._functions = [AUGMENTATIONS.bind(pick, OFFERED) for pick in picks]
+        for position, name in enumerate(self._names):
+            if name not in _MIXING:
+                continue
+            category = fields.get(_MIXED)
+            if not isinstance(category, Category):
+                raise ConfigError(
+                    f"The augmentation {name!r} blends two images and their classes; these items "
+                    f"have no single class ({', '.join(fields) or 'no fields'}). Leave it out."
+                )
+            self._functions[position] = partial(
+                self._functions[position], num_classes=len(category.names)
+            )
+        moving = [name in _WHOLE_PIXELS for name in self._names]
+        self._num_leading = moving.index(False) if False in moving else len(moving)
+
+    def __len__(self) -> int:
+        return len(self._functions)
+
+    @property
+    def num_leading(self) -> int:
+        """The number of augmentations at the start that only move whole pixels."""
+        return self._num_leading
+
+    def leading_warp(self, shape: Sequence[int], step: int, showing: Showing | None) -> Gather:
+        """All leading augmentations that only move whole pixels, as one choice of pixels.
+
+        Args:
+            shape: B, C, H, W of the images.
+            step: Step of the training.
+            showing: Items of the batch; alternating flips need it.
+        """
+        whole = Gather.identity(shape[0], (shape[2], shape[3]))
+        for position in range(self._num_leading):
+            whole = whole.then(self._warp(position, shape, step, showing))
+        return whole
 
     def __call__(
         self,
-        images: Tensor,
-        target: Tensor,
+        batch: Mapping[str, Tensor],
         step: int,
+        *,
         start: int = 0,
         showing: Showing | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """The images and targets of a step after the augmentations from the `start`-th on."""
-        for place, (_, function, _) in list(enumerate(self._bound))[start:]:
-            offered = self._offered(place, showing)
-            images, target = function(images, target, self._generator(place, step), **offered)
-        return images, target
-
-    def places(
-        self, shape: Sequence[int], step: int, showing: Showing | None = None
-    ) -> tuple[Tensor, Tensor, int]:
-        """What the leading augmentations do that only move whole pixels, as one choice of pixels.
+    ) -> dict[str, Tensor]:
+        """The fields of a step's batch after the augmentations from the `start`-th on.
 
         Args:
-            shape: (B, C, H, W) of the images.
-            step: of the training.
-            showing: which items the images are; what alternates needs it.
-
-        Returns:
-            The rows (B, H) and columns (B, W) of each image, and how many augmentations they are.
+            batch: Fields by name; "image" holds (B, C, H, W) with values in [0, 1].
+            step: Step of the training.
+            start: Position of the first augmentation to apply.
+            showing: Items of the batch; alternating flips need it.
         """
-        B, C, H, W = shape
-        rows, columns = torch.arange(H).expand(B, H), torch.arange(W).expand(B, W)
-        for place, move in enumerate(self._moves):
-            here = (B, C, rows.shape[1], columns.shape[1])
-            offered = self._offered(place, showing)
-            next_rows, next_columns = move(here, self._generator(place, step), **offered)
-            rows, columns = rows.gather(1, next_rows), columns.gather(1, next_columns)
-        return rows, columns, len(self._moves)
+        changed = dict(batch)
+        for position in range(start, len(self)):
+            name, images = self._names[position], changed["image"]
+            function = self._functions[position]
+            if name in _GEOMETRIC:
+                warp = self._warp(position, images.shape, step, showing)
+                changed = {**self.warp_fields(changed, warp), "image": warp.image(images)}
+            elif name in _PIXEL:
+                changed["image"] = function(images, self._generator(position, step))
+            else:
+                draw = self._generator(position, step)
+                changed["image"], changed[_MIXED] = function(images, changed[_MIXED], draw)
+        return changed
 
-    def __len__(self) -> int:
-        return len(self._bound)
+    def warp_fields(self, batch: Mapping[str, Tensor], warp: Warp) -> dict[str, Tensor]:
+        """The batch with every field but the image moved by a warp."""
+        return {
+            name: self._fields[name].warp(value, warp) if name in self._fields else value
+            for name, value in batch.items()
+        }
 
-    def _offered(self, place: int, showing: Showing | None) -> dict[str, Tensor]:
-        _, _, alternates = self._bound[place]
-        return {"odd": showing.odd(self._seed, place)} if alternates and showing is not None else {}
+    def _warp(self, position: int, shape: Sequence[int], step: int, showing: Showing | None) -> Any:
+        offered = {}
+        takes_parity = "flip_parity" in AUGMENTATIONS.parameters(self._names[position])
+        if takes_parity and showing is not None:
+            offered["flip_parity"] = showing.flip_parity(self._seed, position)
+        return self._functions[position](shape, self._generator(position, step), **offered)
 
-    def _generator(self, place: int, step: int) -> torch.Generator:
-        return named_generator(self._seed, "augmentation", place, self._bound[place][0], step)
-
-
-def augmenter(picks: Sequence[Pick], num_classes: int, seed: int) -> Augmenter:
-    """A function (images, target, step) that applies the augmentations in their order.
-
-    Args:
-        picks: the augmentations.
-        num_classes: K.
-        seed: of the training; each augmentation has its own stream at each step.
-    """
-    return Augmenter(picks, num_classes, seed)
+    def _generator(self, position: int, step: int) -> torch.Generator:
+        return named_generator(self._seed, "augmentation", position, self._names[position], step)

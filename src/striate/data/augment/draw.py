@@ -1,4 +1,4 @@
-"""What the augmentations share: types, and numbers drawn for each image."""
+"""Parts that the augmentations share: types, and numbers drawn for each image."""
 
 from dataclasses import dataclass
 
@@ -24,17 +24,17 @@ def uniform(low: float, high: float, size: int, draw: torch.Generator) -> Tensor
 
 @dataclass(frozen=True)
 class Showing:
-    """Which items of the set the images of a batch are (B,), and in which epoch of each (B,)."""
+    """The items of a batch: their indices in the split (B,), and the epoch of each (B,)."""
 
     items: np.ndarray
     epochs: np.ndarray
 
-    def odd(self, seed: int, place: int) -> Bool[Tensor, "B"]:
-        """A coin for each item, turned over at each of its showings.
+    def flip_parity(self, seed: int, position: int) -> Bool[Tensor, "B"]:
+        """A coin for each item, turned over in each epoch.
 
         Args:
-            seed: of the training.
-            place: of the augmentation among all; each has its own coins.
+            seed: Seed of the training.
+            position: Position of the augmentation among all; each has its own coins.
         """
-        turned = coins(self.items, seed, "first showing", place) ^ (self.epochs % 2 == 1)
+        turned = coins(self.items, seed, "first showing", position) ^ (self.epochs % 2 == 1)
         return torch.from_numpy(turned)

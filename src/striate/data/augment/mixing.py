@@ -1,4 +1,4 @@
-"""Blends of two images and their classes."""
+"""Mixing augmentations: blends of two images and of their classes."""
 
 import torch
 from jaxtyping import Float
@@ -22,11 +22,11 @@ def mixup(
     """Blend each image and its class with another one of the batch.
 
     Args:
-        images: batch, values in [0, 1].
-        target: classes (B,) or class weights (B, K).
-        generator: source of chance, on the CPU.
-        num_classes: K.
-        alpha: of the Beta(alpha, alpha) that draws the share.
+        images: Batch, values in [0, 1].
+        target: Classes (B,) or class weights (B, K).
+        generator: Source of randomness, on the CPU.
+        num_classes: Number K of classes.
+        alpha: Parameter of the Beta(alpha, alpha) from which the share is drawn.
 
     Source: Zhang et al. 2018, "mixup: Beyond empirical risk minimization".
     """
@@ -49,11 +49,11 @@ def cutmix(
     """Put a window of another image of the batch into each image; classes by area.
 
     Args:
-        images: batch, values in [0, 1].
-        target: classes (B,) or class weights (B, K).
-        generator: source of chance, on the CPU.
-        num_classes: K.
-        alpha: of the Beta(alpha, alpha) that draws the area kept.
+        images: Batch, values in [0, 1].
+        target: Classes (B,) or class weights (B, K).
+        generator: Source of randomness, on the CPU.
+        num_classes: Number K of classes.
+        alpha: Parameter of the Beta(alpha, alpha) from which the kept area is drawn.
 
     Source: Yun et al. 2019, "CutMix".
     """

@@ -1,31 +1,29 @@
-"""Changes of what a pixel holds: colour, and places covered."""
+"""Pixel augmentations: they change values and leave every pixel where it is."""
 
 import torch
 from torch import Tensor
 
-from striate.data.augment.draw import Images, Target, uniform
+from striate.data.augment.draw import Images, uniform
 
 __all__ = ["colour", "erase", "windows"]
 
 
 def colour(
     images: Images,
-    target: Target,
     generator: torch.Generator,
     *,
     brightness: float = 0.2,
     contrast: float = 0.2,
     saturation: float = 0.2,
-) -> tuple[Images, Target]:
+) -> Images:
     """Change brightness, contrast and saturation; each is the largest change as a share.
 
     Args:
-        images: batch, values in [0, 1]; saturation is left alone for one channel.
-        target: unchanged.
-        generator: source of chance, on the CPU.
-        brightness: factor 1 ± brightness on all values.
-        contrast: factor 1 ± contrast on the distance from the image's mean.
-        saturation: factor 1 ± saturation on the distance from grey.
+        images: Batch, values in [0, 1]; saturation is left alone for one channel.
+        generator: Source of randomness, on the CPU.
+        brightness: Factor 1 ± brightness on all values.
+        contrast: Factor 1 ± contrast on the distance from the image's mean.
+        saturation: Factor 1 ± saturation on the distance from grey.
     """
     B, C = images.shape[:2]
 
@@ -38,25 +36,23 @@ def colour(
     if C == 3:
         grey = images.mean(dim=1, keepdim=True)
         images = torch.lerp(grey.expand_as(images), images, factor(saturation))
-    return images.clamp(0, 1), target
+    return images.clamp(0, 1)
 
 
 def erase(
     images: Images,
-    target: Target,
     generator: torch.Generator,
     *,
     fraction: float = 0.25,
     probability: float = 0.5,
-) -> tuple[Images, Target]:
+) -> Images:
     """Cover a square of each image with the batch's mean colour.
 
     Args:
-        images: batch, values in [0, 1].
-        target: unchanged.
-        generator: source of chance, on the CPU.
-        fraction: side of the square as a share of the image's side.
-        probability: of covering an image.
+        images: Batch, values in [0, 1].
+        generator: Source of randomness, on the CPU.
+        fraction: Side of the square as a share of the image's side.
+        probability: Probability of covering an image.
 
     Source: DeVries & Taylor 2017, "Improved regularization of CNNs with cutout".
     """
@@ -64,7 +60,7 @@ def erase(
     chosen = torch.rand(images.shape[0], generator=generator) < probability
     mean = images.mean(dim=(0, 2, 3), keepdim=True)
     mask = (covered & chosen.view(-1, 1, 1)).unsqueeze(1).to(images.device)
-    return torch.where(mask, mean, images), target
+    return torch.where(mask, mean, images)
 
 
 def windows(images: Tensor, fraction: Tensor, draw: torch.Generator) -> Tensor:
@@ -74,6 +70,6 @@ def windows(images: Tensor, fraction: Tensor, draw: torch.Generator) -> Tensor:
     for size in (H, W):
         centre = torch.rand(B, 1, generator=draw) * size
         half = (fraction * size / 2).view(B, 1)
-        place = torch.arange(size) + 0.5
-        inside.append((place - centre).abs() <= half)
+        position = torch.arange(size) + 0.5
+        inside.append((position - centre).abs() <= half)
     return inside[0][:, :, None] & inside[1][:, None, :]

@@ -1,0 +1,79 @@
+"""Any number of boxes for each image, each of one class."""
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from striate.data.field.field import PADDING, Column, Field, raw_value
+from striate.errors import DataError
+
+if TYPE_CHECKING:
+    from striate.data.source import Item, Source
+    from striate.data.warp import Warp
+
+__all__ = ["Boxes"]
+
+
+class Boxes(Field):
+    """Boxes with their classes; values are (M, 5) float32: x0, y0, x1, y1 in pixels, class index.
+
+    The corner of the image is (0, 0). A batch is (B, most, 5), padded with rows of -1.
+
+    Args:
+        names: Names of the K classes.
+    """
+
+    kind = "boxes"
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+
+    @classmethod
+    def of(cls, source: "Source", name: str) -> "Boxes":
+        return cls(source.class_names)
+
+    def read(self, item: "Item") -> np.ndarray:
+        text = raw_value(item, self.kind)
+        try:
+            boxes = np.array(json.loads(text), dtype=np.float32).reshape(-1, 5)
+        except (ValueError, TypeError) as error:
+            raise DataError(
+                f"{item.name}: boxes are a JSON list of [x0, y0, x1, y1, class]; "
+                f"{text[:80]!r} came."
+            ) from error
+        return boxes
+
+    def column(self, values: Sequence[np.ndarray]) -> Column:
+        return [np.asarray(value, dtype=np.float32).reshape(-1, 5) for value in values]
+
+    def collate(self, values: Column) -> Tensor:
+        most = max((len(value) for value in values), default=0)
+        batch = np.full((len(values), most, 5), PADDING, dtype=np.float32)
+        for row, value in zip(batch, values, strict=True):
+            row[: len(value)] = value
+        return torch.from_numpy(batch)
+
+    def warp(self, batch: Tensor, warp: "Warp") -> Tensor:
+        """The boxes around the moved corners, cut at the border; what is left outside is padding."""
+        x0, y0, x1, y1, classes = batch.unbind(-1)
+        corners = torch.stack([x0, y0, x1, y0, x0, y1, x1, y1], dim=-1)
+        B, M = classes.shape
+        moved = warp.points(corners.view(B, 4 * M, 2)).view(B, M, 4, 2)
+        height, width = warp.size
+        limit = torch.tensor([width, height], dtype=batch.dtype, device=batch.device)
+        low = moved.amin(dim=2).clamp_min(0).minimum(limit)
+        high = moved.amax(dim=2).clamp_min(0).minimum(limit)
+        boxes = torch.cat([low, high, classes.unsqueeze(-1)], dim=-1)
+        kept = (classes != PADDING) & (high > low).all(dim=-1)
+        return torch.where(kept.unsqueeze(-1), boxes, float(PADDING))
+
+    def summary(self, column: Column) -> str:
+        counts = [len(value) for value in column]
+        return f"{sum(counts):,} boxes of {len(self.names)} classes, at most {max(counts)} an image"
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": self.kind, "names": list(self.names)}

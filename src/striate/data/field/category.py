@@ -1,0 +1,57 @@
+"""One class out of K for each image."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from striate.data.field.field import Column, Field
+
+if TYPE_CHECKING:
+    from striate.data.source import Item, Source
+
+__all__ = ["Category"]
+
+
+class Category(Field):
+    """One class out of K; values are class indices, int64.
+
+    Args:
+        names: Names of the K classes, in the order of their indices.
+    """
+
+    kind = "category"
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+
+    @classmethod
+    def of(cls, source: "Source", name: str) -> "Category":
+        return cls(source.class_names)
+
+    def read(self, item: "Item") -> np.ndarray:
+        return np.array(item.label, dtype=np.int64)
+
+    def column(self, values: Sequence[np.ndarray]) -> Column:
+        return np.array(values, dtype=np.int64)
+
+    def decode(self, values: list[Any]) -> Column:
+        return np.array(values, dtype=np.int64)
+
+    def strata(self, column: Column) -> tuple[Sequence[int], tuple[str, ...]]:
+        labels: list[int] = np.asarray(column).tolist()
+        return labels, self.names
+
+    def line(self, value: np.ndarray) -> str:
+        return self.names[int(value)]
+
+    def counts(self, column: Column) -> tuple[int, ...]:
+        """The number of items of each class (K,)."""
+        counts: list[int] = np.bincount(column, minlength=len(self.names)).tolist()
+        return tuple(counts)
+
+    def summary(self, column: Column) -> str:
+        return f"{len(self.names)} classes, the smallest {min(self.counts(column)):,}"
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": self.kind, "names": list(self.names)}

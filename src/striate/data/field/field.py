@@ -1,0 +1,108 @@
+"""The contract of a field: one thing that an item holds beside its image."""
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Union
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from striate.errors import DataError
+
+if TYPE_CHECKING:
+    from striate.data.source import Item, Source
+    from striate.data.warp import Warp
+
+__all__ = ["PADDING", "Column", "Field", "raw_value", "take"]
+
+Column = Union[np.ndarray, "list[np.ndarray]"]
+"""The values of a field for all items of a split: (N, ...), or a list where lengths differ."""
+
+PADDING = -1
+"""Fills up values of different lengths in a batch; no class and no character has this number."""
+
+
+class Field(ABC):
+    """One thing that an item holds: how it is read, kept, batched and moved with the image."""
+
+    kind: ClassVar[str]
+    """Name of this kind of field, as tasks ask for it."""
+
+    @classmethod
+    @abstractmethod
+    def of(cls, source: "Source", name: str) -> "Field":
+        """The field as a source offers it.
+
+        Args:
+            source: Data whose items hold it.
+            name: Name of the field, and of the column of a list that holds it.
+
+        Raises:
+            DataError: the source does not hold it.
+        """
+
+    @abstractmethod
+    def read(self, item: "Item") -> np.ndarray:
+        """The value of one item.
+
+        Raises:
+            DataError: the item has none, or one that cannot be read.
+        """
+
+    def column(self, values: Sequence[np.ndarray]) -> Column:
+        """The values of a split as they are kept: (N, ...) where all have one shape."""
+        return np.stack(values) if len(values) else np.zeros((0,))
+
+    def collate(self, values: Column) -> Tensor:
+        """The values of one batch as a tensor (B, ...); ragged ones are padded with -1."""
+        return torch.from_numpy(np.ascontiguousarray(values))
+
+    def warp(self, batch: Tensor, warp: "Warp") -> Tensor:
+        """The values of a batch whose images were moved by a warp; most do not change."""
+        return batch
+
+    def strata(self, column: Column) -> tuple[Sequence[int], tuple[str, ...]] | None:
+        """The groups of similar items that a split spreads evenly: the index of each item's
+        group, and the names of the groups; None: the field takes no part in splits."""
+        return None
+
+    def line(self, value: np.ndarray) -> str:
+        """The value as text, for the digest that names the contents of a set."""
+        return json.dumps(np.asarray(value).tolist())
+
+    def encode(self, column: Column) -> list[Any]:
+        """The column as JSON values, as the cache keeps them."""
+        return [np.asarray(value).tolist() for value in column]
+
+    def decode(self, values: list[Any]) -> Column:
+        """The column back from its JSON values."""
+        return self.column([np.asarray(value) for value in values])
+
+    @abstractmethod
+    def summary(self, column: Column) -> str:
+        """The column in a few words: "10 classes, the smallest 23"."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The field itself as JSON values: its kind and the arguments of its constructor."""
+        return {"kind": self.kind, **vars(self)}
+
+
+def take(column: Column, index: np.ndarray) -> Column:
+    """Some values of a column, by their indices, in that order."""
+    return column[index] if isinstance(column, np.ndarray) else [column[i] for i in index]
+
+
+def raw_value(item: "Item", name: str) -> str:
+    """The text that a list gives an item in one column.
+
+    Raises:
+        DataError: the list has no such column, or the cell is empty.
+    """
+    text = (item.columns or {}).get(name)
+    if text is None or not str(text).strip():
+        raise DataError(
+            f"{item.name} has no {name!r}. Give a list (CSV or JSON) with a column of this name."
+        )
+    return str(text)

@@ -1,0 +1,70 @@
+"""A fixed number of points in each image."""
+
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from striate.data.field.field import Column, Field, raw_value
+from striate.errors import DataError
+
+if TYPE_CHECKING:
+    from striate.data.source import Item, Source
+    from striate.data.warp import Warp
+
+__all__ = ["Points"]
+
+
+class Points(Field):
+    """Positions in an image; values are (M, 2) float32: x, y in pixels, NaN where one is missing.
+
+    Args:
+        names: Names of the M points.
+    """
+
+    kind = "points"
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
+
+    @classmethod
+    def of(cls, source: "Source", name: str) -> "Points":
+        first = json.loads(raw_value(source.items[0], name))
+        return cls(tuple(f"point {i}" for i in range(len(first))))
+
+    def read(self, item: "Item") -> np.ndarray:
+        text = raw_value(item, self.kind)
+        try:
+            return np.array(json.loads(text), dtype=np.float32).reshape(len(self.names), 2)
+        except (ValueError, TypeError) as error:
+            raise DataError(
+                f"{item.name}: points are a JSON list of {len(self.names)} pairs [x, y]; "
+                f"{text[:80]!r} came."
+            ) from error
+
+    def collate(self, values: Column) -> Tensor:
+        return torch.from_numpy(np.asarray(values, dtype=np.float32))
+
+    def warp(self, batch: Tensor, warp: "Warp") -> Tensor:
+        return warp.points(batch)
+
+    def encode(self, column: Column) -> list[Any]:
+        # JSON has no NaN.
+        return [
+            [None if np.isnan(point).any() else point.tolist() for point in value]
+            for value in column
+        ]
+
+    def decode(self, values: list[Any]) -> Column:
+        missing = [np.nan, np.nan]
+        rows = [[missing if point is None else point for point in value] for value in values]
+        return np.array(rows, dtype=np.float32).reshape(len(values), len(self.names), 2)
+
+    def summary(self, column: Column) -> str:
+        return f"{len(self.names)} points an image"
+
+    def to_json(self) -> dict[str, Any]:
+        return {"kind": self.kind, "names": list(self.names)}

@@ -1,0 +1,176 @@
+"""The contract of a task: what is asked of networks, and what is kept of each answer.
+
+A task says which fields of an item it needs, how networks turn them into a loss, how their
+outputs become a prediction, and which rows are kept of each item. Metrics, intervals, comparisons
+and reports follow from the rows; training, checkpoints and budgets from the losses. Nothing
+outside this package knows which task it serves.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from striate.data import ImageSet
+from striate.data.batch import Batch
+from striate.data.field import FIELDS, Field
+from striate.data.source import Source
+from striate.data.warp import Warp
+from striate.errors import ConfigError
+from striate.evaluation.metric import Meter
+from striate.losses import LOSSES
+from striate.registry import Pick
+
+__all__ = ["Build", "DataShape", "Setting", "Task", "View"]
+
+
+@dataclass(frozen=True)
+class DataShape:
+    """The part of a set's description from which networks and meters are built."""
+
+    fields: Mapping[str, Field]
+    """Fields beside the image, by name."""
+    channels: int
+    """Channels C of an image."""
+    size: tuple[int, ...]
+    """Height and width that networks see, pixels."""
+
+    @property
+    def num_outputs(self) -> int:
+        """Numbers that are predicted for an item or pixel: the most names that a field has."""
+        return max((len(getattr(f, "names", "-")) for f in self.fields.values()), default=1)
+
+
+class Build(Protocol):
+    """Builds a network of the configuration.
+
+    The name is that of the network in the configuration ("network", or a further one of
+    `RunConfig.networks`); `arguments` are those that follow from the data, beside the channels and
+    the size of the images.
+    """
+
+    def __call__(self, name: str = "network", **arguments: Any) -> nn.Module: ...
+
+
+class View(NamedTuple):
+    """The outputs for one view of a batch."""
+
+    weight: float
+    """Share of this view; the shares sum to 1."""
+    warp: Warp | None
+    """Warp by which the view was made; None for the image itself."""
+    outputs: Mapping[str, Tensor]
+
+
+class Setting(NamedTuple):
+    """A setting that a task prefers where a person left it open."""
+
+    what: str
+    """Name of the setting for people."""
+    value: Any
+    """Value as JSON."""
+    why: str
+    shown: str
+    """Value in words."""
+
+
+class Task(ABC):
+    """What is asked of networks; one subclass is one task.
+
+    Args:
+        loss: Name and arguments of the loss, one of `LOSSES` that takes `loss_arguments`; None:
+            the task can predict but not learn.
+
+    Raises:
+        ConfigError: an unknown loss or argument.
+    """
+
+    needs: ClassVar[tuple[str, ...]]
+    """Names of the fields that an item must have, beside its image."""
+    outputs: ClassVar[str] = "scores"
+    """Outputs that a network must have: scores (B, K), map (B, K, H, W), embedding, image,
+    sequence or boxes."""
+    phases: ClassVar[tuple[str, ...]] = ("network",)
+    """Networks that learn in turn within each step; each phase has its own optimiser."""
+    loss_arguments: ClassVar[tuple[str, ...]] = ("scores", "target")
+    """Arguments that the task gives to its loss."""
+
+    def __init__(self, loss: Pick | None = None) -> None:
+        self.loss_pick = loss
+        self._loss: Callable[..., Tensor] | None = (
+            None if loss is None else LOSSES.bind(loss, self.loss_arguments)
+        )
+
+    def loss(self, *arguments: Tensor) -> Tensor:
+        """The chosen loss of `loss_arguments`, a mean over the valid targets."""
+        if self._loss is None:
+            raise ConfigError("This task was made without a loss; it can predict but not learn.")
+        return self._loss(*arguments)
+
+    def fields(self, source: Source) -> dict[str, Field]:
+        """The fields of a source's items, by name.
+
+        Raises:
+            DataError: the source lacks one that the task needs.
+        """
+        return {name: FIELDS[name].of(source, name) for name in self.needs if name != "image"}
+
+    @abstractmethod
+    def networks(self, build: Build, data: DataShape) -> nn.ModuleDict:
+        """The networks by name, with fresh weights; the first answers for its `outputs`."""
+
+    @abstractmethod
+    def losses(self, networks: nn.ModuleDict, batch: Batch, phase: str) -> dict[str, Tensor]:
+        """The loss of a phase, under "loss", and its parts; means over the valid targets."""
+
+    def predict(self, networks: nn.ModuleDict, batch: Batch) -> dict[str, Tensor]:
+        """The outputs (B, ...) for one view of a batch, in float32."""
+        network: nn.Module = next(iter(networks.values()))
+        return {self.outputs: network(batch["image"]).float()}
+
+    def merge(self, views: Sequence[View]) -> dict[str, Tensor]:
+        """The outputs of several views as one: their weighted mean, maps brought back first."""
+        merged: dict[str, Tensor] = {}
+        for name in views[0].outputs:
+            total = torch.zeros(())
+            for view in views:
+                output = view.outputs[name]
+                if self.outputs == "map" and view.warp is not None:
+                    output = view.warp.inverse().image(output)
+                total = total.to(output.device) + view.weight * output
+            merged[name] = total
+        return merged
+
+    @abstractmethod
+    def postprocess(self, outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The predictions (B, ...) that merged outputs stand for, on the CPU."""
+
+    @abstractmethod
+    def meter(self, data: DataShape) -> Meter:
+        """A fresh meter, which keeps the rows of each item; its first metric is the headline."""
+
+    def weight(self, batch: Batch) -> float:
+        """The number of valid targets, by which parts of a batch are added up exactly."""
+        return float(len(batch))
+
+    def settings(self) -> dict[str, Setting]:
+        """Settings that suit this task where a person left them open, by dotted path."""
+        return {}
+
+    def chance(self, data: DataShape) -> float | None:
+        """The loss of a network that knows nothing; None where it is not known."""
+        return None
+
+    def sections(self, split: ImageSet, predictions: Any) -> list[dict[str, Any]]:
+        """Sections of the report that only this task has; see `evaluation.report`."""
+        return []
+
+    def draw(
+        self, image: np.ndarray, prediction: Mapping[str, Any], target: Mapping[str, Any]
+    ) -> np.ndarray | None:
+        """A picture of prediction and target on an image (H, W, C) uint8; None: none is drawn."""
+        return None
