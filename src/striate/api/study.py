@@ -18,7 +18,7 @@ from striate.api.run import Run
 from striate.api.training import Judge, go_on, train_resolved
 from striate.config import DataConfig, RunConfig
 from striate.data import open_source, prepare, refuse_leaks
-from striate.data.gate import leak_note
+from striate.data.duplicate_check import leak_note
 from striate.errors import RunError
 from striate.terminal import Reporter
 from striate.training.folder import RunFolder

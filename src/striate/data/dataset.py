@@ -13,8 +13,8 @@ from striate.config import DataConfig
 from striate.data import cache
 from striate.data.build import build
 from striate.data.decode import ImageSpec
+from striate.data.duplicate_check import Leak, leak_message, leak_note
 from striate.data.fold import fold
-from striate.data.gate import Leak, leak_message, leak_note
 from striate.data.locate import open_source
 from striate.data.part import ImageSet, read_part
 from striate.data.seal import SealedSplit
