@@ -1,12 +1,13 @@
 """Train a network on images, and go on with a training that was stopped."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from striate.api import classical
 from striate.api.frame import conclude, describe, same_images, training_images
+from striate.api.request import Request
 from striate.api.resolve import Resolved, resolve
 from striate.api.run import Run, recorded_execution
 from striate.config import RunConfig
@@ -25,10 +26,10 @@ from striate.training.limit import first_plan, most_steps, time_budget
 from striate.training.loop import Training, averaged
 from striate.training.plan import Plan
 
-__all__ = ["Judge", "go_on", "resume", "train", "train_resolved"]
+__all__ = ["Pruner", "go_on", "resume", "train", "train_resolved"]
 
-Judge = Callable[[Event], str | None]
-"""Told each event of a training; a reason ends it there, unfinished."""
+Pruner = Callable[[Event], str | None]
+"""Receives each event of a training; a reason that it returns ends the training there."""
 
 _FINISH_SECONDS = 0.6
 """For writing the weights and the report, and for the end of the process."""
@@ -40,66 +41,33 @@ times (10,000 images of 1,000 classes take ten seconds)."""
 def train(
     data: str | Path,
     *,
-    network: str | None = None,
-    pretrained: str | Path | None = None,
-    freeze: float | None = None,
-    epochs: float | None = None,
-    steps: int | None = None,
-    minutes: float | None = None,
-    seed: int | None = None,
     out: str | Path | None = None,
-    strict: bool = False,
-    leaks: Literal["stop", "allow", "drop"] | None = None,
-    groups: str | None = None,
-    settings: Mapping[str, Any] | None = None,
-    assignments: tuple[str, ...] = (),
     reporter: Reporter | None = None,
     started: float | None = None,
+    **request: Any,
 ) -> Run:
     """Train a network on a folder, an archive or a named set, and return the run.
 
     Args:
-        data: path or name.
-        network: a name of `NETWORKS` or of `PREDICTORS`; None: the planner's choice. With a file
-            of weights that has no published name: whose weights it holds.
-        pretrained: a name of published weights, or a file of them, to start from.
-        freeze: share of the training in which only the last layer learns (0.3).
-        epochs, steps, minutes: the length; the shortest holds. None: the planner's choice.
-        seed: of the training; the splits have their own.
-        out: the run's folder, which must be free; None: a new one under runs/.
-        strict: refuse data with broken files instead of going on without them.
-        leaks: where test images have their like among the others: stop (the default), allow
-            it and say so in the report, or drop those others.
-        groups: where the images' names hold that of a group which no split divides: "*/GROUP/*".
-        settings: any other setting, nested: {"optimiser": {"lr": 0.1}}.
-        assignments: the same as words: ("optimiser.lr=0.1",).
-        reporter: is told what happens; None: nobody.
+        data: Path or name.
+        out: Folder of the run, which must be free; None: a new one under runs/.
+        reporter: Receives what happens; None: nobody.
         started: `time.monotonic()` when the clock of `minutes` began; None: now.
+        request: Any field of `Request`: network, pretrained, freeze, epochs, steps, minutes, seed,
+            strict, leaks, groups, settings, assignments.
 
     Returns:
         The run; `is_finished` is False when a signal stopped it.
 
     Raises:
         ConfigError, DataError, RunError, CheckpointError, DivergenceError.
+
+    Example:
+        >>> run = train("digits", minutes=0.5, seed=1)  # doctest: +SKIP
     """
     clock = Clock(started=time.monotonic() if started is None else started)
     reporter = reporter or Reporter()
-    resolved = resolve(
-        data,
-        network=network,
-        pretrained=pretrained,
-        freeze=freeze,
-        epochs=epochs,
-        steps=steps,
-        minutes=minutes,
-        seed=seed,
-        strict=strict,
-        leaks=leaks,
-        groups=groups,
-        settings=settings,
-        assignments=assignments,
-        reporter=reporter,
-    )
+    resolved = resolve(Request(data, **request), reporter=reporter)
     run = train_resolved(resolved, out=out, reporter=reporter, clock=clock)
     _say_if_stopped(run, reporter)
     return run
@@ -111,7 +79,7 @@ def train_resolved(
     out: str | Path | None = None,
     reporter: Reporter | None = None,
     clock: Clock | None = None,
-    judge: Judge | None = None,
+    pruner: Pruner | None = None,
 ) -> Run:
     """Train what was resolved; see `train`.
 
@@ -120,7 +88,7 @@ def train_resolved(
         out: the run's folder, which must be free; None: a new one under runs/.
         reporter: is told what happens; None: nobody.
         clock: of the time; None: it starts now.
-        judge: may end the training; None: nobody does.
+        pruner: May end the training early; None: it runs to its end.
     """
     config, choices, source = resolved
     reporter = reporter or Reporter()
@@ -144,7 +112,7 @@ def train_resolved(
                     execution=parts.execution,
                 )
             )
-            return _run(folder, config, dataset, parts, clock, reporter, judge, fresh=True)
+            return _run(folder, config, dataset, parts, clock, reporter, pruner, fresh=True)
     finally:
         reporter.close()
 
@@ -179,9 +147,9 @@ def go_on(
     data: str | Path | None = None,
     reporter: Reporter,
     started: float | None = None,
-    judge: Judge | None = None,
+    pruner: Pruner | None = None,
 ) -> Run:
-    """Go on with a run, as one of several: `resume`, where a judge may end it."""
+    """Go on with a run, as one of several: `resume`, where a pruner may end it."""
     folder = RunFolder.existing(Path(run))
     record = folder.record()
     if folder.weights.is_file() and folder.answers.is_file() and folder.report.is_file():
@@ -197,7 +165,7 @@ def go_on(
             execution = Execution.recorded(config.execution, recorded_execution(record))
             parts = assemble(config, dataset, execution)
             clock = Clock(started=time.monotonic() if started is None else started)
-            return _run(folder, config, dataset, parts, clock, reporter, judge, fresh=False)
+            return _run(folder, config, dataset, parts, clock, reporter, pruner, fresh=False)
     finally:
         reporter.close()
 
@@ -218,14 +186,14 @@ def _run(
     parts: Parts,
     clock: Clock,
     reporter: Reporter,
-    judge: Judge | None,
+    pruner: Pruner | None,
     *,
     fresh: bool,
 ) -> Run:
     interrupt = Interrupt()
     listeners: list[Callable[[Event], None]] = [reporter.event]
-    if judge is not None:
-        listeners.append(_judged(judge, interrupt))
+    if pruner is not None:
+        listeners.append(_pruned(pruner, interrupt))
     if config.training.tensorboard:
         from striate.training.tensorboard import TensorBoard
 
@@ -266,9 +234,9 @@ def _run(
     return Run(folder.path)
 
 
-def _judged(judge: Judge, interrupt: Interrupt) -> Callable[[Event], None]:
+def _pruned(pruner: Pruner, interrupt: Interrupt) -> Callable[[Event], None]:
     def ask(event: Event) -> None:
-        interrupt.reason = interrupt.reason or judge(event)
+        interrupt.reason = interrupt.reason or pruner(event)
 
     return ask
 
