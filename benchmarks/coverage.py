@@ -20,11 +20,11 @@ import numpy as np
 from striate.errors import DataError
 from striate.evaluation import (
     abstention,
-    compare,
     expected_calibration_error,
     measure,
     reliability,
 )
+from striate.evaluation.pairing import compare
 
 POPULATION = 200_000
 ESTIMATES = (

@@ -29,13 +29,13 @@ from PIL import Image
 
 from striate.data import open_source
 from striate.data.decode import THUMBNAIL, fit_image
-from striate.data.likeness import find_pairs
+from striate.data.near_duplicates import find_pairs
 from striate.data.picture import BrokenImage, open_image
 from striate.evaluation import wilson
 from striate.inspection.feature import features
 from striate.inspection.fold import OutOfFold, out_of_fold
 from striate.inspection.label_error import suspects
-from striate.inspection.look import GREY
+from striate.inspection.scan import GREY
 
 
 def kinds(draw: np.random.Generator) -> dict[str, Callable[[Image.Image], Image.Image]]:

@@ -219,7 +219,7 @@ def test_killed_and_interrupted_the_same_command_ends_it(photographs, tmp_path):
     said, _ = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert "Stopped by SIGINT. Kept in" in said
-    assert "Go on with the same command: striate search" in said
+    assert "Continue with the same command: striate search" in said
     assert "striate resume" not in said
     for folder in (out, whole):
         process = start(*words, out=folder)

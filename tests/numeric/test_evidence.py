@@ -18,7 +18,6 @@ from striate.evaluation import (
     class_aucs,
     clopper_pearson,
     cochran_q,
-    compare,
     crossfitted,
     fit_temperature,
     fit_vector,
@@ -31,7 +30,7 @@ from striate.evaluation import (
     risk_coverage,
 )
 from striate.evaluation.loss import FEW_MISTAKES, losses_of_a_mistake, losses_of_items
-from striate.evaluation.pairing import items_needed
+from striate.evaluation.pairing import compare, items_needed
 from striate.evaluation.selective import THRESHOLDS
 
 

@@ -15,15 +15,14 @@ from striate.data.part import ImageSet
 from striate.data.spelling import enumerated
 from striate.errors import DataError, RunError
 from striate.evaluation import (
-    Comparison,
     Measures,
     StoredAnswers,
-    compare,
     data_uri,
     load_answers,
     measure,
 )
 from striate.evaluation.page import comparison_page
+from striate.evaluation.pairing import Comparison, compare
 from striate.evaluation.report import TINY
 from striate.terminal import Reporter
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from striate.api.request import Request
 from striate.api.resolve import Resolved
 from striate.api.run import Run
 from striate.api.study import leaks_of, look, member, open_study, with_seed, write_page
@@ -125,7 +126,7 @@ def cross_validate(
         look(replace(resolved.config.data, folds=folds), resolved, reporter)
         return resolved, {}
 
-    study = open_study(f"cv-{folds}", data, how, out, reporter, complete=complete)
+    study = open_study(f"cv-{folds}", Request(data, **how), out, reporter, complete=complete)
     base = study.resolved.config
     runs: list[Run] = []
     for repeat in range(repeats):

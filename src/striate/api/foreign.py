@@ -10,9 +10,7 @@ import numpy as np
 from striate import durable
 from striate.errors import ConfigError
 from striate.evaluation import (
-    Comparison,
     Measures,
-    compare,
     crossfitted,
     fit_temperature,
     measure,
@@ -20,6 +18,7 @@ from striate.evaluation import (
     risk_coverage,
 )
 from striate.evaluation.page import comparison_page
+from striate.evaluation.pairing import Comparison, compare
 from striate.evaluation.prediction_file import Matched, match, read_table
 
 __all__ = ["ForeignMeasures", "measure_files"]

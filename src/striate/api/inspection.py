@@ -34,7 +34,7 @@ def inspect(
     groups: str | None = None,
     reporter: Reporter | None = None,
 ) -> Inspection:
-    """Look at every image of a set: copies, leaks, doubtful labels, broken files.
+    """Scan every image of a set: copies, leaks, doubtful labels, broken files.
 
     Labels of test images take part in nothing unless `open_test_split` is given; that is an
     opening of the test split like any other, and is written into its ledger.

@@ -1,17 +1,16 @@
-"""From what a person asks for to everything that a training follows, before it begins."""
+"""From a request to the whole configuration of a training, before it begins."""
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
 from striate.api import classical
+from striate.api.request import Request
 from striate.config import RunConfig
 from striate.data import Source, open_source, survey
 from striate.data.locate import placed
 from striate.errors import ConfigError
 from striate.recipes import RECIPES
 from striate.registry import Pick
-from striate.settings import Settings, checked, merge, parse_assignments
+from striate.settings import Settings, checked, merge
 from striate.terminal import Reporter
 from striate.training import transfer
 from striate.training.assemble import check_config
@@ -30,67 +29,60 @@ class Resolved(NamedTuple):
     source: Source
 
 
-def resolve(
-    data: str | Path,
-    *,
-    network: str | None = None,
-    pretrained: str | Path | None = None,
-    freeze: float | None = None,
-    epochs: float | None = None,
-    steps: int | None = None,
-    minutes: float | None = None,
-    seed: int | None = None,
-    strict: bool = False,
-    leaks: Literal["stop", "allow", "drop"] | None = None,
-    groups: str | None = None,
-    settings: Mapping[str, Any] | None = None,
-    assignments: tuple[str, ...] = (),
-    reporter: Reporter | None = None,
-) -> Resolved:
-    """What `train` would follow, with the reasons, and the opened source; see there.
+def resolve(request: Request, *, reporter: Reporter | None = None) -> Resolved:
+    """Decide the configuration of a training, with the reason for each decision.
+
+    Args:
+        request: What to train.
+        reporter: Receives the progress of downloads; None: nobody.
 
     Raises:
         ConfigError, DataError.
     """
     reporter = reporter or Reporter()
-    given = {"epochs": epochs, "steps": steps, "minutes": minutes, "seed": seed}
-    training = {key: value for key, value in given.items() if value is not None}
-    asked: Settings = merge(dict(settings or {}), parse_assignments(assignments))
-    asked = merge(asked, {"training": training} if training else {})
-    if pretrained is None:
+    asked = request.assigned
+    lengths = {name: getattr(request, name) for name in ("epochs", "steps", "minutes", "seed")}
+    training = {name: value for name, value in lengths.items() if value is not None}
+    if training:
+        asked = merge(asked, {"training": training})
+    if request.pretrained is None:
         asked = checked(asked)
-    if network is not None and pretrained is None:
-        asked = merge({"network": {"name": network}}, asked)
-    if strict:
-        asked = merge(asked, {"data": {"strict": True}})
-    if leaks is not None:
-        asked = merge(asked, {"data": {"leaks": leaks}})
-    if groups is not None:
-        asked = merge(asked, {"data": {"groups": groups}})
-    if classical.is_classical(network or asked.get("network")):
-        if pretrained is not None or freeze is not None:
-            raise ConfigError(f"{network} has no published weights; leave out --pretrained.")
-        return Resolved(*classical.plan(data, asked))
+        if request.network is not None:
+            asked = merge({"network": {"name": request.network}}, asked)
+    data = {"strict": request.strict or None, "leaks": request.leaks, "groups": request.groups}
+    data = {name: value for name, value in data.items() if value is not None}
+    if data:
+        asked = merge(asked, {"data": data})
+    if classical.is_classical(request.network or asked.get("network")):
+        if request.pretrained is not None or request.freeze is not None:
+            raise ConfigError(
+                f"{request.network} has no published weights; leave out --pretrained."
+            )
+        return Resolved(*classical.plan(request.data, asked))
     own = asked
-    if pretrained is not None:
-        if str(data) not in RECIPES:
-            open_source(str(data))  # a path mistyped is told before a download
+    if request.pretrained is not None:
+        if str(request.data) not in RECIPES:
+            open_source(str(request.data))  # a mistyped path is reported before a download
         asked = transfer.weights_settings(
-            asked, pretrained, network=network, freeze=freeze, progress=reporter.progress
+            asked,
+            request.pretrained,
+            network=request.network,
+            freeze=request.freeze,
+            progress=reporter.progress,
         )
-        asked = checked(asked)  # whole only with what the weights bring
-    elif freeze is not None:
+        asked = checked(asked)  # complete only with what the weights bring
+    elif request.freeze is not None:
         raise ConfigError("--freeze is for features from published weights: add --pretrained NAME.")
-    config, choices, source = _resolve(data, asked)
+    config, choices, source = _resolve(request, asked)
     choices = transfer.explained(choices, own, config)
     check_config(config)
     return Resolved(config, choices, source)
 
 
-def _resolve(data: str | Path, asked: Settings) -> tuple[RunConfig, list[Choice], Source]:
-    """The configuration, from a recipe where the data are one's name, else by looking at them."""
-    name = str(data)
-    if name in RECIPES and not Path(name).exists():
+def _resolve(request: Request, asked: Settings) -> tuple[RunConfig, list[Choice], Source]:
+    """The configuration: of the recipe where the data name one, else planned from a survey."""
+    name = str(request.data)
+    if request.is_recipe:
         recipe = RECIPES.build(Pick(name))
         config = RunConfig.from_json(merge(recipe.to_json(), asked))
         source = open_source(config.data.source)

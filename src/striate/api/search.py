@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from striate.api.request import Request
 from striate.api.run import Run
 from striate.api.search_plan import Beginning, check_asked
 from striate.api.search_result import Search, found_so_far
@@ -60,12 +61,12 @@ def search(
     started = time.monotonic() if started is None else started
     reporter = Once(reporter or Reporter())
     dimensions, keep = read_words(space)
-    check_asked(trials, minutes, dimensions, how)
-    if minutes is not None:
-        how["minutes"] = float(f"{minutes / trials:.4g}")
-    begun = Beginning(data, how, dimensions, keep, prune, started, minutes, trials, reporter)
+    each = None if minutes is None else float(f"{minutes / max(1, trials):.4g}")
+    request = Request(data, minutes=each, **how)
+    check_asked(trials, minutes, dimensions, request)
+    begun = Beginning(request, dimensions, keep, prune, started, minutes, trials, reporter)
     asked = {"space": [d.to_json() for d in dimensions], "defaults": keep, "prune": prune}
-    study = open_study("search", data, how, out, reporter, also=asked, complete=begun.complete)
+    study = open_study("search", request, out, reporter, also=asked, complete=begun.complete)
     known = Space.from_json(study.beside["space"])
     reporter.say("\n".join(["What is searched:", *_described(known)]))
     training = known.plan.training
@@ -118,14 +119,14 @@ def _train(
     name = f"trial-{trial.number:03d}"
     trial.note(run=name, values=dict(trial.proposal.values))
 
-    def judge(event: Event) -> str | None:
+    def prune(event: Event) -> str | None:
         if event["event"] != "validation" or event["progress"] >= 1:
             return None
         hopeless = trial.report(event["progress"], event["error"], event["low"])
         return "given up" if hopeless else None
 
     try:
-        run = member(study, name, trial.proposal.config, reporter, judge)
+        run = member(study, name, trial.proposal.config, reporter, prune)
     except DivergenceError as error:
         reporter.say(f"Trial {trial.number} diverged.")
         _tidy(study.path / name, trial, ended=str(error))

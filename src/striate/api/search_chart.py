@@ -1,17 +1,24 @@
-"""The pictures of a search: its history, the error against each setting, their importance."""
+"""Pictures of a search: its history, the error against each setting, their importance."""
 
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from striate.evaluation.trial_chart import history_chart, importance_chart, setting_chart
+from markupsafe import Markup
+
+from striate.evaluation.chart import Series, bar_chart, line_chart
 from striate.search import Choices, Space
 from striate.search.trial import TrialRecord
 
 __all__ = ["search_charts"]
 
 _SHOWN_SHARE = 0.8
-"""Of the errors that charts show: those that failed wholly would press the rest flat."""
+"""Share of the errors that charts show: the rest, of trials that failed, would press them flat."""
+
+_LONGEST_NAME = 12
+"""Characters that fit under a mark where four stand side by side."""
+
+Points = Sequence[tuple[Any, float]]
 
 
 def search_charts(
@@ -20,9 +27,9 @@ def search_charts(
     """Titles and SVGs; none while no trial has been trained whole.
 
     Args:
-        space: what varies.
-        records: all trials.
-        importance: by setting; empty while there are too few trials.
+        space: Settings that vary.
+        records: All trials.
+        importance: Importance by setting; empty while there are too few trials.
     """
     errors = {r.number: 100 * r.told["wrong"] / r.told["n"] for r in records if r.state == "whole"}
     if not errors:
@@ -36,12 +43,12 @@ def search_charts(
     charts = [
         {
             "title": f"Trials, given up ones in grey{left_out}",
-            "svg": history_chart(list(shown.items()), [point for point in lost if point[1] <= top]),
+            "svg": _history(list(shown.items()), [point for point in lost if point[1] <= top]),
         }
     ]
     if importance:
         title = f"Importance of the settings (rough: {len(errors)} trials)"
-        charts.append({"title": title, "svg": importance_chart(importance)})
+        charts.append({"title": title, "svg": bar_chart(importance, "importance of the settings")})
     by_number = {record.number: record for record in records}
     for dimension in space.dimensions:
         points = [
@@ -50,13 +57,55 @@ def search_charts(
             if dimension.key in by_number[n].drawn
         ]
         names = dimension.labels if isinstance(dimension, Choices) else ()
-        unit = ", × the plan" if dimension.relative else ""
-        drawn = setting_chart(
-            dimension.key + unit,
-            points,
-            names=names,
-            log=not isinstance(dimension, Choices) and dimension.log,
-        )
-        if drawn:
+        log = not isinstance(dimension, Choices) and dimension.log
+        label = dimension.key + (", × the plan" if dimension.relative else "")
+        if drawn := _setting(label, points, names, log):
             charts.append({"title": dimension.key, "svg": drawn})
     return charts
+
+
+def _history(whole: Points, given_up: Points) -> Markup:
+    """Validation errors over the trials, and the least so far."""
+    last = max(n for n, _ in (*whole, *given_up))
+    stairs: list[tuple[float, float]] = []
+    for number, error in sorted(whole):
+        if stairs:  # a value holds until the next one comes
+            stairs.append((number, stairs[-1][1]))
+            error = min(error, stairs[-1][1])
+        stairs.append((number, error))
+    if stairs:
+        stairs.append((last, stairs[-1][1]))
+    return line_chart(
+        [
+            Series("least so far", "accent", stairs),
+            Series("given up", "soft", given_up, dots=True, line=False),
+            Series("trial", "second", whole, dots=True, line=False),
+        ],
+        x_label="trial",
+        y_label="validation error, %",
+        x_range=(0.0, float(max(1, last))),
+        zero=True,
+        unit=" %",
+    )
+
+
+def _setting(label: str, points: Points, names: Sequence[str], log: bool) -> Markup:
+    """Validation errors of whole trials against one setting."""
+    placed = [
+        (float(names.index(str(value)) if names else value), error) for value, error in points
+    ]
+    return line_chart(
+        [Series("trial", "second", placed, dots=True, line=False)],
+        x_label=label,
+        y_label="validation error, %",
+        zero=True,
+        unit=" %",
+        x_names=[_short(name) for name in names],
+        x_log=log,
+    )
+
+
+def _short(name: str) -> str:
+    if len(name) <= _LONGEST_NAME:
+        return name
+    return f"…+{name.rsplit('+', 1)[1]}" if "+" in name else f"{name[: _LONGEST_NAME - 1]}…"

@@ -3,16 +3,15 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from striate.api import classical
+from striate.api.request import Request
 from striate.api.resolve import Resolved, resolve
 from striate.api.study import look
 from striate.config import DataConfig, RunConfig
 from striate.errors import ConfigError, ShapeError
 from striate.networks import NETWORKS
-from striate.recipes import RECIPES
 from striate.registry import Pick
 from striate.search import (
     Choices,
@@ -22,7 +21,6 @@ from striate.search import (
     default_dimensions,
     space_problems,
 )
-from striate.settings import Settings, merge, parse_assignments
 from striate.terminal import Reporter
 from striate.training.assemble import check_choices, check_config
 
@@ -37,7 +35,7 @@ _OTHER_NETWORK = "resnet"
 
 
 def check_asked(
-    trials: int, minutes: float | None, dimensions: tuple[Dimension, ...], how: Mapping[str, Any]
+    trials: int, minutes: float | None, dimensions: tuple[Dimension, ...], request: Request
 ) -> None:
     """Refuse what cannot become a search, before anything is looked at.
 
@@ -56,8 +54,8 @@ def check_asked(
             f"{60 * minutes / max(1, trials):.3g} s and needs {_LEAST_SECONDS:g}. Give more "
             f"minutes{f', or ask for {most} trials at most' if most > 1 else ''}."
         )
-    if classical.is_classical(how.get("network")):
-        problems.append(f"{how['network']} is fitted in one piece, with nothing to search.")
+    if classical.is_classical(request.network):
+        problems.append(f"{request.network} is fitted in one piece, with nothing to search.")
     networks = [d for d in dimensions if d.key == "network"]
     for dimension in networks:
         names = dimension.values if isinstance(dimension, Choices) else ()
@@ -68,7 +66,7 @@ def check_asked(
         ]
         if not names:
             problems.append("--space network: name the networks: network=airbench,resnet.")
-    if networks and (how.get("network") or how.get("pretrained")):
+    if networks and (request.network or request.pretrained):
         problems.append("The network is chosen and searched: leave out one of the two.")
     if problems:
         raise ConfigError(problems)
@@ -78,8 +76,7 @@ def check_asked(
 class Beginning:
     """What a new search decides, once for all its processes and sessions."""
 
-    data: str | Path
-    how: dict[str, Any]
+    request: Request
     dimensions: tuple[Dimension, ...]
     keep: bool
     prune: bool
@@ -136,7 +133,7 @@ class Beginning:
         if name == resolved.config.network.name:
             config = resolved.config
         else:
-            config = resolve(self.data, **{**self.how, "network": name}).config
+            config = resolve(replace(self.request, network=name)).config
         if name == _OTHER_NETWORK and "width" not in config.network.arguments:
             config = change(config, "network.width", 16)
         check_config(config)
@@ -145,7 +142,7 @@ class Beginning:
     def _timed(self, base: RunConfig) -> RunConfig:
         """With the length of each trial, and points to judge it at."""
         training = base.training
-        if self.prune and "validations" not in self._asked.get("training", {}):
+        if self.prune and "validations" not in self.request.assigned.get("training", {}):
             validations = max(_LEAST_VALIDATIONS, training.validations)
             training = replace(training, validations=validations)
         if self.minutes is not None:
@@ -154,21 +151,13 @@ class Beginning:
             training = replace(training, minutes=float(f"{each:.4g}"))
         return replace(base, training=training)
 
-    @property
-    def _asked(self) -> Settings:
-        settings = dict(self.how.get("settings") or {})
-        return merge(settings, parse_assignments(self.how.get("assignments", ())))
-
     def _is_open(self, group: str) -> bool:
         """Whether nobody said anything of a group of settings, nor named a recipe."""
-        return group not in self._asked and not self.how.get(group) and not self._is_recipe
-
-    @property
-    def _is_recipe(self) -> bool:
-        return str(self.data) in RECIPES and not Path(self.data).exists()
+        named = group in self.request.assigned or getattr(self.request, group, None)
+        return not named and not self.request.is_recipe
 
     def _is_fixed(self, key: str) -> bool:
-        value: Any = self._asked
+        value: Any = self.request.assigned
         for part in key.split("."):
             if not isinstance(value, Mapping) or part not in value:
                 return False

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from striate.api.request import Request
 from striate.api.resolve import Resolved
 from striate.api.run import Run
 from striate.api.study import leaks_of, look, member, open_study, with_seed, write_page
@@ -85,7 +86,7 @@ def train_seeds(
         look(resolved.config.data, resolved, reporter)
         return resolved, {}
 
-    study = open_study("seeds", data, how, out, reporter, complete=complete)
+    study = open_study("seeds", Request(data, **how), out, reporter, complete=complete)
     base = study.resolved.config
     runs: list[Run] = []
     for seed in range(base.training.seed, base.training.seed + num_seeds):

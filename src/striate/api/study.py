@@ -13,16 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from striate import durable
+from striate.api.request import Request
 from striate.api.resolve import Resolved, resolve
 from striate.api.run import Run
-from striate.api.training import Judge, go_on, train_resolved
+from striate.api.training import go_on, train_resolved
 from striate.config import DataConfig, RunConfig
 from striate.data import open_source, prepare, refuse_leaks
-from striate.data.gate import leak_note
+from striate.data.duplicate_check import leak_note
 from striate.errors import RunError
 from striate.terminal import Reporter
 from striate.training.folder import RunFolder
 from striate.training.planner import Choice
+from striate.training.session import Pruner
 
 __all__ = ["Study", "leaks_of", "look", "member", "open_study", "with_seed", "write_page"]
 
@@ -43,8 +45,7 @@ Complete = Callable[[Resolved], tuple[Resolved, Mapping[str, Any]]]
 
 def open_study(
     kind: str,
-    data: str | Path,
-    how: Mapping[str, Any],
+    request: Request,
     out: Path | None,
     reporter: Reporter,
     *,
@@ -55,8 +56,7 @@ def open_study(
 
     Args:
         kind: "seeds", "cv" or "search".
-        data: as in `train`.
-        how: the other arguments of `resolve`.
+        request: What to train.
         out: its folder; None: one under runs/ that follows from what is asked.
         reporter: is told what happens.
         also: what else was asked, as JSON values.
@@ -66,10 +66,10 @@ def open_study(
         ConfigError, DataError: as `resolve`.
         RunError: the folder holds something else.
     """
-    asked = {"kind": kind, "data": str(data), **_given(how), **(also or {})}
+    asked = {"kind": kind, **request.to_json(), **(also or {})}
     canonical = json.dumps(asked, sort_keys=True)
     if out is None:
-        words = re.sub(r"[^\w.-]+", "-", Path(str(data)).stem).strip("-").lower()
+        words = re.sub(r"[^\w.-]+", "-", Path(request.data).stem).strip("-").lower()
         digits = hashlib.sha256(canonical.encode()).hexdigest()[:12]
         out = Path("runs") / f"{words}-{kind}-{digits}"
     with durable.lock(out / ".study.lock", wait=True, taken=""):
@@ -78,7 +78,7 @@ def open_study(
             return _recorded(record, asked, reporter)
         if any(path.name != ".study.lock" for path in out.iterdir()):
             raise RunError(f"{out} holds something else than this study; choose another --out.")
-        resolved = resolve(data, **how, reporter=reporter)
+        resolved = resolve(request, reporter=reporter)
         beside: Mapping[str, Any] = {}
         if complete is not None:
             resolved, beside = complete(resolved)
@@ -102,7 +102,7 @@ def member(
     name: str,
     config: RunConfig,
     reporter: Reporter,
-    judge: Judge | None = None,
+    pruner: Pruner | None = None,
 ) -> Run:
     """One run of a study: as it is when finished, resumed when stopped, else trained.
 
@@ -111,16 +111,16 @@ def member(
         name: of its folder.
         config: what it follows.
         reporter: is told what happens.
-        judge: may end it before its time; None: nobody does.
+        pruner: May end it early; None: it runs to its end.
     """
     path = study.path / name
     if (path / "run.json").is_file():
         known = Run(path)
         if known.config.to_json() != config.to_json():
             raise RunError(f"{path} is another run than this study's; choose another --out.")
-        return go_on(path, reporter=reporter, judge=judge)
+        return go_on(path, reporter=reporter, pruner=pruner)
     source = study.resolved.source
-    return train_resolved(Resolved(config, [], source), out=path, reporter=reporter, judge=judge)
+    return train_resolved(Resolved(config, [], source), out=path, reporter=reporter, pruner=pruner)
 
 
 def look(config: DataConfig, resolved: Resolved, reporter: Reporter) -> None:
@@ -200,22 +200,6 @@ def _refuse_other_images(
             f"The images of {found.source} have changed since {folder} began: its runs could not "
             "be compared with those to come. Restore them, or begin anew with another --out."
         )
-
-
-def _given(how: Mapping[str, Any]) -> dict[str, Any]:
-    """What was said at all; a share of 0 is."""
-    silent = (None, False)
-    return {
-        key: _plain(value)
-        for key, value in how.items()
-        if value != () and not any(value is nothing for nothing in silent)
-    }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, tuple):
-        return list(value)
-    return str(value) if isinstance(value, Path) else value
 
 
 def with_seed(config: RunConfig, seed: int) -> RunConfig:

@@ -1,12 +1,13 @@
 """Train a network on images, and go on with a training that was stopped."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from striate.api import classical
 from striate.api.frame import conclude, describe, same_images, training_images
+from striate.api.request import Request
 from striate.api.resolve import Resolved, resolve
 from striate.api.run import Run, recorded_execution
 from striate.config import RunConfig
@@ -34,66 +35,33 @@ times (10,000 images of 1,000 classes take ten seconds)."""
 def train(
     data: str | Path,
     *,
-    network: str | None = None,
-    pretrained: str | Path | None = None,
-    freeze: float | None = None,
-    epochs: float | None = None,
-    steps: int | None = None,
-    minutes: float | None = None,
-    seed: int | None = None,
     out: str | Path | None = None,
-    strict: bool = False,
-    leaks: Literal["stop", "allow", "drop"] | None = None,
-    groups: str | None = None,
-    settings: Mapping[str, Any] | None = None,
-    assignments: tuple[str, ...] = (),
     reporter: Reporter | None = None,
     started: float | None = None,
+    **request: Any,
 ) -> Run:
     """Train a network on a folder, an archive or a named set, and return the run.
 
     Args:
-        data: path or name.
-        network: a name of `NETWORKS` or of `PREDICTORS`; None: the planner's choice. With a file
-            of weights that has no published name: whose weights it holds.
-        pretrained: a name of published weights, or a file of them, to start from.
-        freeze: share of the training in which only the last layer learns (0.3).
-        epochs, steps, minutes: the length; the shortest holds. None: the planner's choice.
-        seed: of the training; the splits have their own.
-        out: the run's folder, which must be free; None: a new one under runs/.
-        strict: refuse data with broken files instead of going on without them.
-        leaks: where test images have their like among the others: stop (the default), allow
-            it and say so in the report, or drop those others.
-        groups: where the images' names hold that of a group which no split divides: "*/GROUP/*".
-        settings: any other setting, nested: {"optimiser": {"lr": 0.1}}.
-        assignments: the same as words: ("optimiser.lr=0.1",).
-        reporter: is told what happens; None: nobody.
+        data: Path or name.
+        out: Folder of the run, which must be free; None: a new one under runs/.
+        reporter: Receives what happens; None: nobody.
         started: `time.monotonic()` when the clock of `minutes` began; None: now.
+        request: Any field of `Request`: network, pretrained, freeze, epochs, steps, minutes, seed,
+            strict, leaks, groups, settings, assignments.
 
     Returns:
         The run; `is_finished` is False when a signal stopped it.
 
     Raises:
         ConfigError, DataError, RunError, CheckpointError, DivergenceError.
+
+    Example:
+        >>> run = train("digits", minutes=0.5, seed=1)  # doctest: +SKIP
     """
     clock = Clock(started=time.monotonic() if started is None else started)
     reporter = reporter or Reporter()
-    resolved = resolve(
-        data,
-        network=network,
-        pretrained=pretrained,
-        freeze=freeze,
-        epochs=epochs,
-        steps=steps,
-        minutes=minutes,
-        seed=seed,
-        strict=strict,
-        leaks=leaks,
-        groups=groups,
-        settings=settings,
-        assignments=assignments,
-        reporter=reporter,
-    )
+    resolved = resolve(Request(data, **request), reporter=reporter)
     run = train_resolved(resolved, out=out, reporter=reporter, clock=clock)
     _say_if_stopped(run, reporter)
     return run
@@ -114,7 +82,7 @@ def train_resolved(
         out: the run's folder, which must be free; None: a new one under runs/.
         reporter: is told what happens; None: nobody.
         clock: of the time; None: it starts now.
-        pruner: may end the training; None: nobody does.
+        pruner: May end the training early; None: it runs to its end.
     """
     config, choices, source = resolved
     reporter = reporter or Reporter()
@@ -222,6 +190,7 @@ def _run(
         from striate.training.tensorboard import TensorBoard
 
         listeners.append(TensorBoard(folder.path / "tensorboard").event)
+    numbers = len(data.validation) * parts.data.num_outputs
     with interruptible(interrupt):
         result = session.run(
             config,
@@ -229,8 +198,7 @@ def _run(
             parts,
             folder,
             clock=clock,
-            finish=_FINISH_SECONDS
-            + _ANSWER_SECONDS * len(data.validation) * parts.data.num_outputs,
+            finish=_FINISH_SECONDS + _ANSWER_SECONDS * numbers,
             listeners=tuple(listeners),
             pruner=pruner,
             interrupt=interrupt,

@@ -20,6 +20,8 @@ from torch import Tensor
 from torch.func import functional_call
 
 from striate.calculus.graph_label import number_text
+from striate.drawing.figure import new_figure, tidy, write_png
+from striate.drawing.table import text_table
 from striate.errors import ConfigError, unknown_name
 from striate.layers.recurrent import GRUCell, LSTMCell, RecurrentCell, SimpleRNNCell
 from striate.randomness import generator, layer_randomness
@@ -191,20 +193,14 @@ def decay_text(measured: Sequence[Decay]) -> str:
     """
     num_steps = measured[0].state.shape[1]
     shown = sorted({round(i * (num_steps - 1) / 8) for i in range(9)})
-    head = ["distance", *(decay.cell for decay in measured)]
-    rows = [head]
+    rows = [["distance", *(decay.cell for decay in measured)]]
     for k in shown:
         medians = [float(decay.state[:, k].median()) for decay in measured]
         rows.append([str(k), *(f"{median:.1e}" for median in medians)])
     rows.append(["per step", *(f"× {number_text(decay.rate)}" for decay in measured)])
-    widths = [max(len(row[i]) for row in rows) for i in range(len(head))]
-    lines = [
-        "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
     seeds = len(measured[0].seeds)
-    lines.append(f"‖∂L/∂state‖ against steps before the loss; median of {seeds} seeds")
-    return "\n".join(lines)
+    note = f"‖∂L/∂state‖ against steps before the loss; median of {seeds} seeds"
+    return f"{text_table(rows, '>')}\n{note}"
 
 
 def decay_png(measured: Sequence[Decay], path: Path) -> None:
@@ -214,15 +210,9 @@ def decay_png(measured: Sequence[Decay], path: Path) -> None:
         measured: from `gradient_decay`.
         path: of the PNG file.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    from striate.durable import write_with
-
     # Okabe and Ito's colours, told apart by colour-blind eyes too.
     colours = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9")
-    figure = Figure(figsize=(9.5, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(9.5, 4.2)
     panels = figure.subplots(1, 2, sharey=True)
     tiny = torch.finfo(torch.float64).tiny
     for panel, title in zip(panels, ("by the state", "by the input"), strict=True):
@@ -238,8 +228,7 @@ def decay_png(measured: Sequence[Decay], path: Path) -> None:
         panel.set_yscale("log")
         panel.set_title(f"gradient {title}", loc="left")
         panel.set_xlabel("time steps before the loss")
-        panel.grid(alpha=0.25)
-        panel.spines[["top", "right"]].set_visible(False)
+        tidy(panel)
     panels[0].set_ylabel(f"norm: median and range of {len(measured[0].seeds)} seeds")
     panels[0].legend(frameon=False)
-    write_with(path, lambda stream: figure.savefig(stream, format="png", dpi=140))
+    write_png(figure, path, dpi=140)

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from striate.drawing.table import text_table
 from striate.errors import ConfigError
 from striate.layers.geometry import ledger
 
@@ -207,14 +208,7 @@ def cost_text(rows: Sequence[LayerCost]) -> str:
             f"{back / ahead:.2f}" if ahead else "",
         )
     )
-    widths = [max(len(line[i]) for line in table) for i in range(len(head))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if i < 2 else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in table
-    )
+    return text_table(table, "<<>")
 
 
 def _cells(row: LayerCost) -> tuple[str, ...]:

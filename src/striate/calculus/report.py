@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from striate.drawing.table import text_table
+
 __all__ = ["GradientReport", "TensorCheck", "Verdict"]
 
 Verdict = Literal["agrees", "kink", "zero", "frozen", "no gradient", "wrong"]
@@ -75,17 +77,12 @@ class GradientReport:
         return f"{len(self.failures)} of {len(self.tensors)} gradients fail: {names}."
 
     def __str__(self) -> str:
-        rows = [_HEADER, *(_row(tensor) for tensor in self.tensors)]
-        widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADER))]
-        table = [
-            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
+        table = text_table([_HEADER, *map(_row, self.tensors)], "<")
         seen = {tensor.verdict for tensor in self.tensors}
         legend = [f"{word}: {meaning}." for word, meaning in MEANING.items() if word in seen]
         notes = [f"{tensor.name}: {tensor.note}" for tensor in self.tensors if tensor.note]
         cost = f"loss {self.loss:.6g}, computed {self.evaluations} times in {self.seconds:.1f} s"
-        blocks = [table, legend, notes, list(self.conditions), [cost, self.verdict]]
+        blocks = [[table], legend, notes, list(self.conditions), [cost, self.verdict]]
         return "\n\n".join("\n".join(block) for block in blocks if block)
 
 

@@ -9,7 +9,8 @@ import typer
 
 if TYPE_CHECKING:
     from striate.api.ledger import LedgerView
-    from striate.evaluation import Comparison, Measures
+    from striate.evaluation import Measures
+    from striate.evaluation.pairing import Comparison
 
 __all__ = ["calibrate", "compare", "ledger", "measure"]
 

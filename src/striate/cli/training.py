@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from striate.cli.leak import AllowLeaks, DropLeaks, leaks
+from striate.cli.request import with_request
 
 if TYPE_CHECKING:
     from striate.api import Run
@@ -14,60 +14,16 @@ if TYPE_CHECKING:
 __all__ = ["resume", "train"]
 
 
+@with_request
 def train(
-    data: Annotated[
-        str,
-        typer.Argument(
-            help="A folder or archive of images in class folders, a list, or a name: "
-            "digits, mnist, fashion-mnist, cifar10, cifar100."
-        ),
-    ],
-    network: Annotated[
-        str | None, typer.Option("--network", "-n", help="Its name; see: striate list networks.")
-    ] = None,
-    pretrained: Annotated[
-        str | None,
-        typer.Option(
-            "--pretrained", metavar="NAME|FILE", help="Start from published weights: resnet18 ..."
-        ),
-    ] = None,
-    freeze: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SHARE",
-            help="Share of the training in which only the new last layer learns; 0.3 by default, "
-            "0: all layers at once, 1: never the others.",
-        ),
-    ] = None,
-    epochs: Annotated[
-        float | None, typer.Option(help="Stop after so many passes over the images.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="Stop after so many batches.")] = None,
-    minutes: Annotated[
-        float | None, typer.Option("--minutes", "-m", help="End, all included, in this time.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Of everything that is left to chance.")] = None,
+    *,
+    request: dict[str, Any],
     seeds: Annotated[
-        int | None, typer.Option(metavar="K", help="Train K seeds; tell their spread from chance.")
+        int | None,
+        typer.Option(metavar="K", help="Train K seeds and report how much they differ."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder of the run; it must be free.")
-    ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse data with broken files.")
-    ] = False,
-    allow_leaks: AllowLeaks = False,
-    drop_leaks: DropLeaks = False,
-    groups: Annotated[
-        str | None,
-        typer.Option(
-            metavar="PATTERN",
-            help='No split divides a group (a patient): "*/GROUP/*" where its folder has its name.',
-        ),
-    ] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any setting: optimiser.lr=0.1 ..."),
     ] = None,
 ) -> None:
     """Train a network on images and say how good it is."""
@@ -75,30 +31,13 @@ def train(
     from striate import api
     from striate.terminal import Terminal
 
-    how: dict[str, Any] = {
-        "network": network,
-        "pretrained": pretrained,
-        "freeze": freeze,
-        "epochs": epochs,
-        "steps": steps,
-        "minutes": minutes,
-        "seed": seed,
-        "out": out,
-        "strict": strict,
-        "leaks": leaks(allow_leaks, drop_leaks),
-        "groups": groups,
-        "assignments": tuple(set_ or ()),
-        "reporter": Terminal(),
-    }
     if seeds is None:
-        _conclude(api.train(data, **how, started=started))
+        _conclude(api.train(**request, out=out, reporter=Terminal(), started=started))
         return
     from striate.api.seeds import train_seeds
-    from striate.cli.studies import study, tell
+    from striate.cli.studies import report_study
 
-    with study():
-        found = train_seeds(data, seeds, **how)
-    tell(found)
+    report_study(lambda: train_seeds(num_seeds=seeds, **request, out=out, reporter=Terminal()))
 
 
 def resume(

@@ -26,8 +26,8 @@ from striate.config import DataConfig
 from striate.data import cache
 from striate.data.decode import THUMBNAIL, ImageSpec
 from striate.data.decoding import decode_all
+from striate.data.duplicate_check import check_duplicates
 from striate.data.field import Column, Field, strata_of, take
-from striate.data.gate import examine
 from striate.data.source import Item, Progress, Source, collector_paused
 from striate.data.split import Assignment, assign
 from striate.errors import DataError
@@ -108,7 +108,9 @@ def _build(
     # By name, so that the order of the medium leaves no trace.
     order = sorted(range(len(staged.items)), key=lambda i: staged.items[i].name)
     thumbnails = cache.map_pixels(staged.thumbnails, (len(order), *THUMBNAIL.shape))
-    gate = examine(staged.items, staged.digests, staged.sides, thumbnails, config.groups, progress)
+    gate = check_duplicates(
+        staged.items, staged.digests, staged.sides, thumbnails, config.groups, progress
+    )
     if config.leaks == "drop":
         order = [i for i in order if i not in gate.leaking]
     items = [staged.items[i] for i in order]

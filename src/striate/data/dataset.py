@@ -13,9 +13,9 @@ from striate.config import DataConfig
 from striate.data import cache
 from striate.data.build import build, is_classes_alone
 from striate.data.decode import ImageSpec
+from striate.data.duplicate_check import Leak, leak_message, leak_note
 from striate.data.field import Category, Field, strata_of
 from striate.data.fold import fold
-from striate.data.gate import Leak, leak_message, leak_note
 from striate.data.locate import open_source
 from striate.data.part import ImageSet, read_part
 from striate.data.seal import SealedSplit

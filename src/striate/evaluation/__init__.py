@@ -6,6 +6,7 @@ puts everything on one page.
 """
 
 from striate.evaluation.auc import auc, class_aucs
+from striate.evaluation.bootstrap import bootstrap
 from striate.evaluation.calibration import (
     ReliabilityBin,
     calibration_by_chance,
@@ -13,8 +14,9 @@ from striate.evaluation.calibration import (
     expected_calibration_error,
     reliability,
 )
+from striate.evaluation.comparison import Comparison, Pair, compare, holm, mcnemar, sign_flip
 from striate.evaluation.f1 import macro_f1
-from striate.evaluation.interval import Estimate, Proportion, bootstrap, clopper_pearson, wilson
+from striate.evaluation.interval import Estimate, Proportion, clopper_pearson, wilson
 from striate.evaluation.ledger import (
     OpeningRecord,
     Verification,
@@ -27,8 +29,9 @@ from striate.evaluation.ledger import (
 )
 from striate.evaluation.mean import mean_interval
 from striate.evaluation.measure import ClassMeasures, Measures, measure, measure_answers
+from striate.evaluation.metric import Columns, Meter, Metric, Rows, Scores, estimate
 from striate.evaluation.mistake import Mistake, confident_mistakes, mistakes
-from striate.evaluation.pairing import Comparison, Pair, cochran_q, compare, holm, mcnemar
+from striate.evaluation.pairing import cochran_q
 from striate.evaluation.picture import data_uri
 from striate.evaluation.prediction import truth_rank
 from striate.evaluation.reading import Reading, adjusted_reading
@@ -45,10 +48,13 @@ from striate.evaluation.text import most_confused, percent, summary_lines, table
 __all__ = [
     "Abstention",
     "ClassMeasures",
+    "Columns",
     "Comparison",
     "CoveragePoint",
     "Estimate",
     "Measures",
+    "Meter",
+    "Metric",
     "Mistake",
     "OpeningRecord",
     "Pair",
@@ -56,7 +62,9 @@ __all__ = [
     "Reading",
     "Receipt",
     "ReliabilityBin",
+    "Rows",
     "Scaling",
+    "Scores",
     "SeedSpread",
     "StoredAnswers",
     "Verification",
@@ -74,6 +82,7 @@ __all__ = [
     "corrected_resampled",
     "crossfitted",
     "data_uri",
+    "estimate",
     "expected_calibration_error",
     "fit_temperature",
     "fit_vector",
@@ -100,6 +109,7 @@ __all__ = [
     "risk_coverage",
     "save_answers",
     "seed_spread",
+    "sign_flip",
     "summary_lines",
     "table_lines",
     "truth_rank",

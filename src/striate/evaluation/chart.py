@@ -1,19 +1,20 @@
-"""Charts as inline SVG: curves over the training, and the reliability diagram.
+"""Charts as inline SVG: curves, the reliability diagram, bars.
 
 Colours are CSS variables of the page, so that one drawing serves light and dark. Every point
-tells its numbers when the pointer rests on it.
+shows its numbers when the pointer rests on it.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from striate.drawing.svg import element, text
 from striate.evaluation.calibration import ReliabilityBin
 from striate.evaluation.interval import wilson
 
-__all__ = ["Series", "line_chart", "reliability_chart", "thinned", "ticks"]
+__all__ = ["Series", "bar_chart", "line_chart", "reliability_chart", "thinned", "ticks"]
 
 WIDTH, HEIGHT = 330.0, 230.0
 """Units are about pixels when three charts stand side by side on a desk's screen."""
@@ -62,10 +63,10 @@ def ticks(low: float, high: float, count: int = 5, *, log: bool = False) -> list
     """Round values between low and high: multiples of 1, 2 or 5 times a power of ten.
 
     Args:
-        low: smallest value of the axis; above zero on a logarithmic one.
-        high: largest value, above `low`.
-        count: about how many are wanted.
-        log: for a logarithmic axis.
+        low: Smallest value of the axis; above zero on a logarithmic one.
+        high: Largest value, above `low`.
+        count: Number of marks, roughly.
+        log: Whether the axis is logarithmic.
 
     Example:
         >>> ticks(0.0, 930.0)
@@ -118,16 +119,16 @@ def line_chart(
     """Curves over a common horizontal axis as an SVG element; empty when there are no points.
 
     Args:
-        series: the curves; those without points are left out.
-        x_label: what runs from left to right.
-        y_label: what runs upwards.
-        x_range: ends of the horizontal axis, so that charts side by side agree; None: of the
-            points.
-        zero: let the vertical axis begin at zero (shares, rates); otherwise it may become
+        series: Curves; those without points are left out.
+        x_label: Title of the horizontal axis.
+        y_label: Title of the vertical axis.
+        x_range: Ends of the horizontal axis, so that charts side by side agree; None: those of
+            the points.
+        zero: Whether the vertical axis begins at zero (shares, rates); otherwise it may become
             logarithmic.
-        unit: added to the values that a point tells, such as " %".
-        x_names: names of the places 0, 1, ... on the horizontal axis; none: it shows numbers.
-        x_log: equal ratios are equal distances on the horizontal axis.
+        unit: Unit behind the values that a point shows, such as " %".
+        x_names: Names of the positions 0, 1, ... on the horizontal axis; none: it shows numbers.
+        x_log: Whether the horizontal axis is logarithmic.
     """
     series = [item for item in series if item.points]
     if not series:
@@ -153,7 +154,7 @@ def line_chart(
     upward = _Axis(low, high, HEIGHT - BOTTOM, TOP, log)
     label = f"{y_label}, logarithmic" if log else y_label
     drawn = Markup("").join(_curve(item, across, upward, x_label, unit) for item in series)
-    return _frame(across, upward, x_label, label, x_names) + drawn + Markup("</svg>")
+    return _chart(f"{label} over {x_label}", _axes(across, upward, x_label, label, x_names) + drawn)
 
 
 def reliability_chart(bins: Sequence[ReliabilityBin]) -> Markup:
@@ -165,7 +166,8 @@ def reliability_chart(bins: Sequence[ReliabilityBin]) -> Markup:
     across = _Axis(0.0, 1.0, LEFT, WIDTH - RIGHT)
     upward = _Axis(0.0, 1.0, HEIGHT - BOTTOM, TOP)
     most = max((item.count for item in bins), default=0) or 1
-    parts = [_frame(across, upward, "confidence of the answer", "share that was right")]
+    labels = "confidence of the answer", "share that was right"
+    parts = [_axes(across, upward, *labels)]
     for item in bins:
         if item.accuracy is None or item.confidence is None:
             continue
@@ -175,114 +177,103 @@ def reliability_chart(bins: Sequence[ReliabilityBin]) -> Markup:
         )
         share = wilson(round(item.accuracy * item.count), item.count)
         left, right, top = across(item.low), across(item.high), upward(item.accuracy)
-        # The square root keeps bins with few items visible beside the fullest one.
-        parts.append(
-            Markup(
-                '<g><title>{}</title><rect x="{}" y="{}" width="{}" height="{}" '
-                'fill="var(--accent)" fill-opacity="{}"/>'
-                '<path d="M{} {}H{}" stroke="var(--accent)" stroke-width="2"/>'
-                '<path class="whisker" d="M{} {}V{}"/></g>'
-            ).format(
-                told,
-                left + 1,
-                top,
-                round(right - left - 2, 1),
-                round(HEIGHT - BOTTOM - top, 1),
-                round(0.12 + 0.6 * (item.count / most) ** 0.5, 2),
-                left + 1,
-                top,
-                right - 1,
-                round((left + right) / 2, 1),
-                upward(share.low),
-                upward(share.high),
-            )
-        )
-    parts.append(
-        Markup('<path class="ideal" d="M{} {}L{} {}"/></svg>').format(
-            across(0), upward(0), across(1), upward(1)
-        )
-    )
-    return Markup("").join(parts)
+        whisker = f"M{(left + right) / 2:.1f} {upward(share.low)}V{upward(share.high)}"
+        bar = [
+            element("title", told),
+            element(
+                "rect", x=left + 1, y=top, width=right - left - 2, height=HEIGHT - BOTTOM - top,
+                fill="var(--accent)",
+                # The square root keeps bins with few items visible beside the fullest one.
+                fill_opacity=0.12 + 0.6 * (item.count / most) ** 0.5,
+            ),
+            element("path", d=f"M{left + 1} {top}H{right - 1}", stroke="var(--accent)",
+                    stroke_width=2),
+            element("path", class_="whisker", d=whisker),
+        ]  # fmt: skip
+        parts.append(element("g", Markup("").join(bar)))
+    diagonal = f"M{across(0)} {upward(0)}L{across(1)} {upward(1)}"
+    parts.append(element("path", class_="ideal", d=diagonal))
+    return _chart(f"{labels[1]} over {labels[0]}", Markup("").join(parts))
 
 
-def _frame(
+def bar_chart(shares: Mapping[str, float], label: str) -> Markup:
+    """Named shares as bars in an SVG element; empty when there are none.
+
+    Args:
+        shares: Shares by name, in the order of the bars.
+        label: Description for screen readers.
+
+    Example:
+        >>> "62 %" in bar_chart({"optimiser.lr": 0.62, "width": 0.38}, "importance")
+        True
+    """
+    if not shares:
+        return Markup("")
+    row, names = 24, 146  # pixels: height of a bar with its gap, width of the names
+    longest = (WIDTH - names - 44) / (max(shares.values()) or 1.0)  # 44 for the number
+    parts = []
+    for y, (name, share) in zip(range(0, row * len(shares), row), shares.items(), strict=True):
+        length = round(longest * share, 1)
+        parts += [
+            text(name, names - 8, y + 16, text_anchor="end"),
+            element("rect", x=names, y=y + 4, width=length, height=row - 8, fill="var(--accent)"),
+            text(f"{100 * share:.0f} %", names + length + 6, y + 16),
+        ]
+    return _chart(label, Markup("").join(parts), height=len(shares) * row + 4)
+
+
+def _chart(label: str, body: Markup, height: float = HEIGHT) -> Markup:
+    return element(
+        "svg", body, class_="chart", viewBox=f"0 0 {WIDTH:g} {height:g}", role="img",
+        aria_label=label,
+    )  # fmt: skip
+
+
+def _axes(
     across: _Axis, upward: _Axis, x_label: str, y_label: str, x_names: Sequence[str] = ()
 ) -> Markup:
-    """The opening of the SVG with both axes, grid lines, tick labels and titles."""
-    parts = [
-        Markup('<svg class="chart" viewBox="0 0 {:.0f} {:.0f}" role="img" aria-label="{}">').format(
-            WIDTH, HEIGHT, f"{y_label} over {x_label}"
-        )
-    ]
+    """Both axes: grid lines, tick labels and titles."""
+    parts = []
     marks = ticks(upward.low, upward.high, log=upward.log)
     for value, label in zip(marks, _labels(marks), strict=True):
         y = upward(value)
-        parts.append(
-            Markup(
-                '<path class="grid" d="M{} {}H{}"/><text x="{}" y="{}" text-anchor="end">{}</text>'
-            ).format(LEFT, y, WIDTH - RIGHT, LEFT - 7, y + 4, label)
-        )
+        parts.append(element("path", class_="grid", d=f"M{LEFT} {y}H{WIDTH - RIGHT}"))
+        parts.append(text(label, LEFT - 7, y + 4, text_anchor="end"))
     marks = ticks(across.low, across.high, log=across.log)
     if x_names:
         marks = list(map(float, range(len(x_names))))
     for value, label in zip(marks, x_names or _labels(marks), strict=True):
-        parts.append(
-            Markup('<text x="{}" y="{}" text-anchor="middle">{}</text>').format(
-                across(value), HEIGHT - BOTTOM + 17, label
-            )
-        )
-    middle = (TOP + HEIGHT - BOTTOM) / 2
-    parts.append(
-        Markup(
-            '<path class="axis" d="M{} {}H{}"/>'
-            '<text class="title" x="{}" y="{}" text-anchor="middle">{}</text>'
-            '<text class="title" transform="translate(12 {}) rotate(-90)" '
-            'text-anchor="middle">{}</text>'
-        ).format(
-            LEFT,
-            HEIGHT - BOTTOM,
-            WIDTH - RIGHT,
-            (LEFT + WIDTH - RIGHT) / 2,
-            HEIGHT - 4,
-            x_label,
-            middle,
-            y_label,
-        )
-    )
+        parts.append(text(label, across(value), HEIGHT - BOTTOM + 17, text_anchor="middle"))
+    x, y = (LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2
+    title = {"class_": "title", "text_anchor": "middle"}
+    parts += [
+        element("path", class_="axis", d=f"M{LEFT} {HEIGHT - BOTTOM}H{WIDTH - RIGHT}"),
+        text(x_label, x, HEIGHT - 4, **title),
+        element("text", y_label, transform=f"translate(12 {y}) rotate(-90)", **title),
+    ]
     return Markup("").join(parts)
 
 
 def _curve(series: Series, across: _Axis, upward: _Axis, x_label: str, unit: str) -> Markup:
     parts = []
+    colour = f"var(--{series.colour})"
     if series.band:
         there = [f"{across(x)} {upward(high)}" for x, _, high in series.band]
         back = [f"{across(x)} {upward(low)}" for x, low, _ in reversed(series.band)]
-        parts.append(
-            Markup('<path d="M{}Z" fill="var(--{})" fill-opacity="0.16"/>').format(
-                "L".join(there + back), series.colour
-            )
-        )
-    places = [(across(x), upward(y)) for x, y in series.points]
+        outline = f"M{'L'.join(there + back)}Z"
+        parts.append(element("path", d=outline, fill=colour, fill_opacity=0.16))
+    points = [(across(x), upward(y)) for x, y in series.points]
     if series.line:
-        parts.append(
-            Markup('<path class="curve" d="M{}" stroke="var(--{})"/>').format(
-                "L".join(f"{x} {y}" for x, y in places), series.colour
-            )
-        )
-    visible = series.dots or len(places) == 1
+        way = "M" + "L".join(f"{x} {y}" for x, y in points)
+        parts.append(element("path", class_="curve", d=way, stroke=colour))
+    visible = series.dots or len(points) == 1
     bands = {x: f" [{_spell(low)}, {_spell(high)}]" for x, low, high in series.band}
-    for (x, y), (left, top) in zip(series.points, places, strict=True):
+    for (x, y), (left, top) in zip(series.points, points, strict=True):
         told = f"{series.name}: {_spell(y)}{unit}{bands.get(x, '')} at {x_label} {_spell(x)}"
-        parts.append(
-            Markup('<circle cx="{}" cy="{}" r="{}" fill="{}"><title>{}</title></circle>').format(
-                left, top, 3 if visible else 5, _fill(series.colour, visible), told
-            )
-        )
+        size, fill = (3, colour) if visible else (5, "transparent")
+        title = element("title", told)
+        parts.append(element("circle", title, cx=left, cy=top, r=size, fill=fill))
     return Markup("").join(parts)
-
-
-def _fill(colour: str, visible: bool) -> str:
-    return f"var(--{colour})" if visible else "transparent"
 
 
 def _labels(marks: Sequence[float]) -> list[str]:

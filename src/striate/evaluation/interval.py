@@ -5,26 +5,19 @@ A 95 % interval comes from a procedure that, over many such draws, covers the tr
 of 100 cases (SPEC E3; the tests count them).
 """
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
-
-import numpy as np
-import numpy.typing as npt
-import torch
 
 from striate.errors import DataError
 
 __all__ = [
     "Estimate",
     "Proportion",
-    "bootstrap",
+    "check_share",
     "clopper_pearson",
     "score_interval",
     "wilson",
 ]
-
-Indices = npt.NDArray[np.int64]
 
 _FEW = ((50, 3), (10, 2), (0, 1))
 """Of more than so many items, counts up to which the Poisson distribution gives an end: 3 and 2
@@ -99,7 +92,7 @@ def wilson(count: int, n: int, *, confidence: float = 0.95) -> Proportion:
     """
     from scipy.special import gammaincinv, ndtri
 
-    _check(count, n, confidence)
+    check_share(count, n, confidence)
     found = score_interval(count / n, n, float(ndtri((1 + confidence) / 2)) ** 2)
     low, high = float(found.low or 0.0), float(found.high or 0.0)
     few = next(most for items, most in _FEW if n > items)
@@ -154,68 +147,15 @@ def clopper_pearson(count: int, n: int, *, confidence: float = 0.95) -> Proporti
     """
     from scipy.special import betaincinv
 
-    _check(count, n, confidence)
+    check_share(count, n, confidence)
     tail = (1 - confidence) / 2
     low = 0.0 if count == 0 else float(betaincinv(count, n - count + 1, tail))
     high = 1.0 if count == n else float(betaincinv(count + 1, n - count, 1 - tail))
     return Proportion(count, n, low, high)
 
 
-def bootstrap(
-    statistic: Callable[[Indices], float],
-    n: int,
-    *,
-    generator: torch.Generator,
-    strata: npt.NDArray[Any] | None = None,
-    resamples: int = 1000,
-    confidence: float = 0.95,
-) -> Estimate:
-    """A statistic of n items with the percentile interval of its bootstrap over items.
-
-    Args:
-        statistic: from the indices of items (n,) to one number.
-        n: items in all.
-        generator: the source of chance; a fresh one gives the same interval again.
-        strata: (n,) group of each item; each group is then drawn from within itself, so that
-            the groups keep their sizes (per-class means need that).
-        resamples: how many times the items are drawn anew; the ends of the interval have a
-            simulation error of about 3 % of its width at 1000.
-        confidence: coverage asked for, between 0 and 1.
-
-    Raises:
-        DataError: no items, no resamples, or a confidence outside (0, 1).
-
-    Source: Efron, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7,
-    1979; percentile interval: Efron and Tibshirani, "An introduction to the bootstrap", 1993,
-    chapter 13.
-
-    Example:
-        >>> values = np.array([0.2, 1.4, 0.7, 3.1, 0.9, 1.1])
-        >>> chance = torch.Generator().manual_seed(0)
-        >>> mean = bootstrap(lambda items: values[items].mean(), 6, generator=chance)
-        >>> mean.low < mean.value < mean.high
-        True
-    """
-    _check(0, n, confidence)
-    if resamples < 1:
-        raise DataError(f"resamples={resamples} must be 1 or more.")
-    groups = np.zeros(n, dtype=np.int64) if strata is None else np.asarray(strata)
-    _, group, sizes = np.unique(groups, return_inverse=True, return_counts=True)
-    order = np.argsort(group, kind="stable")
-    size = sizes[group][order]
-    start = (np.cumsum(sizes) - sizes)[group][order]
-    drawn = np.empty(resamples)
-    for resample in range(resamples):
-        uniform = torch.rand(n, generator=generator, dtype=torch.float64).numpy()
-        # The product may round up to `size` itself, which would be the next group's item.
-        offset = np.minimum((uniform * size).astype(np.int64), size - 1)
-        drawn[resample] = statistic(order[start + offset])
-    tail = (1 - confidence) / 2
-    low, high = np.quantile(drawn, [tail, 1 - tail])
-    return Estimate(float(statistic(np.arange(n))), float(low), float(high))
-
-
-def _check(count: int, n: int, confidence: float) -> None:
+def check_share(count: int, n: int, confidence: float) -> None:
+    """Refuse counts that are no share, and a confidence outside (0, 1)."""
     if n < 1 or not 0 <= count <= n:
         raise DataError(f"{count} of {n} is no share: n must be 1 or more and 0 <= count <= n.")
     if not 0 < confidence < 1:

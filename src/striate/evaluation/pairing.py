@@ -13,14 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from striate.errors import ShapeError
+from striate.evaluation.comparison import LEVEL as _LEVEL
+from striate.evaluation.comparison import holm, mcnemar, share_difference
 from striate.evaluation.interval import Estimate, Proportion, wilson
 from striate.evaluation.resample import resampled_means
 from striate.evaluation.text import percent
-from striate.randomness import derive_seed, generator
+from striate.randomness import generator
 
-__all__ = ["Comparison", "Pair", "cochran_q", "compare", "holm", "items_needed", "mcnemar"]
-
-_LEVEL = 0.05
+__all__ = ["Comparison", "Pair", "cochran_q", "compare", "items_needed"]
 
 Array = npt.NDArray[Any]
 
@@ -86,26 +86,6 @@ class Comparison:
         }
 
 
-def mcnemar(only_first: int, only_second: int) -> float:
-    """The two-sided exact p of McNemar's test.
-
-    Args:
-        only_first: items that only the first network has wrong.
-        only_second: items that only the second one has wrong.
-
-    Source: McNemar, Psychometrika 12, 1947; exact: the binomial test on the items where the two
-    disagree, with its tail doubled.
-
-    Example:
-        >>> round(mcnemar(1, 9), 5)
-        0.02148
-    """
-    from scipy.special import bdtr
-
-    n = only_first + only_second
-    return min(1.0, 2 * float(bdtr(min(only_first, only_second), n, 0.5))) if n else 1.0
-
-
 def cochran_q(wrong: Array) -> tuple[float, float]:
     """Q and p of the test that M networks err equally often on the same items.
 
@@ -131,25 +111,6 @@ def cochran_q(wrong: Array) -> tuple[float, float]:
     apart = networks * float((by_network**2).sum()) - float(by_network.sum()) ** 2
     q = (networks - 1) * apart / spread
     return q, float(chdtrc(networks - 1, q))
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """Holm's adjusted p values, in the order given.
-
-    Source: Holm, "A simple sequentially rejective multiple test procedure", Scandinavian
-    Journal of Statistics 6, 1979.
-
-    Example:
-        >>> holm([0.01, 0.04, 0.03])
-        [0.03, 0.06, 0.06]
-    """
-    order = sorted(range(len(p)), key=lambda i: p[i])
-    adjusted = [0.0] * len(p)
-    highest = 0.0
-    for rank, i in enumerate(order):
-        highest = max(highest, min(1.0, (len(p) - rank) * p[i]))
-        adjusted[i] = highest
-    return adjusted
 
 
 def items_needed(
@@ -282,7 +243,7 @@ def _pair(
         only_first_wrong=only_first,
         only_second_wrong=only_second,
         both_right=int((~first & ~second).sum()),
-        difference=_difference(only_first, only_second, n, seed),
+        difference=share_difference(only_first, only_second, n, seed=seed),
         p=p[0],
         p_adjusted=p[1],
         # As strict as the test was that did not tell them apart.
@@ -291,22 +252,6 @@ def _pair(
         likelihood=told[1] if losses else None,
         brier=told[2] if losses else None,
     )
-
-
-def _difference(only_first: int, only_second: int, n: int, seed: int) -> Estimate:
-    """The difference of errors with the interval of its paired bootstrap.
-
-    The bootstrap draws items that only one or no network has wrong; one item more of each of
-    the first two kinds keeps a few disagreements, or none, from claiming certainty (Bonett and
-    Price, "Adjusted Wald confidence interval for a difference of binomial proportions based on
-    paired data", Journal of Educational and Behavioral Statistics 37, 2012).
-    """
-    whole = n + 2
-    share = np.array([only_first + 1, only_second + 1, n - only_first - only_second]) / whole
-    chance = np.random.default_rng(derive_seed(seed, only_first, only_second, n))
-    drawn = chance.multinomial(whole, share, size=20_000)
-    low, high = np.quantile((drawn[:, 1] - drawn[:, 0]) / whole, [0.025, 0.975])
-    return Estimate((only_second - only_first) / n, float(low), float(high))
 
 
 def _verdict(names: Sequence[str], errors: Sequence[Proportion], pairs: Sequence[Pair]) -> str:

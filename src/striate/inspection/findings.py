@@ -12,17 +12,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from striate.data.gate import SMALLEST, examine
-from striate.data.likeness import find_pairs
+from striate.data.duplicate_check import SMALLEST, check_duplicates
+from striate.data.near_duplicates import find_pairs
 from striate.data.source import Progress, Source
 from striate.data.split import assign
 from striate.errors import DataError
-from striate.inspection.alike import Group, alike_groups
 from striate.inspection.feature import features
 from striate.inspection.fold import OutOfFold, out_of_fold
+from striate.inspection.group import Group, duplicate_groups
 from striate.inspection.label_error import Suspects, suspects
-from striate.inspection.look import Look, look
 from striate.inspection.outlier import outliers
+from striate.inspection.scan import Scan, scan
 
 __all__ = ["Findings", "inspect"]
 
@@ -41,7 +41,7 @@ class Findings:
     source: str
     licence: str | None
     class_names: tuple[str, ...]
-    seen: Look
+    seen: Scan
     splits: tuple[str, ...]
     """Of each item of `seen`: train, validation or test."""
     test_origin: str
@@ -100,7 +100,7 @@ def inspect(
     split: tuple[float, float | None, int] = (0.2, None, 0),
     progress: Progress | None = None,
 ) -> Findings:
-    """Look at every image of a source, compare them, and doubt their labels.
+    """Scan every image of a source, compare them, and doubt their labels.
 
     Args:
         source: of images.
@@ -115,8 +115,8 @@ def inspect(
     Raises:
         DataError: nothing can be read.
     """
-    seen = look(source, progress)
-    gate = examine(
+    seen = scan(source, progress)
+    gate = check_duplicates(
         seen.items, seen.digests, seen.sides, seen.thumbnails, groups, progress, seen.rows
     )
     splits, origin, notes = _splits(source, seen, gate.groups, split)
@@ -152,7 +152,7 @@ def inspect(
 
 
 def _splits(
-    source: Source, seen: Look, groups: Sequence[str], split: tuple[float, float | None, int]
+    source: Source, seen: Scan, groups: Sequence[str], split: tuple[float, float | None, int]
 ) -> tuple[tuple[str, ...], str, list[str]]:
     """The split of each item as a training would have it."""
     declared = [item.split for item in seen.items]
@@ -175,7 +175,7 @@ def _splits(
 
 def _alike(
     source: Source,
-    seen: Look,
+    seen: Scan,
     splits: Sequence[str],
     opened: bool,
     flips: bool,
@@ -203,12 +203,12 @@ def _alike(
         item.label if opened or of != "test" else None
         for item, of in zip(seen.items, splits, strict=True)
     ]
-    return alike_groups(exact, near, splits, labels), pairs.threshold
+    return duplicate_groups(exact, near, splits, labels), pairs.threshold
 
 
 def _learn(
     source: Source,
-    seen: Look,
+    seen: Scan,
     known: Sequence[int],
     alike: Sequence[Group],
     progress: Progress | None,
@@ -231,7 +231,7 @@ def _learn(
     return answers, chosen, far, said
 
 
-def _folds(seen: Look, chosen: np.ndarray, alike: Sequence[Group]) -> np.ndarray:
+def _folds(seen: Scan, chosen: np.ndarray, alike: Sequence[Group]) -> np.ndarray:
     """The fold of each image, copies in one, by the content of those that are learned from."""
     mine = set(chosen.tolist())
     name = {}

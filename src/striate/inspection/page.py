@@ -14,8 +14,8 @@ from striate.data.picture import BrokenImage, open_image
 from striate.data.source import Source
 from striate.evaluation import data_uri
 from striate.evaluation.report import environment
-from striate.inspection.alike import Group
 from striate.inspection.findings import Findings
+from striate.inspection.group import Group
 
 __all__ = ["describe", "render", "write"]
 

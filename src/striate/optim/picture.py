@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from striate.drawing.figure import new_figure, tidy, write_png
 from striate.durable import write_bytes
 from striate.errors import ConfigError
 from striate.optim.race import Race, Track
@@ -34,9 +35,7 @@ def draw_png(races: Sequence[Race], path: Path) -> None:
     if not races:
         raise ConfigError("There is no race to draw.")
     figure = _panels(races[0]) if len(races) == 1 else _rows(races)
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png", dpi=130)
-    write_bytes(path, stream.getvalue())
+    write_png(figure, path)
 
 
 def draw_gif(race: Race, path: Path, *, num_frames: int = 60, per_second: int = 12) -> None:
@@ -66,7 +65,7 @@ def draw_gif(race: Race, path: Path, *, num_frames: int = 60, per_second: int = 
 def _frames(race: Race, count: int) -> Iterator[np.ndarray]:
     """Pixels of each frame: what stays is drawn once, what moves is drawn over it."""
     colours = _colours([race])
-    figure = _figure(10.5, 5.0)
+    figure = new_figure(10.5, 5.0)
     chart, curve = figure.subplots(1, 2, width_ratios=(1.15, 1))
     _map(chart, race)
     _curves(curve, race, colours, with_lines=False)
@@ -121,7 +120,7 @@ def _panels(race: Race) -> Any:
     colours = _colours([race])
     columns = min(4, len(race.tracks) + 1)
     rows = -(-(len(race.tracks) + 1) // columns)
-    figure = _figure(3.4 * columns, 3.0 * rows + 0.5)
+    figure = new_figure(3.4 * columns, 3.0 * rows + 0.5)
     grid = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, track in zip(grid, race.tracks, strict=False):
         _map(axes, race)
@@ -149,7 +148,7 @@ def _panels(race: Race) -> Any:
 def _rows(races: Sequence[Race]) -> Any:
     """One row per surface: the map with all the tracks, and the values."""
     colours = _colours(races)
-    figure = _figure(11.0, 3.9 * len(races) + 0.8)
+    figure = new_figure(11.0, 3.9 * len(races) + 0.8)
     grid = figure.subplots(len(races), 2, squeeze=False, width_ratios=(1.15, 1))
     for (chart, curve), race in zip(grid, races, strict=True):
         _map(chart, race)
@@ -159,15 +158,6 @@ def _rows(races: Sequence[Race]) -> Any:
         _curves(curve, race, colours)
         curve.set_title(race.surface.difficulty, loc="left", fontsize=8.5, color="#444444")
     _legend(figure, colours)
-    return figure
-
-
-def _figure(width: float, height: float) -> Any:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
     return figure
 
 
@@ -212,9 +202,7 @@ def _curves(axes: Any, race: Race, colours: dict[str, str], with_lines: bool = T
     axes.set_xlabel("step", fontsize=8)
     axes.set_ylabel("height left (share)", fontsize=8)
     axes.tick_params(labelsize=8)
-    axes.grid(alpha=0.25)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    tidy(axes)
 
 
 def _gaps(race: Race, track: Track) -> np.ndarray:

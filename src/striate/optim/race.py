@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
+from striate.drawing.table import text_table
 from striate.errors import ConfigError
 from striate.optim.schedule_free import evaluation_weights
 from striate.optim.surface import Surface
@@ -82,15 +83,7 @@ class Race:
         rows = self.rows()
         head = list(rows[0])
         cells = [head] + [[_spell(row[name]) for name in head] for row in rows]
-        widths = [max(len(line[column]) for line in cells) for column in range(len(head))]
-        lines = [
-            "  ".join(
-                cell.ljust(width) if column == 0 else cell.rjust(width)
-                for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-            ).rstrip()
-            for line in cells
-        ]
-        return "\n".join([f"{self.surface.name}, {self.num_steps} steps", *lines])
+        return f"{self.surface.name}, {self.num_steps} steps\n{text_table(cells)}"
 
 
 def run_race(

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from striate.durable import write_bytes
+from striate.drawing.figure import new_figure, tidy, write_png
 from striate.errors import ConfigError, DataError
 from striate.optim.descent import sgd
 from striate.optim.group import parameter_groups
@@ -111,11 +111,7 @@ def range_test(
 
 def draw_range_test(test: RangeTest, path: Path) -> None:
     """A PNG of the losses over the rates, with the suggested rate marked."""
-    import io
-
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4.2), dpi=150, layout="constrained")
+    figure = new_figure(7, 4.2)
     axes = figure.add_subplot()
     axes.plot(test.rates, test.losses, color="#9db4c8", linewidth=1, label="each batch")
     axes.plot(test.rates, test.smoothed, color="#1f4e79", linewidth=2, label="smoothed")
@@ -132,13 +128,9 @@ def draw_range_test(test: RangeTest, path: Path) -> None:
     axes.set_xlabel("learning rate")
     axes.set_ylabel("loss")
     axes.set_title("Learning-rate range test", loc="left")
-    axes.grid(alpha=0.25)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    tidy(axes)
     axes.legend(frameon=False)
-    stream = io.BytesIO()
-    figure.savefig(stream, format="png")
-    write_bytes(path, stream.getvalue())
+    write_png(figure, path, dpi=150)
 
 
 def _again_and_again(

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from striate.drawing.table import text_table
 from striate.randomness import generator
 
 __all__ = ["VarianceRow", "compare_text", "variance_table", "variance_text"]
@@ -109,7 +110,7 @@ def variance_text(rows: Sequence[VarianceRow]) -> str:
         )
         for row in rows
     ]
-    return _aligned(cells, num_left=3)
+    return text_table(cells, "<<<>")
 
 
 def compare_text(tables: Mapping[str, Sequence[VarianceRow]]) -> str:
@@ -126,19 +127,8 @@ def compare_text(tables: Mapping[str, Sequence[VarianceRow]]) -> str:
                 values = [getattr(row, what) for row in rows]
                 spelt = ["" if value is None else f"{value:.3g}" for value in values]
                 cells.append((rows[0].name or "(network)", *spelt))
-        lines.append(_aligned(cells, num_left=1))
+        lines.append(text_table(cells))
     return "\n\n".join(lines)
-
-
-def _aligned(cells: Sequence[tuple[str, ...]], num_left: int) -> str:
-    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
-    return "\n".join(
-        "  ".join(
-            cell.ljust(width) if column < num_left else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ).rstrip()
-        for line in cells
-    )
 
 
 def _backward_of_noise(network: nn.Module, batch: Tensor, seed: int) -> None:

@@ -64,7 +64,7 @@ class Classification(Task):
 class ClassificationMeter:
     """Rows: probabilities (N, K) in float64 and labels (N,); metrics: error and loss."""
 
-    metrics = (
+    metrics: tuple[Metric, ...] = (
         Metric.mean(
             "error", True, lambda rows: rows["probabilities"].argmax(axis=1) != rows["labels"]
         ),

@@ -14,8 +14,8 @@ from striate.evaluation import openings
 from striate.inspection import feature
 from striate.inspection.fold import out_of_fold
 from striate.inspection.label_error import suspects
-from striate.inspection.look import _is_text
 from striate.inspection.outlier import outliers
+from striate.inspection.scan import _is_text
 from striate.inspection.table import table
 from striate.places import cache_dir
 

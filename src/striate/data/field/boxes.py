@@ -58,7 +58,7 @@ class Boxes(Field):
         return torch.from_numpy(batch)
 
     def warp(self, batch: Tensor, warp: "Warp") -> Tensor:
-        """The boxes around the moved corners, cut at the border; what is left outside is padding."""
+        """The boxes around the moved corners, cut at the border; those outside become padding."""
         x0, y0, x1, y1, classes = batch.unbind(-1)
         corners = torch.stack([x0, y0, x1, y0, x0, y1, x1, y1], dim=-1)
         B, M = classes.shape

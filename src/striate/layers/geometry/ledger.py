@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from striate.drawing.table import text_table
 from striate.errors import ShapeError
 from striate.layers.geometry.field import AxisField
 from striate.layers.geometry.trace import trace
@@ -114,15 +115,7 @@ def format_ledger(rows: list[LayerRow]) -> str:
     parameters = sum(row.parameters for row in rows)
     multiply_adds = sum(row.multiply_adds for row in rows)
     table.append(("total", "", "", f"{parameters:,}", f"{multiply_adds:,}", "", "", ""))
-    widths = [max(len(line[column]) for line in table) for column in range(len(head))]
-    lines = []
-    for line in table:
-        cells = [
-            cell.rjust(width) if column in (3, 4) else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
-        ]
-        lines.append("  ".join(cells).rstrip())
-    return "\n".join(lines)
+    return text_table(table, "<<<>><")
 
 
 def _cells(row: LayerRow) -> tuple[str, ...]:

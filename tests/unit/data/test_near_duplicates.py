@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from striate.data.likeness import find_pairs, joined, pair
-from striate.data.likeness.alignment import align
-from striate.data.likeness.descriptor import describe, grey_of, views
-from striate.data.likeness.forest import close_pairs
+from striate.data.near_duplicates import find_pairs, joined, pair
+from striate.data.near_duplicates.alignment import align
+from striate.data.near_duplicates.descriptor import describe, grey_of, views
+from striate.data.near_duplicates.forest import close_pairs
 
 
 def scenes(count: int, seed: int) -> list[Image.Image]:

@@ -17,12 +17,20 @@ import numpy as np
 
 from striate import durable
 from striate.data import cache
-from striate.data.likeness import find_pairs, joined
+from striate.data.near_duplicates import find_pairs, joined
 from striate.data.source import Item, Progress
 from striate.data.spelling import enumerated, shown
 from striate.errors import DataError
 
-__all__ = ["SMALLEST", "Gate", "Leak", "examine", "leak_message", "leak_note", "named_groups"]
+__all__ = [
+    "SMALLEST",
+    "DuplicateCheck",
+    "Leak",
+    "check_duplicates",
+    "leak_message",
+    "leak_note",
+    "named_groups",
+]
 
 # Candidates looked at closely, as a share of the pictures: the most alike ones. It bounds what
 # the gate costs before a training; `inspect` looks at twenty times as many.
@@ -47,7 +55,7 @@ class Leak:
     """Pixel for pixel; resized, recompressed or cut; or of the same named group."""
 
 
-class Gate(NamedTuple):
+class DuplicateCheck(NamedTuple):
     """What belongs together, and what leaks."""
 
     groups: tuple[str, ...]
@@ -68,7 +76,7 @@ class Gate(NamedTuple):
         }
 
 
-def examine(
+def check_duplicates(
     items: Sequence[Item],
     digests: Sequence[str],
     sides: Sequence[int],
@@ -76,7 +84,7 @@ def examine(
     pattern: str | None = None,
     progress: Progress | None = None,
     rows: np.ndarray | None = None,
-) -> Gate:
+) -> DuplicateCheck:
     """What belongs together in a set, and what leaks out of the test split that it names.
 
     Args:
@@ -111,7 +119,7 @@ def examine(
     roots = joined(len(unique), [*map(tuple, pairs.tolist()), *links])
     groups = tuple(unique[roots[number]] for number in of_item)
     leaks, leaking = _leaks(items, of_item, pairs, names)
-    return Gate(groups, leaks, leaking, len(pairs))
+    return DuplicateCheck(groups, leaks, leaking, len(pairs))
 
 
 def named_groups(items: Sequence[Item], pattern: str | None) -> list[str | None]:

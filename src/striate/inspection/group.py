@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from striate.data.likeness import joined
+from striate.data.near_duplicates import joined
 
-__all__ = ["Group", "Relation", "alike_groups"]
+__all__ = ["Group", "Relation", "duplicate_groups"]
 
 Relation = Literal["leak", "conflict", "straddle", "within"]
 """leak: in the test split and outside it; conflict: of several classes; straddle: in the
@@ -29,7 +29,7 @@ class Group:
     """Whether known labels differ, whatever the relation."""
 
 
-def alike_groups(
+def duplicate_groups(
     exact: Sequence[tuple[int, int]],
     near: Sequence[tuple[int, int, bool, float]],
     splits: Sequence[str],

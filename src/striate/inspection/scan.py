@@ -17,7 +17,7 @@ from striate.data.source import Content, Item, Progress, Source
 from striate.errors import DataError
 from striate.places import cache_dir
 
-__all__ = ["GREY", "Broken", "Header", "Look", "look"]
+__all__ = ["GREY", "Broken", "Header", "Scan", "scan"]
 
 GREY = ImageSpec((64, 64), 1, "squash")
 """The form in which edges are looked at: of a photograph, thumbnails keep too few."""
@@ -45,7 +45,7 @@ class Broken(NamedTuple):
 
 
 @dataclass
-class Look:
+class Scan:
     """What one pass saw, in the order of the items' names."""
 
     items: list[Item] = field(default_factory=list)
@@ -65,7 +65,7 @@ class Look:
     """(N,) mean grey value."""
 
 
-def look(source: Source, progress: Progress | None = None) -> Look:
+def scan(source: Source, progress: Progress | None = None) -> Scan:
     """Read every image of a source once.
 
     Args:
@@ -81,7 +81,7 @@ def look(source: Source, progress: Progress | None = None) -> Look:
     edges = GREY.input_size
     require_room(source.title, len(source.items) * int(np.prod(shape) + np.prod(edges)))
     headers: dict[str, Header | bool] = {}
-    seen, spread, level = Look(), [], []
+    seen, spread, level = Scan(), [], []
     with (
         tempfile.TemporaryFile(dir=cache_dir()) as stream,
         tempfile.TemporaryFile(dir=cache_dir()) as second,
@@ -117,10 +117,10 @@ def look(source: Source, progress: Progress | None = None) -> Look:
     return _by_name(seen, np.array(spread, np.float32), np.array(level, np.float32))
 
 
-def _by_name(seen: Look, spread: np.ndarray, level: np.ndarray) -> Look:
+def _by_name(seen: Scan, spread: np.ndarray, level: np.ndarray) -> Scan:
     """In the order of the names, so that the order of the medium leaves no trace."""
     order = sorted(range(len(seen.items)), key=lambda i: seen.items[i].name)
-    return Look(
+    return Scan(
         items=[seen.items[i] for i in order],
         digests=[seen.digests[i] for i in order],
         sides=[seen.sides[i] for i in order],

@@ -13,9 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int, UInt8
 
-from striate.data.likeness.alignment import Agreement, align
-from striate.data.likeness.descriptor import describe, grey_of, views
-from striate.data.likeness.forest import Neighbours, close_pairs
+from striate.data.near_duplicates.alignment import Agreement, align
+from striate.data.near_duplicates.descriptor import describe, grey_of, views
+from striate.data.near_duplicates.forest import Neighbours, close_pairs
 from striate.data.source import Progress
 
 __all__ = ["Pairs", "find_pairs"]

@@ -10,7 +10,7 @@ from PIL import Image
 
 from striate.config import DataConfig
 from striate.data import prepare, refuse_leaks
-from striate.data.gate import examine, named_groups
+from striate.data.duplicate_check import check_duplicates, named_groups
 from striate.data.source import Item
 from striate.errors import DataError, LeakError
 
@@ -71,9 +71,9 @@ def test_leaks_do_not_depend_on_the_size_that_a_network_asks_for(
 
     def spy(items, digests, sides, thumbnails, *rest):
         files.append(Path(thumbnails.filename).name)
-        return examine(items, digests, sides, thumbnails, *rest)
+        return check_duplicates(items, digests, sides, thumbnails, *rest)
 
-    monkeypatch.setattr("striate.data.build.examine", spy)
+    monkeypatch.setattr("striate.data.build.check_duplicates", spy)
     archive = tmp_path / "set.tar"
     with tarfile.open(archive, "w") as tar:
         for n in range(18):
@@ -142,14 +142,14 @@ def test_near_copies_stay_on_one_side_where_we_divide(tmp_path: Path, config_of:
 def test_the_search_is_remembered_by_content(
     leaking: Path, config_of: ConfigOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from striate.data import gate
+    from striate.data import duplicate_check
 
     first = prepare(config_of(leaking))
 
     def refuse(*_: object, **__: object) -> None:
         raise RuntimeError("compared again")
 
-    monkeypatch.setattr(gate, "find_pairs", refuse)
+    monkeypatch.setattr(duplicate_check, "find_pairs", refuse)
     assert prepare(config_of(leaking, input_size=(8, 8))).leaks == first.leaks
     write(leaking, "train/a/new.png", picture(99))
     with pytest.raises(RuntimeError, match="compared again"):

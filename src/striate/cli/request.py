@@ -1,0 +1,113 @@
+"""The arguments and options of every command that trains, written once."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+__all__ = ["request_options", "with_request"]
+
+
+def request_options(
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="A folder or archive of images in class folders, a list, or a name: "
+            "digits, mnist, fashion-mnist, cifar10, cifar100."
+        ),
+    ],
+    network: Annotated[
+        str | None,
+        typer.Option("--network", "-n", help="Name of a network; see: striate list networks."),
+    ] = None,
+    pretrained: Annotated[
+        str | None,
+        typer.Option(metavar="NAME|FILE", help="Start from published weights: resnet18 ..."),
+    ] = None,
+    freeze: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SHARE",
+            help="Share of the training in which only the new last layer learns; 0.3 by default, "
+            "0: all layers at once, 1: never the others.",
+        ),
+    ] = None,
+    epochs: Annotated[
+        float | None, typer.Option(help="Stop after so many passes over the images.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Stop after so many batches.")] = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option("--minutes", "-m", help="End each training, all included, in this time."),
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse data with broken files.")
+    ] = False,
+    allow_leaks: Annotated[
+        bool,
+        typer.Option("--allow-leaks", help="Accept near-duplicates of test images in training."),
+    ] = False,
+    drop_leaks: Annotated[
+        bool, typer.Option("--drop-leaks", help="Leave near-duplicates of test images out.")
+    ] = False,
+    groups: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATTERN",
+            help='No split divides a group (a patient): "*/GROUP/*" where its folder has its name.',
+        ),
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Any setting: optimiser.lr=0.1 ..."),
+    ] = None,
+) -> dict[str, Any]:
+    """Keywords of `striate.train` from the options of the command line."""
+    if allow_leaks and drop_leaks:
+        raise typer.BadParameter("--allow-leaks and --drop-leaks exclude each other.")
+    return {
+        "data": data,
+        "network": network,
+        "pretrained": pretrained,
+        "freeze": freeze,
+        "epochs": epochs,
+        "steps": steps,
+        "minutes": minutes,
+        "seed": seed,
+        "strict": strict,
+        "leaks": "allow" if allow_leaks else "drop" if drop_leaks else None,
+        "groups": groups,
+        "assignments": tuple(set_ or ()),
+    }
+
+
+def with_request(command: Callable[..., None]) -> Callable[..., None]:
+    """Replace the parameter `request` of a command by all parameters of `request_options`.
+
+    A parameter of the command keeps its own meaning where `request_options` has one of that name.
+    """
+    own = inspect.signature(command).parameters
+    common = {
+        name: parameter
+        for name, parameter in inspect.signature(request_options).parameters.items()
+        if name not in own
+    }
+    merged: list[inspect.Parameter] = []
+    for name, parameter in own.items():
+        merged += common.values() if name == "request" else [parameter]
+
+    @functools.wraps(command)
+    def call(**values: Any) -> None:
+        request = request_options(**{name: values.pop(name) for name in common})
+        for name in own.keys() & request.keys():
+            del request[name]
+        command(request=request, **values)
+
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+        [parameter.replace(kind=keyword) for parameter in merged]
+    )
+    return call

@@ -1,0 +1,265 @@
+"""Metrics as functions of rows, where a row is what is kept of one evaluated item.
+
+A task says which rows it keeps and which numbers follow from them. Everything else is derived
+here for every task: the interval of a metric, and the comparison of systems on the same items
+(`comparison`), since both only need the rows of some of the items.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+from striate.errors import ShapeError
+from striate.evaluation.bootstrap import percentile_interval, resampled
+from striate.evaluation.interval import Estimate, Proportion, check_share, score_interval, wilson
+from striate.evaluation.mean import mean_interval
+from striate.randomness import generator
+
+__all__ = ["Columns", "Meter", "Metric", "Rows", "Scores", "estimate", "group_influences"]
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float64]
+Indices = npt.NDArray[np.int64]
+
+
+@runtime_checkable
+class Rows(Protocol):
+    """What is kept of each of N evaluated items."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, index: Indices) -> "Rows":
+        """The rows of some items (M,), in that order, an item perhaps more than once."""
+        ...
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Rows as named columns: arrays (N, ...), or N arrays of different lengths each.
+
+    Example:
+        >>> rows = Columns({"right": np.array([True, False]), "boxes": [np.zeros((3, 4)), None]})
+        >>> rows.take(np.array([0, 0]))["right"].tolist()
+        [True, True]
+    """
+
+    columns: Mapping[str, Array | Sequence[Any]]
+
+    def __post_init__(self) -> None:
+        lengths = {name: len(column) for name, column in self.columns.items()}
+        if len(set(lengths.values())) != 1:
+            raise ShapeError(f"Columns hold one entry an item; these have the lengths {lengths}.")
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def __getitem__(self, name: str) -> Any:
+        return self.columns[name]
+
+    def take(self, index: Indices) -> "Columns":
+        """The rows of some items (M,), in that order."""
+        return Columns(
+            {
+                name: column[index]
+                if isinstance(column, np.ndarray)
+                else [column[i] for i in index.tolist()]
+                for name, column in self.columns.items()
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A number that follows from rows.
+
+    Attributes:
+        name: words for people, such as "error".
+        lower_is_better: direction of improvement.
+        value: function from rows to the number; nan where it is undefined.
+        per_item: function from rows to one value an item (N,), where the metric is their mean:
+            booleans for shares of items, floats for other means, nan where an item has none.
+        interval: function (rows, confidence) to the number with an interval of its own, where
+            one is known that covers better than the bootstrap. Used without groups only.
+    """
+
+    name: str
+    lower_is_better: bool
+    value: Callable[[Any], float]
+    per_item: Callable[[Any], Array] | None = None
+    interval: Callable[[Any, float], Estimate] | None = None
+
+    @classmethod
+    def mean(cls, name: str, lower_is_better: bool, per_item: Callable[[Any], Array]) -> "Metric":
+        """The mean of one value an item.
+
+        Example:
+            >>> error = Metric.mean("error", True, lambda rows: ~rows["right"])
+            >>> error.value(Columns({"right": np.array([True, True, False, True])}))
+            0.25
+        """
+
+        def value(rows: Any) -> float:
+            values = _defined(per_item(rows))
+            return float(values.mean()) if len(values) else float("nan")
+
+        return cls(name, lower_is_better, value, per_item)
+
+
+@runtime_checkable
+class Meter(Protocol):
+    """Collects rows batch by batch, and says which metrics follow from them."""
+
+    metrics: tuple[Metric, ...]
+    """The first is the headline."""
+
+    def update(self, prediction: Mapping[str, Tensor], batch: Any) -> None:
+        """Keep the rows of one batch.
+
+        Args:
+            prediction: tensors (B, ...) that the task predicts.
+            batch: the batch itself, with its targets.
+        """
+        ...
+
+    def rows(self) -> Rows:
+        """Rows of all items so far, in the order in which they came."""
+        ...
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Metrics of one split, and the rows that they follow from."""
+
+    metrics: tuple[Metric, ...]
+    """The first is the headline."""
+    rows: Rows
+    groups: Array | None = None
+    """(N,) group of each item, such as its patient, where the data have groups."""
+    strata: Array | None = None
+    """(N,) stratum of each item, such as its class."""
+
+    @cached_property
+    def values(self) -> dict[str, float]:
+        """The value of each metric by its name."""
+        return {metric.name: metric.value(self.rows) for metric in self.metrics}
+
+    @property
+    def headline(self) -> float:
+        """The value of the first metric."""
+        return self.values[self.metrics[0].name]
+
+    def estimates(self, *, confidence: float = 0.95) -> dict[str, Estimate | Proportion]:
+        """Each metric by its name with its interval; see `estimate`."""
+        return {
+            metric.name: estimate(
+                metric, self.rows, confidence=confidence, groups=self.groups, strata=self.strata
+            )
+            for metric in self.metrics
+        }
+
+
+def estimate(
+    metric: Metric,
+    rows: Rows,
+    *,
+    confidence: float = 0.95,
+    groups: Array | None = None,
+    strata: Array | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> Estimate | Proportion:
+    """A metric with an interval that fits its kind.
+
+    Shares of items have Wilson's interval, other means over items Hall's, metrics with an
+    interval of their own that one, and all others the percentile interval of the bootstrap over
+    items. Where items come in groups, means are those of independent groups: Wilson's interval
+    stands at the effective number of items, Hall's is computed from groups; the bootstrap draws
+    whole groups.
+
+    Args:
+        metric: the number to estimate.
+        rows: what is kept of N items, one or more.
+        confidence: nominal coverage, between 0 and 1.
+        groups: (N,) group of each item, where items of a group are no independent draws.
+        strata: (N,) stratum of each item; the bootstrap keeps the sizes of the strata.
+        resamples: number of resamples of the bootstrap.
+        seed: random seed of the bootstrap.
+
+    Raises:
+        DataError: no items, or a confidence outside (0, 1).
+
+    Source: effective number of items: Korn and Graubard, "Confidence intervals for proportions
+    with small expected number of positive counts estimated from survey data", Survey Methodology
+    24, 1998; mean over groups as a ratio: Cochran, "Sampling techniques", 1977, section 9.
+
+    Example:
+        >>> error = Metric.mean("error", True, lambda rows: ~rows["right"])
+        >>> estimate(error, Columns({"right": np.arange(10) > 2})).count
+        3
+    """
+    n = len(rows)
+    check_share(0, n, confidence)
+    if metric.interval is not None and groups is None:
+        return metric.interval(rows, confidence)
+    if metric.per_item is None:
+        drawn = resampled(
+            lambda index: metric.value(rows.take(index)),
+            n,
+            generator=generator(seed, "bootstrap", metric.name),
+            strata=strata,
+            groups=groups,
+            resamples=resamples,
+        )
+        return percentile_interval(metric.value(rows), drawn, confidence)
+    values = np.asarray(metric.per_item(rows))
+    is_share = values.dtype == np.bool_
+    if groups is not None:
+        keep = ~np.isnan(values.astype(np.float64))
+        return _grouped(values[keep], np.asarray(groups)[keep], is_share, confidence)
+    if is_share:
+        return wilson(int(values.sum()), n, confidence=confidence)
+    return mean_interval(_defined(values), confidence=confidence)
+
+
+def group_influences(values: Array, groups: Array) -> Floats:
+    """(G,) by how much each of G groups moves the mean of the items, times G.
+
+    Args:
+        values: (N,) one value an item.
+        groups: (N,) group of each item.
+
+    Example:
+        >>> group_influences(np.array([1.0, 0.0, 0.0, 3.0]), np.array(["a", "a", "a", "b"]))
+        array([-1.,  1.])
+    """
+    values = np.asarray(values, dtype=np.float64)
+    _, group = np.unique(groups, return_inverse=True)
+    sums = np.bincount(group, weights=values - values.mean())
+    return sums * len(sums) / len(values)
+
+
+def _grouped(values: Array, groups: Array, is_share: bool, confidence: float) -> Estimate:
+    from scipy.special import stdtrit
+
+    mean = float(values.mean())
+    influences = group_influences(values, groups)
+    count = len(influences)
+    if count == 1:
+        return Estimate(mean)
+    if not is_share:
+        return replace(mean_interval(mean + influences, confidence=confidence), value=mean)
+    variance = float((influences**2).sum()) / (count - 1) / count
+    # Where all items are alike, only the groups are known to be independent.
+    effective = mean * (1 - mean) / variance if variance > 0 else float(count)
+    quantile = float(stdtrit(count - 1, (1 + confidence) / 2))
+    return score_interval(mean, min(effective, float(len(values))), quantile**2)
+
+
+def _defined(values: Array) -> Array:
+    values = np.asarray(values)
+    return values if values.dtype.kind in "biu" else values[~np.isnan(values)]
