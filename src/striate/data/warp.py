@@ -7,8 +7,8 @@ Points and boxes are (x, y) in pixels, with the corner of the first pixel at (0,
 at (0.5, 0.5).
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from jaxtyping import Float, Int
@@ -21,33 +21,31 @@ Axis = tuple[Tensor, Tensor, Tensor]
 """Source index of each output pixel (B, N'), and sign (B, 1) and offset (B, 1) of the positions."""
 
 
-class Warp(Protocol):
+class Warp(ABC):
     """One geometric change for each image of a batch."""
 
-    @property
-    def size(self) -> tuple[int, int]:
-        """Height and width of the images, pixels."""
-        ...
+    size: tuple[int, int]
+    """Height and width of the images, pixels."""
 
+    @abstractmethod
     def image(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C h w"]:
         """Images seen through the warp; beyond the border they are mirrored."""
-        ...
 
+    @abstractmethod
     def mask(self, masks: Int[Tensor, "B H W"], void: int) -> Int[Tensor, "B h w"]:
         """Class masks seen through the warp, nearest pixel; `void` beyond the border."""
-        ...
 
+    @abstractmethod
     def points(self, points: Float[Tensor, "B N 2"]) -> Float[Tensor, "B N 2"]:
         """New positions (x, y) in pixels of points of the images."""
-        ...
 
+    @abstractmethod
     def inverse(self) -> "Warp":
         """The warp that undoes this one where it lost nothing."""
-        ...
 
 
 @dataclass(frozen=True)
-class Gather:
+class Gather(Warp):
     """A choice of whole pixels: mirroring and moving without interpolation.
 
     Args:
@@ -159,7 +157,7 @@ def _reflect(index: Tensor, size: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Affine:
+class Affine(Warp):
     """An affine map of each image, with bilinear interpolation.
 
     Args:

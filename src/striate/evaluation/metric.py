@@ -28,6 +28,7 @@ Indices = npt.NDArray[np.int64]
 
 
 @runtime_checkable
+@runtime_checkable
 class Rows(Protocol):
     """What is kept of each of N evaluated items."""
 
@@ -110,6 +111,7 @@ class Metric:
         return cls(name, lower_is_better, value, per_item)
 
 
+@runtime_checkable
 @runtime_checkable
 class Meter(Protocol):
     """Collects rows batch by batch, and says which metrics follow from them."""

@@ -9,7 +9,7 @@ outside this package knows which task it serves.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -45,6 +45,7 @@ class DataShape:
         return max((len(getattr(f, "names", "-")) for f in self.fields.values()), default=1)
 
 
+@runtime_checkable
 class Build(Protocol):
     """Builds a network of the configuration.
 
