@@ -8,7 +8,6 @@ from striate.calculus.graph import graph
 from striate.calculus.graph_data import Edge, Graph, Node
 from striate.calculus.graph_fold import fold
 from striate.calculus.graph_svg import graph_svg
-from striate.calculus.graph_text import graph_text
 from striate.calculus.jacobian import BackwardLayer, backward_layer, jacobian, jacobian_svg
 from striate.calculus.mirror import mirror_svg
 from striate.calculus.network_check import check_network, total_loss
@@ -37,7 +36,6 @@ __all__ = [
     "gradient_decay",
     "graph",
     "graph_svg",
-    "graph_text",
     "jacobian",
     "jacobian_svg",
     "layer_costs",

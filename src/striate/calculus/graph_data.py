@@ -1,16 +1,19 @@
 """The computational graph as data: nodes, and edges that carry a value and its gradient."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-__all__ = ["Edge", "Graph", "Kind", "Node", "Pattern"]
+from striate.calculus.graph_label import PATTERNS, Pattern, number_text, tensor_text
+from striate.drawing.table import text_table
+
+__all__ = ["Edge", "Graph", "Kind", "Node"]
 
 Kind = Literal["input", "parameter", "constant", "operation", "module", "output"]
-Pattern = Literal["add", "max", "multiply", ""]
 
 
 @dataclass(frozen=True)
@@ -27,9 +30,9 @@ class Node:
     pattern: Pattern = ""
     """How it passes gradients on: "add" distributes, "max" routes, "multiply" switches."""
     num_parameters: int = 0
-    """Of a folded module: the elements of its parameters."""
+    """Elements of a folded module's parameters."""
     parameter_norm: float | None = None
-    """Of a folded module: the norm of the gradient of all its parameters."""
+    """Norm of the gradient of all parameters of a folded module."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Edge:
     value: Tensor
     """The forward value as it was at this use."""
     gradient: Tensor | None
-    """What flows back through this use; None where nothing does."""
+    """The gradient that flows back through this use; None where none does."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +91,50 @@ class Graph:
         return torch.stack(parts).sum(0) if parts else None
 
     def value(self, node: Node) -> Tensor:
-        """The forward value of a node: what its first edge carries."""
+        """The forward value of a node, which its first edge carries."""
         edges = self.out_of(node) or self.into(node)
         return edges[0].value
 
     def __str__(self) -> str:
-        from striate.calculus.graph_text import graph_text
+        """A table: each use of each value, with its value and gradient.
 
-        return graph_text(self)
+        A tensor of more than a few numbers is described by shape and norm: "8×4 ‖2.31‖".
+
+        Example:
+            >>> from striate.calculus.graph import graph
+            >>> print(graph(lambda x: x * x, {"x": torch.tensor(3.0)}))
+            use               value  gradient
+            x → ×                 3         3
+            x → ×                 3         3
+            × → output            9         1
+            <BLANKLINE>
+            gradient of x: 6
+            multiply switches: each input gets the gradient times the other input
+        """
+        names = _unique_names(self.nodes)
+        rows = [("use".ljust(16), "value", "gradient")]
+        for edge in self.edges:
+            source = names[edge.source] + (f".{edge.output}" if edge.output else "")
+            use = f"{source} → {names[edge.target]}"
+            rows.append((use, tensor_text(edge.value), tensor_text(edge.gradient)))
+        lines = [text_table(rows), ""]
+        for node, name in zip(self.nodes, names, strict=True):
+            if node.kind in ("input", "parameter"):
+                lines.append(f"gradient of {name}: {tensor_text(self.gradient(node))}")
+            elif node.kind == "module" and node.num_parameters:
+                norm = "none" if node.parameter_norm is None else number_text(node.parameter_norm)
+                lines.append(f"{name}: {node.num_parameters:,} parameters, gradient ‖{norm}‖")
+        seen = {node.pattern for node in self.nodes}
+        lines += [sentence for pattern, sentence in PATTERNS.items() if pattern in seen]
+        return "\n".join(lines)
+
+
+def _unique_names(nodes: Sequence[Node]) -> list[str]:
+    """A name for each node; operations of the same label are numbered from the second on."""
+    count = Counter[str]()
+    names = []
+    for node in nodes:
+        count[node.label] += 1
+        number = count[node.label]
+        names.append(node.label if number == 1 else f"{node.label} ({number})")
+    return names

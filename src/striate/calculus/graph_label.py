@@ -1,14 +1,28 @@
-"""What an operation is called in a graph, and by which pattern it passes gradients on."""
+"""The labels of operations and numbers in a graph, and the patterns by which gradients pass."""
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from torch import Tensor
 
-from striate.calculus.graph_data import Pattern
+__all__ = [
+    "PATTERNS",
+    "Pattern",
+    "label_of_function",
+    "label_of_grad_fn",
+    "number_text",
+    "pattern_of",
+    "tensor_text",
+]
 
-__all__ = ["label_of_function", "label_of_grad_fn", "number_text", "pattern_of"]
+Pattern = Literal["add", "max", "multiply", ""]
+
+PATTERNS = {
+    "add": "add distributes: every input gets the gradient as it comes",
+    "max": "max routes: the largest input gets the gradient, the others get zero",
+    "multiply": "multiply switches: each input gets the gradient times the other input",
+}
 
 _SIGNS = {
     "add": "+",
@@ -48,25 +62,11 @@ _SYNONYMS = {
     "imul": "mul",
     "itruediv": "div",
 }
-_PATTERNS: dict[str, Pattern] = {
+_MULTIPLY = ("mul", "neg", "rmul", "div", "rdiv", "matmul", "linear", "conv1d", "conv2d", "conv3d")
+_PATTERN_OF: dict[str, Pattern] = {
     **dict.fromkeys(("add", "sub", "radd", "rsub", "sum", "mean", "cat", "stack"), "add"),
-    **dict.fromkeys(("max", "min", "relu", "max_pool2d", "max_pool1d", "max_pool3d"), "max"),
-    **dict.fromkeys(
-        (
-            "mul",
-            "neg",
-            "rmul",
-            "div",
-            "rdiv",
-            "matmul",
-            "linear",
-            "conv1d",
-            "conv2d",
-            "conv3d",
-            "bmm",
-        ),
-        "multiply",
-    ),
+    **dict.fromkeys(("max", "min", "relu", "max_pool1d", "max_pool2d", "max_pool3d"), "max"),
+    **dict.fromkeys((*_MULTIPLY, "bmm"), "multiply"),
 }
 
 
@@ -79,9 +79,27 @@ def number_text(value: float) -> str:
     return f"{value:.4g}".replace("-", "−")
 
 
+def tensor_text(tensor: Tensor | None, limit: int = 3) -> str:
+    """A tensor in a short phrase: its numbers when they are few, else its shape and norm.
+
+    Example:
+        >>> import torch
+        >>> tensor_text(torch.tensor([1.5, -2.0])), tensor_text(torch.ones(3, 3))
+        ('[1.5, −2]', '3×3 ‖3‖')
+    """
+    if tensor is None:
+        return "none"
+    if tensor.numel() == 1:
+        return number_text(float(tensor))
+    if tensor.ndim == 1 and tensor.numel() <= limit:
+        return "[" + ", ".join(number_text(float(item)) for item in tensor) + "]"
+    shape = "×".join(map(str, tensor.shape))
+    return f"{shape} ‖{number_text(float(tensor.double().norm()))}‖"
+
+
 def pattern_of(name: str) -> Pattern:
     """The pattern of an operation by its plain name."""
-    return _PATTERNS.get(name, "")
+    return _PATTERN_OF.get(name, "")
 
 
 def label_of_function(function: Callable[..., Any], args: tuple[Any, ...]) -> tuple[str, str]:

@@ -5,27 +5,18 @@ green and the gradient below it in red (left and right of it where the graph run
 """
 
 import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
-from xml.sax.saxutils import escape
+
+from markupsafe import Markup
 
 from striate.calculus.graph_data import Graph, Node
-from striate.calculus.graph_label import number_text
-from striate.calculus.graph_layout import Layout, Size, lay_out
-from striate.calculus.graph_text import PATTERNS, tensor_text
+from striate.calculus.graph_label import PATTERNS, number_text, tensor_text
+from striate.calculus.graph_layout import Point, Size, lay_out
+from striate.drawing.svg import element, number, picture, text
 
-__all__ = [
-    "MARGIN",
-    "NAME",
-    "NUMBER",
-    "STYLE",
-    "Direction",
-    "arrow",
-    "box",
-    "curve",
-    "graph_svg",
-    "short",
-    "text_at",
-]
+__all__ = ["Direction", "Pen", "graph_page", "graph_svg"]
 
 Direction = Literal["right", "down"]
 
@@ -67,18 +58,20 @@ text-anchor:middle;paint-order:stroke;stroke:var(--ground);stroke-width:4px;stro
 .sg .left{text-anchor:end}
 .sg .right{text-anchor:start}
 .sg .legend{fill:var(--faint);font-size:12px}
+.sg .needs{fill:none;stroke:var(--edge);stroke-width:1.2;stroke-dasharray:2 5}
+.sg .edge.back{stroke:var(--gradient);stroke-opacity:.55}
 """
 
 
 def graph_svg(
     graph: Graph, *, direction: Direction | None = None, title: str = "Computational graph"
 ) -> str:
-    """The graph as the text of an SVG file.
+    """A graph as the text of an SVG file.
 
     Args:
-        graph: from `calculus.graph`.
-        direction: "right", or "down"; by default folded networks and long graphs run down.
-        title: the picture's name, read by screen readers.
+        graph: Graph from `calculus.graph`.
+        direction: "right" or "down"; by default folded networks and long graphs run down.
+        title: Title of the picture, read by screen readers.
 
     Example:
         >>> import torch
@@ -88,78 +81,112 @@ def graph_svg(
         True
     """
     folded = any(node.kind == "module" for node in graph.nodes)
-    chosen = direction or ("down" if folded or len(graph.nodes) > 24 else "right")
-    nodes = [_node_size(node, chosen) for node in graph.nodes]
-    labels = [
-        _label_size(tensor_text(edge.value), tensor_text(edge.gradient), chosen)
-        for edge in graph.edges
-    ]
-    layout = lay_out(graph, nodes, labels)
-    legend = _legend_lines(graph, chosen)
-    along, across = layout.extent
-    wide, high = (along, across) if chosen == "right" else (across, along)
-    width = max(wide, 7.0 * max(len(text) for _, text in legend) + 30) + 2 * MARGIN
-    # The picture is centred where the legend is wider than it.
-    shift = (width - 2 * MARGIN - wide) / 2 if wide < width - 2 * MARGIN else 0.0
-    height = high + 2 * MARGIN + 24 + 20 * len(legend)
-    body = [
-        f'<g transform="translate({short(MARGIN + shift)} {short(MARGIN)})">',
-        *_edges(graph, layout, chosen),
-        *_nodes(graph, layout, chosen),
-        "</g>",
-        *_legend(legend, high + 2 * MARGIN + 14),
-    ]
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" class="sg" role="img" '
-            f'viewBox="0 0 {short(width)} {short(height)}" width="{short(width)}" '
-            f'height="{short(height)}">',
-            f"<title>{escape(title)}</title>",
-            f"<style>{STYLE}</style>",
-            f'<rect class="ground" width="{short(width)}" height="{short(height)}"/>',
-            *body,
-            "</svg>",
-            "",
-        ]
+    pen = Pen(direction or ("down" if folded or len(graph.nodes) > 24 else "right"))
+    numbers = [(tensor_text(edge.value), tensor_text(edge.gradient)) for edge in graph.edges]
+    boxes = [_box(node) for node in graph.nodes]
+    layout = lay_out(
+        graph, [pen.size(*box) for box in boxes], [pen.label_size(*pair) for pair in numbers]
     )
+    body = [part for path in layout.paths for part in (pen.curve(path), pen.arrow(path[-1]))]
+    for (value, gradient), spot in zip(numbers, layout.labels, strict=True):
+        body += [pen.number("value", spot, value), pen.number("gradient", spot, gradient)]
+    for node, box, spot in zip(graph.nodes, boxes, layout.nodes, strict=True):
+        body += pen.node(node, spot, box, node.label, _more(node))
+    return graph_page(body, pen.at(layout.extent), _legend(graph, pen.direction), title)
 
 
-def _edges(graph: Graph, layout: Layout, direction: Direction) -> list[str]:
-    drawn, numbers = [], []
-    for edge, path, spot in zip(graph.edges, layout.paths, layout.labels, strict=True):
-        drawn.append(f'<path class="edge" d="{curve(path, direction)}"/>')
-        drawn.append(arrow(path[-1], direction))
-        x, y = _turn(spot, direction)
-        value, gradient = escape(tensor_text(edge.value)), escape(tensor_text(edge.gradient))
-        if direction == "right":
-            numbers.append(text_at("number value", x, y - 7, value))
-            numbers.append(text_at("number gradient", x, y + 16, gradient))
-        else:
-            numbers.append(text_at("number value left", x - 9, y + 4, value))
-            numbers.append(text_at("number gradient right", x + 9, y + 4, gradient))
-    return drawn + numbers
+def graph_page(
+    body: Sequence[Markup], extent: Point, legend: Sequence[tuple[str, str]], title: str
+) -> str:
+    """A drawn graph with its legend as the text of an SVG file.
+
+    Args:
+        body: Elements of the graph, from the lowest to the topmost.
+        extent: Width and height of the graph, pixels.
+        legend: Class of a sample ("" for none) and sentence, for each line.
+        title: Title of the picture, read by screen readers.
+    """
+    wide, high = extent
+    width = max(wide, 7.0 * max(len(sentence) for _, sentence in legend) + 30) + 2 * MARGIN
+    # The graph is centred where the legend is wider than it.
+    shift = f"translate({number((width - wide) / 2)} {number(MARGIN)})"
+    parts = [element("g", Markup("\n").join(body), transform=shift)]
+    for line, (kind, sentence) in enumerate(legend):
+        y = high + 2 * MARGIN + 14 + 20 * line
+        if kind in ("value", "gradient"):
+            parts.append(text("1.2", MARGIN + 8, y + 4, class_=f"number {kind}"))
+        elif kind:
+            box = {"x": MARGIN, "y": y - 6, "width": 16, "height": 12, "rx": 6}
+            parts.append(element("rect", class_=f"node {kind}", **box))
+        parts.append(text(sentence, MARGIN + 28, y + 4, class_="legend"))
+    height = high + 2 * MARGIN + 24 + 20 * len(legend)
+    return picture(parts, width=width, height=height, title=title, style=STYLE, name="sg")
 
 
-def _nodes(graph: Graph, layout: Layout, direction: Direction) -> list[str]:
-    drawn = []
-    for node, spot in zip(graph.nodes, layout.nodes, strict=True):
-        x, y = _turn(spot, direction)
-        width, height = box(node)
-        kind = node.pattern or node.kind
+@dataclass(frozen=True)
+class Pen:
+    """Draws the parts of a graph whose computation runs to the right or down."""
+
+    direction: Direction
+
+    def at(self, point: Point) -> Point:
+        """Horizontal and vertical position of a point (along, across)."""
+        return point if self.direction == "right" else (point[1], point[0])
+
+    def size(self, width: float, height: float) -> Size:
+        """The room that a box takes along and across."""
+        return Size(*self.at((width, height)))
+
+    def label_size(self, *numbers: str) -> Size:
+        """The room for a value and a gradient beside their edge."""
+        longest = NUMBER * max(map(len, numbers))
+        return Size(longest + 14, LINE) if self.direction == "right" else Size(24, 2 * longest + 24)
+
+    def curve(self, path: Sequence[Point], kind: str = "edge") -> Markup:
+        """A line through the points, curved where it changes its level."""
+        parts = ["M" + self._pair(path[0])]
+        for (a, b), (c, d) in itertools.pairwise(path):
+            if b == d or kind == "needs":
+                parts.append("L" + self._pair((c, d)))
+            else:
+                middle = (a + c) / 2
+                parts.append("C" + " ".join(map(self._pair, [(middle, b), (middle, d), (c, d)])))
+        return element("path", class_=kind, d="".join(parts))
+
+    def arrow(self, tip: Point, length: float = 8.0) -> Markup:
+        """The head of an arrow; a negative length points back."""
+        along, across = tip
+        corners = [tip, (along - length, across - 4), (along - length, across + 4)]
+        return element("polygon", class_="arrow", points=" ".join(map(self._pair, corners)))
+
+    def number(self, kind: Literal["value", "gradient"], spot: Point, content: str) -> Markup:
+        """A value above (or left of) its edge, or a gradient below (or right of) it."""
+        x, y = self.at(spot)
+        value = kind == "value"
+        if self.direction == "right":
+            return text(content, x, y - 7 if value else y + 16, class_=f"number {kind}")
+        side = "left" if value else "right"
+        return text(content, x - 9 if value else x + 9, y + 4, class_=f"number {kind} {side}")
+
+    def node(
+        self, node: Node, spot: Point, box: tuple[float, float], label: str, more: str = ""
+    ) -> list[Markup]:
+        """The box of a node, its name, and a second line."""
+        (x, y), (width, height) = self.at(spot), box
         corner = 9.0 if node.kind in ("module", "parameter", "constant") else height / 2
-        drawn.append(
-            f'<rect class="node {kind}" x="{short(x - width / 2)}" y="{short(y - height / 2)}" '
-            f'width="{short(width)}" height="{short(height)}" rx="{short(corner)}"/>'
-        )
-        more = _more(node)
-        on_output = " on-output" if node.kind == "output" else ""
-        drawn.append(text_at(f"name{on_output}", x, y - (8 if more else 0), escape(node.label)))
-        if more:
-            drawn.append(text_at("more", x, y + 10, escape(more)))
-    return drawn
+        outline = {
+            "x": x - width / 2, "y": y - height / 2, "width": width, "height": height, "rx": corner
+        }  # fmt: skip
+        parts = [element("rect", class_=f"node {node.pattern or node.kind}", **outline)]
+        kind = "name on-output" if node.kind == "output" else "name"
+        parts.append(text(label, x, y - (8 if more else 0), class_=kind))
+        return [*parts, text(more, x, y + 10, class_="more")] if more else parts
+
+    def _pair(self, point: Point) -> str:
+        return " ".join(map(number, self.at(point)))
 
 
-def box(node: Node) -> tuple[float, float]:
+def _box(node: Node) -> tuple[float, float]:
     """Width and height of a node's box."""
     more = _more(node)
     width = max(NAME * len(node.label) + 22, 6.2 * len(more) + 22 if more else 0.0, 38.0)
@@ -174,78 +201,15 @@ def _more(node: Node) -> str:
     return f"{node.num_parameters:,} parameters · gradient ‖{norm}‖"
 
 
-def _node_size(node: Node, direction: Direction) -> Size:
-    width, height = box(node)
-    return Size(width, height) if direction == "right" else Size(height, width)
-
-
-def _label_size(value: str, gradient: str, direction: Direction) -> Size:
-    longest = NUMBER * max(len(value), len(gradient))
-    if direction == "right":
-        return Size(longest + 14, LINE)
-    return Size(24.0, 2 * longest + 24)
-
-
-def _turn(point: tuple[float, float], direction: Direction) -> tuple[float, float]:
-    return point if direction == "right" else (point[1], point[0])
-
-
-def curve(path: tuple[tuple[float, float], ...], direction: Direction) -> str:
-    parts = ["M" + _pair(path[0], direction)]
-    for (a, b), (c, d) in itertools.pairwise(path):
-        if b == d:
-            parts.append("L" + _pair((c, d), direction))
-        else:
-            middle = (a + c) / 2
-            points = [(middle, b), (middle, d), (c, d)]
-            parts.append("C" + " ".join(_pair(point, direction) for point in points))
-    return "".join(parts)
-
-
-def arrow(tip: tuple[float, float], direction: Direction) -> str:
-    along, across = tip
-    corners = [(along, across), (along - 8, across - 4), (along - 8, across + 4)]
-    points = " ".join(_pair(corner, direction) for corner in corners)
-    return f'<polygon class="arrow" points="{points}"/>'
-
-
-def _legend_lines(graph: Graph, direction: Direction) -> list[tuple[str, str]]:
-    """Class of the sample and sentence, for what the picture shows."""
+def _legend(graph: Graph, direction: Direction) -> list[tuple[str, str]]:
+    """Class of the sample and sentence, for everything that the picture shows."""
     above, below = ("above", "below") if direction == "right" else ("left of", "right of")
+    seen = {node.pattern for node in graph.nodes}
     lines = [
         ("value", f"forward value, {above} its edge"),
         ("gradient", f"gradient, {below} its edge"),
+        *((pattern, sentence) for pattern, sentence in PATTERNS.items() if pattern in seen),
     ]
-    seen = {node.pattern for node in graph.nodes}
-    lines += [(pattern, text) for pattern, text in PATTERNS.items() if pattern in seen]
     if any(edge.value.numel() > 3 for edge in graph.edges):
         lines.append(("", "8×4 ‖2.5‖: a tensor by its shape and its norm"))
     return lines
-
-
-def _legend(lines: list[tuple[str, str]], top: float) -> list[str]:
-    drawn = []
-    for number, (kind, text) in enumerate(lines):
-        y = top + 20 * number
-        if kind in ("value", "gradient"):
-            drawn.append(text_at(f"number {kind}", MARGIN + 8, y + 4, "1.2"))
-        elif kind:
-            drawn.append(
-                f'<rect class="node {kind}" x="{short(MARGIN)}" y="{short(y - 6)}" width="16" '
-                'height="12" rx="6"/>'
-            )
-        drawn.append(text_at("legend", MARGIN + 28, y + 4, escape(text)))
-    return drawn
-
-
-def text_at(kind: str, x: float, y: float, text: str) -> str:
-    return f'<text class="{kind}" x="{short(x)}" y="{short(y)}">{text}</text>'
-
-
-def _pair(point: tuple[float, float], direction: Direction) -> str:
-    x, y = _turn(point, direction)
-    return f"{short(x)} {short(y)}"
-
-
-def short(value: float) -> str:
-    return f"{value:.1f}".rstrip("0").rstrip(".")

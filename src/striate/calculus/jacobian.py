@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.calculus.graph_label import number_text
-from striate.calculus.graph_svg import short
+from striate.drawing.svg import element, number, picture, text
 from striate.errors import ConfigError
 
 __all__ = ["BackwardLayer", "backward_layer", "jacobian", "jacobian_svg"]
@@ -110,49 +110,34 @@ def jacobian_svg(matrix: Float[Tensor, "M N"], *, title: str = "Jacobian") -> st
     wide, high = (66.0, 30.0) if numbered else (max(4.0, 640.0 / columns),) * 2
     left, top = 52.0, 64.0
     largest = float(matrix.abs().max()) or 1.0
-    fields = []
+    right, bottom = left + columns * wide, top + rows * high
+    body = [
+        text(title, left, 26, class_="title"),
+        text(f"vec x: {columns} →", left, 50, class_="axis"),
+        element(
+            "text",
+            f"vec f: {rows} →",
+            class_="axis",
+            transform=f"translate(34 {number(top)}) rotate(90)",
+        ),
+    ]
     for i, row in enumerate(matrix.tolist()):
         for j, value in enumerate(row):
             if value == 0:
                 continue
             x, y, share = left + j * wide, top + i * high, abs(value) / largest
+            field = {"x": x, "y": y, "width": wide, "height": high}
             sign = "plus" if value > 0 else "minus"
-            fields.append(
-                f'<rect class="{sign}" x="{short(x)}" y="{short(y)}" width="{short(wide)}" '
-                f'height="{short(high)}" fill-opacity="{0.12 + 0.78 * share:.2f}"/>'
-            )
+            body.append(element("rect", class_=sign, **field, fill_opacity=0.12 + 0.78 * share))
             if numbered:
-                middle = f'x="{short(x + wide / 2)}" y="{short(y + high / 2 + 4)}"'
-                strong = " strong" if share > 0.6 else ""
-                fields.append(
-                    f'<text class="n{strong}" {middle}>{number_text(float(f"{value:.3g}"))}</text>'
-                )
-    width, height = left + columns * wide + 28, top + rows * high + 40
-    frame = f"M{short(left + 8)} {short(top)}h-8v{short(rows * high)}h8"
-    right = left + columns * wide
-    frame += f"M{short(right - 8)} {short(top)}h8v{short(rows * high)}h-8"
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" class="sj" role="img" width="{short(width)}" '
-            f'height="{short(height)}" viewBox="0 0 {short(width)} {short(height)}">',
-            f"<title>{_escape(title)}</title><style>{_STYLE}</style>",
-            f'<rect class="ground" width="{short(width)}" height="{short(height)}"/>',
-            f'<text class="title" x="{short(left)}" y="26">{_escape(title)}</text>',
-            f'<text class="axis" x="{short(left)}" y="50">vec x: {columns} →</text>',
-            f'<text class="axis" transform="translate(34 {short(top)}) rotate(90)">'
-            f"vec f: {rows} →</text>",
-            *fields,
-            f'<path class="frame" d="{frame}"/>',
-            f'<text class="axis" x="{short(left)}" y="{short(height - 14)}">blank: exactly zero'
-            "</text>",
-            "</svg>",
-            "",
-        ]
-    )
-
-
-def _escape(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;")
+                written = number_text(float(f"{value:.3g}"))
+                kind = "n strong" if share > 0.6 else "n"
+                body.append(text(written, x + wide / 2, y + high / 2 + 4, class_=kind))
+    frame = f"M{left + 8:g} {top:g}h-8V{number(bottom)}h8"
+    frame += f"M{number(right - 8)} {top:g}h8V{number(bottom)}h-8"
+    body.append(element("path", class_="frame", d=frame))
+    body.append(text("blank: exactly zero", left, bottom + 26, class_="axis"))
+    return picture(body, width=right + 28, height=bottom + 40, title=title, style=_STYLE, name="sj")
 
 
 _STYLE = """

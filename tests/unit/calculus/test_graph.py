@@ -6,8 +6,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from striate.calculus.graph import graph
+from striate.calculus.graph_label import tensor_text
 from striate.calculus.graph_svg import graph_svg
-from striate.calculus.graph_text import graph_text, tensor_text
 from striate.errors import ConfigError
 
 
@@ -173,7 +173,7 @@ def test_a_detached_branch_carries_no_gradient():
     found = graph(lambda x: (x * 2) * (x * 3).detach(), {"x": _random(3)})
     (detach,) = [node for node in found.nodes if node.label == "detach"]
     assert [edge.gradient for edge in found.into(detach) + found.out_of(detach)] == [None, None]
-    assert "none" in graph_text(found)
+    assert "none" in str(found)
 
 
 def test_dead_ends_are_left_out():
@@ -283,7 +283,7 @@ def test_a_function_without_tensors_is_refused():
 
 def test_the_order_is_stable():
     network, x = _network_and_input()
-    assert graph_text(graph(network, x)) == graph_text(graph(network, x))
+    assert str(graph(network, x)) == str(graph(network, x))
     assert graph_svg(graph(network, x)) == graph_svg(graph(network, x))
 
 
