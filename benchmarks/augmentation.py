@@ -16,7 +16,8 @@ import torch
 from torch.nn import functional
 
 from striate.data import AUGMENTATIONS
-from striate.data.augment import augmenter
+from striate.data.augment import Augmenter
+from striate.data.field import Category
 from striate.execution import keep_pages
 from striate.networks import NETWORKS
 from striate.registry import Pick
@@ -35,8 +36,9 @@ def main() -> None:
             Pick("airbench", widths=[32, 128, 128]), num_classes=10, in_channels=3
         ),
     }
-    changes = {name: augmenter((Pick(name),), 10, 0) for name in AUGMENTATIONS}
-    changes["flip + shift"] = augmenter((Pick("flip"), Pick("shift")), 10, 0)
+    fields = {"category": Category(list("0123456789"))}
+    changes = {name: Augmenter((Pick(name),), fields, 0) for name in AUGMENTATIONS}
+    changes["flip + shift"] = Augmenter((Pick("flip"), Pick("shift")), fields, 0)
     times: dict[str, list[float]] = {name: [] for name in (*networks, *changes)}
     for network in networks.values():
         network.to(memory_format=torch.channels_last)
@@ -47,7 +49,7 @@ def main() -> None:
             times[name].append(time.perf_counter() - began)
         for name, change in changes.items():
             began = time.perf_counter()
-            change(images, target, step)
+            change({"image": images, "category": target}, step)
             times[name].append(time.perf_counter() - began)
     table = {}
     for name, values in times.items():

@@ -35,7 +35,7 @@ from torch.utils.data import DataLoader, Dataset, RandomSampler
 
 from striate.config import DataConfig
 from striate.data import BatchLoader, ImageSpec, Normalisation, decode_image, prepare
-from striate.data.augment import augmenter
+from striate.data.augment import Augmenter
 from striate.data.decode import decode_with_digest
 from striate.data.decoding import decode_all
 from striate.data.jpeg import decoder_name
@@ -113,7 +113,7 @@ def batch_rates(folder: Path, side: int, rounds: int, images: int) -> dict[str, 
     data = prepare(DataConfig(str(folder), (side, side), 3))
     picks = (Pick("flip"), Pick("shift"))
     loader = BatchLoader(
-        data.train, BATCH, 0, Normalisation(MEAN, STD), augmenter(picks, seed=0, num_classes=2)
+        data.train, BATCH, 0, Normalisation(MEAN, STD), Augmenter(picks, data.fields, 0)
     )
     files = Files(folder, side)
     batches = max(2, images // BATCH * 32 // side)

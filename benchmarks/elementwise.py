@@ -14,15 +14,16 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
-from types import SimpleNamespace
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from striate import kernels
-from striate.data.augment import augmenter
+from striate.data.augment import Augmenter
+from striate.data.field import Category
 from striate.data.loader import BatchLoader, Normalisation
+from striate.data.part import ImageSet
 from striate.kernels.operators import inference
 from striate.kernels.operators.activation import by_torch
 from striate.registry import Pick
@@ -134,19 +135,15 @@ def dropout() -> None:
 def batch() -> None:
     draw = np.random.default_rng(0)
     for num, size, B in ((20_000, 32, 512), (4_000, 64, 128), (300, 224, 32)):
-
-        class Set(SimpleNamespace):
-            def __len__(self) -> int:
-                return len(self.labels)
-
         images = draw.integers(0, 256, (num, size, size, 3), dtype=np.uint8)
-        data = Set(images=images, labels=np.zeros(num, dtype=np.int64))
-        moves = augmenter((Pick("flip"), Pick("shift")), 10, 0)
+        fields = {"category": Category(("only",))}
+        names = ("",) * num
+        data = ImageSet(images, {"category": np.zeros(num, np.int64)}, fields, names, names)
+        moves = Augmenter((Pick("flip"), Pick("shift")), fields, 0)
         normalise = Normalisation((0.5,) * 3, (0.2,) * 3)
         fused = BatchLoader(data, B, 0, normalise, moves)
-        plain = BatchLoader(
-            data, B, 0, normalise, lambda *args, moves=moves, **named: moves(*args, **named)
-        )
+        plain = BatchLoader(data, B, 0, normalise, moves)
+        plain._fits_kernel = lambda: False
         race(
             f"flipped, shifted batch of {B}, {size}×{size}",
             lambda: plain.batch(1),

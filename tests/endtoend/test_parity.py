@@ -7,17 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from striate.config import TrainingConfig
 from striate.data import ImageSet
+from striate.data.field import Category
 from striate.data.loader import BatchLoader, Normalisation
 from striate.execution import Execution
-from striate.losses import softmax_cross_entropy_loss
 from striate.networks import ResNet
 from striate.optim import OPTIMISERS, SCHEDULES, parameter_groups
 from striate.registry import Pick
-from striate.tasks import Classification
+from striate.tasks import Classification, DataShape
 from striate.training.assemble import Parts
+from striate.training.inference import Model
 from striate.training.step import learn
 
 STEPS, BATCH = 7, 12
@@ -60,23 +62,27 @@ def both(images, **changes) -> tuple[list[torch.Tensor], list[torch.Tensor]]:
         seed=2,
     )
     names = tuple(map(str, range(31)))
-    data = ImageSet(images=pixels, labels=labels, names=names, digests=names)
+    fields = {"category": Category("abcde")}
+    data = ImageSet(pixels, {"category": labels}, fields, names, names)
     settings = {"lr": 0.2, "weight_decay": 5e-4, **changes}
     optimiser = OPTIMISERS.build(Pick("sgd", **settings), parameter_groups(ours))
+    networks = nn.ModuleDict({"network": ours.train()})
+    task = Classification(Pick("softmax_cross_entropy"))
+    execution = Execution(torch.device("cpu"), True, "float32")
     parts = Parts(
-        network=ours.train(),
-        task=Classification(softmax_cross_entropy_loss),
-        optimiser=optimiser,
+        networks=networks,
+        task=task,
+        data=DataShape(fields, *pixels.shape[-1:], pixels.shape[1:3]),
+        optimisers={"network": optimiser},
         schedule=SCHEDULES.bind(Pick("one_cycle", peak=0.2), ("progress",)),
         loader=BatchLoader(data, BATCH, 2, normalise),
-        normalise=normalise,
+        model=Model(networks, task, normalise, execution),
         average=None,
-        execution=Execution(torch.device("cpu"), True, "float32"),
-        num_classes=5,
+        execution=execution,
     )
     training = TrainingConfig(BATCH, steps=STEPS, seed=2)
     for step in range(STEPS):
-        learn(parts, step=step, progress=step / STEPS, training=training)
+        learn(parts, next(parts.loader), step=step, progress=step / STEPS, training=training)
     return list(theirs.parameters()), list(ours.parameters())
 
 

@@ -23,10 +23,15 @@ def losses() -> list[float]:
     recipe = RECIPES.build(Pick("digits_lenet")).to_json()
     config = RunConfig.from_json(merge(recipe, {"execution": {"threads": 1}}))
     parts = assemble(config, prepare(config.data))
-    parts.network.train()
+    parts.networks.train()
     return [
         learn(
-            parts, step=step, progress=step / STEPS, training=config.training, average_decay=0.9
+            parts,
+            next(parts.loader),
+            step=step,
+            progress=step / STEPS,
+            training=config.training,
+            average_decay=0.9,
         ).loss
         for step in range(STEPS)
     ]

@@ -1,29 +1,27 @@
 """Batches are a pure function of their step; the position is all there is to resume."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 
 from striate import kernels
-from striate.data.augment import augmenter
+from striate.data.augment import Augmenter
+from striate.data.field import Category
 from striate.data.loader import BatchLoader, Normalisation
+from striate.data.part import ImageSet
 from striate.errors import DataError
 from striate.registry import Pick
 
-
-class Images(SimpleNamespace):
-    def __len__(self) -> int:
-        return len(self.labels)
+FIELDS = {"category": Category("abcd")}
 
 
-def image_set(num: int, channels: int = 3) -> Images:
+def image_set(num: int, channels: int = 3) -> ImageSet:
     draw = np.random.default_rng(num)
     images = draw.integers(0, 256, (num, 5, 7, channels), dtype=np.uint8)
     # The first pixel tells which item it is.
     images[:, 0, 0, 0] = np.arange(num)
-    return Images(images=images, labels=np.arange(num, dtype=np.int64) % 4)
+    names = tuple(map(str, range(num)))
+    return ImageSet(images, {"category": np.arange(num) % 4}, FIELDS, names, names)
 
 
 PLAIN = Normalisation((0.0,) * 3, (1.0,) * 3)
@@ -34,7 +32,7 @@ def loader(num: int = 11, batch: int = 4, **changes) -> BatchLoader:
 
 
 def items_of(batch) -> list[int]:
-    return (batch.images[:, 0, 0, 0] * 255).round().int().tolist()
+    return (batch["image"][:, 0, 0, 0] * 255).round().int().tolist()
 
 
 def test_each_epoch_shows_each_item_once_in_its_own_order():
@@ -47,14 +45,14 @@ def test_each_epoch_shows_each_item_once_in_its_own_order():
 
 def test_images_and_targets_belong_together():
     batch = next(loader())
-    assert batch.images.shape == (4, 3, 5, 7)
-    assert batch.images.is_contiguous(memory_format=torch.channels_last)
-    assert batch.target.tolist() == [item % 4 for item in items_of(batch)]
+    assert batch["image"].shape == (4, 3, 5, 7)
+    assert batch["image"].is_contiguous(memory_format=torch.channels_last)
+    assert batch["category"].tolist() == [item % 4 for item in items_of(batch)]
 
 
 @pytest.mark.parametrize("prefetch", [False, True])
 def test_resuming_anywhere_gives_the_same_batches(prefetch):
-    augment = augmenter((Pick("flip"), Pick("shift", fraction=0.3), Pick("colour")), 4, 3)
+    augment = Augmenter((Pick("flip"), Pick("shift", fraction=0.3), Pick("colour")), FIELDS, 3)
     whole = loader(augment=augment, prefetch=False)
     batches = [next(whole) for _ in range(9)]
     for start in (0, 1, 5, 8):
@@ -62,8 +60,8 @@ def test_resuming_anywhere_gives_the_same_batches(prefetch):
         again.load_state_dict({"position": start, "seed": 3})
         for step in range(start, 9):
             batch = next(again)
-            assert torch.equal(batch.images, batches[step].images)
-            assert torch.equal(batch.target, batches[step].target)
+            assert torch.equal(batch["image"], batches[step]["image"])
+            assert torch.equal(batch["category"], batches[step]["category"])
         assert again.state_dict() == {"position": 9, "seed": 3}
         again.close()
 
@@ -75,10 +73,10 @@ def test_alternating_flips_show_each_side_in_two_epochs(native, monkeypatch):
     data = image_set(11)
     data.images[:, 0, -1, 0] = data.images[:, 0, 0, 0]  # tells the item from either side
     pick = Pick("flip", alternating=True)
-    source = BatchLoader(data, 4, 3, PLAIN, augmenter((pick,), 4, 3))
+    source = BatchLoader(data, 4, 3, PLAIN, Augmenter((pick,), FIELDS, 3))
     seen = [[] for _ in range(11)]
     for _ in range(11):  # 44 images: four epochs, whose borders lie within batches
-        for image in next(source).images:
+        for image in next(source)["image"]:
             item = round(float(image[0, 0, 0]) * 255)
             stored = torch.from_numpy(data.images[item]).permute(2, 0, 1) / 255
             mirrored = torch.equal(image, stored.flip(2))
@@ -87,9 +85,9 @@ def test_alternating_flips_show_each_side_in_two_epochs(native, monkeypatch):
     for sides in seen:
         assert sides in ([True, False] * 2, [False, True] * 2)
     assert len({sides[0] for sides in seen}) == 2
-    other = BatchLoader(data, 4, 3, PLAIN, augmenter((pick,), 4, 4))
-    first = BatchLoader(data, 4, 3, PLAIN, augmenter((pick,), 4, 3))
-    assert not torch.equal(next(first).images, next(other).images)
+    other = BatchLoader(data, 4, 3, PLAIN, Augmenter((pick,), FIELDS, 4))
+    first = BatchLoader(data, 4, 3, PLAIN, Augmenter((pick,), FIELDS, 3))
+    assert not torch.equal(next(first)["image"], next(other)["image"])
 
 
 def test_the_state_of_another_seed_is_refused():

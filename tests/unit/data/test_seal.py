@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 
+from striate.data.field import Category
 from striate.data.part import ImageSet
 from striate.data.seal import Opening, SealedSplit, issue
 from striate.errors import SealedTestError
@@ -21,9 +22,9 @@ def loads() -> list[int]:
 def split(loads: list[int]) -> SealedSplit:
     def load() -> ImageSet:
         loads.append(1)
-        return ImageSet(
-            np.zeros((3, 5, 7, 1), np.uint8), np.arange(3), ("a", "b", "c"), ("d", "e", "f")
-        )
+        columns, fields = {"category": np.arange(3)}, {"category": Category("abc")}
+        pixels = np.zeros((3, 5, 7, 1), np.uint8)
+        return ImageSet(pixels, columns, fields, ("a", "b", "c"), ("d", "e", "f"))
 
     return SealedSplit(DIGEST, 3, load)
 

@@ -1,14 +1,14 @@
 """A fused batch has the bits of the operations on images, for every kind of pipeline."""
 
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
 import torch
 
 from striate import kernels
-from striate.data.augment import augmenter
+from striate.data.augment import Augmenter
+from striate.data.field import Category
 from striate.data.loader import BatchLoader, Normalisation
+from striate.data.part import ImageSet
 from striate.errors import DataError
 from striate.registry import Pick
 
@@ -22,17 +22,14 @@ PIPELINES = {
 }
 
 
-class Images(SimpleNamespace):
-    def __len__(self) -> int:
-        return len(self.labels)
-
-
 def loader(channels: int, picks) -> BatchLoader:
     draw = np.random.default_rng(channels)
     images = draw.integers(0, 256, (13, 6, 9, channels), dtype=np.uint8)
-    data = Images(images=images, labels=np.arange(13, dtype=np.int64) % 4)
+    names = tuple(map(str, range(13)))
+    fields = {"category": Category("abcd")}
+    data = ImageSet(images, {"category": np.arange(13) % 4}, fields, names, names)
     normalise = Normalisation(tuple(draw.random(channels)), tuple(draw.random(channels) + 0.1))
-    return BatchLoader(data, 5, 3, normalise, augmenter(picks, 4, 3))
+    return BatchLoader(data, 5, 3, normalise, Augmenter(picks, fields, 3))
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
@@ -47,10 +44,10 @@ def test_a_batch_has_the_same_bits_with_and_without_the_kernel(pipeline, channel
     source = loader(channels, picks)
     fused += [source.batch(step) for step in (0, 1, 4)]
     for mine, other in zip(fused, plain, strict=True):
-        assert torch.equal(mine.images, other.images)
-        assert torch.equal(mine.target, other.target)
-        assert mine.images.is_contiguous(memory_format=torch.channels_last)
-    assert not torch.equal(fused[0].images, fused[1].images)
+        assert torch.equal(mine["image"], other["image"])
+        assert torch.equal(mine["category"], other["category"])
+        assert mine["image"].is_contiguous(memory_format=torch.channels_last)
+    assert not torch.equal(fused[0]["image"], fused[1]["image"])
 
 
 def test_crops_by_hand():

@@ -4,7 +4,7 @@ import pytest
 
 from striate.networks import NETWORKS
 from striate.registry import Pick
-from striate.training.fitting import classifier_problem, fitted, size_problem
+from striate.training.fitting import fitted, outputs_problem, size_problem
 
 
 @pytest.mark.parametrize("name", list(NETWORKS))
@@ -40,6 +40,7 @@ def test_other_sizes_are_left_alone(setting: object) -> None:
 
 
 def test_networks_that_answer_for_pixels_are_refused() -> None:
-    refused = {name for name in NETWORKS if classifier_problem(Pick(name)) is not None}
+    refused = {name for name in NETWORKS if outputs_problem(Pick(name), "scores") is not None}
     assert refused == {"segnet", "unet"}
-    assert "resnet, densenet" in (classifier_problem(Pick("unet")) or "")
+    assert "resnet, densenet" in (outputs_problem(Pick("unet"), "scores") or "")
+    assert outputs_problem(Pick("unet"), "map") is None

@@ -12,7 +12,7 @@ from striate.execution import Execution
 from striate.recipes import RECIPES
 from striate.registry import Pick
 from striate.tasks import Classification
-from striate.training.inference import infer
+from striate.training.inference import Model, infer
 from striate.training.views import num_views, views
 
 
@@ -27,16 +27,17 @@ ALL = [PredictionConfig(m, s) for m in (False, True) for s in (0, 1, 3)]
 @pytest.mark.parametrize("prediction", ALL, ids=str)
 def test_the_weights_sum_to_one_and_the_count_is_known(prediction: PredictionConfig) -> None:
     images = torch.randn(2, 3, 5, 7)
-    found = list(views(images, prediction))
+    found = list(views(images.shape, prediction))
     assert len(found) == num_views(prediction)
     assert sum(weight for weight, _ in found) == pytest.approx(1)
-    assert all(view.shape == images.shape for _, view in found)
-    assert found[0][1] is images
+    assert all(warp.image(images).shape == images.shape for _, warp in found[1:] if warp)
+    assert found[0][1] is None
 
 
 def test_a_shift_moves_and_mirrors_the_border() -> None:
     image = torch.arange(9.0).view(1, 1, 3, 3)
-    moved = [view[0, 0].tolist() for _, view in views(image, PredictionConfig(shift=1))]
+    warps = [warp for _, warp in views(image.shape, PredictionConfig(shift=1))]
+    moved = [image[0, 0].tolist() if w is None else w.image(image)[0, 0].tolist() for w in warps]
     assert moved[1] == [[4, 5, 4], [7, 8, 7], [4, 5, 4]]  # up and to the left
     assert moved[2] == [[4, 3, 4], [1, 0, 1], [4, 3, 4]]
 
@@ -49,10 +50,17 @@ class Corner(nn.Module):
 
 
 def _infer(images: np.ndarray, prediction: PredictionConfig) -> np.ndarray:
-    task = Classification(nn.functional.cross_entropy)
+    model = _model(Corner(), Normalisation((0.0,), (1.0,)), prediction)
+    return infer(model, images, batch_size=4)["probabilities"]
+
+
+def _model(
+    network: nn.Module, normalise: Normalisation, prediction: PredictionConfig | None = None
+) -> Model:
+    networks = nn.ModuleDict({"network": network})
     execution = Execution.of(ExecutionConfig(device="cpu"))
-    normalise = Normalisation((0.0,), (1.0,))
-    return infer(Corner(), task, images, normalise, execution, prediction, batch_size=4)
+    views = prediction or PredictionConfig()
+    return Model(networks, Classification(), normalise, execution, views)
 
 
 def test_mirrored_views_cancel_what_tells_left_from_right() -> None:
@@ -85,8 +93,5 @@ def test_of_large_images_few_are_answered_at_once(side: int, expected: list[int]
             return super().forward(x)
 
     images = np.zeros((sum(expected), side, side, 1), np.uint8)
-    normalise = Normalisation((0.5,), (0.25,))
-    execution = Execution.of(ExecutionConfig(device="cpu"))
-    task = Classification(nn.functional.cross_entropy)
-    infer(Counts(), task, images, normalise, execution)
+    infer(_model(Counts(), Normalisation((0.5,), (0.25,))), images)
     assert met == expected
