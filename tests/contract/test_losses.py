@@ -31,7 +31,6 @@ def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
-@pytest.mark.parametrize("kind", SHAPES)
 CLASSIFICATION = (
     "softmax_cross_entropy",
     "hinge",
@@ -42,6 +41,7 @@ CLASSIFICATION = (
 """Losses of scores (B, K, *S) and class numbers."""
 
 
+@pytest.mark.parametrize("kind", SHAPES)
 @pytest.mark.parametrize("name", CLASSIFICATION)
 class TestEveryLoss:
     def test_gradient_equals_finite_differences(self, name: str, kind: str) -> None:
