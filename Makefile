@@ -38,7 +38,7 @@ unit: native
 slow: native  ## Minutes of training, crashes by the dozen.
 	$(PYTEST) -m slow $(PYTEST_ARGS)
 
-docs: $(INSTALLED)
+docs: $(INSTALLED)  ## Build the documents; pictures that the package did not change are kept in build/docs.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 serve-docs: $(INSTALLED)

@@ -7,7 +7,7 @@
     startup      seconds until something happens
     memory       the most that training holds
     all          all of these, one after another
-    page         docs/benchmarks.md and its pictures from the results, without measuring
+    page         docs/explanation/benchmarks.md and its pictures from the results, without measuring
     prepare      install the peers' environments, without measuring
 
 Every part goes on where it was stopped, and says at its start how long it takes.

@@ -1,4 +1,4 @@
-"""docs/benchmarks.md and its pictures, made from the results and from nothing else."""
+"""docs/explanation/benchmarks.md and its pictures, made from the results and from nothing else."""
 
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -58,7 +58,7 @@ def write(results: Path, *, quick: bool = False) -> Path:
     Pages of quick runs, and of results kept elsewhere, go beside their results.
     """
     published = results.resolve() == (environment.ROOT / "benchmarks" / "results") and not quick
-    docs = environment.ROOT / "docs" if published else results
+    docs = environment.ROOT / "docs" / "explanation" if published else results
     path = docs / "benchmarks.md"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page(results, docs / "images" / "bench"), "utf-8")

@@ -12,9 +12,6 @@ from striate.errors import ConfigError, DataError, ShapeError
 from striate.losses import LOSSES, expected_loss_at_chance, num_valid_targets
 from striate.registry import Pick
 
-CLASSES = ("softmax_cross_entropy", "hinge", "logistic", "focal", "median_frequency_cross_entropy")
-"""Losses of one class out of K; those of other tasks take other arguments."""
-
 SHAPES = {"rows": (5, 3), "maps": (2, 4, 3, 5)}
 
 
@@ -34,8 +31,18 @@ def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 
+CLASSIFICATION = (
+    "softmax_cross_entropy",
+    "hinge",
+    "logistic",
+    "focal",
+    "median_frequency_cross_entropy",
+)
+"""Losses of scores (B, K, *S) and class numbers."""
+
+
 @pytest.mark.parametrize("kind", SHAPES)
-@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("name", CLASSIFICATION)
 class TestEveryLoss:
     def test_gradient_equals_finite_differences(self, name: str, kind: str) -> None:
         scores, target = batch(kind)
@@ -107,7 +114,7 @@ class TestEveryLoss:
 
 
 @pytest.mark.parametrize("num_classes", [2, 3, 10, 37])
-@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("name", CLASSIFICATION)
 def test_equal_scores_have_the_loss_of_chance(name: str, num_classes: int) -> None:
     scores = torch.full((41, num_classes), 0.3, dtype=torch.float64)
     target = torch.arange(41) % num_classes
@@ -116,7 +123,7 @@ def test_equal_scores_have_the_loss_of_chance(name: str, num_classes: int) -> No
     assert math.isclose(LOSSES[name](scores, target).item(), expected, rel_tol=1e-12)
 
 
-@pytest.mark.parametrize("name", CLASSES)
+@pytest.mark.parametrize("name", CLASSIFICATION)
 @pytest.mark.usefixtures("unchecked")
 class TestErrors:
     def test_shapes_that_do_not_fit(self, name: str) -> None:
@@ -132,11 +139,11 @@ class TestErrors:
             LOSSES[name](torch.randn(2, 3), torch.tensor([1, 2]), reduction="average")
 
 
-def test_the_table_describes_itself() -> None:
-    for name in LOSSES:
-        assert LOSSES.describe(name).endswith(".")
-        assert LOSSES[name].__name__ == f"{name}_loss"
-        assert "reduction" in inspect.signature(LOSSES[name]).parameters
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_table_describes_itself(name: str) -> None:
+    assert LOSSES.describe(name).endswith(".")
+    assert LOSSES[name].__name__ == f"{name}_loss"
+    assert "reduction" in inspect.signature(LOSSES[name]).parameters
 
 
 def test_a_pick_binds_its_arguments() -> None:

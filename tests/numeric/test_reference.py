@@ -5,6 +5,7 @@ lopsided inputs; a twin is the same case with one line of the mathematics spoilt
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +31,11 @@ class Case(NamedTuple):
 def numbers(*shapes: tuple[int, ...], seed: int = 0) -> Inputs:
     generator = np.random.default_rng(seed)
     return tuple(generator.normal(size=shape) for shape in shapes)
+
+
+def over_time(cell: Any, cell_bp: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    """A cell and its partner, each applied to all steps."""
+    return partial(R.through_time, cell), partial(R.through_time_bp, cell, cell_bp)
 
 
 def assert_near(found: Any, expected: torch.Tensor) -> None:
@@ -350,9 +356,9 @@ CASES = {
     ),
     "GRU cell": Case(R.gru_cell, R.gru_cell_bp, one_step(torch_gru), first_step(GRU)),
     "LSTM cell": Case(R.lstm_cell, R.lstm_cell_bp, one_step(torch_lstm), first_step(LSTM)),
-    "simple RNN": Case(R.simple_rnn, R.simple_rnn_bp, torch_rnn, RNN),
-    "GRU": Case(R.gru, R.gru_bp, torch_gru, GRU),
-    "LSTM": Case(R.lstm, R.lstm_bp, torch_lstm, LSTM),
+    "simple RNN": Case(*over_time(R.simple_rnn_cell, R.simple_rnn_cell_bp), torch_rnn, RNN),
+    "GRU": Case(*over_time(R.gru_cell, R.gru_cell_bp), torch_gru, GRU),
+    "LSTM": Case(*over_time(R.lstm_cell, R.lstm_cell_bp), torch_lstm, LSTM),
 }
 
 
@@ -535,7 +541,7 @@ def test_a_thousandth_in_any_gradient_is_caught(name: str) -> None:
 
 def test_every_pair_has_a_case() -> None:
     """A function with a partner is compared above; LeNet as a whole has its own file."""
-    partners = {name for name in R.__all__ if f"{name}_bp" in R.__all__}
+    partners = {name for name in dir(R) if f"{name}_bp" in dir(R)}
     compared = {name.split(",")[0].replace(" ", "_").replace("-", "_") for name in CASES}
     compared = {name.lower() for name in compared}
     assert partners - compared == {"lenet", "through_time"}

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -28,7 +28,19 @@ SHAPE = (3, 32, 32)
 """Channels, height and width where neither data nor a shape is named: CIFAR's."""
 
 
-_NAMELESS: tuple[str, ...] = ()
+class Noise(TypedDict, total=False):
+    """Options of the functions that run a network on noise."""
+
+    shape: tuple[int, ...]
+    """Shape (C, *S) of an image; by default 3 × 32 × 32."""
+    num_classes: int
+    """Number of classes K; by default 10."""
+    batch_size: int
+    """Number of images B; by default 2."""
+    seed: int
+    """Random seed of weights and noise; by default 0."""
+    assignments: Sequence[str]
+    """Arguments as words: ("network.depth=20",)."""
 
 
 def check(
@@ -48,18 +60,18 @@ def check(
     """The gradient check of a network and a loss by name, on real images or on noise.
 
     Args:
-        network: a name of `NETWORKS`, with arguments as a Pick.
-        loss: a name of `LOSSES`.
-        data: path or name; the batch is spread over its training split. None: noise.
-        shape: (C, *S) of the noise; by default 3 × 32 × 32.
-        num_classes: K; by default the data's, 10 for noise.
-        batch_size: B.
-        elements: how many single elements of a large tensor are looked at; 0 leaves every tensor
-            to the projections, two evaluations each, which is quickest.
-        projections: how many random directions of a large tensor are looked at.
-        seed: of weights, noise and directions.
-        assignments: arguments as words: ("network.depth=20", "loss.margin=2").
-        reporter: is told how far the data are; None: nobody.
+        network: Name of `NETWORKS`, or a Pick with arguments.
+        loss: Name of `LOSSES`, or a Pick with arguments.
+        data: Path or name of images; the batch is spread over the training split. None: noise.
+        shape: Shape (C, *S) of the noise; by default 3 × 32 × 32.
+        num_classes: Number of classes K; by default the data's, 10 for noise.
+        batch_size: Number of images B.
+        elements: Number of single elements to check in a large tensor; 0 leaves every tensor to
+            the projections, two evaluations each, which is quickest.
+        projections: Number of random directions to check in a large tensor.
+        seed: Random seed of weights, noise and directions.
+        assignments: Arguments as words: ("network.depth=20", "loss.margin=2").
+        reporter: Receiver of the progress; None: nobody.
 
     Raises:
         ConfigError: names and arguments that do not exist, all together.
@@ -71,8 +83,10 @@ def check(
         True
     """
     picks = _picks(network, loss, assignments)
+    labels: Tensor | None = None
+    names: tuple[str, ...] = ()
     if data is None:
-        images, labels, names = _noise(shape or SHAPE, batch_size, seed), None, _NAMELESS
+        images = _noise(shape or SHAPE, batch_size, seed)
     elif shape is not None:
         raise ConfigError("Give data or a shape, not both: the data say their own shape.")
     else:
@@ -99,15 +113,15 @@ def graph(expression: str, values: Sequence[str]) -> Graph:
     """The computational graph of a formula.
 
     Args:
-        expression: such as "(x+y)*z".
-        values: of its variables: ("x=-2", "y=5", "z=[1, 2]").
+        expression: Formula, such as "(x+y)*z".
+        values: Values of its variables: ("x=-2", "y=5", "z=[1, 2]").
 
     Raises:
         ConfigError: what is not accepted in the formula or the values.
 
     Example:
-        >>> found = graph("(x+y)*z", ("x=-2", "y=5", "z=-4"))
-        >>> found.gradient(found.named("z")).item()
+        >>> product = graph("(x+y)*z", ("x=-2", "y=5", "z=-4"))
+        >>> product.gradient(product.named("z")).item()
         3.0
     """
     function = calculus.parse_expression(expression)
@@ -115,54 +129,32 @@ def graph(expression: str, values: Sequence[str]) -> Graph:
     return calculus.graph(function, tensors)
 
 
-def network_graph(
-    network: str | Pick,
-    *,
-    shape: tuple[int, ...] = SHAPE,
-    num_classes: int = 10,
-    depth: int | None = 1,
-    batch_size: int = 2,
-    seed: int = 0,
-    assignments: Sequence[str] = (),
-) -> Graph:
+def network_graph(network: str | Pick, *, depth: int | None = 1, **options: Unpack[Noise]) -> Graph:
     """The computational graph of a network on noise, folded by module.
 
     The gradient is that of the sum of all scores.
 
     Args:
-        network: a name of `NETWORKS`, with arguments as a Pick.
-        shape: (C, *S).
-        num_classes: K.
-        depth: how deep modules are unfolded; None: every operation.
-        batch_size: B.
-        seed: of weights and noise.
-        assignments: arguments as words: ("network.depth=20",).
+        network: Name of `NETWORKS`, or a Pick with arguments.
+        depth: Depth to which modules are unfolded; None: every operation.
+        options: Options of `Noise`.
 
     Raises:
         ConfigError: names and arguments that do not exist, all together.
         ShapeError: a shape that the network cannot take.
     """
-    built, images = _network_and_noise(network, shape, num_classes, batch_size, seed, assignments)
-    with layer_randomness(seed, "graph"):
+    built, images = _network_and_noise(network, **options)
+    with layer_randomness(options.get("seed", 0), "graph"):
         return calculus.graph(built, {"images": images}, depth=depth)
 
 
-def mirror(
-    network: str | Pick,
-    *,
-    shape: tuple[int, ...] = SHAPE,
-    num_classes: int = 10,
-    depth: int = 1,
-    batch_size: int = 2,
-    seed: int = 0,
-    assignments: Sequence[str] = (),
-) -> str:
+def mirror(network: str | Pick, *, depth: int = 1, **options: Unpack[Noise]) -> str:
     """The network above, its backward network below, as the text of an SVG file.
 
     Arguments and errors are those of `network_graph`.
     """
-    built, images = _network_and_noise(network, shape, num_classes, batch_size, seed, assignments)
-    with layer_randomness(seed, "graph"):
+    built, images = _network_and_noise(network, **options)
+    with layer_randomness(options.get("seed", 0), "graph"):
         return calculus.mirror_svg(built, images, depth=depth)
 
 
@@ -170,9 +162,9 @@ def jacobian(expression: str, values: Sequence[str], *, by: str | None = None) -
     """The Jacobian of vec f by vec of one variable, for a formula.
 
     Args:
-        expression: such as "softmax(x)".
-        values: of its variables.
-        by: the variable; by default the first one in the formula.
+        expression: Formula, such as "softmax(x)".
+        values: Values of its variables.
+        by: Variable of the derivative; by default the formula's first.
 
     Raises:
         ConfigError: what is not accepted in the formula or the values.
@@ -195,67 +187,55 @@ def jacobian(expression: str, values: Sequence[str], *, by: str | None = None) -
 
 
 def bptt(
-    cells: Sequence[str] = ("simple", "gru", "lstm"),
-    *,
-    num_steps: int = 50,
-    hidden_size: int = 32,
-    seeds: Sequence[int] = (0, 1, 2, 3, 4),
-    gain: float = 1.0,
-    forget_bias: float = 0.0,
-    png: Path | None = None,
+    cells: Sequence[str] = ("simple", "gru", "lstm"), *, png: Path | None = None, **options: Any
 ) -> tuple[Decay, ...]:
-    """How gradients fade with distance in time, for recurrent cells; drawn where a file is named.
+    """The decay of gradients with distance in time, for recurrent cells.
 
-    Arguments and errors are those of `calculus.gradient_decay`; `png` names the picture.
+    Args:
+        cells: Names of cells.
+        png: File for a chart; None: none.
+        options: Further arguments of `calculus.gradient_decay`.
     """
-    measured = calculus.gradient_decay(
-        tuple(cells),
-        num_steps=num_steps,
-        hidden_size=hidden_size,
-        seeds=tuple(seeds),
-        gain=gain,
-        forget_bias=forget_bias,
-    )
+    measured = calculus.gradient_decay(tuple(cells), **options)
     if png is not None:
         calculus.decay_png(measured, png)
     return measured
 
 
 def cost(
-    network: str | Pick,
-    *,
-    shape: tuple[int, ...] = SHAPE,
-    num_classes: int = 10,
-    batch_size: int = 8,
-    repeats: int = 15,
-    seed: int = 0,
-    assignments: Sequence[str] = (),
+    network: str | Pick, *, repeats: int = 15, **options: Unpack[Noise]
 ) -> tuple[LayerCost, ...]:
-    """What forward and backward cost, predicted and measured, for each layer of a network.
+    """The cost of forward and backward passes, predicted and measured, for each layer.
 
-    Arguments and errors are those of `network_graph`; `repeats` rounds are timed.
+    Arguments and errors are those of `network_graph`; the default batch has 8 images.
+
+    Args:
+        network: Name of `NETWORKS`, or a Pick with arguments.
+        repeats: Number of timed rounds.
+        options: Options of `Noise`.
     """
-    built, images = _network_and_noise(network, shape, num_classes, batch_size, seed, assignments)
-    with layer_randomness(seed, "cost"):
+    options.setdefault("batch_size", 8)
+    built, images = _network_and_noise(network, **options)
+    with layer_randomness(options.get("seed", 0), "cost"):
         return calculus.layer_costs(built, images, repeats=repeats)
 
 
 def write_svg(text: str, path: Path) -> None:
-    """Write a picture, whole or not at all."""
+    """Write the text of a picture to a file, whole or not at all."""
     write_bytes(path, text.encode())
 
 
 def _picks(network: str | Pick, loss: str | Pick, assignments: Sequence[str]) -> list[Pick]:
-    asked = parse_assignments(assignments)
+    settings = parse_assignments(assignments)
     problems = [
         f"There is nothing to set under {name!r}: only network.* and loss.*."
-        for name in asked
+        for name in settings
         if name not in ("network", "loss")
     ]
     picks = []
     for name, chosen in (("network", network), ("loss", loss)):
         pick = Pick.from_json(chosen)
-        given: Any = asked.get(name, {})
+        given: Any = settings.get(name, {})
         if not isinstance(given, dict) or given.get("name", pick.name) != pick.name:
             problems.append(f"The {name} is named already: {pick.name!r}.")
         else:
@@ -288,11 +268,11 @@ def _build(
 
 def _network_and_noise(
     network: str | Pick,
-    shape: tuple[int, ...],
-    num_classes: int,
-    batch_size: int,
-    seed: int,
-    assignments: Sequence[str],
+    shape: tuple[int, ...] = SHAPE,
+    num_classes: int = 10,
+    batch_size: int = 2,
+    seed: int = 0,
+    assignments: Sequence[str] = (),
 ) -> tuple[nn.Module, Tensor]:
     images = _noise(shape, batch_size, seed)
     picks = _picks(network, "softmax_cross_entropy", assignments)
@@ -324,7 +304,7 @@ def _real(data: str, batch_size: int, reporter: Reporter) -> tuple[Tensor, Tenso
 def _target(
     network: nn.Module, images: Tensor, labels: Tensor | None, num_classes: int, seed: int
 ) -> Tensor:
-    """The labels, or random ones of the shape that the scores ask for."""
+    """The labels, or random ones of the shape that fits the scores."""
     with torch.no_grad():
         scores = network.eval()(images)
     spatial = tuple(scores.shape[2:])

@@ -6,8 +6,7 @@ a value is used twice, two edges leave it, and its gradient is the sum of both.
 """
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -19,6 +18,7 @@ from striate.calculus.graph_fold import fold
 from striate.calculus.graph_label import pattern_of
 from striate.calculus.record import Key, Recorder
 from striate.errors import ConfigError
+from striate.optim.preserve import preserved
 
 __all__ = ["graph"]
 
@@ -73,7 +73,7 @@ def graph(
         # A copy, so that the function may work on its input in place.
         places[name] = leaf.clone()
         recorder.enter(places[name], "input", name)
-    with _kept(buffers), torch.enable_grad():
+    with preserved(network or nn.Module()), torch.enable_grad():
         with recorder.modules(network), recorder:
             result = function(*places.values())
         outputs = [item for item in tree_leaves(result) if isinstance(item, Tensor)]
@@ -82,18 +82,6 @@ def graph(
         _backward(recorder, outputs, list(leaves.values()), seeds)
     found = _assemble(recorder)
     return found if depth is None else fold(found, depth)
-
-
-@contextmanager
-def _kept(buffers: Mapping[str, Tensor]) -> Iterator[None]:
-    """Put running statistics back, so that looking at a network does not change it."""
-    before = {name: buffer.clone() for name, buffer in buffers.items()}
-    try:
-        yield
-    finally:
-        with torch.no_grad():
-            for name, buffer in buffers.items():
-                buffer.copy_(before[name])
 
 
 def _backward(

@@ -7,20 +7,24 @@ import typer
 
 __all__ = ["bptt", "check", "cost", "graph", "jacobian"]
 
-Network = Annotated[str, typer.Argument(help="Its name; see: striate list networks.")]
+Network = Annotated[str, typer.Argument(help="Name of a network; see: striate list networks.")]
 Shape = Annotated[str, typer.Option(help="Channels and spatial sizes of the input.")]
 Classes = Annotated[int, typer.Option(min=1, help="Number of classes.")]
-Seed = Annotated[int, typer.Option(help="Of weights and noise.")]
+BatchSize = Annotated[int, typer.Option("--batch", min=1, help="Images in the batch.")]
+Seed = Annotated[int, typer.Option(help="Random seed of weights and noise.")]
 Settings = Annotated[
-    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="network.depth=20 ...")
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Setting of a part: network.depth=20 ..."),
 ]
 
 
 def check(
     network: Network,
-    loss: Annotated[str, typer.Option(help="See: striate list losses.")] = "softmax_cross_entropy",
+    loss: Annotated[
+        str, typer.Option(help="Name of a loss; see: striate list losses.")
+    ] = "softmax_cross_entropy",
     data: Annotated[
-        str | None, typer.Option(help="A folder or archive of images, or a name; else noise.")
+        str | None, typer.Option(help="Folder or archive of images, or a name; else noise.")
     ] = None,
     shape: Annotated[
         str | None, typer.Option(help="Channels and spatial sizes of the noise: 3,32,32.")
@@ -28,18 +32,15 @@ def check(
     classes: Annotated[
         int | None, typer.Option(min=1, help="Number of classes; the data's, or 10.")
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images in the batch.")] = 2,
+    batch: BatchSize = 2,
     elements: Annotated[
-        int, typer.Option(min=0, help="Single elements looked at in a large tensor; 0: quick.")
+        int, typer.Option(min=0, help="Single elements to check in a large tensor; 0: quick.")
     ] = 4,
     projections: Annotated[
-        int, typer.Option(min=1, help="Random directions looked at in a large tensor.")
+        int, typer.Option(min=1, help="Random directions to check in a large tensor.")
     ] = 2,
-    seed: Annotated[int, typer.Option(help="Of weights, noise and directions.")] = 0,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="network.depth=20 loss.margin=2 ..."),
-    ] = None,
+    seed: Annotated[int, typer.Option(help="Random seed of weights, noise and directions.")] = 0,
+    set_: Settings = None,
 ) -> None:
     """Check every gradient of a network against differences; exit code 1 if one is wrong."""
     from striate.api.gradients import check as run
@@ -66,20 +67,21 @@ def check(
 
 
 def graph(
-    what: Annotated[str, typer.Argument(help='A formula such as "(x+y)*z", or a network\'s name.')],
+    what: Annotated[str, typer.Argument(help='Formula such as "(x+y)*z", or a network\'s name.')],
     values: Annotated[
         list[str] | None, typer.Argument(help="Values of the variables: x=-2 y=5 z=[1,2].")
     ] = None,
-    svg: Annotated[Path | None, typer.Option(help="Draw it.")] = None,
+    svg: Annotated[Path | None, typer.Option(help="File for a picture of the graph.")] = None,
     mirror: Annotated[
-        Path | None, typer.Option(help="Draw a network and its mirror image, the backward network.")
+        Path | None,
+        typer.Option(help="File for a picture of the network above its backward network."),
     ] = None,
     depth: Annotated[
-        int, typer.Option(min=0, help="How deep a network is unfolded; 0: every operation.")
+        int, typer.Option(min=0, help="Depth to which a network is unfolded; 0: every operation.")
     ] = 1,
     shape: Shape = "3,32,32",
     classes: Classes = 10,
-    batch: Annotated[int, typer.Option(min=1, help="Images in the batch.")] = 2,
+    batch: BatchSize = 2,
     seed: Seed = 0,
     set_: Settings = None,
 ) -> None:
@@ -102,26 +104,26 @@ def graph(
         "assignments": tuple(set_ or ()),
     }
     if named:
-        found = gradients.network_graph(what, depth=depth or None, **options)  # type: ignore[arg-type]
+        drawn = gradients.network_graph(what, depth=depth or None, **options)  # type: ignore[arg-type]
     else:
-        found = gradients.graph(what, tuple(values or ()))
-    typer.echo(str(found))
+        drawn = gradients.graph(what, tuple(values or ()))
+    typer.echo(str(drawn))
     if svg is not None:
-        gradients.write_svg(graph_svg(found, title=what), svg)
+        gradients.write_svg(graph_svg(drawn, title=what), svg)
         typer.echo(f"wrote {svg}")
     if mirror is not None:
-        drawn = gradients.mirror(what, depth=max(depth, 1), **options)  # type: ignore[arg-type]
-        gradients.write_svg(drawn, mirror)
+        both = gradients.mirror(what, depth=max(depth, 1), **options)  # type: ignore[arg-type]
+        gradients.write_svg(both, mirror)
         typer.echo(f"wrote {mirror}")
 
 
 def jacobian(
-    expression: Annotated[str, typer.Argument(help='A formula such as "softmax(x)".')],
+    expression: Annotated[str, typer.Argument(help='Formula such as "softmax(x)".')],
     values: Annotated[list[str], typer.Argument(help="Values of the variables: x=[1,2,3].")],
     by: Annotated[
-        str | None, typer.Option(help="The variable; the first one in the formula, if none.")
+        str | None, typer.Option(help="Variable of the derivative; by default the formula's first.")
     ] = None,
-    svg: Annotated[Path | None, typer.Option(help="Draw it as a matrix.")] = None,
+    svg: Annotated[Path | None, typer.Option(help="File for a picture of the matrix.")] = None,
 ) -> None:
     """Write out the Jacobian of a formula: rows are vec f, columns vec x, both row-major."""
     from striate.api import gradients
@@ -138,14 +140,18 @@ def jacobian(
 def bptt(
     cell: Annotated[
         list[str] | None,
-        typer.Option("--cell", "-c", help="simple, gru, lstm; repeat for several. All, if none."),
+        typer.Option("--cell", "-c", help="Cell: simple, gru or lstm; repeatable. Default: all."),
     ] = None,
     steps: Annotated[int, typer.Option(min=2, help="Time steps.")] = 50,
     hidden: Annotated[int, typer.Option(min=1, help="Units of the state.")] = 32,
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds are measured.")] = 5,
-    gain: Annotated[float, typer.Option(help="Multiplies the recurrent weights.")] = 1.0,
-    forget_bias: Annotated[float, typer.Option(help="Added to the LSTM's forget gate.")] = 0.0,
-    png: Annotated[Path | None, typer.Option(help="Draw the norms against distance.")] = None,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds.")] = 5,
+    gain: Annotated[float, typer.Option(help="Factor on the recurrent weights.")] = 1.0,
+    forget_bias: Annotated[
+        float, typer.Option(help="Number added to the bias of the LSTM's forget gate.")
+    ] = 0.0,
+    png: Annotated[
+        Path | None, typer.Option(help="File for a chart of norms against distance.")
+    ] = None,
 ) -> None:
     """Measure how gradients vanish or explode with distance in time."""
     from striate.api.gradients import bptt as run
@@ -169,12 +175,12 @@ def cost(
     network: Network,
     shape: Shape = "3,32,32",
     classes: Classes = 10,
-    batch: Annotated[int, typer.Option(min=1, help="Images in the batch.")] = 8,
-    repeats: Annotated[int, typer.Option(min=1, help="Rounds that are timed.")] = 15,
+    batch: BatchSize = 8,
+    repeats: Annotated[int, typer.Option(min=1, help="Number of timed rounds.")] = 15,
     seed: Seed = 0,
     set_: Settings = None,
 ) -> None:
-    """Say what forward and backward cost, layer by layer: predicted and measured."""
+    """Predict and measure the cost of forward and backward passes, layer by layer."""
     from striate.api.gradients import cost as run
     from striate.calculus import cost_text
 

@@ -14,18 +14,22 @@ def race(
         typer.Option(
             "--surface",
             "-s",
-            help="ravine, saddle, plateau, rosenbrock, beale, himmelblau, network; repeat for "
-            "several. All, if none is named.",
+            help="Surface: ravine, saddle, plateau, rosenbrock, beale, himmelblau or network; "
+            "repeatable. Default: all.",
         ),
     ] = None,
     optimiser: Annotated[
         list[str] | None,
-        typer.Option("--optimiser", "-o", help="Repeat for several; see: striate list optimisers."),
+        typer.Option("--optimiser", "-o", help="Name; repeatable; see: striate list optimisers."),
     ] = None,
-    steps: Annotated[int, typer.Option(min=1, help="Steps of each run.")] = 150,
-    png: Annotated[Path | None, typer.Option(help="Draw the tracks over contours.")] = None,
-    html: Annotated[Path | None, typer.Option(help="Write a page to play with, offline.")] = None,
-    gif: Annotated[Path | None, typer.Option(help="Draw the first race as it goes.")] = None,
+    steps: Annotated[int, typer.Option(min=1, help="Number of steps of each run.")] = 150,
+    png: Annotated[Path | None, typer.Option(help="File for a picture of the tracks.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="File for an interactive page that works offline.")
+    ] = None,
+    gif: Annotated[
+        Path | None, typer.Option(help="File for a moving picture of the first race.")
+    ] = None,
 ) -> None:
     """Let optimisers run on hard surfaces, each at its best learning rate."""
     from striate.api.optimisation import race as run
@@ -49,17 +53,18 @@ def race(
 
 
 def rate(
-    data: Annotated[str, typer.Argument(help="A folder or archive of images, or a name.")],
+    data: Annotated[str, typer.Argument(help="Folder or archive of images, or a name.")],
     network: Annotated[
-        str | None, typer.Option("--network", "-n", help="Its name; see: striate list networks.")
+        str | None,
+        typer.Option("--network", "-n", help="Name of a network; see: striate list networks."),
     ] = None,
-    steps: Annotated[int, typer.Option(min=10, help="Steps of the test.")] = 100,
-    lowest: Annotated[float, typer.Option(help="The first learning rate.")] = 1e-5,
-    highest: Annotated[float, typer.Option(help="The last learning rate.")] = 10.0,
-    png: Annotated[Path | None, typer.Option(help="Draw the losses over the rates.")] = None,
+    steps: Annotated[int, typer.Option(min=10, help="Number of steps of the test.")] = 100,
+    lowest: Annotated[float, typer.Option(help="First learning rate.")] = 1e-5,
+    highest: Annotated[float, typer.Option(help="Last learning rate.")] = 10.0,
+    png: Annotated[Path | None, typer.Option(help="File for a chart of loss against rate.")] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any setting: optimiser=adamw ..."),
+        typer.Option("--set", metavar="KEY=VALUE", help="Setting: optimiser=adamw ..."),
     ] = None,
 ) -> None:
     """Find the learning rate: train briefly with a rising one and see where the loss falls."""
@@ -89,22 +94,24 @@ def rate(
 
 
 def variance(
-    network: Annotated[str, typer.Argument(help="Its name; see: striate list networks.")],
+    network: Annotated[str, typer.Argument(help="Name of a network; see: striate list networks.")],
     initialisation: Annotated[
         list[str] | None,
         typer.Option(
             "--initialisation",
             "-i",
-            help="glorot, kaiming, orthogonal, lsuv, whiten; repeat for several. All, if none "
-            "is named.",
+            help="Initialisation: glorot, kaiming, orthogonal, lsuv or whiten; repeatable. "
+            "Default: all.",
         ),
     ] = None,
     size: Annotated[int, typer.Option(min=1, help="Height and width of the input.")] = 32,
     channels: Annotated[int, typer.Option(min=1, help="Channels of the input.")] = 3,
-    seed: Annotated[int, typer.Option(help="Of weights and inputs.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of weights and inputs.")] = 0,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="network.depth=20 ..."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Setting of the network: network.depth=20 ..."
+        ),
     ] = None,
 ) -> None:
     """Compare first weights: forward and backward variances, layer by layer."""

@@ -5,12 +5,10 @@ and NAdam is decoupled. A group's own "lr" or "weight_decay" stands above the ar
 same name.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch.optim import Optimizer
 
-from striate.optim.group import Parameters, check_numbers
+from striate.optim.group import Parameters
 from striate.optim.layout import construct
 
 __all__ = ["adadelta", "adagrad", "adam", "adamw", "nadam", "rmsprop"]
@@ -38,10 +36,8 @@ def adagrad(
 
     Source: Duchi, Hazan and Singer, "Adaptive Subgradient Methods", 2011, equation 1 (diagonal).
     """
-    check_numbers(lr, weight_decay)
-    return construct(
-        torch.optim.Adagrad, params, lr=lr, lr_decay=lr_decay, eps=eps, weight_decay=weight_decay
-    )
+    rest = {"lr_decay": lr_decay, "eps": eps}
+    return construct(torch.optim.Adagrad, params, lr, weight_decay, **rest)
 
 
 def adadelta(
@@ -66,10 +62,7 @@ def adadelta(
 
     Source: Zeiler, "ADADELTA", 2012, algorithm 1.
     """
-    check_numbers(lr, weight_decay, rho=rho)
-    return construct(
-        torch.optim.Adadelta, params, lr=lr, rho=rho, eps=eps, weight_decay=weight_decay
-    )
+    return construct(torch.optim.Adadelta, params, lr, weight_decay, rho=rho, eps=eps)
 
 
 def rmsprop(
@@ -98,17 +91,8 @@ def rmsprop(
 
     Source: Tieleman and Hinton, "Neural Networks for Machine Learning", lecture 6.5, 2012.
     """
-    check_numbers(lr, weight_decay, alpha=alpha, momentum=momentum)
-    return construct(
-        torch.optim.RMSprop,
-        params,
-        lr=lr,
-        alpha=alpha,
-        eps=eps,
-        momentum=momentum,
-        centered=centred,
-        weight_decay=weight_decay,
-    )
+    rest = {"alpha": alpha, "eps": eps, "momentum": momentum, "centered": centred}
+    return construct(torch.optim.RMSprop, params, lr, weight_decay, **rest)
 
 
 def adam(
@@ -133,7 +117,7 @@ def adam(
 
     Source: Kingma and Ba, "Adam: A Method for Stochastic Optimization", 2015, algorithm 1.
     """
-    return _adam_like(torch.optim.Adam, params, lr, betas, eps, weight_decay)
+    return construct(torch.optim.Adam, params, lr, weight_decay, betas=tuple(betas), eps=eps)
 
 
 def adamw(
@@ -158,7 +142,7 @@ def adamw(
 
     Source: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", 2019, algorithm 2.
     """
-    return _adam_like(torch.optim.AdamW, params, lr, betas, eps, weight_decay)
+    return construct(torch.optim.AdamW, params, lr, weight_decay, betas=tuple(betas), eps=eps)
 
 
 def nadam(
@@ -185,28 +169,5 @@ def nadam(
 
     Source: Dozat, "Incorporating Nesterov Momentum into Adam", 2016, algorithm 2.
     """
-    check_numbers(lr, weight_decay, betas=betas)
-    return construct(
-        torch.optim.NAdam,
-        params,
-        lr=lr,
-        betas=betas,
-        eps=eps,
-        momentum_decay=momentum_decay,
-        weight_decay=weight_decay,
-        decoupled_weight_decay=True,
-    )
-
-
-def _adam_like(
-    constructor: Callable[..., Optimizer],
-    params: Parameters,
-    lr: float,
-    betas: tuple[float, float],
-    eps: float,
-    weight_decay: float,
-) -> Optimizer:
-    check_numbers(lr, weight_decay, betas=betas)
-    return construct(
-        constructor, params, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay
-    )
+    rest = {"eps": eps, "momentum_decay": momentum_decay, "decoupled_weight_decay": True}
+    return construct(torch.optim.NAdam, params, lr, weight_decay, betas=betas, **rest)

@@ -8,7 +8,7 @@ above the argument of the same name.
 import torch
 from torch.optim import Optimizer
 
-from striate.optim.group import Parameters, check_numbers
+from striate.optim.group import Parameters
 from striate.optim.layout import construct
 
 __all__ = ["gradient_descent", "momentum", "sgd"]
@@ -74,12 +74,5 @@ def sgd(
     Source: Sutskever et al., "On the Importance of Initialization and Momentum", 2013,
     equations 3 and 4, in the form with the gradient at the looked-ahead point.
     """
-    check_numbers(lr, weight_decay, momentum=momentum)
-    return construct(
-        torch.optim.SGD,
-        params,
-        lr=lr,
-        momentum=momentum,
-        nesterov=nesterov and momentum > 0,
-        weight_decay=weight_decay,
-    )
+    rest = {"momentum": momentum, "nesterov": nesterov and momentum > 0}
+    return construct(torch.optim.SGD, params, lr, weight_decay, **rest)

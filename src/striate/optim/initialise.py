@@ -8,7 +8,7 @@ m is the fan-in, the number of inputs that an output sums over; n is the fan-out
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from striate.errors import ConfigError
+from striate.optim.preserve import preserved
 from striate.randomness import generator
 
 __all__ = ["fans", "glorot", "kaiming", "lsuv", "orthogonal", "whiten", "whitening_filters"]
@@ -99,18 +100,14 @@ def lsuv(
     Source: Mishkin and Matas, "All You Need Is a Good Init", 2016, algorithm 1.
     """
     orthogonal(network, gain=1.0, seed=seed)
-    was_training, buffers = network.training, _copied_buffers(network)
-    network.train()
-    try:
+    with preserved(network):
+        network.train()
         for layer in _in_running_order(network, batch):
             for _ in range(max_trials):
                 variance = _output_variance(network, layer, batch)
                 if not variance > 0 or abs(variance - 1) <= tolerance:
                     break
                 _weight(layer).div_(math.sqrt(variance))
-    finally:
-        network.train(was_training)
-        _restore_buffers(network, buffers)
 
 
 @torch.no_grad()
@@ -226,26 +223,20 @@ def _weight(layer: nn.Module) -> Tensor:
 def _in_running_order(network: nn.Module, batch: Tensor) -> list[nn.Module]:
     """The layers with weights, each once, as one forward pass meets them."""
     met: dict[nn.Module, None] = {}
-    buffers, was_training = _copied_buffers(network), network.training
 
     def note(layer: nn.Module, *_: Any) -> None:
         met.setdefault(layer)
 
-    layers = list(_layers(network))
+    layers = [m for m in network.modules() if isinstance(m, (nn.Linear, _ConvNd))]
     handles = [layer.register_forward_pre_hook(note) for layer in layers]
     try:
-        network.train()
-        network(batch)
+        with preserved(network):
+            network.train()
+            network(batch)
     finally:
         for handle in handles:
             handle.remove()
-        network.train(was_training)
-        _restore_buffers(network, buffers)
     return list(met)
-
-
-def _layers(network: nn.Module) -> Iterator[nn.Module]:
-    return (m for m in network.modules() if isinstance(m, (nn.Linear, _ConvNd)))
 
 
 def _output_variance(network: nn.Module, layer: nn.Module, batch: Tensor) -> float:
@@ -260,13 +251,3 @@ def _output_variance(network: nn.Module, layer: nn.Module, batch: Tensor) -> flo
     finally:
         handle.remove()
     return variances[0]
-
-
-def _copied_buffers(network: nn.Module) -> dict[str, Tensor]:
-    return {name: buffer.clone() for name, buffer in network.named_buffers()}
-
-
-@torch.no_grad()
-def _restore_buffers(network: nn.Module, buffers: dict[str, Tensor]) -> None:
-    for name, buffer in network.named_buffers():
-        buffer.copy_(buffers[name])

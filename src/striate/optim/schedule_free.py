@@ -24,7 +24,8 @@ from schedulefree import AdamWScheduleFree, SGDScheduleFree
 from torch import Tensor
 from torch.optim import Optimizer
 
-from striate.optim.group import Parameters, as_groups, check_numbers
+from striate.optim.group import Parameters
+from striate.optim.layout import construct
 
 __all__ = ["evaluation_weights", "schedule_free_adamw", "schedule_free_sgd"]
 
@@ -80,9 +81,7 @@ def schedule_free_sgd(
 
     Source: Defazio et al., "The Road Less Scheduled", 2024, equations 3 to 5.
     """
-    check_numbers(lr, weight_decay, momentum=momentum)
-    groups = as_groups(params)
-    return _training(_ScheduleFreeSGD(groups, lr=lr, momentum=momentum, weight_decay=weight_decay))
+    return _training(construct(_ScheduleFreeSGD, params, lr, weight_decay, momentum=momentum))
 
 
 def schedule_free_adamw(
@@ -107,11 +106,8 @@ def schedule_free_adamw(
 
     Source: Defazio et al., "The Road Less Scheduled", 2024, algorithm 1.
     """
-    check_numbers(lr, weight_decay, betas=betas)
-    groups = as_groups(params)
-    return _training(
-        _ScheduleFreeAdamW(groups, lr=lr, betas=tuple(betas), eps=eps, weight_decay=weight_decay)
-    )
+    rest = {"betas": tuple(betas), "eps": eps}
+    return _training(construct(_ScheduleFreeAdamW, params, lr, weight_decay, **rest))
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.drawing.table import text_table
+from striate.optim.preserve import preserved
 from striate.randomness import generator
 
 __all__ = ["VarianceRow", "compare_text", "variance_table", "variance_text"]
@@ -76,18 +77,13 @@ def variance_table(
         for name, layer in network.named_modules()
         if not list(layer.children())
     ]
-    was_training = network.training
-    buffers = {name: buffer.clone() for name, buffer in network.named_buffers()}
     try:
-        network.train()
-        _backward_of_noise(network, batch, seed)
+        with preserved(network):
+            network.train()
+            _backward_of_noise(network, batch, seed)
     finally:
         for handle in handles:
             handle.remove()
-        network.train(was_training)
-        with torch.no_grad():
-            for name, buffer in network.named_buffers():
-                buffer.copy_(buffers[name])
     return [
         VarianceRow(
             name, type(layer).__name__, shape, _spread(layer), forward, gradients.get(place)
