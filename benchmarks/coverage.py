@@ -24,7 +24,7 @@ from striate.evaluation import (
     measure,
     reliability,
 )
-from striate.evaluation.pairing import compare
+from striate.evaluation.classification.comparison import compare_classifiers
 
 POPULATION = 200_000
 ESTIMATES = (
@@ -122,7 +122,7 @@ def paired(n: int, sets: int, seed: int) -> dict[str, object]:
         first, second = (base ^ (chance.random(n) < 0.03) for _ in range(2))
         # The truth: both have the same error, so the difference is 0.
         target = np.zeros(n, dtype=np.int64)
-        found = compare(np.stack([first, second]).astype(np.int64), target, ["a", "b"], resamples=1)
+        found = compare_classifiers(np.stack([first, second]).astype(np.int64), target, ["a", "b"])
         pair = found.pairs[0]
         held.append(pair.difference.low <= 0 <= pair.difference.high)
         alarms += pair.p <= 0.05

@@ -1,4 +1,4 @@
-"""Dataclasses to JSON values and back; whatever does not fit is told, all of it together."""
+"""Dataclasses to JSON values and back; all that does not fit is reported together."""
 
 import dataclasses
 import types
@@ -6,12 +6,46 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
-from striate.errors import ConfigError, nearest
+from striate.errors import ConfigError, DataError, nearest
 from striate.registry import Pick
 
-__all__ = ["decode", "encode", "unknown_field"]
+__all__ = ["JsonRecord", "decode", "encode", "unknown_field"]
 
 C = TypeVar("C")
+
+
+@dataclasses.dataclass(frozen=True)
+class JsonRecord:
+    """Base of dataclasses that programs write as JSON and read back, perhaps years later.
+
+    The keys are the fields. Keys that are no fields are passed over in reading, and fields that
+    an older version did not write are None where their type allows it.
+
+    Example:
+        >>> @dataclasses.dataclass(frozen=True)
+        ... class Point(JsonRecord):
+        ...     x: float
+        ...     label: str | None
+        >>> Point(0.5, "a").to_json(), Point.from_json({"x": 1, "old": 2})
+        ({'x': 0.5, 'label': 'a'}, Point(x=1.0, label=None))
+    """
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON values."""
+        return {f.name: encode(getattr(self, f.name)) for f in dataclasses.fields(self)}
+
+    @classmethod
+    def from_json(cls: type[C], value: Mapping[str, Any]) -> C:
+        """The record back from `to_json`.
+
+        Raises:
+            DataError: values that do not fit the fields.
+        """
+        problems: list[str] = []
+        record: C = decode(cls, value, "", problems)
+        if problems:
+            raise DataError(f"This is no {cls.__name__}: " + " ".join(problems))
+        return record
 
 
 def unknown_field(name: str, known: Iterable[str]) -> str:
@@ -23,20 +57,24 @@ def unknown_field(name: str, known: Iterable[str]) -> str:
 
 
 def encode(value: Any) -> Any:
-    """Dataclasses, picks and tuples as JSON values."""
+    """Dataclasses, picks, mappings and tuples as JSON values."""
     if isinstance(value, Pick):
-        return {key: encode(item) for key, item in value.to_json().items()}
+        value = value.to_json()
+    if isinstance(value, JsonRecord):
+        return value.to_json()
+    if isinstance(value, Mapping):
+        return {key if isinstance(key, str) else str(key): encode(v) for key, v in value.items()}
     if dataclasses.is_dataclass(value):
         return {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, Mapping):
-        return {key: encode(item) for key, item in value.items()}
     if isinstance(value, (tuple, list)):
-        return [encode(item) for item in value]
+        # A confusion matrix of a thousand classes is a million numbers.
+        plain = all(type(item) in (int, float, str) for item in value)
+        return list(value) if plain else [encode(item) for item in value]
     return value
 
 
 def decode(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
-    """`value` as an instance of the annotated type `kind`; what does not fit is a problem."""
+    """`value` as an instance of the annotated type `kind`; all that does not fit is a problem."""
     if kind is Pick:
         try:
             return Pick.from_json(value)
@@ -48,14 +86,19 @@ def decode(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin is tuple and isinstance(value, (list, tuple)):
         if arguments[-1] is Ellipsis:
+            if arguments[0] in (int, str) and all(type(item) is arguments[0] for item in value):
+                return tuple(value)  # a table of a million counts is read at once
             return tuple(decode(arguments[0], item, path, problems) for item in value)
         if len(value) == len(arguments):
             pairs = zip(arguments, value, strict=True)
             return tuple(decode(inner, item, path, problems) for inner, item in pairs)
-    elif origin is Mapping and isinstance(value, Mapping):
-        items = value.items()
-        return {key: decode(arguments[1], item, f"{path}.{key}", problems) for key, item in items}
-    elif origin is Literal and value in arguments:
+    elif origin in (dict, Mapping) and isinstance(value, Mapping):
+        number = arguments[0] is int
+        return {
+            int(key) if number else key: decode(arguments[1], item, f"{path}.{key}", problems)
+            for key, item in value.items()
+        }
+    elif kind is Any or (origin is Literal and value in arguments):
         return value
     elif origin in (typing.Union, types.UnionType):
         if value is None and type(None) in arguments:
@@ -75,6 +118,9 @@ def _decode_group(kind: type[C], value: Any, path: str, problems: list[str]) -> 
         problems.append(f"{path or 'the configuration'} must be a group of settings.")
         return None
     hints = typing.get_type_hints(kind)
+    is_record = issubclass(kind, JsonRecord)
+    if is_record:
+        value = {key: item for key, item in value.items() if key in hints}
     prefix = f"{path}." if path else ""
     before = len(problems)
     problems += [
@@ -88,7 +134,11 @@ def _decode_group(kind: type[C], value: Any, path: str, problems: list[str]) -> 
             filled[item.name] = decode(
                 hints[item.name], value[item.name], prefix + item.name, problems
             )
-        elif item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING:
+        elif not (item.default is item.default_factory is dataclasses.MISSING):
+            continue
+        elif is_record and type(None) in typing.get_args(hints[item.name]):
+            filled[item.name] = None
+        else:
             problems.append(f"The setting {prefix + item.name!r} is missing.")
     return kind(**filled) if len(problems) == before else None
 

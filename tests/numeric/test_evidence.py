@@ -1,10 +1,7 @@
 """Evidence against scipy, scikit-learn and computation from the definitions."""
 
-import time
-
 import numpy as np
 import pytest
-import torch
 from scipy.optimize import minimize_scalar
 from scipy.special import ndtr
 from scipy.stats import binomtest
@@ -26,12 +23,16 @@ from striate.evaluation import (
     mcnemar,
     mean_interval,
     reliability,
-    resampled_means,
     risk_coverage,
 )
-from striate.evaluation.loss import FEW_MISTAKES, losses_of_a_mistake, losses_of_items
-from striate.evaluation.pairing import compare, items_needed
-from striate.evaluation.selective import THRESHOLDS
+from striate.evaluation.classification.comparison import compare_classifiers, items_needed
+from striate.evaluation.classification.loss import (
+    FEW_MISTAKES,
+    losses_of_a_mistake,
+    losses_of_items,
+)
+from striate.evaluation.classification.selective import THRESHOLDS
+from striate.evaluation.comparison import mean_difference
 
 
 def predictions(n: int = 613, num_classes: int = 7, seed: int = 5, sharpness: float = 1.0):
@@ -143,15 +144,14 @@ class TestMeans:
         np.testing.assert_allclose((found.low, found.high), (-half, half), rtol=1e-5)
 
     def test_it_holds_the_mean_of_skewed_losses_where_the_percentile_bootstrap_does_not(self):
-        chance = np.random.default_rng(4)
-        generator = torch.Generator().manual_seed(1)
+        chance, drawn = np.random.default_rng(4), np.random.default_rng(1)
         truth, sets, n = np.exp(1.6**2 / 2), 300, 150
         ours = theirs = 0
         for _ in range(sets):
             values = np.exp(1.6 * chance.normal(size=n))
             found = mean_interval(values)
             ours += found.low <= truth <= found.high
-            means = resampled_means(values, generator=generator, resamples=200)[:, 0]
+            means = values[drawn.integers(n, size=(200, n))].mean(axis=1)
             low, high = np.quantile(means, [0.025, 0.975])
             theirs += low <= truth <= high
         assert theirs / sets < 0.88
@@ -190,19 +190,6 @@ class TestMeans:
                 ours += halls.low <= losses.mean() <= high
             assert ours / sets >= 0.95
             assert plain / sets < 0.9
-
-    def test_resampled_means_have_the_mean_and_spread_of_the_bootstrap(self):
-        values = np.random.default_rng(3).gamma(1.3, size=(217, 3))
-        means = resampled_means(values, generator=torch.Generator().manual_seed(0), resamples=4000)
-        np.testing.assert_allclose(means.mean(axis=0), values.mean(axis=0), rtol=0.01)
-        np.testing.assert_allclose(means.std(axis=0), values.std(axis=0) / 217**0.5, rtol=0.05)
-
-    def test_ten_thousand_items_are_resampled_in_seconds(self):
-        values = np.random.default_rng(3).random((10_000, 2))
-        began = time.thread_time()
-        resampled_means(values, generator=torch.Generator().manual_seed(0), resamples=200)
-        # 2,000 of them in about a second: a tenth of that, with room for a slow machine.
-        assert time.thread_time() - began < 1.5
 
 
 class TestCalibration:
@@ -307,7 +294,7 @@ class TestPairs:
         answers = np.zeros((2, 200), dtype=int)
         answers[1, :30] = 1
         names = ["good", "bad"]
-        found = compare(answers[list(order)], target, [names[i] for i in order])
+        found = compare_classifiers(answers[list(order)], target, [names[i] for i in order])
         assert found.verdict.startswith("good is better than bad: 15.0 points fewer errors")
         assert "95 % interval 10" in found.verdict or "95 % interval 9" in found.verdict
 
@@ -315,7 +302,7 @@ class TestPairs:
         target = np.zeros(200, dtype=int)
         answers = np.zeros((2, 200), dtype=int)
         answers[1, :3] = 1
-        found = compare(answers, target, ["a", "b"])
+        found = compare_classifiers(answers, target, ["a", "b"])
         assert "cannot be told apart" in found.verdict
         assert "more test images would show it" in found.verdict
         assert found.pairs[0].difference.low < 0 < found.pairs[0].difference.high
@@ -325,12 +312,27 @@ class TestPairs:
         answers = np.zeros((3, 300), dtype=int)
         answers[1, :40] = 1
         answers[2, :2] = 1
-        found = compare(answers, target, ["a", "b", "c"])
+        found = compare_classifiers(answers, target, ["a", "b", "c"])
         assert found.verdict == (
             "a made the fewest errors and is better than b; from c it cannot be told apart."
         )
         assert found.cochran[1] < 1e-6
         assert all(pair.p <= pair.p_adjusted for pair in found.pairs)
+
+    def test_differences_of_losses_are_covered_where_halls_interval_is_not(self):
+        """Losses of two similar networks: skewed each, their difference hardly."""
+        chance = np.random.default_rng(3)
+        sets, n = 400, 100
+        ours = halls = 0
+        for _ in range(sets):
+            common = chance.gamma(0.3, size=n)
+            before, after = common * chance.gamma(2.0, size=(2, n)) / 2
+            found = mean_difference(after - before)
+            ours += found.low <= 0 <= found.high
+            found = mean_interval(after - before)
+            halls += found.low <= 0 <= found.high
+        assert ours / sets >= 0.93
+        assert halls / sets < 0.91
 
 
 class TestAbstention:

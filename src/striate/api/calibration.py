@@ -9,8 +9,8 @@ from striate import durable
 from striate.api.run import Run
 from striate.errors import RunError
 from striate.evaluation import Measures, measure
-from striate.evaluation.stored import load_answers
-from striate.evaluation.temperature import crossfitted, fit_temperature, fit_vector
+from striate.evaluation.classification.stored import load_answers
+from striate.evaluation.classification.temperature import crossfitted, fit_temperature, fit_vector
 from striate.training.folder import RunFolder
 
 __all__ = ["calibrate", "fit_calibration"]

@@ -21,8 +21,8 @@ from striate.evaluation import (
     load_answers,
     measure,
 )
+from striate.evaluation.classification.comparison import ClassifierComparison, compare_classifiers
 from striate.evaluation.page import comparison_page
-from striate.evaluation.pairing import Comparison, compare
 from striate.evaluation.report import TINY
 from striate.terminal import Reporter
 
@@ -38,7 +38,7 @@ _Picture = Callable[[], np.ndarray | None]
 class RunComparison:
     """Runs on the same images: the comparison, the measures of each, where they disagree."""
 
-    comparison: Comparison
+    comparison: ClassifierComparison
     measures: tuple[Measures, ...]
     split: str
     """"test" or "validation"."""
@@ -240,7 +240,7 @@ def _compared(
     classes = runs[0].class_names
     p = np.stack([stored.probabilities for stored in aligned])
     said = p.argmax(axis=2)
-    comparison = compare(said, target, names, probabilities=p)
+    comparison = compare_classifiers(said, target, names, probabilities=p)
     measures = tuple(measure(row, target, classes) for row in p)
     if pictures is None:
         pictures = {}

@@ -17,9 +17,9 @@ from striate.evaluation import (
     measure_answers,
     risk_coverage,
 )
+from striate.evaluation.classification.comparison import ClassifierComparison, compare_classifiers
+from striate.evaluation.classification.prediction_file import Matched, match, read_table
 from striate.evaluation.page import comparison_page
-from striate.evaluation.pairing import Comparison, compare
-from striate.evaluation.prediction_file import Matched, match, read_table
 
 __all__ = ["ForeignMeasures", "measure_files"]
 
@@ -30,7 +30,7 @@ class ForeignMeasures:
 
     names: tuple[str, ...]
     measures: tuple[Measures, ...]
-    comparison: Comparison | None
+    comparison: ClassifierComparison | None
     """None for one system."""
     calibrations: tuple[dict[str, Any] | None, ...]
     """Of each system with probabilities: the temperature that would mend them, and what it
@@ -83,13 +83,13 @@ def measure_files(
     ids, target, classes, systems = match(read_table(Path(truth)), tables, extra_classes)
     measures = tuple(_measured(system, target, classes) for system in systems)
     names = tuple(system.name for system in systems)
-    comparison: Comparison | None = None
+    comparison: ClassifierComparison | None = None
     found: tuple[dict[str, Any], ...] = ()
     if len(systems) > 1:
         answers = np.stack([system.answers for system in systems])
         rows = [s.probabilities for s in systems if s.probabilities is not None]
         p = np.stack(rows) if len(rows) == len(systems) else None
-        comparison = compare(answers, target, names, probabilities=p)
+        comparison = compare_classifiers(answers, target, names, probabilities=p)
         found = _disagreements(systems, target, classes, ids)
     notes = [note for system in systems for note in system.notes]
     return ForeignMeasures(

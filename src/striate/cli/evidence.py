@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from striate.api.ledger import LedgerView
     from striate.evaluation import Measures
-    from striate.evaluation.pairing import Comparison
+    from striate.evaluation.classification.comparison import ClassifierComparison
 
 __all__ = ["calibrate", "compare", "ledger", "measure"]
 
@@ -169,7 +169,7 @@ def measure(
     _write(json_, found.to_json())
 
 
-def _tell_comparison(comparison: "Comparison", measures: tuple["Measures", ...]) -> None:
+def _tell_comparison(comparison: "ClassifierComparison", measures: tuple["Measures", ...]) -> None:
     from striate.evaluation import table_lines
 
     for line in table_lines(comparison.names, measures):

@@ -18,7 +18,7 @@ from striate.estimators import fitting
 from striate.estimators.fitting import Answering, Labelled
 from striate.estimators.reading import ImageInput, as_value_errors, resized, seed_of
 from striate.evaluation import Scaling, wilson
-from striate.evaluation.temperature import fit_temperature
+from striate.evaluation.classification.temperature import fit_temperature
 from striate.execution import Execution
 from striate.registry import Pick
 from striate.settings import Settings, merge

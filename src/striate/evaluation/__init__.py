@@ -5,17 +5,43 @@
 puts everything on one page.
 """
 
-from striate.evaluation.auc import auc, class_aucs
 from striate.evaluation.bootstrap import bootstrap
-from striate.evaluation.calibration import (
+from striate.evaluation.classification.calibration import (
     ReliabilityBin,
     calibration_by_chance,
     calibration_interval,
     expected_calibration_error,
     reliability,
 )
+from striate.evaluation.classification.comparison import cochran_q, compare_classifiers
+from striate.evaluation.classification.macro import auc, class_aucs, macro_f1, mean_share
+from striate.evaluation.classification.measure import (
+    ClassMeasures,
+    Measures,
+    measure,
+    measure_answers,
+)
+from striate.evaluation.classification.mistake import Mistake, confident_mistakes, mistakes
+from striate.evaluation.classification.probability import truth_rank
+from striate.evaluation.classification.selective import (
+    Abstention,
+    CoveragePoint,
+    abstention,
+    risk_coverage,
+)
+from striate.evaluation.classification.stored import (
+    StoredAnswers,
+    load_answers,
+    save_answers,
+    wrong_pictures,
+)
+from striate.evaluation.classification.temperature import (
+    Scaling,
+    crossfitted,
+    fit_temperature,
+    fit_vector,
+)
 from striate.evaluation.comparison import Comparison, Pair, compare, holm, mcnemar, sign_flip
-from striate.evaluation.f1 import macro_f1
 from striate.evaluation.interval import Estimate, Proportion, clopper_pearson, wilson
 from striate.evaluation.ledger import (
     OpeningRecord,
@@ -28,21 +54,12 @@ from striate.evaluation.ledger import (
     verify,
 )
 from striate.evaluation.mean import mean_interval
-from striate.evaluation.measure import ClassMeasures, Measures, measure, measure_answers
 from striate.evaluation.metric import Columns, Meter, Metric, Rows, Scores, estimate
-from striate.evaluation.mistake import Mistake, confident_mistakes, mistakes
-from striate.evaluation.pairing import cochran_q
 from striate.evaluation.picture import data_uri
-from striate.evaluation.prediction import truth_rank
 from striate.evaluation.reading import Reading, adjusted_reading
 from striate.evaluation.receipt import Receipt, receipts_of
 from striate.evaluation.report import render, write
-from striate.evaluation.resample import resampled_means
-from striate.evaluation.selective import Abstention, CoveragePoint, abstention, risk_coverage
 from striate.evaluation.spread import SeedSpread, corrected_resampled, seed_spread
-from striate.evaluation.stored import StoredAnswers, load_answers, save_answers, wrong_pictures
-from striate.evaluation.stratum import mean_share
-from striate.evaluation.temperature import Scaling, crossfitted, fit_temperature, fit_vector
 from striate.evaluation.text import most_confused, percent, summary_lines, table_lines
 
 __all__ = [
@@ -78,6 +95,7 @@ __all__ = [
     "clopper_pearson",
     "cochran_q",
     "compare",
+    "compare_classifiers",
     "confident_mistakes",
     "corrected_resampled",
     "crossfitted",
@@ -105,7 +123,6 @@ __all__ = [
     "record_result",
     "reliability",
     "render",
-    "resampled_means",
     "risk_coverage",
     "save_answers",
     "seed_spread",

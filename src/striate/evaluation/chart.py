@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from striate.drawing.svg import element, text
-from striate.evaluation.calibration import ReliabilityBin
+from striate.evaluation.classification.calibration import ReliabilityBin
 from striate.evaluation.interval import wilson
 
 __all__ = ["Series", "bar_chart", "line_chart", "reliability_chart", "thinned", "ticks"]

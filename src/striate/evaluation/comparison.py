@@ -5,7 +5,7 @@ differences that two separate intervals hide.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -15,9 +15,9 @@ import numpy.typing as npt
 from striate.errors import ShapeError
 from striate.evaluation.bootstrap import percentile_interval, resampled
 from striate.evaluation.interval import Estimate, Proportion
-from striate.evaluation.mean import mean_interval
 from striate.evaluation.metric import Metric, Rows, estimate, group_influences
 from striate.randomness import derive_seed, generator
+from striate.typed_json import JsonRecord
 
 __all__ = [
     "Comparison",
@@ -25,6 +25,7 @@ __all__ = [
     "compare",
     "holm",
     "mcnemar",
+    "mean_difference",
     "share_difference",
     "sign_flip",
 ]
@@ -39,7 +40,7 @@ _NUMBERS_AT_ONCE = 4_000_000
 
 
 @dataclass(frozen=True)
-class Pair:
+class Pair(JsonRecord):
     """The second system against the first one."""
 
     first: str
@@ -55,6 +56,10 @@ class Pair:
     def differ(self) -> bool:
         """Whether the difference is significant at 5 %, all pairs together."""
         return self.p_adjusted <= LEVEL
+
+    def to_json(self) -> dict[str, Any]:
+        """The pair as JSON values; `differ` is added for the reader."""
+        return {**super().to_json(), "differ": self.differ}
 
 
 @dataclass(frozen=True)
@@ -174,9 +179,8 @@ def _pair(
         group = np.unique(np.asarray(groups)[defined], return_inverse=True)[1]
         values = mean + group_influences(differences, group)
         differences = np.bincount(group, weights=differences).astype(np.float64)
-    interval = mean_interval(values, confidence=confidence)
     p = sign_flip(differences, seed=derive_seed(seed, "sign flips", *names))
-    return Estimate(mean, interval.low, interval.high), p
+    return replace(mean_difference(values, confidence=confidence), value=mean), p
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
@@ -273,6 +277,32 @@ def share_difference(
     tail = round((1 - confidence) / 2, 12)  # 0.025 exactly, not 0.025 + 2e-17
     low, high = np.quantile((drawn[:, 1] - drawn[:, 0]) / whole, [tail, 1 - tail])
     return Estimate((only_second - only_first) / n, float(low), float(high))
+
+
+def mean_difference(differences: Array, *, confidence: float = 0.95) -> Estimate:
+    """The mean of paired differences with Student's interval; none where all are equal.
+
+    Differences of two systems are much more symmetric than the values themselves. Of Student's
+    interval, Hall's and the percentile bootstrap, Student's came closest to the nominal coverage
+    over the regimes of benchmarks/coverage.py.
+
+    Args:
+        differences: (N,) one an item, or one a group.
+        confidence: nominal coverage.
+
+    Example:
+        >>> mean = mean_difference(np.array([0.1, 0.3, 0.2, 0.2]))
+        >>> round(mean.low, 3), round(mean.high, 3)
+        (0.07, 0.33)
+    """
+    from scipy.special import stdtrit
+
+    n, mean = len(differences), float(differences.mean())
+    if differences.min() == differences.max():
+        return Estimate(mean)
+    deviation = float(differences.std(ddof=1))
+    half = float(stdtrit(n - 1, (1 + confidence) / 2)) * deviation / n**0.5
+    return Estimate(mean, mean - half, mean + half)
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -5,16 +5,18 @@ A 95 % interval comes from a procedure that, over many such draws, covers the tr
 of 100 cases (SPEC E3; the tests count them).
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from striate.errors import DataError
+from striate.typed_json import JsonRecord
 
 __all__ = [
     "Estimate",
     "Proportion",
     "check_share",
     "clopper_pearson",
+    "normal_quantile",
     "score_interval",
     "wilson",
 ]
@@ -25,7 +27,7 @@ are the choice of Brown, Cai and DasGupta, who look at 10 items or more."""
 
 
 @dataclass(frozen=True)
-class Proportion:
+class Proportion(JsonRecord):
     """A share `count / n` of counted items, with its interval."""
 
     count: int
@@ -39,30 +41,16 @@ class Proportion:
 
     def to_json(self) -> dict[str, Any]:
         """The share as JSON values; `value` is added for the reader."""
-        return {"value": self.value, **asdict(self)}
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Proportion":
-        """The share back from `to_json`."""
-        return cls(value["count"], value["n"], value["low"], value["high"])
+        return {"value": self.value, **super().to_json()}
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(JsonRecord):
     """A number that is no share of items, with an interval where an honest one is known."""
 
     value: float
     low: float | None = None
     high: float | None = None
-
-    def to_json(self) -> dict[str, Any]:
-        """The number as JSON values."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Estimate":
-        """The number back from `to_json`."""
-        return cls(value["value"], value["low"], value["high"])
 
 
 def wilson(count: int, n: int, *, confidence: float = 0.95) -> Proportion:
@@ -90,10 +78,10 @@ def wilson(count: int, n: int, *, confidence: float = 0.95) -> Proportion:
         >>> round(share.low, 4), round(share.high, 4)
         (0.0095, 0.0396)
     """
-    from scipy.special import gammaincinv, ndtri
+    from scipy.special import gammaincinv
 
     check_share(count, n, confidence)
-    found = score_interval(count / n, n, float(ndtri((1 + confidence) / 2)) ** 2)
+    found = score_interval(count / n, n, normal_quantile(confidence) ** 2)
     low, high = float(found.low or 0.0), float(found.high or 0.0)
     few = next(most for items, most in _FEW if n > items)
     if 0 < count < n and count <= few:
@@ -158,5 +146,21 @@ def check_share(count: int, n: int, confidence: float) -> None:
     """Refuse counts that are no share, and a confidence outside (0, 1)."""
     if n < 1 or not 0 <= count <= n:
         raise DataError(f"{count} of {n} is no share: n must be 1 or more and 0 <= count <= n.")
+    normal_quantile(confidence)
+
+
+def normal_quantile(confidence: float) -> float:
+    """The z with which a normal variable lies in [-z, z] as often as `confidence` says.
+
+    Raises:
+        DataError: a confidence outside (0, 1).
+
+    Example:
+        >>> round(normal_quantile(0.95), 4)
+        1.96
+    """
+    from scipy.special import ndtri
+
     if not 0 < confidence < 1:
         raise DataError(f"confidence={confidence} must lie between 0 and 1; usual is 0.95.")
+    return float(ndtri((1 + confidence) / 2))

@@ -8,7 +8,7 @@ content of the split, outside all runs. Each run folder keeps a receipt of the e
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -19,6 +19,7 @@ from striate.data.seal import Opening, SealedSplit, issue
 from striate.errors import LedgerError
 from striate.evaluation.chain import Chain, Entry
 from striate.evaluation.receipt import Receipt, give_receipt, receipts_of
+from striate.typed_json import JsonRecord
 
 __all__ = [
     "OpeningRecord",
@@ -33,7 +34,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class OpeningRecord:
+class OpeningRecord(JsonRecord):
     """One opening as the ledger tells it."""
 
     number: int
@@ -45,10 +46,6 @@ class OpeningRecord:
     version: str
     result: dict[str, Any] | None
     """What came out; None when the evaluation did not end."""
-
-    def to_json(self) -> dict[str, Any]:
-        """The opening as JSON values."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from striate.errors import DataError
-from striate.evaluation.interval import Estimate
+from striate.evaluation.interval import Estimate, normal_quantile
 
 __all__ = ["mean_interval"]
 
@@ -44,20 +44,16 @@ def mean_interval(
         >>> round(mean.value, 3), mean.high - mean.value > mean.value - mean.low
         (0.533, True)
     """
-    from scipy.special import ndtri
-
     values = np.asarray(values, dtype=np.float64)
     n = len(values)
     if values.ndim != 1 or n == 0:
         raise DataError(f"A mean needs values (N,), one or more; what came is {values.shape}.")
-    if not 0 < confidence < 1:
-        raise DataError(f"confidence={confidence} must lie between 0 and 1; usual is 0.95.")
     mean = float(values.mean())
     deviation = float(values.std())
     # Rounding leaves a deviation of about 1e-17 times the mean where all values are alike.
     if values.min() == values.max() or deviation <= 1e-12 * abs(mean):
         return Estimate(mean)
-    z = float(ndtri((1 + confidence) / 2))
+    z = normal_quantile(confidence)
     low, high = _ends(values, np.ones(n), z)
     if unseen is not None:
         weight = np.append(np.ones(n), 0.5)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from striate.evaluation.chart import reliability_chart
-from striate.evaluation.measure import Measures
+from striate.evaluation.classification.measure import Measures
 from striate.evaluation.report import MEASURE_ROWS, environment, page_parts
 
 __all__ = ["comparison_page"]

@@ -1,18 +1,18 @@
 """How the latest result on a test split reads after several looks at it."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from striate.evaluation.interval import wilson
 from striate.evaluation.ledger import OpeningRecord
 from striate.evaluation.text import percent
+from striate.typed_json import JsonRecord
 
 __all__ = ["Reading", "adjusted_reading"]
 
 
 @dataclass(frozen=True)
-class Reading:
+class Reading(JsonRecord):
     """The latest error on a test split, with an interval that holds after all openings."""
 
     openings: int
@@ -23,10 +23,6 @@ class Reading:
     confidence: float
     """Of each single interval, so that all of them hold together with 95 %."""
     sentence: str
-
-    def to_json(self) -> dict[str, Any]:
-        """The reading as JSON values."""
-        return asdict(self)
 
 
 def adjusted_reading(records: Sequence[OpeningRecord], openings: int) -> Reading | None:

@@ -11,11 +11,11 @@ import numpy as np
 from markupsafe import Markup
 
 from striate import durable
-from striate.evaluation.calibration import ReliabilityBin
 from striate.evaluation.chart import Series, line_chart, reliability_chart, thinned
+from striate.evaluation.classification.calibration import ReliabilityBin
+from striate.evaluation.classification.loss import FEW_MISTAKES
+from striate.evaluation.classification.measure import Measures
 from striate.evaluation.interval import Estimate
-from striate.evaluation.loss import FEW_MISTAKES
-from striate.evaluation.measure import Measures
 from striate.evaluation.picture import data_uri
 from striate.evaluation.text import most_confused, number, percent
 

@@ -8,7 +8,7 @@ correlated because the training sets overlap; its interval is widened for that.
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,12 +16,13 @@ import numpy.typing as npt
 
 from striate.errors import DataError
 from striate.evaluation.interval import Estimate
+from striate.typed_json import JsonRecord
 
 __all__ = ["SeedSpread", "corrected_resampled", "seed_spread"]
 
 
 @dataclass(frozen=True)
-class SeedSpread:
+class SeedSpread(JsonRecord):
     """The error of K trainings that differ in their seed, on the same n images."""
 
     errors: tuple[float, ...]
@@ -39,10 +40,6 @@ class SeedSpread:
     both: Estimate
     """The mean, with its interval over further trainings on further images."""
     confidence: float = 0.95
-
-    def to_json(self) -> dict[str, Any]:
-        """The figures as JSON values."""
-        return asdict(self)
 
 
 def seed_spread(wrong: npt.NDArray[Any], *, confidence: float = 0.95) -> SeedSpread:

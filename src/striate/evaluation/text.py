@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Sequence
 
+from striate.evaluation.classification.loss import FEW_MISTAKES
+from striate.evaluation.classification.measure import Measures
 from striate.evaluation.interval import Estimate, Proportion
-from striate.evaluation.loss import FEW_MISTAKES
-from striate.evaluation.measure import Measures
 
 __all__ = ["most_confused", "number", "percent", "summary_lines", "table_lines"]
 

@@ -1,7 +1,7 @@
 """Selective prediction: answer only where the network is sure enough, and know the error there."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from striate.errors import DataError
 from striate.evaluation.interval import clopper_pearson, wilson
+from striate.typed_json import JsonRecord
 
 __all__ = ["Abstention", "CoveragePoint", "abstention", "promises", "risk_coverage"]
 
@@ -21,7 +22,7 @@ THRESHOLDS = 32
 
 
 @dataclass(frozen=True)
-class CoveragePoint:
+class CoveragePoint(JsonRecord):
     """The answers with a confidence of `threshold` or more: how many, and how many are wrong."""
 
     threshold: float
@@ -34,13 +35,9 @@ class CoveragePoint:
     low: float
     high: float
 
-    def to_json(self) -> dict[str, Any]:
-        """The point as JSON values."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
-class Abstention:
+class Abstention(JsonRecord):
     """The threshold under which a network says "I do not know", and what it promises."""
 
     threshold: float
@@ -56,10 +53,6 @@ class Abstention:
     answered: int
     wrong: int
     n: int
-
-    def to_json(self) -> dict[str, Any]:
-        """The threshold as JSON values."""
-        return asdict(self)
 
 
 def risk_coverage(confidence: Array, correct: Array, *, points: int = 60) -> list[CoveragePoint]:

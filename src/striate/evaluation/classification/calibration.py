@@ -1,13 +1,13 @@
 """Calibration: whether answers given with 80 % confidence are right 80 % of the time."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from striate.errors import DataError
-from striate.evaluation.interval import Estimate
+from striate.evaluation.interval import Estimate, normal_quantile
+from striate.typed_json import JsonRecord
 
 __all__ = [
     "ReliabilityBin",
@@ -21,7 +21,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class ReliabilityBin:
+class ReliabilityBin(JsonRecord):
     """Items whose confidence lies in (low, high]; the means are None where there are none."""
 
     low: float
@@ -29,10 +29,6 @@ class ReliabilityBin:
     count: int
     confidence: float | None
     accuracy: float | None
-
-    def to_json(self) -> dict[str, Any]:
-        """The bin as JSON values."""
-        return asdict(self)
 
 
 def reliability(confidence: Array, correct: Array, *, bins: int = 15) -> tuple[ReliabilityBin, ...]:
@@ -137,11 +133,7 @@ def calibration_interval(bins: tuple[ReliabilityBin, ...], *, confidence: float 
         >>> round(error.value, 2), round(error.low, 3), round(error.high, 3)
         (0.2, 0.172, 0.228)
     """
-    from scipy.special import ndtri
-
-    if not 0 < confidence < 1:
-        raise DataError(f"confidence={confidence} must lie between 0 and 1; usual is 0.95.")
-    z = float(ndtri((1 + confidence) / 2))
+    z = normal_quantile(confidence)
     count, sure, right = _columns(bins)
     n = count.sum()
     distance = count / n * np.abs(sure - right)

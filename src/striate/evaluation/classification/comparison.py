@@ -1,11 +1,7 @@
-"""Two or more networks on the same items: are they different, and by how much.
-
-Only the items on which two networks disagree tell them apart, so that paired tests find
-differences that two separate intervals hide.
-"""
+"""Two or more classifiers on the same items: whether their errors differ, and by how much."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -13,34 +9,34 @@ import numpy as np
 import numpy.typing as npt
 
 from striate.errors import ShapeError
-from striate.evaluation.comparison import LEVEL as _LEVEL
-from striate.evaluation.comparison import holm, mcnemar, share_difference
+from striate.evaluation import comparison
+from striate.evaluation.classification.loss import losses_of_items
 from striate.evaluation.interval import Estimate, Proportion, wilson
-from striate.evaluation.resample import resampled_means
+from striate.evaluation.metric import Columns, Metric
 from striate.evaluation.text import percent
-from striate.randomness import generator
+from striate.typed_json import JsonRecord
 
-__all__ = ["Comparison", "Pair", "cochran_q", "compare", "items_needed"]
+__all__ = [
+    "ClassifierComparison",
+    "ClassifierPair",
+    "cochran_q",
+    "compare_classifiers",
+    "items_needed",
+]
 
 Array = npt.NDArray[Any]
 
+_ERROR = Metric.mean("error", True, lambda rows: rows["wrong"])
+
 
 @dataclass(frozen=True)
-class Pair:
-    """The second network against the first one."""
+class ClassifierPair(comparison.Pair):
+    """The second classifier against the first one: their errors, and on which items they lie."""
 
-    first: str
-    second: str
     both_wrong: int
     only_first_wrong: int
     only_second_wrong: int
     both_right: int
-    difference: Estimate
-    """Error of the second less that of the first, with the interval of the paired bootstrap."""
-    p: float
-    """Exact McNemar: the chance of a difference as large between equally good networks."""
-    p_adjusted: float
-    """The same after Holm's correction for the number of pairs."""
     needed: int | None
     """Items in all that would tell them apart in 4 of 5 test sets, as strictly as among all pairs
     here (Bonferroni's bound), were the difference what it seems; None where they err equally
@@ -52,18 +48,9 @@ class Pair:
     brier: Estimate | None
     """Brier score of the second less that of the first."""
 
-    @property
-    def differ(self) -> bool:
-        """Whether the difference is beyond chance at 5 %."""
-        return self.p_adjusted <= _LEVEL
-
-    def to_json(self) -> dict[str, Any]:
-        """The pair as JSON values."""
-        return {**asdict(self), "differ": self.differ}
-
 
 @dataclass(frozen=True)
-class Comparison:
+class ClassifierComparison(JsonRecord):
     """Networks on the same n items."""
 
     n: int
@@ -71,19 +58,13 @@ class Comparison:
     errors: tuple[Proportion, ...]
     cochran: tuple[float, float] | None
     """Q and p of Cochran's test that all err equally often; None for two networks."""
-    pairs: tuple[Pair, ...]
+    pairs: tuple[ClassifierPair, ...]
     verdict: str
 
     def to_json(self) -> dict[str, Any]:
         """The comparison as JSON values."""
-        return {
-            "n": self.n,
-            "names": list(self.names),
-            "errors": [error.to_json() for error in self.errors],
-            "cochran": {"q": self.cochran[0], "p": self.cochran[1]} if self.cochran else None,
-            "pairs": [pair.to_json() for pair in self.pairs],
-            "verdict": self.verdict,
-        }
+        cochran = None if self.cochran is None else dict(zip("qp", self.cochran, strict=True))
+        return {**super().to_json(), "cochran": cochran}
 
 
 def cochran_q(wrong: Array) -> tuple[float, float]:
@@ -145,15 +126,14 @@ def items_needed(
     return int(np.ceil((root / difference) ** 2))
 
 
-def compare(
+def compare_classifiers(
     answers: Array,
     target: Array,
     names: Sequence[str],
     *,
     probabilities: Array | None = None,
-    resamples: int = 2000,
     seed: int = 0,
-) -> Comparison:
+) -> ClassifierComparison:
     """Two or more networks on the same items: paired tests, differences, a verdict.
 
     Args:
@@ -161,8 +141,7 @@ def compare(
         target: (N,) index of the true class.
         names: M names, all different.
         probabilities: (M, N, K), where all networks have them: for differences of likelihood.
-        resamples: of the paired bootstrap.
-        seed: of the bootstrap.
+        seed: Random seed of the interval of the difference.
 
     Raises:
         ShapeError: arrays that do not fit together, or fewer than two networks.
@@ -171,7 +150,7 @@ def compare(
         >>> truth = np.zeros(40, dtype=int)
         >>> good, bad = truth.copy(), truth.copy()
         >>> bad[:9] = 1
-        >>> compare(np.stack([good, bad]), truth, ["good", "bad"]).verdict[:50]
+        >>> compare_classifiers(np.stack([good, bad]), truth, ["good", "bad"]).verdict[:50]
         'good is better than bad: 22.5 points fewer errors '
     """
     answers, target = np.asarray(answers), np.asarray(target)
@@ -183,78 +162,61 @@ def compare(
     if len(names) != len(answers) or len(set(names)) != len(names):
         raise ShapeError(f"{len(answers)} networks need as many different names.")
     wrong = answers != target
-    losses = None if probabilities is None else _losses(np.asarray(probabilities), target)
-    places = list(combinations(range(len(names)), 2))
-    p = [
-        mcnemar(int((wrong[a] & ~wrong[b]).sum()), int((wrong[b] & ~wrong[a]).sum()))
-        for a, b in places
-    ]
-    pairs = tuple(
-        _pair(names, wrong, losses, target, (a, b), (raw, adjusted), len(places), (resamples, seed))
-        for (a, b), raw, adjusted in zip(places, p, holm(p), strict=True)
+    told = comparison.compare(
+        _ERROR,
+        {name: Columns({"wrong": row}) for name, row in zip(names, wrong, strict=True)},
+        seed=seed,
     )
-    n = len(target)
+    losses = [] if probabilities is None else [losses_of_items(p, target) for p in probabilities]
+    # Each class weighs alike in balanced accuracy, whatever its number of items.
+    size = np.bincount(target)
+    weight = len(target) / size[target] / np.count_nonzero(size)
+    pairs = tuple(
+        _pair(
+            pair, wrong[[a, b]], weight, [losses[a], losses[b]] if losses else [], len(told.pairs)
+        )
+        for pair, (a, b) in zip(told.pairs, combinations(range(len(names)), 2), strict=True)
+    )
+    errors = tuple(wilson(int(row.sum()), told.n) for row in wrong)
     cochran = cochran_q(wrong) if len(names) > 2 else None
-    errors = tuple(wilson(int(row.sum()), n) for row in wrong)
-    return Comparison(n, tuple(names), errors, cochran, pairs, _verdict(names, errors, pairs))
-
-
-def _losses(probabilities: Array, target: Array) -> tuple[Array, Array]:
-    """(M, N) negative log-likelihoods and Brier scores."""
-    truth = np.take_along_axis(probabilities, target[None, :, None], axis=2)[..., 0]
-    likelihood = -np.log(np.maximum(truth, np.finfo(np.float32).tiny))
-    return likelihood, (probabilities**2).sum(axis=2) - 2 * truth + 1
+    return ClassifierComparison(
+        told.n, tuple(names), errors, cochran, pairs, _verdict(names, errors, pairs)
+    )
 
 
 def _pair(
-    names: Sequence[str],
+    pair: comparison.Pair,
     wrong: Array,
-    losses: tuple[Array, Array] | None,
-    target: Array,
-    places: tuple[int, int],
-    p: tuple[float, float],
+    weight: Array,
+    losses: Sequence[tuple[Array, Array]],
     num_pairs: int,
-    chance: tuple[int, int],
-) -> Pair:
-    a, b = places
-    first, second = wrong[a], wrong[b]
+) -> ClassifierPair:
+    first, second = wrong
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
-    n, (resamples, seed) = len(target), chance
-    names_seed = generator(seed, "paired bootstrap", names[a], names[b])
-    apart = second.astype(np.float64) - first
-    # Each class weighs alike in balanced accuracy, whatever its number of items.
-    size = np.bincount(target)
-    share = n / size[target] / np.count_nonzero(size)
-    columns = [-apart * share]
-    columns += [loss[b] - loss[a] for loss in losses or ()]
-    means = resampled_means(np.stack(columns, axis=1), generator=names_seed, resamples=resamples)
-    ends = np.quantile(means, [0.025, 0.975], axis=0)
-    # Where all items are alike, resampling says nothing of the spread.
-    told = [
-        Estimate(float(column.mean()))
-        if column.min() == column.max()
-        else Estimate(float(column.mean()), float(low), float(high))
-        for column, low, high in zip(columns, *ends, strict=True)
-    ]
-    return Pair(
-        first=names[a],
-        second=names[b],
+    level = comparison.LEVEL / num_pairs  # as strict as the test that did not tell them apart
+    likelihood, brier = [
+        comparison.mean_difference(after - before) for before, after in zip(*losses, strict=True)
+    ] or (None, None)
+    return ClassifierPair(
+        first=pair.first,
+        second=pair.second,
         both_wrong=int((first & second).sum()),
         only_first_wrong=only_first,
         only_second_wrong=only_second,
         both_right=int((~first & ~second).sum()),
-        difference=share_difference(only_first, only_second, n, seed=seed),
-        p=p[0],
-        p_adjusted=p[1],
-        # As strict as the test was that did not tell them apart.
-        needed=items_needed(only_first, only_second, n, level=_LEVEL / num_pairs),
-        balanced=told[0],
-        likelihood=told[1] if losses else None,
-        brier=told[2] if losses else None,
+        difference=pair.difference,
+        p=pair.p,
+        p_adjusted=pair.p_adjusted,
+        needed=items_needed(only_first, only_second, len(weight), level=level),
+        balanced=comparison.mean_difference((first.astype(np.float64) - second) * weight),
+        likelihood=likelihood,
+        brier=brier,
     )
 
 
-def _verdict(names: Sequence[str], errors: Sequence[Proportion], pairs: Sequence[Pair]) -> str:
+def _verdict(
+    names: Sequence[str], errors: Sequence[Proportion], pairs: Sequence[ClassifierPair]
+) -> str:
     if len(pairs) == 1:
         return _of_two(pairs[0], errors[0].n)
     best = min(range(len(names)), key=lambda i: errors[i].count)
@@ -271,11 +233,11 @@ def _verdict(names: Sequence[str], errors: Sequence[Proportion], pairs: Sequence
             f"{names[best]} made {few} these {errors[0].n:,} images do not show "
             "that it is better than any of the others."
         )
-    said = f"{names[best]} made the fewest errors and is better than {_enumerate(beaten)}"
-    return f"{said}; from {_enumerate(equal)} it cannot be told apart." if equal else f"{said}."
+    said = f"{names[best]} made the fewest errors and is better than {_joined(beaten)}"
+    return f"{said}; from {_joined(equal)} it cannot be told apart." if equal else f"{said}."
 
 
-def _of_two(pair: Pair, n: int) -> str:
+def _of_two(pair: ClassifierPair, n: int) -> str:
     gap = abs(pair.difference.value)
     low, high = sorted(
         abs(end) if (end < 0) == (pair.difference.value < 0) else -abs(end)
@@ -315,5 +277,5 @@ def _round(count: int) -> str:
     return f"{int(float(f'{count:.2g}')):,}"
 
 
-def _enumerate(names: Sequence[str]) -> str:
+def _joined(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

@@ -1,6 +1,6 @@
 """Measures of a classifier: from probabilities and truths to numbers with their intervals."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,19 +8,22 @@ import numpy as np
 import numpy.typing as npt
 
 from striate.errors import DataError, ShapeError
-from striate.evaluation.auc import auc
-from striate.evaluation.calibration import (
+from striate.evaluation.classification.calibration import (
     ReliabilityBin,
     calibration_by_chance,
     calibration_interval,
     reliability,
 )
-from striate.evaluation.f1 import macro_f1
+from striate.evaluation.classification.loss import (
+    FEW_MISTAKES,
+    losses_of_a_mistake,
+    losses_of_items,
+)
+from striate.evaluation.classification.macro import auc, macro_f1, mean_share
+from striate.evaluation.classification.probability import checked, truth_rank
 from striate.evaluation.interval import Estimate, Proportion, wilson
-from striate.evaluation.loss import FEW_MISTAKES, losses_of_a_mistake, losses_of_items
 from striate.evaluation.mean import mean_interval
-from striate.evaluation.prediction import checked, truth_rank
-from striate.evaluation.stratum import mean_share
+from striate.typed_json import JsonRecord
 
 __all__ = ["ClassMeasures", "Measures", "measure", "measure_answers"]
 
@@ -29,18 +32,9 @@ Array = npt.NDArray[Any]
 LARGEST_K = 5
 """Top-k errors are given for k = 2..5, the range that the literature reports."""
 
-_ESTIMATES = (
-    "macro_f1",
-    "auc",
-    "negative_log_likelihood",
-    "brier_score",
-    "calibration_error",
-)
-"""Measures that may be None, because there were no probabilities or the report is an old one."""
-
 
 @dataclass(frozen=True)
-class ClassMeasures:
+class ClassMeasures(JsonRecord):
     """How one class fared. What is undefined (0 of 0) is None, never 0."""
 
     name: str
@@ -53,31 +47,9 @@ class ClassMeasures:
     f1: float | None
     """2 TP / (2 TP + FP + FN); None when the class has no items."""
 
-    def to_json(self) -> dict[str, Any]:
-        """The measures as JSON values."""
-        return {
-            "name": self.name,
-            "support": self.support,
-            "precision": self.precision.to_json() if self.precision else None,
-            "recall": self.recall.to_json() if self.recall else None,
-            "f1": self.f1,
-        }
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "ClassMeasures":
-        """The measures back from `to_json`."""
-        precision, recall = value["precision"], value["recall"]
-        return cls(
-            name=value["name"],
-            support=value["support"],
-            precision=Proportion.from_json(precision) if precision else None,
-            recall=Proportion.from_json(recall) if recall else None,
-            f1=value["f1"],
-        )
-
 
 @dataclass(frozen=True)
-class Measures:
+class Measures(JsonRecord):
     """All measures of one network on n items of K classes."""
 
     n: int
@@ -118,41 +90,6 @@ class Measures:
             "low": self.error.low,
             "high": self.error.high,
         }
-
-    def to_json(self) -> dict[str, Any]:
-        """The measures as JSON values."""
-        return {
-            "n": self.n,
-            "class_names": list(self.class_names),
-            "confidence": self.confidence,
-            "error": self.error.to_json(),
-            "top_k_error": {str(k): share.to_json() for k, share in self.top_k_error.items()},
-            "confusion": [list(row) for row in self.confusion],
-            "classes": [item.to_json() for item in self.classes],
-            "balanced_accuracy": self.balanced_accuracy.to_json(),
-            **{name: _json(getattr(self, name)) for name in _ESTIMATES},
-            "calibration_by_chance": self.calibration_by_chance,
-            "reliability": [item.to_json() for item in self.reliability],
-        }
-
-    @classmethod
-    def from_json(cls, value: Mapping[str, Any]) -> "Measures":
-        """The measures back from `to_json`."""
-        return cls(
-            n=value["n"],
-            class_names=tuple(value["class_names"]),
-            confidence=value["confidence"],
-            error=Proportion.from_json(value["error"]),
-            top_k_error={
-                int(k): Proportion.from_json(share) for k, share in value["top_k_error"].items()
-            },
-            confusion=tuple(tuple(row) for row in value["confusion"]),
-            classes=tuple(ClassMeasures.from_json(item) for item in value["classes"]),
-            balanced_accuracy=Estimate.from_json(value["balanced_accuracy"]),
-            calibration_by_chance=value.get("calibration_by_chance"),
-            **{name: _estimate(value.get(name)) for name in _ESTIMATES},
-            reliability=tuple(ReliabilityBin(**item) for item in value["reliability"]),
-        )
 
 
 def measure(
@@ -312,11 +249,3 @@ def _balanced(confusion: npt.NDArray[np.int64], confidence: float) -> Estimate:
     present = support > 0
     hits = confusion.diagonal()[present].tolist()
     return mean_share(hits, support[present].tolist(), confidence=confidence)
-
-
-def _json(estimate: Estimate | None) -> dict[str, Any] | None:
-    return None if estimate is None else estimate.to_json()
-
-
-def _estimate(value: Mapping[str, Any] | None) -> Estimate | None:
-    return None if value is None else Estimate.from_json(dict(value))

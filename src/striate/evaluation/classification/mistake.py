@@ -1,12 +1,13 @@
 """Which items a network got wrong, the most telling ones first."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from striate.evaluation.prediction import checked
+from striate.evaluation.classification.probability import checked
+from striate.typed_json import JsonRecord
 
 __all__ = ["Mistake", "confident_mistakes", "mistakes"]
 
@@ -14,7 +15,7 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Mistake:
+class Mistake(JsonRecord):
     """One wrongly answered item."""
 
     index: int
@@ -25,10 +26,6 @@ class Mistake:
     """Probability of the answer."""
     truth_probability: float
     """Probability of the true class."""
-
-    def to_json(self) -> dict[str, Any]:
-        """The mistake as JSON values."""
-        return asdict(self)
 
 
 def mistakes(probabilities: Array, target: Array, *, limit: int = 24) -> list[Mistake]:

@@ -14,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from striate.errors import DataError
-from striate.evaluation.prediction import checked
+from striate.evaluation.classification.probability import checked
+from striate.typed_json import JsonRecord
 
 __all__ = ["Scaling", "crossfitted", "fit_temperature", "fit_vector"]
 
@@ -29,7 +30,7 @@ _CLOSE = 1e-12
 
 
 @dataclass(frozen=True)
-class Scaling:
+class Scaling(JsonRecord):
     """Probabilities to calibrated probabilities: softmax(weight * log p + bias).
 
     One weight and no bias is a temperature, T = 1 / weight; one of each for every class is
@@ -65,16 +66,7 @@ class Scaling:
 
     def to_json(self) -> dict[str, Any]:
         """The scaling as JSON values."""
-        return {
-            "temperature": self.temperature,
-            "weight": list(self.weight),
-            "bias": list(self.bias),
-        }
-
-    @classmethod
-    def from_json(cls, value: dict[str, Any]) -> "Scaling":
-        """The scaling back from `to_json`."""
-        return cls(tuple(value["weight"]), tuple(value["bias"]))
+        return {"temperature": self.temperature, **super().to_json()}
 
 
 def fit_temperature(probabilities: Array, target: Array) -> Scaling:

@@ -1,0 +1,1 @@
+"""Evaluation of classifiers: metrics of K classes, calibration, abstention, comparison."""
