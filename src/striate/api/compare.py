@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from striate import durable
-from striate.api.evidence import validated
 from striate.api.run import Run, data_of
 from striate.data.part import ImageSet
 from striate.data.spelling import enumerated
@@ -24,6 +23,7 @@ from striate.evaluation import (
 from striate.evaluation.classification.comparison import ClassifierComparison, compare_classifiers
 from striate.evaluation.page import comparison_page
 from striate.evaluation.report import TINY
+from striate.tasks.classification.evidence import validated
 from striate.terminal import Reporter
 
 __all__ = ["RunComparison", "compare_runs"]

@@ -11,10 +11,10 @@ from striate.api.search_chart import search_charts
 from striate.api.study import Study, leaks_of, write_page
 from striate.errors import RunError
 from striate.evaluation import Proportion, holm, load_answers, mcnemar, percent
+from striate.run_folder import RunFolder
 from striate.search import Space
 from striate.search.storage import Storage
 from striate.search.trial import TrialRecord
-from striate.training.folder import RunFolder
 
 __all__ = ["Search", "found_so_far"]
 

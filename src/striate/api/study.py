@@ -21,8 +21,8 @@ from striate.config import DataConfig, RunConfig
 from striate.data import open_source, prepare, refuse_leaks
 from striate.data.duplicate_check import leak_note
 from striate.errors import RunError
+from striate.run_folder import RunFolder
 from striate.terminal import Reporter
-from striate.training.folder import RunFolder
 from striate.training.planner import Choice
 from striate.training.session import Pruner
 

@@ -143,8 +143,8 @@ def measure(
     json_: Json = None,
 ) -> None:
     """Measure predictions that any system made: intervals, comparison, calibration."""
-    from striate.api.foreign import measure_files
     from striate.evaluation import percent, summary_lines
+    from striate.evaluation.classification.external import measure_files
 
     extra = tuple(name.strip() for name in (classes or "").split(",") if name.strip())
     found = measure_files(list(predictions), truth, extra_classes=extra)

@@ -15,13 +15,13 @@ from striate.data import Dataset, ImageSet, ImageSpec, Normalisation, SealedSpli
 from striate.data.field import Category
 from striate.errors import ConfigError, SealedTestError
 from striate.estimators.reading import resized
+from striate.run_folder import RunFolder
 from striate.settings import Settings, checked, merge
 from striate.terminal import Reporter
 from striate.training import session
 from striate.training.assemble import assemble
 from striate.training.budget import Clock
 from striate.training.events import Event
-from striate.training.folder import RunFolder
 from striate.training.loop import averaged
 from striate.training.planner import Choice, advise
 from striate.training.speed import training_speed
@@ -104,14 +104,14 @@ def asked_settings(
         ConfigError: settings that do not exist, or that mean nothing for arrays.
     """
     given = dict(settings or {})
-    foreign = [f"data.{key}" for key in given.get("data") or {} if key not in _OF_DATA]
-    foreign += [key for key in ("pretrained", "task") if key in given]
-    foreign += [
+    unsuited = [f"data.{key}" for key in given.get("data") or {} if key not in _OF_DATA]
+    unsuited += [key for key in ("pretrained", "task") if key in given]
+    unsuited += [
         f"training.{key}" for key in given.get("training") or {} if key in (*lengths, "seed")
     ]
-    if foreign:
+    if unsuited:
         raise ConfigError(
-            f"settings: {', '.join(foreign)} cannot be set here. Lengths and random_state are "
+            f"settings: {', '.join(unsuited)} cannot be set here. Lengths and random_state are "
             "parameters of the estimator; of the data only input_size, channels and fit are read."
         )
     training = {key: value for key, value in lengths.items() if value is not None}

@@ -47,7 +47,9 @@ def adjusted_reading(records: Sequence[OpeningRecord], openings: int) -> Reading
     latest = next((r.result for r in reversed(records) if r.result and "wrong" in r.result), None)
     if latest is None:
         return None
-    count = max(openings, 1)
+    # An opening for several runs shows as many results.
+    further = sum(max(0, len(r.result.get("runs", ())) - 1) for r in records if r.result)
+    count = max(openings, 1) + further
     confidence = 1 - 0.05 / count
     share = wilson(int(latest["wrong"]), int(latest["n"]), confidence=confidence)
     return Reading(

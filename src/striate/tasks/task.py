@@ -15,17 +15,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from striate.data import ImageSet
+from striate.data import Dataset, ImageSet
 from striate.data.batch import Batch
 from striate.data.field import FIELDS, Field
 from striate.data.source import Source
 from striate.data.warp import Warp
-from striate.errors import ConfigError
-from striate.evaluation.metric import Meter
+from striate.errors import ConfigError, RunError
+from striate.evaluation.metric import Columns, Meter, Scores
+from striate.evaluation.stored import load_predictions
+from striate.evaluation.summary import Figures, Summary
 from striate.losses import LOSSES
 from striate.registry import Pick
+from striate.run_folder import RunFolder
+from striate.tasks.prediction import Prediction
 
-__all__ = ["Build", "DataShape", "Setting", "Task", "View"]
+__all__ = ["Build", "DataShape", "ReportedSplit", "Setting", "Task", "View"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,17 @@ class View(NamedTuple):
     warp: Warp | None
     """Warp by which the view was made; None for the image itself."""
     outputs: Mapping[str, Tensor]
+
+
+class ReportedSplit(NamedTuple):
+    """The split that a report shows: the test split once it was opened, else validation."""
+
+    name: str
+    """"test" or "validation"."""
+    images: ImageSet
+    rows: Columns
+    """Rows after calibration."""
+    data: DataShape
 
 
 class Setting(NamedTuple):
@@ -166,9 +181,56 @@ class Task(ABC):
         """The loss of a network that knows nothing; None where it is not known."""
         return None
 
-    def sections(self, split: ImageSet, predictions: Any) -> list[dict[str, Any]]:
-        """Sections of the report that only this task has; see `evaluation.report`."""
-        return []
+    def figures(self, rows: Columns, data: DataShape) -> Figures:
+        """The metrics of a split with their intervals."""
+        return Summary.of(Scores(self.meter(data).metrics, rows))
+
+    def figures_from_json(self, value: Mapping[str, Any]) -> Figures:
+        """The figures back from their JSON values."""
+        return Summary.from_json(value)
+
+    def describe(
+        self, names: Sequence[str], outputs: Mapping[str, np.ndarray], data: DataShape
+    ) -> list[Prediction]:
+        """The predictions of named images for people and programs, from outputs (N, ...)."""
+        return [
+            Prediction(name, {key: value[i].tolist() for key, value in outputs.items()})
+            for i, name in enumerate(names)
+        ]
+
+    def columns(self, predictions: Sequence[Prediction], data: DataShape) -> tuple[str, ...]:
+        """The columns of a table of predictions, beside name and problem."""
+        return tuple(next((p.cells() for p in predictions if p.problem is None), {}))
+
+    def calibrate(self, folder: RunFolder, *, classwise: bool = False) -> dict[str, Any]:
+        """Fit what makes predictions honest on a run's stored validation predictions.
+
+        Raises:
+            RunError: the task has nothing to calibrate.
+        """
+        raise RunError(f"{folder.path}: the predictions of this task have no calibration to fit.")
+
+    def finish(self, folder: RunFolder) -> None:
+        """Whatever follows a training once its validation predictions are stored."""
+
+    def adjusted(
+        self, folder: RunFolder, outputs: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """Outputs (N, ...) after the run's calibration."""
+        return dict(outputs)
+
+    def held_out(self, folder: RunFolder) -> Columns:
+        """The stored validation rows, each adjusted by a fit that has not seen it."""
+        return load_predictions(folder.answers).rows
+
+    def pictures(self, split: ImageSet, rows: Columns) -> dict[int, np.ndarray]:
+        """Small pictures by index, kept beside the predictions of a test split."""
+        return {}
+
+    def report(self, folder: RunFolder, data: Dataset, split: ReportedSplit) -> dict[str, Any]:
+        """Parts of the report that only this task has; see `evaluation.report`."""
+        figures = self.figures(split.rows, split.data)
+        return {"sections": [{"title": f"Metrics on the {split.name} split", "figures": figures}]}
 
     def draw(
         self, image: np.ndarray, prediction: Mapping[str, Any], target: Mapping[str, Any]

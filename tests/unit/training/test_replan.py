@@ -5,9 +5,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from striate.run_folder import RunFolder
 from striate.training.budget import Budget, Clock
 from striate.training.events import EventLog, read_events
-from striate.training.folder import RunFolder
 from striate.training.loop import Training
 from striate.training.plan import Plan
 from striate.training.session import _resume

@@ -21,11 +21,11 @@ from striate.evaluation.classification.comparison import ClassifierComparison, c
 from striate.evaluation.classification.prediction_file import Matched, match, read_table
 from striate.evaluation.page import comparison_page
 
-__all__ = ["ForeignMeasures", "measure_files"]
+__all__ = ["ExternalMetrics", "measure_files"]
 
 
 @dataclass(frozen=True)
-class ForeignMeasures:
+class ExternalMetrics:
     """Measures of one system or more on the same items, and how they compare."""
 
     names: tuple[str, ...]
@@ -65,7 +65,7 @@ class ForeignMeasures:
 
 def measure_files(
     predictions: Sequence[str | Path], truth: str | Path, *, extra_classes: Sequence[str] = ()
-) -> ForeignMeasures:
+) -> ExternalMetrics:
     """Measure files of predictions against a file of truths, and compare them with one another.
 
     Args:
@@ -92,7 +92,7 @@ def measure_files(
         comparison = compare_classifiers(answers, target, names, probabilities=p)
         found = _disagreements(systems, target, classes, ids)
     notes = [note for system in systems for note in system.notes]
-    return ForeignMeasures(
+    return ExternalMetrics(
         names,
         measures,
         comparison,

@@ -1,16 +1,25 @@
 """Classification: one class out of K for each image."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from striate.data import Dataset, ImageSet
 from striate.data.batch import Batch
+from striate.evaluation.classification.measure import Measures, measure
+from striate.evaluation.classification.mistake import wrong_pictures
 from striate.evaluation.metric import Columns, Meter, Metric
 from striate.losses import expected_loss_at_chance
-from striate.tasks.task import Build, DataShape, Setting, Task
+from striate.run_folder import RunFolder
+from striate.tasks.classification.calibrate import fit_calibration
+from striate.tasks.classification.evidence import calibration_of, validated
+from striate.tasks.classification.prediction import ClassPrediction
+from striate.tasks.classification.report import report_parts
+from striate.tasks.prediction import Prediction
+from striate.tasks.task import Build, DataShape, ReportedSplit, Setting, Task
 
 __all__ = ["Classification", "ClassificationMeter"]
 
@@ -24,8 +33,7 @@ class Classification(Task):
     needs = ("image", "category")
 
     def networks(self, build: Build, data: DataShape) -> nn.ModuleDict:
-        names = data.fields["category"].names  # type: ignore[attr-defined]
-        return nn.ModuleDict({"network": build("network", num_classes=len(names))})
+        return nn.ModuleDict({"network": build("network", num_classes=len(_names(data)))})
 
     def losses(self, networks: nn.ModuleDict, batch: Batch, phase: str) -> dict[str, Tensor]:
         """The loss that is minimised, under "loss", and its parts.
@@ -49,16 +57,65 @@ class Classification(Task):
     def meter(self, data: DataShape) -> Meter:
         return ClassificationMeter()
 
+    def figures(self, rows: Columns, data: DataShape) -> Measures:
+        return measure(rows["probabilities"], rows["labels"], _names(data))
+
+    def figures_from_json(self, value: Mapping[str, Any]) -> Measures:
+        return Measures.from_json(value)
+
+    def describe(
+        self,
+        names: Sequence[str],
+        outputs: Mapping[str, np.ndarray],
+        data: DataShape,
+        threshold: float = 0.0,
+    ) -> list[Prediction]:
+        classes = _names(data)
+        rows = outputs["probabilities"]
+        order = np.argsort(-rows, axis=1, kind="stable")
+        ranked = [
+            {classes[k]: float(row[k]) for k in o} for row, o in zip(rows, order, strict=True)
+        ]
+        return [
+            ClassPrediction(name, shares, threshold=threshold)
+            for name, shares in zip(names, ranked, strict=True)
+        ]
+
+    def columns(self, predictions: Sequence[Prediction], data: DataShape) -> tuple[str, ...]:
+        return ("label", "confidence", *_names(data))
+
+    def calibrate(self, folder: RunFolder, *, classwise: bool = False) -> dict[str, Any]:
+        return fit_calibration(folder, classwise=classwise)
+
+    def finish(self, folder: RunFolder) -> None:
+        fit_calibration(folder)
+
+    def adjusted(
+        self, folder: RunFolder, outputs: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        scaling, _ = calibration_of(folder)
+        return {**outputs, "probabilities": scaling(outputs["probabilities"])}
+
+    def held_out(self, folder: RunFolder) -> Columns:
+        probabilities, labels = validated(folder)
+        return Columns({"probabilities": probabilities, "labels": labels})
+
+    def pictures(self, split: ImageSet, rows: Columns) -> dict[int, np.ndarray]:
+        predicted = rows["probabilities"].argmax(axis=1)
+        return wrong_pictures(split.images, predicted, rows["labels"])
+
+    def report(self, folder: RunFolder, data: Dataset, split: ReportedSplit) -> dict[str, Any]:
+        return report_parts(folder, data, split, self.held_out(folder))
+
     def settings(self) -> dict[str, Setting]:
         loss = {"name": "softmax_cross_entropy", "label_smoothing": 0.1}
         why = "softened targets keep the network from overconfidence"
         return {"loss": Setting("loss", loss, why, "cross-entropy, smoothing 0.1")}
 
     def chance(self, data: DataShape) -> float | None:
-        names = data.fields["category"].names  # type: ignore[attr-defined]
         if self.loss_pick is None:
             return None
-        return expected_loss_at_chance(self.loss_pick.name, len(names))
+        return expected_loss_at_chance(self.loss_pick.name, len(_names(data)))
 
 
 class ClassificationMeter:
@@ -86,6 +143,12 @@ class ClassificationMeter:
                 "labels": np.concatenate(self._labels),
             }
         )
+
+
+def _names(data: DataShape) -> tuple[str, ...]:
+    category: Any = data.fields["category"]
+    names: tuple[str, ...] = category.names
+    return names
 
 
 def _losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
