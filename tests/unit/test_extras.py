@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import striate
-from striate.drawing import new_figure
+from striate.drawing.figure import new_figure
 from striate.errors import ConfigError
 
 ROOT = Path(__file__).parents[2]
