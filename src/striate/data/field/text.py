@@ -66,7 +66,7 @@ class Text(Field):
             row[: len(value)] = value
         return torch.from_numpy(batch)
 
-    def line(self, value: np.ndarray) -> str:
+    def line(self, value: np.ndarray | np.generic) -> str:
         return self.string(value)
 
     def summary(self, column: Column) -> str:
