@@ -22,7 +22,7 @@ from striate.evaluation import (
     measure,
 )
 from striate.evaluation.classification.comparison import ClassifierComparison, compare_classifiers
-from striate.evaluation.page import comparison_page
+from striate.evaluation.classification.report import comparison_page
 from striate.evaluation.report import TINY
 from striate.terminal import Reporter
 

@@ -19,7 +19,7 @@ from striate.evaluation import (
 )
 from striate.evaluation.classification.comparison import ClassifierComparison, compare_classifiers
 from striate.evaluation.classification.prediction_file import Matched, match, read_table
-from striate.evaluation.page import comparison_page
+from striate.evaluation.classification.report import comparison_page
 
 __all__ = ["ForeignMeasures", "measure_files"]
 

@@ -21,7 +21,7 @@ from striate.evaluation import (
     receipts_of,
     verify,
 )
-from striate.evaluation.report import write
+from striate.evaluation.classification.report import write
 from striate.training.events import read_events
 from striate.training.folder import RunFolder
 
