@@ -304,8 +304,8 @@ def test_noise_is_measured():
 
 def test_noise_widens_the_tolerance():
     line = Line(lambda t: 3 * t, slope=3.001, size=1.0)
-    assert probe(line, centre=0.0, noise=1e-16).answer == "wrong"
-    assert probe(line, centre=0.0, noise=1e-7).answer == "agrees"
+    assert probe(line, centre=0.0, noise=1e-16).verdict == "wrong"
+    assert probe(line, centre=0.0, noise=1e-7).verdict == "agrees"
 
 
 @pytest.mark.slow

@@ -47,13 +47,13 @@ def race(
     AdamW.
 
     Args:
-        surfaces: names of `SURFACES`, or surfaces of one's own; none: all the named ones.
-        optimisers: names of `OPTIMISERS`, or constructors by name; none: all but Muon.
-        num_steps: steps of each run.
-        png: picture of all the races.
-        html: page of all the races; it works offline.
-        gif: moving picture; of the first race.
-        reporter: is told how far it is; None: nobody.
+        surfaces: Names of `SURFACES`, or surfaces of one's own; none: all the named ones.
+        optimisers: Names of `OPTIMISERS`, or constructors by name; none: all but Muon.
+        num_steps: Number of steps of each run.
+        png: File for a picture of all the races.
+        html: File for a page of all the races; it works offline.
+        gif: File for a moving picture of the first race.
+        reporter: Receiver of the progress; None: nobody.
 
     Raises:
         ConfigError: names that do not exist, all together, or an optimiser that diverges at
@@ -101,26 +101,26 @@ def range_test(
 ) -> RangeTest:
     """The learning-rate range test of a training that `train` would begin with the same words.
 
-    Only the training split is looked at.
+    Only the training split is used.
 
     Args:
-        data: path or name.
-        network: a name of `NETWORKS`; None: the planner's choice.
-        num_steps: steps of the test.
-        lowest: the first rate.
-        highest: the last.
-        assignments: other settings as words: ("optimiser=adamw", "network.depth=20").
-        png: picture of the losses over the rates.
-        reporter: is told what happens; None: nobody.
+        data: Path or name of images.
+        network: Name of `NETWORKS`; None: the planner's choice.
+        num_steps: Number of steps of the test.
+        lowest: First rate.
+        highest: Last rate.
+        assignments: Other settings as words: ("optimiser=adamw", "network.depth=20").
+        png: File for a chart of the losses over the rates.
+        reporter: Receiver of the progress; None: nobody.
 
     Raises:
         ConfigError, DataError.
     """
     reporter = reporter or Reporter()
-    asked = _asked(network, assignments)
+    settings = _settings(network, assignments)
     source = open_source(str(data))
     place = str(Path(data).resolve()) if Path(data).exists() else str(data)
-    config, _ = advise(place, survey(source), asked)
+    config, _ = advise(place, survey(source), settings)
     check_config(config)
     dataset = prepare(config.data, source=source, progress=reporter.progress)
     parts = assemble(config, dataset, Execution.of(config.execution))
@@ -179,20 +179,20 @@ def variance(
     The inputs are noise of mean 0 and variance 1, as normalised images are.
 
     Args:
-        network: a name of `NETWORKS`.
-        initialisations: names of `INITIALISATIONS`; none: all of them.
-        assignments: arguments of the network as words: ("network.depth=20",).
-        input_size: height and width.
-        channels: of the input.
-        num_classes: K.
-        batch_size: B.
-        seed: names weights and noise.
+        network: Name of `NETWORKS`.
+        initialisations: Names of `INITIALISATIONS`; none: all of them.
+        assignments: Arguments of the network as words: ("network.depth=20",).
+        input_size: Height and width, pixels.
+        channels: Number of channels of the input.
+        num_classes: Number of classes K.
+        batch_size: Number of items B.
+        seed: Random seed of weights and noise.
 
     Raises:
         ConfigError: names that do not exist, all together.
     """
     names = initialisations or list(INITIALISATIONS)
-    pick = Pick.from_json(_asked(network, assignments)["network"])
+    pick = Pick.from_json(_settings(network, assignments)["network"])
     offered = {
         "num_classes": num_classes,
         "in_channels": channels,
@@ -217,9 +217,9 @@ def variance(
     return tables
 
 
-def _asked(network: str | None, assignments: tuple[str, ...]) -> Settings:
-    asked = parse_assignments(assignments)
-    return asked if network is None else merge({"network": {"name": network}}, asked)
+def _settings(network: str | None, assignments: tuple[str, ...]) -> Settings:
+    settings = parse_assignments(assignments)
+    return settings if network is None else merge({"network": {"name": network}}, settings)
 
 
 def _without_decay(name: str) -> Maker:

@@ -6,7 +6,6 @@ from striate.data import Dataset, ImageSet
 from striate.data.seal import Opening
 from striate.evaluation import adjusted_reading, opened, openings, receipts_of, verify
 from striate.evaluation.metric import Columns
-from striate.evaluation.report import write
 from striate.run_folder import RunFolder
 from striate.tasks import DataShape, ReportedSplit, Task
 from striate.training.events import Event, read_events
@@ -42,7 +41,7 @@ def write_report(
     if test is not None:
         shown = ReportedSplit("test", test.images, test.rows, shape)
     parts = task.report(folder, data, shown)
-    write(
+    task.write_report(
         folder.path,
         {
             "title": f"{record['config']['network']['name']} on {data.title}",
@@ -70,6 +69,7 @@ def write_report(
             **parts,
             "data": _data(record, data) | parts.get("data", {}),
         },
+        shown,
     )
 
 
@@ -85,9 +85,7 @@ def _data(record: dict[str, Any], data: Dataset) -> dict[str, Any]:
             "validation": len(data.validation),
             "test": data.test.num_items,
         },
-        "fields": {
-            name: field.summary(data.train.columns[name]) for name, field in data.fields.items()
-        },
+        "fields": {k: f.summary(data.train.columns[k]) for k, f in data.fields.items()},
         "test_origin": data.test_origin,
         "test_openings": opened(data.test.digest),
         "input_size": stored.get("input_size", record["config"]["data"]["input_size"]),

@@ -33,6 +33,7 @@ from striate.evaluation import (
     Scaling,
     abstention,
     adjusted_reading,
+    load_predictions,
     open_test_for,
     opened,
     openings,
@@ -59,6 +60,7 @@ __all__ = [
     "evaluate",
     "evaluate_runs",
     "load",
+    "per_item",
     "recorded_execution",
     "recorded_fields",
 ]
@@ -321,6 +323,23 @@ class Run:
         return f"Run({str(self.path)!r})"
 
 
+def per_item(run: Run, paths: Sequence[Path]) -> np.ndarray:
+    """The headline metric's value of each item (K, N), in K files of predictions of one split.
+
+    Args:
+        run: Run whose task says which metric is the headline.
+        paths: Files of predictions of that task.
+
+    Raises:
+        DataError: the headline metric is no mean over items.
+    """
+    metric = run.task.meter(run.shape).metrics[0]
+    values = metric.per_item
+    if values is None:
+        raise DataError(f"{metric.name} is no mean over items; runs are compared on such means.")
+    return np.stack([np.asarray(values(load_predictions(path).rows)) for path in paths])
+
+
 def recorded_fields(record: Mapping[str, Any]) -> dict[str, Field]:
     """The fields of a run's items; runs of before tasks have classes alone."""
     data = record["data"]
@@ -403,7 +422,8 @@ def evaluate_runs(
         findings = verify(digest, receipts_of(run.path)).findings
         test = OpenedTest(images, rows, opening)
         write_report(run.folder, dataset, run.task, run.shape, test)
-        reading = adjusted_reading(openings(digest), opened(digest))
+        headline = figures.headline()
+        reading = adjusted_reading(openings(digest), opened(digest), headline)
         evaluations.append(
             Evaluation(run, figures, opening.number, findings, run.report_path, reading)
         )

@@ -11,11 +11,12 @@ from striate.calculus.graph_svg import graph_svg
 from striate.calculus.jacobian import BackwardLayer, backward_layer, jacobian, jacobian_svg
 from striate.calculus.mirror import mirror_svg
 from striate.calculus.network_check import check_network, total_loss
-from striate.calculus.numerical import Wiggled, default_step, numerical_gradient, wiggle
+from striate.calculus.numerical import CoordinateSearch, default_step, numerical_gradient, wiggle
 from striate.calculus.report import GradientReport, TensorCheck
 
 __all__ = [
     "BackwardLayer",
+    "CoordinateSearch",
     "Decay",
     "Edge",
     "Expression",
@@ -24,7 +25,6 @@ __all__ = [
     "LayerCost",
     "Node",
     "TensorCheck",
-    "Wiggled",
     "backward_layer",
     "check_function",
     "check_network",

@@ -46,7 +46,7 @@ class Decay:
     """‖∂L/∂(state k steps before the end)‖ for each seed and k = 0 … T−1; an LSTM's state is
     (h, c), where c acts through the h of its own step too."""
     hidden: Float[Tensor, "N T"]
-    """‖∂L/∂h‖ alone, at the same places."""
+    """‖∂L/∂h‖ alone, at the same steps."""
     inputs: Float[Tensor, "N T"]
     """‖∂L/∂x‖, x being the input of the step k steps before the last."""
 
@@ -69,20 +69,20 @@ def gradient_decay(
     gain: float = 1.0,
     forget_bias: float = 0.0,
 ) -> tuple[Decay, ...]:
-    """How the gradient of a loss at the last step fades with distance, for each kind of cell.
+    """The decay of a gradient with distance from a loss at the last step, for each kind of cell.
 
     The loss is a random unit direction of the last h, the inputs are noise, the arithmetic is
     float64. A new seed draws weights, inputs and direction.
 
     Args:
-        cells: names from `CELLS`.
-        num_steps: T.
-        input_size: C of the inputs.
-        hidden_size: H of the state.
-        batch_size: B; the norm is over the whole batch.
-        seeds: one measurement for each.
-        gain: multiplies the recurrent weights: above some value simple cells explode.
-        forget_bias: is added to the LSTM's forget gate: 1 or 2 let it remember from the start.
+        cells: Names from `CELLS`.
+        num_steps: Number of time steps T.
+        input_size: Number of inputs C.
+        hidden_size: Units H of the state.
+        batch_size: Number of sequences B; the norm is over the whole batch.
+        seeds: Random seeds, one measurement for each.
+        gain: Factor on the recurrent weights: above some value simple cells explode.
+        forget_bias: Number added to the bias of the LSTM's forget gate: 1 or 2 let it remember.
 
     Raises:
         ConfigError: an unknown cell, or a count below 1.
@@ -129,9 +129,10 @@ def _norms(
         states.append(state)
     loss = (states[-1][0] * direction / direction.norm()).sum()
     flat = [tensor for state in states for tensor in state]
-    found = torch.autograd.grad(loss, [*flat, *xs], allow_unused=True)
+    gradients = torch.autograd.grad(loss, [*flat, *xs], allow_unused=True)
     zeros = [
-        torch.zeros_like(t) if g is None else g for t, g in zip([*flat, *xs], found, strict=True)
+        torch.zeros_like(t) if g is None else g
+        for t, g in zip([*flat, *xs], gradients, strict=True)
     ]
     per = cell.num_states
     rows = [torch.stack(zeros[per * t : per * (t + 1)]) for t in range(num_steps)]
@@ -149,15 +150,15 @@ def time_contributions(
     x: Float[Tensor, "T B C"],
     loss: Callable[[Tensor], Tensor],
 ) -> dict[str, Tensor]:
-    """What each time step contributes to the gradient of each shared weight: name -> (T, ...).
+    """The contribution of each time step to the gradient of each shared weight: name -> (T, ...).
 
     The sum over T is the gradient. Each step runs with a copy of the weights of its own, so that
     each copy receives the contribution of its step alone.
 
     Args:
-        cell: from `striate.layers`.
-        x: the inputs of all steps.
-        loss: takes the outputs h of all steps, (T, B, H), gives one number.
+        cell: From `striate.layers`.
+        x: The inputs of all steps.
+        loss: Function of the outputs h of all steps, (T, B, H), to one number.
 
     Source: Pascanu, Mikolov and Bengio, 2013, equation 4 (∂E/∂θ = Σ_t ∂E_t/∂θ).
 
@@ -176,9 +177,9 @@ def time_contributions(
         outputs.append(state[0])
     value = loss(torch.stack(outputs))
     every = [weight for weights in copies for weight in weights.values()]
-    found = torch.autograd.grad(value, every, allow_unused=True)
+    gradients = torch.autograd.grad(value, every, allow_unused=True)
     filled = iter(
-        torch.zeros_like(w) if g is None else g for w, g in zip(every, found, strict=True)
+        torch.zeros_like(w) if g is None else g for w, g in zip(every, gradients, strict=True)
     )
     steps = [{name: next(filled) for name in weights} for weights in copies]
     return {name: torch.stack([step[name] for step in steps]) for name in copies[0]}
@@ -207,8 +208,8 @@ def decay_png(measured: Sequence[Decay], path: Path) -> None:
     """Draw the gradient norms against distance: a line for the median, a band for all seeds.
 
     Args:
-        measured: from `gradient_decay`.
-        path: of the PNG file.
+        measured: Measurements of `gradient_decay`.
+        path: Path of the PNG file.
     """
     # Okabe and Ito's colours, told apart by colour-blind eyes too.
     colours = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9")

@@ -2,7 +2,7 @@
 
 A small tensor is checked element by element. A large one is checked whole by a few projections
 (the derivative along a direction that is half random, half its own gradient: the random half
-sees any error with probability one, the other half lifts the answer above the rounding), and at
+sees any error with probability one, the other half lifts the slope above the rounding), and at
 a few elements. Where a projection fails, the tensor is halved again and again towards the error,
 so that a wrong element is named after log2(n) steps.
 """
@@ -32,18 +32,18 @@ def check_function(
     seed: int = 0,
     conditions: tuple[str, ...] = (),
 ) -> GradientReport:
-    """Whether autograd's gradient of a scalar function equals its differences, tensor by tensor.
+    """Check autograd's gradient of a scalar function against differences, tensor by tensor.
 
     Args:
-        value: computes the function, a tensor of one element, from the tensors below. It must
+        value: Computes the function, a tensor of one element, from the tensors below. It must
             give the same number each time.
         tensors: float64 leaves that `value` reads, by name; changed during the check and put back.
-        elements: how many single elements of a large tensor are looked at; 0 leaves it to the
+        elements: Number of single elements to check in a large tensor; 0 leaves it to the
             projections, which is quickest.
-        projections: how many projections of a large tensor are looked at; 1 or more.
-        exhaustive: up to this many elements a tensor is checked at every one of them.
-        seed: of the random directions and elements.
-        conditions: sentences for the report.
+        projections: Number of projections to check in a large tensor; 1 or more.
+        exhaustive: Largest number of elements at which a tensor is checked at every one.
+        seed: Random seed of directions and elements.
+        conditions: Sentences for the report.
 
     Raises:
         ConfigError: tensors that are not float64, or a function that is not a single finite
@@ -56,9 +56,9 @@ def check_function(
     """
     started = time.perf_counter()
     check = _Check(value, tensors, elements, projections, exhaustive, seed)
-    found = tuple(check.tensor(name) for name in tensors)
+    checks = tuple(check.tensor(name) for name in tensors)
     seconds = time.perf_counter() - started
-    return GradientReport(found, check.centre, check.evaluations, seconds, conditions)
+    return GradientReport(checks, check.centre, check.evaluations, seconds, conditions)
 
 
 class _Check:
@@ -108,9 +108,9 @@ class _Check:
             )
         gradients: dict[str, Tensor | None] = dict.fromkeys(self.tensors)
         if wanted and value.requires_grad:
-            places = [self.tensors[name] for name in wanted]
-            found = torch.autograd.grad(value.sum(), places, allow_unused=True)
-            gradients.update(zip(wanted, found, strict=True))
+            leaves = [self.tensors[name] for name in wanted]
+            parts = torch.autograd.grad(value.sum(), leaves, allow_unused=True)
+            gradients.update(zip(wanted, parts, strict=True))
         return gradients, float(value.detach())
 
     def _noise(self) -> float:
@@ -176,21 +176,21 @@ class _Check:
         wholes = []
         if tensor.numel() > self.exhaustive:
             wholes = [self.projection(name, number) for number in range(self.projections)]
-        probes = {index: self.element(name, index) for index in self._places(name)}
-        if any(p.answer == "wrong" for p in wholes):
+        probes = {index: self.element(name, index) for index in self._indices(name)}
+        if any(p.verdict == "wrong" for p in wholes):
             located = self._locate(name)
             probes[located] = self.element(name, located)
         verdict, note = self._verdict(name, [*wholes, *probes.values()])
         projected = max((p.relative_error for p in wholes), default=None)
         if not probes:
             return TensorCheck(name, shape, verdict, projection_error=projected, note=note)
-        worst = max(probes, key=lambda index: (_RANK[probes[index].answer], probes[index].excess))
-        place = torch.unravel_index(torch.tensor(worst), shape) if shape else ()
+        worst = max(probes, key=lambda index: (_RANK[probes[index].verdict], probes[index].excess))
+        index = torch.unravel_index(torch.tensor(worst), shape) if shape else ()
         return TensorCheck(
             name,
             shape,
             verdict,
-            worst=tuple(int(i) for i in place),
+            worst=tuple(int(i) for i in index),
             analytic=probes[worst].analytic,
             numeric=probes[worst].numeric,
             # Of two numbers that are rounding only, the ratio means nothing.
@@ -200,23 +200,23 @@ class _Check:
         )
 
     def _verdict(self, name: str, probes: list[Probe]) -> tuple[Verdict, str]:
-        answers = {found.answer for found in probes}
+        verdicts = {probe.verdict for probe in probes}
         gradient = self.gradients[name]
         if gradient is None:
-            if answers == {"agrees"}:
+            if verdicts == {"agrees"}:
                 return "no gradient", "the loss does not depend on it: is it forgotten?"
             return "no gradient", "the loss depends on it: is it detached on the way?"
-        if "wrong" in answers:
+        if "wrong" in verdicts:
             return "wrong", ""
-        if "kink" in answers:
+        if "kink" in verdicts:
             return "kink", ""
         # Moved by its own size, the tensor would change the loss by less than its rounding.
         if float(gradient.norm()) * _size(self.tensors[name].detach()) < 10 * self.noise:
             return "zero", ""
         return "agrees", ""
 
-    def _places(self, name: str) -> list[int]:
-        """The elements to look at: all, or the one with the largest gradient and random ones."""
+    def _indices(self, name: str) -> list[int]:
+        """The elements to check: all, or the one with the largest gradient and random ones."""
         count = self.tensors[name].numel()
         if count <= self.exhaustive:
             return list(range(count))
@@ -238,8 +238,8 @@ class _Check:
             for half in (slice(start, middle), slice(middle, stop)):
                 direction = torch.zeros_like(signs)
                 direction[half] = signs[half]
-                found = self.along(name, direction.view(tensor.shape), max(_rms(tensor), 0.01))
-                errors.append(abs(found.analytic - found.numeric))
+                half_probe = self.along(name, direction.view(tensor.shape), max(_rms(tensor), 0.01))
+                errors.append(abs(half_probe.analytic - half_probe.numeric))
             start, stop = (start, middle) if errors[0] >= errors[1] else (middle, stop)
         return start
 

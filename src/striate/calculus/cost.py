@@ -1,4 +1,4 @@
-"""What forward and backward cost, layer by layer: predicted by formula, and measured.
+"""The cost of forward and backward passes, layer by layer: predicted by formula, and measured.
 
 Let F be the multiply-adds of a layer's forward pass. Backward it makes two products of the
 same size: ∂L/∂x out of p and W (F again) and ∂L/∂W out of p and x (F again), so backward costs
@@ -81,10 +81,10 @@ def layer_costs(
     modules inside that take one tensor and give one; functional calls between them have no row.
 
     Args:
-        network: any module; left as it is.
+        network: Any module; left as it is.
         inputs: a batch, (B, C, *S).
-        repeats: rounds that count.
-        clock: gives seconds; by default the machine's, after the device has finished.
+        repeats: Number of rounds that count.
+        clock: Function that returns seconds; by default the machine's, once the device is done.
 
     Raises:
         ConfigError: repeats below 1, or a network without layers to measure.
@@ -121,9 +121,9 @@ def _calls(network: nn.Module, inputs: Tensor) -> list[_Call]:
     names = {id(module): name for name, module in network.named_modules()}
     calls: list[_Call] = []
 
-    def before(module: nn.Module, given: tuple[object, ...]) -> None:
-        if len(given) == 1 and isinstance(given[0], Tensor):
-            x = given[0]
+    def before(module: nn.Module, inputs: tuple[object, ...]) -> None:
+        if len(inputs) == 1 and isinstance(inputs[0], Tensor):
+            x = inputs[0]
             # A copy: a layer that works in place would change what is timed later.
             calls.append(_Call(names[id(module)], module, x.detach().clone(), x.requires_grad))
 
@@ -140,14 +140,14 @@ def _calls(network: nn.Module, inputs: Tensor) -> list[_Call]:
 
 def _time(call: _Call, read: Callable[[], float]) -> tuple[float, float | None]:
     """Seconds forward and backward of one call."""
-    place = call.inputs.requires_grad_(call.needs_input_gradient)
-    given = place.clone()
+    x = call.inputs.requires_grad_(call.needs_input_gradient)
+    own = x.clone()
     with torch.enable_grad():
         start = read()
-        result = call.layer(given)
+        result = call.layer(own)
         ahead = read() - start
     sources: list[Tensor] = [p for p in call.layer.parameters() if p.requires_grad]
-    sources += [place] if call.needs_input_gradient else []
+    sources += [x] if call.needs_input_gradient else []
     if not sources or not isinstance(result, Tensor) or not result.requires_grad:
         return ahead, None
     p = torch.ones_like(result)

@@ -72,7 +72,7 @@ def parse_expression(text: str) -> Expression:
     in `FUNCTIONS`.
 
     Args:
-        text: such as "1/(1+exp(-(w0*x0+w1*x1+w2)))".
+        text: Formula, such as "1/(1+exp(-(w0*x0+w1*x1+w2)))".
 
     Raises:
         ConfigError: everything in the text that is not accepted, together.
@@ -107,8 +107,8 @@ def parse_values(words: list[str] | tuple[str, ...], names: tuple[str, ...]) -> 
     """The tensors (float64) for the variables of an expression, in the order of `names`.
 
     Args:
-        words: "x=-2", "w=[1, 2.5]" or "m=[[1, 2], [3, 4]]".
-        names: the variables that need a value.
+        words: Words such as "x=-2", "w=[1, 2.5]" or "m=[[1, 2], [3, 4]]".
+        names: Variables that need a value.
 
     Raises:
         ConfigError: words that do not fit, missing and unknown variables, all together.
@@ -227,8 +227,8 @@ class _Reader:
         inner = [self.read(argument) for argument in node.args]
 
         def apply(values: Mapping[str, Tensor]) -> Tensor:
-            given = (operation(values) for operation in inner)
-            return function(*(torch.as_tensor(g, dtype=torch.float64) for g in given))
+            arguments = (operation(values) for operation in inner)
+            return function(*(torch.as_tensor(a, dtype=torch.float64) for a in arguments))
 
         return apply
 

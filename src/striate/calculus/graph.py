@@ -38,13 +38,13 @@ def graph(
     to an output is left out. Nothing is left behind on modules or parameters.
 
     Args:
-        function: takes the inputs in their order; gives a tensor, or tensors in any nesting.
-        inputs: tensors by name, in order, or alone; without names they take the function's own.
-        depth: fold everything inside modules nested this deep into one node; None shows every
+        function: Function of the inputs in their order to a tensor, or tensors in any nesting.
+        inputs: Tensors by name, in order, or alone; without names they take the function's own.
+        depth: Depth of nesting at which modules are folded into one node; None shows every
             operation.
-        network: the module after which parts and parameters are named; the function itself when
+        network: Module after which parts and parameters are named; the function itself when
             it is a module.
-        seeds: the gradient that enters at each output; by default ones: the gradients then are
+        seeds: Gradient that enters at each output; by default ones: the gradients then are
             those of the sum of all outputs.
 
     Raises:
@@ -52,8 +52,8 @@ def graph(
 
     Example:
         >>> x, y, z = (torch.tensor(value) for value in (-2.0, 5.0, -4.0))
-        >>> found = graph(lambda x, y, z: (x + y) * z, {"x": x, "y": y, "z": z})
-        >>> [found.gradient(found.named(name)).item() for name in ("x", "y", "z")]
+        >>> product = graph(lambda x, y, z: (x + y) * z, {"x": x, "y": y, "z": z})
+        >>> [product.gradient(product.named(name)).item() for name in ("x", "y", "z")]
         [-4.0, -4.0, 3.0]
     """
     if network is None and isinstance(function, nn.Module):
@@ -65,41 +65,41 @@ def graph(
         {id(module): name for name, module in modules.items()},
         {id(tensor): name for name, tensor in (parameters | buffers).items()},
     )
-    leaves, places = {}, {}
+    leaves, values = {}, {}
     for name, tensor in _named_inputs(function, inputs).items():
         leaf = tensor.detach().clone()
         if leaf.is_floating_point():
             leaves[name] = leaf.requires_grad_()
         # A copy, so that the function may work on its input in place.
-        places[name] = leaf.clone()
-        recorder.enter(places[name], "input", name)
+        values[name] = leaf.clone()
+        recorder.enter(values[name], "input", name)
     with preserved(network or nn.Module()), torch.enable_grad():
         with recorder.modules(network), recorder:
-            result = function(*places.values())
+            result = function(*values.values())
         outputs = [item for item in tree_leaves(result) if isinstance(item, Tensor)]
         if not outputs:
             raise ConfigError("The function gives no tensor, so that it has no graph.")
         _backward(recorder, outputs, list(leaves.values()), seeds)
-    found = _assemble(recorder)
-    return found if depth is None else fold(found, depth)
+    whole = _assemble(recorder)
+    return whole if depth is None else fold(whole, depth)
 
 
 def _backward(
     recorder: Recorder, outputs: list[Tensor], leaves: list[Tensor], seeds: Sequence[Tensor] | None
 ) -> None:
-    given = [torch.ones_like(output) for output in outputs] if seeds is None else list(seeds)
-    shapes = [tuple(seed.shape) for seed in given]
+    entering = [torch.ones_like(output) for output in outputs] if seeds is None else list(seeds)
+    shapes = [tuple(seed.shape) for seed in entering]
     wanted = [tuple(output.shape) for output in outputs]
     if shapes != wanted:
         raise ConfigError(f"seeds have shapes {shapes}; the outputs have {wanted}.")
-    for number, (output, seed) in enumerate(zip(outputs, given, strict=True), start=1):
+    for number, (output, seed) in enumerate(zip(outputs, entering, strict=True), start=1):
         recorder.leave(output, "output" if len(outputs) == 1 else f"output {number}", seed)
-    pairs = [(o, s) for o, s in zip(outputs, given, strict=True) if o.requires_grad]
+    pairs = [(o, s) for o, s in zip(outputs, entering, strict=True) if o.requires_grad]
     sources = leaves + recorder.leaves
     if pairs and sources:
-        ends, entering = zip(*pairs, strict=True)
-        # Every leaf is asked for, so that every node runs; none of them keeps a gradient.
-        torch.autograd.grad(ends, sources, entering, allow_unused=True)
+        ends, start = zip(*pairs, strict=True)
+        # Every leaf is named, so that every node runs; none of them keeps a gradient.
+        torch.autograd.grad(ends, sources, start, allow_unused=True)
 
 
 def _assemble(recorder: Recorder) -> Graph:
@@ -115,7 +115,7 @@ def _assemble(recorder: Recorder) -> Graph:
             needed.add(id(recorded))
             stack += [maker[use.key] for use in recorded.uses]
     kept = [recorded for recorded in recorder.results if id(recorded) in needed]
-    place = {id(recorded): number for number, recorded in enumerate(kept)}
+    position = {id(recorded): number for number, recorded in enumerate(kept)}
     nodes, edges = [], []
     for number, recorded in enumerate(kept):
         pattern = pattern_of(recorded.name) if recorded.kind == "operation" else ""
@@ -123,7 +123,7 @@ def _assemble(recorder: Recorder) -> Graph:
         for slot, use in enumerate(recorded.uses):
             source = maker[use.key]
             output = source.outputs.index(use.key)
-            edges.append(Edge(place[id(source)], number, slot, output, use.value, use.gradient))
+            edges.append(Edge(position[id(source)], number, slot, output, use.value, use.gradient))
     return Graph(tuple(nodes), tuple(edges), dict(recorder.classes))
 
 

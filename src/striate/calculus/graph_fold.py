@@ -16,13 +16,13 @@ def fold(graph: Graph, depth: int) -> Graph:
     """The graph with everything inside modules nested `depth` deep folded into one node each.
 
     Each call of a module is a node of its own, so a module that is used twice appears twice.
-    Parameters go into the node of the module that uses them, which then tells their number and
+    Parameters go into the node of the module that uses them, which then shows their number and
     the norm of their gradient. Several uses of one value inside one module become one edge whose
     gradient is their sum.
 
     Args:
-        graph: an unfolded graph.
-        depth: 1 shows the parts of the network, 2 the parts of the parts.
+        graph: Unfolded graph.
+        depth: Depth of nesting; 1 shows the parts of the network, 2 the parts of the parts.
 
     Raises:
         ConfigError: a depth below 1.
@@ -59,7 +59,7 @@ def _groups(graph: Graph, depth: int) -> list[Hashable]:
         if node.kind in ("parameter", "constant"):
             users = {groups[edge.target] for edge in graph.out_of(node)}
             if all(isinstance(user, tuple) for user in users):
-                # Several folded modules share it: each tells it as its own, none is its place.
+                # Several folded modules share it: each counts it as its own, none holds it.
                 groups[node.id] = users.pop() if len(users) == 1 else None
     return groups
 
@@ -105,12 +105,12 @@ def _edges(graph: Graph, groups: list[Hashable], number: dict[Hashable, int]) ->
         merged[key] = dataclasses.replace(
             edge, source=number[source], target=number[target], gradient=gradient
         )
-    found: list[Edge] = []
+    edges: list[Edge] = []
     slots: dict[int, int] = {}
     outputs: dict[int, dict[tuple[Hashable, ...], int]] = {}
-    for place, edge in sorted(merged.items(), key=lambda item: (item[1].target, item[1].slot)):
+    for origin, edge in sorted(merged.items(), key=lambda item: (item[1].target, item[1].slot)):
         slot = slots[edge.target] = slots.get(edge.target, -1) + 1
         numbers = outputs.setdefault(edge.source, {})
-        output = numbers.setdefault(place[:2], len(numbers))
-        found.append(dataclasses.replace(edge, slot=slot, output=output))
-    return tuple(found)
+        output = numbers.setdefault(origin[:2], len(numbers))
+        edges.append(dataclasses.replace(edge, slot=slot, output=output))
+    return tuple(edges)

@@ -1,7 +1,7 @@
 """Jacobians of vec f by vec x, written out, and backward layers: the pair f and f^BP.
 
 A layer y = f(x) has a backward layer f^BP(p; x) = Jᵀp, which makes the gradient by x out of a
-gradient p by y. Backpropagation never forms J; for small f it may be looked at.
+gradient p by y. Backpropagation never forms J; for small f it can be shown.
 """
 
 from collections.abc import Callable
@@ -30,8 +30,8 @@ def jacobian(function: Layer, x: Float[Tensor, "..."]) -> Float[Tensor, "M N"]:
     Each row is one backward pass.
 
     Args:
-        function: takes x, gives one tensor; a module in evaluation mode, say.
-        x: where, any shape with N elements.
+        function: Function of x to one tensor; a module in evaluation mode, say.
+        x: Point of any shape with N elements.
 
     Raises:
         ConfigError: a Jacobian of more than 4 million elements.
@@ -41,21 +41,21 @@ def jacobian(function: Layer, x: Float[Tensor, "..."]) -> Float[Tensor, "M N"]:
         tensor([[2., 0.],
                 [0., 6.]])
     """
-    place = x.detach().clone().requires_grad_()
+    point = x.detach().clone().requires_grad_()
     with torch.enable_grad():
-        result = function(place.clone())
-    size = result.numel() * place.numel()
+        result = function(point.clone())
+    size = result.numel() * point.numel()
     if size > LARGEST:
         raise ConfigError(
-            f"The Jacobian has {result.numel()} × {place.numel()} elements; at most {LARGEST:,} "
+            f"The Jacobian has {result.numel()} × {point.numel()} elements; at most {LARGEST:,} "
             "are written out. Take a smaller input, or backward_layer, which never forms it."
         )
-    matrix = torch.zeros(result.numel(), place.numel(), dtype=x.dtype, device=x.device)
+    matrix = torch.zeros(result.numel(), point.numel(), dtype=x.dtype, device=x.device)
     if not result.requires_grad:
         return matrix
     flat = result.reshape(-1)
     for row in range(flat.numel()):
-        (gradient,) = torch.autograd.grad(flat[row], place, retain_graph=True, allow_unused=True)
+        (gradient,) = torch.autograd.grad(flat[row], point, retain_graph=True, allow_unused=True)
         if gradient is not None:
             matrix[row] = gradient.reshape(-1)
     return matrix
@@ -71,16 +71,16 @@ def backward_layer(function: Layer) -> BackwardLayer:
     """
 
     def f_bp(p: Tensor, x: Tensor) -> Tensor:
-        place = x.detach().clone().requires_grad_()
+        point = x.detach().clone().requires_grad_()
         with torch.enable_grad():
-            result = function(place.clone())
+            result = function(point.clone())
         if p.shape != result.shape:
             raise ConfigError(
                 f"p has shape {tuple(p.shape)}; it must have that of f(x), {tuple(result.shape)}."
             )
         if not result.requires_grad:
             return torch.zeros_like(x)
-        (gradient,) = torch.autograd.grad(result, place, p, allow_unused=True)
+        (gradient,) = torch.autograd.grad(result, point, p, allow_unused=True)
         return torch.zeros_like(x) if gradient is None else gradient
 
     return f_bp
@@ -93,8 +93,8 @@ def jacobian_svg(matrix: Float[Tensor, "M N"], *, title: str = "Jacobian") -> st
     zeros is what tells layers apart. Numbers are written up to 24 columns.
 
     Args:
-        matrix: up to 200 × 200.
-        title: stands above the matrix.
+        matrix: Matrix of at most 200 × 200.
+        title: Title above the matrix.
 
     Raises:
         ConfigError: a larger matrix.

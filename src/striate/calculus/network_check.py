@@ -29,23 +29,23 @@ def check_network(
     exhaustive: int = 12,
     seed: int = 0,
 ) -> GradientReport:
-    """Whether the gradient of every parameter tensor and of the input is right.
+    """Check the gradient of every parameter tensor and of the input.
 
     The network is copied, and the copy runs in float64. Before each evaluation torch's generator
     gets the same seed, so that dropout draws the same mask, and the buffers (running statistics
     of batch normalisation) get their old values. A frozen parameter is reported, not checked.
 
     Args:
-        network: any module; left as it is.
-        loss: takes scores and target, gives a tensor of one element. Where the network gives a
+        network: Any module; left as it is.
+        loss: Function of scores and target to a tensor of one element. Where the network gives a
             tuple (scores, auxiliary scores...), see `total_loss`.
         inputs: a batch, (B, C, *S); checked as well when it is floating point.
-        target: what the loss compares with; None for a loss of the scores alone.
-        training: check the network in training mode, as it is trained, or in evaluation mode.
-        elements: how many single elements of a large tensor are looked at.
-        projections: how many random projections of a large tensor are looked at.
-        exhaustive: up to this many elements a tensor is checked at every one of them.
-        seed: of dropout and of the random directions.
+        target: Target of the loss; None for a loss of the scores alone.
+        training: Check the network in training mode, as it is trained, or in evaluation mode.
+        elements: Number of single elements to check in a large tensor.
+        projections: Number of random projections to check in a large tensor.
+        exhaustive: Largest number of elements at which a tensor is checked at every one.
+        seed: Random seed of dropout and of the directions.
 
     Raises:
         ConfigError: the loss is not one finite number, or not the same number twice.
@@ -92,10 +92,10 @@ def total_loss(network: nn.Module, loss: Loss, scores: Any, target: Tensor | Non
     """The loss of what a network gives: of its scores, and of auxiliary scores with their weight.
 
     Args:
-        network: its `auxiliary_weight` (default 1) multiplies the loss of each auxiliary head.
-        loss: takes scores and target, or scores alone where the target is None.
+        network: Its `auxiliary_weight` (default 1) multiplies the loss of each auxiliary head.
+        loss: Function of scores and target, or of scores alone where the target is None.
         scores: a tensor (B, K, *S), or a tuple of the scores and the auxiliary scores.
-        target: what the loss compares with, or None.
+        target: Target of the loss, or None.
 
     Source: Szegedy et al., Going deeper with convolutions, 2015, section 5.
 
@@ -107,16 +107,16 @@ def total_loss(network: nn.Module, loss: Loss, scores: Any, target: Tensor | Non
         2.9
     """
 
-    def one(answer: Tensor) -> Tensor:
-        return loss(answer) if target is None else loss(answer, target)
+    def one(head: Tensor) -> Tensor:
+        return loss(head) if target is None else loss(head, target)
 
     if isinstance(scores, Tensor):
         return one(scores)
     main, *auxiliary = scores
     weight = float(getattr(network, "auxiliary_weight", 1.0))
     total = one(main)
-    for answer in auxiliary:
-        total = total + weight * one(answer)
+    for head in auxiliary:
+        total = total + weight * one(head)
     return total
 
 
@@ -125,7 +125,7 @@ def _double(tensor: Tensor) -> Tensor:
 
 
 def _conditions(network: nn.Module) -> tuple[str, ...]:
-    """How chance and running statistics are held fixed, where the network has them."""
+    """Sentences on how randomness and running statistics are held fixed."""
     dropouts = (nn.modules.dropout._DropoutNd,)
     norms = (nn.modules.batchnorm._BatchNorm,)
     mode = "training" if network.training else "evaluation"

@@ -1,4 +1,4 @@
-"""Gradients without calculus: differences, and the rule that only wiggles a weight.
+"""Gradients without calculus: finite differences, and a search weight by weight.
 
 One difference costs one or two evaluations for each element, backpropagation costs about three
 for all elements together: this file is the measure of what backpropagation saves, and the
@@ -15,14 +15,14 @@ from torch import Tensor
 
 from striate.errors import ConfigError
 
-__all__ = ["Scheme", "Wiggled", "default_step", "numerical_gradient", "wiggle"]
+__all__ = ["CoordinateSearch", "Scheme", "default_step", "numerical_gradient", "wiggle"]
 
 Scheme = Literal["centred", "forward", "backward"]
 
 
 @dataclass(frozen=True)
-class Wiggled:
-    """What the wiggling rule reached and what it paid."""
+class CoordinateSearch:
+    """The result of the rule "wiggle one weight and keep it if the loss falls", and its cost."""
 
     weights: Tensor
     """The weights after the last sweep."""
@@ -57,11 +57,11 @@ def numerical_gradient(
     Costs two evaluations for each element (centred), or one and one more in all (one-sided).
 
     Args:
-        function: takes the inputs, gives a tensor of one element. Must not draw at random.
-        inputs: where; float64 is worth its cost here. They are left as they are.
+        function: Deterministic function of the inputs to a tensor of one element.
+        inputs: Point of evaluation, left as it is; float64 is worth its cost here.
         scheme: "centred" (f(x+h) − f(x−h)) / 2h, "forward" (f(x+h) − f(x)) / h or
             "backward" (f(x) − f(x−h)) / h.
-        step: h itself; by default `default_step` times max(1, |element|).
+        step: Step h itself; by default `default_step` times max(1, |element|).
 
     Raises:
         ConfigError: an unknown scheme, a step that is not above zero, inputs that are not
@@ -74,27 +74,27 @@ def numerical_gradient(
         [6.0, -2.0]
     """
     _check(scheme, step, inputs)
-    places = [_copy(tensor) for tensor in inputs]
+    points = [_copy(tensor) for tensor in inputs]
 
     def value() -> float:
         with torch.no_grad():
-            return _number(function(*(place.clone() for place in places)))
+            return _number(function(*(point.clone() for point in points)))
 
     centre = 0.0 if scheme == "centred" else value()
     gradients = []
-    for place in places:
-        gradient = torch.empty_like(place)
-        flat, flat_gradient = place.view(-1), gradient.view(-1)
+    for point in points:
+        gradient = torch.empty_like(point)
+        flat, flat_gradient = point.view(-1), gradient.view(-1)
         for index in range(flat.numel()):
             before = flat[index].item()
-            h = step or default_step(scheme, place.dtype) * max(1.0, abs(before))
+            h = step or default_step(scheme, point.dtype) * max(1.0, abs(before))
             above = _moved(flat, index, before + h, value) if scheme != "backward" else centre
             up = flat[index].item() if scheme != "backward" else before
             flat[index] = before
             below = _moved(flat, index, before - h, value) if scheme != "forward" else centre
             down = flat[index].item() if scheme != "forward" else before
             flat[index] = before
-            # The step as the machine took it, not as it was asked for: x + h is rounded.
+            # The step as the machine took it, not as it was requested: x + h is rounded.
             flat_gradient[index] = (above - below) / (up - down)
         gradients.append(gradient)
     return tuple(gradients)
@@ -107,7 +107,7 @@ def wiggle(
     step: float,
     sweeps: int = 1,
     generator: torch.Generator | None = None,
-) -> Wiggled:
+) -> CoordinateSearch:
     """The weights after "wiggle one weight by ε and keep it if the loss falls".
 
     Each sweep visits every weight once, in random order: it adds ε, and if the loss does not
@@ -116,11 +116,11 @@ def wiggle(
     moves all n weights for the price of about three evaluations.
 
     Args:
-        loss: gives a tensor of one element.
-        weights: the start; left as they are.
-        step: ε, in the weights' own units.
-        sweeps: how often every weight is visited.
-        generator: of the order of visits; by default the weights are visited in their order.
+        loss: Function of the weights to a tensor of one element.
+        weights: Starting point, left as it is.
+        step: Step ε, in the weights' own units.
+        sweeps: Number of visits to every weight.
+        generator: Source of the order of visits; by default the weights' own order.
 
     Raises:
         ConfigError: a step that is not above zero or a loss that is not a single number.
@@ -129,20 +129,20 @@ def wiggle(
 
     Example:
         >>> start = torch.tensor([1.0, -2.0])
-        >>> found = wiggle(lambda w: (w**2).sum(), start, step=0.5, sweeps=4)
-        >>> found.weights.tolist(), found.values[-1]
+        >>> result = wiggle(lambda w: (w**2).sum(), start, step=0.5, sweeps=4)
+        >>> result.weights.tolist(), result.values[-1]
         ([0.0, 0.0], 0.0)
     """
     _check("centred", step, (weights,))
-    place = _copy(weights)
-    flat = place.view(-1)
+    point = _copy(weights)
+    flat = point.view(-1)
     evaluations = kept = 0
 
     def value() -> float:
         nonlocal evaluations
         evaluations += 1
         with torch.no_grad():
-            return _number(loss(place.clone()))
+            return _number(loss(point.clone()))
 
     best = value()
     values = [best]
@@ -157,7 +157,7 @@ def wiggle(
                     break
                 flat[index] = before
         values.append(best)
-    return Wiggled(place, tuple(values), kept, evaluations)
+    return CoordinateSearch(point, tuple(values), kept, evaluations)
 
 
 def _moved(flat: Tensor, index: int, to: float, value: Callable[[], float]) -> float:

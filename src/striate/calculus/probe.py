@@ -1,6 +1,6 @@
 """One question to a gradient: does its component along a direction equal the difference of f?
 
-The answer needs three scales. *Noise*: f is known to σ only, so a centred difference with step
+The verdict needs three scales. *Noise*: f is known to σ only, so a centred difference with step
 h is known to about σ/h. *Truncation*: it errs by h²f‴/6. *Kinks*: where f bends within ±h
 (ReLU, max, hinge) the difference mixes two slopes, and shrinking h past the bend heals it. A
 wrong gradient is not healed: the differences agree with each other at every step, and not with it.
@@ -15,9 +15,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["RELATIVE_TOLERANCE", "Answer", "Line", "measure_noise", "probe"]
+__all__ = ["RELATIVE_TOLERANCE", "Line", "measure_noise", "probe"]
 
-Answer = Literal["agrees", "kink", "wrong"]
+ProbeVerdict = Literal["agrees", "kink", "wrong"]
 
 RELATIVE_TOLERANCE = 1e-6
 """Largest relative error that truncation may cause. With steps of 2⁻¹⁷ ≈ 8e-6 of a tensor's size
@@ -35,18 +35,18 @@ STEPS = 4
 
 NOISE_MARGIN = 5.0
 """The difference of two values, divided by 2h, has standard deviation 0.71 σ/h: 5 σ/h is seven of
-them, so that among 10⁶ probes no right gradient is called wrong by chance."""
+them, so that among 10⁶ probes no right gradient is called wrong at random."""
 
 
 @dataclass(frozen=True)
 class Probe:
-    """The answer along one direction."""
+    """The verdict on a gradient along one direction."""
 
-    answer: Answer
+    verdict: ProbeVerdict
     analytic: float
     numeric: float
     tolerance: float
-    """How far the two may lie apart at the step that decided."""
+    """Largest distance between the two that the deciding step allows."""
 
     @property
     def relative_error(self) -> float:
@@ -66,18 +66,18 @@ class Line:
 
     value: Callable[[float], float]
     slope: float
-    """What the gradient claims: ⟨gradient, direction⟩."""
+    """The slope that the gradient claims: ⟨gradient, direction⟩."""
     size: float
     """The length of a step that changes x by as much as x itself."""
 
 
 def measure_noise(values: Float[Tensor, "N"]) -> float:
-    """The standard deviation σ of the rounding in f, from f at evenly spaced, very near places.
+    """The standard deviation σ of the rounding in f, from f at evenly spaced, very near points.
 
-    Third differences of a smooth function at such places vanish, what is left is noise.
+    Third differences of a smooth function at such points vanish, what is left is noise.
 
     Args:
-        values: f at x, x + δ, x + 2δ, ...; seven or more are worth having.
+        values: Values of f at x, x + δ, x + 2δ, ...; seven or more are worth having.
 
     Source: Moré and Wild, Estimating Computational Noise, SIAM J. Sci. Comput. 33(3), 2011,
     equation 2.3 (with k = 3).
@@ -96,19 +96,19 @@ def measure_noise(values: Float[Tensor, "N"]) -> float:
 
 
 def probe(line: Line, *, centre: float, noise: float) -> Probe:
-    """Whether the slope that a gradient claims is the slope that differences measure.
+    """Compare the slope that a gradient claims with the slope that differences measure.
 
     Args:
-        line: the function along a line, with the claimed slope.
-        centre: f at t = 0.
-        noise: σ of f, from `measure_noise`.
+        line: Function along a line, with the claimed slope.
+        centre: Value of f at t = 0.
+        noise: Standard deviation σ of f, from `measure_noise`.
 
     Example:
         >>> line = Line(lambda t: abs(t - 1e-6) + t, slope=0.0, size=1.0)  # a bend at 1e-6
-        >>> probe(line, centre=1e-6, noise=1e-22).answer
+        >>> probe(line, centre=1e-6, noise=1e-22).verdict
         'kink'
         >>> wrong = Line(lambda t: t * t + 3 * t, slope=2.9, size=1.0)
-        >>> probe(wrong, centre=0.0, noise=1e-16).answer
+        >>> probe(wrong, centre=0.0, noise=1e-16).verdict
         'wrong'
     """
     step = FIRST_STEP * line.size

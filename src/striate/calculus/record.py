@@ -1,6 +1,6 @@
-"""Watches a function of tensors while it runs, and its backward pass: what the graph is made of.
+"""A recorder of a function of tensors and its backward pass: the parts of the graph.
 
-A value is known by the place in autograd's own graph that made it (node and output number), so
+A value is identified by the point of autograd's own graph that made it (node and output number), so
 that an in-place operation makes a new value of the same tensor. Where a call went through
 several of autograd's nodes (a cross-entropy), they are taken together; where a value appears
 that no call explains (a custom `autograd.Function`, a view whose base changed), its node in
@@ -59,8 +59,8 @@ class Recorder(TorchFunctionMode):
     """Records calls while it is active (`with`); `results` and `leaves` are read afterwards.
 
     Args:
-        names: names of modules by their id.
-        tensors: names of parameters and buffers by their id.
+        names: Names of modules by their id.
+        tensors: Names of parameters and buffers by their id.
     """
 
     def __init__(self, names: Mapping[int, str], tensors: Mapping[int, str]) -> None:
@@ -84,15 +84,15 @@ class Recorder(TorchFunctionMode):
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
         kwargs = kwargs or {}
-        given = [item for item in tree_leaves((args, kwargs)) if isinstance(item, Tensor)]
-        if not given or _reads_only(func):
+        tensors = [item for item in tree_leaves((args, kwargs)) if isinstance(item, Tensor)]
+        if not tensors or _reads_only(func):
             return func(*args, **kwargs)
-        before = [_key(tensor) for tensor in given]
-        for tensor, key in zip(given, before, strict=True):
+        before = [_key(tensor) for tensor in tensors]
+        for tensor, key in zip(tensors, before, strict=True):
             self._explain(tensor, key)
         result = func(*args, **kwargs)
         made = [item for item in tree_leaves(result) if isinstance(item, Tensor)]
-        pairs = zip(given, before, strict=True)
+        pairs = zip(tensors, before, strict=True)
         made += [tensor for tensor, key in pairs if _key(tensor) != key]
         new = {_key(tensor): tensor for tensor in made if _key(tensor) not in self.maker}
         if new:
@@ -170,28 +170,28 @@ class Recorder(TorchFunctionMode):
         else:
             self._record(*label_of_grad_fn(node.name()), [], {key: tensor})
 
-    def _record(self, name: str, label: str, given: list[Key], made: Mapping[Key, Tensor]) -> None:
-        uses = [Use(key, self.values[key]) for key in given]
+    def _record(self, name: str, label: str, used: list[Key], made: Mapping[Key, Tensor]) -> None:
+        uses = [Use(key, self.values[key]) for key in used]
         recorded = Recorded("operation", name, label, tuple(self._scope), uses)
         waiting: dict[Key, list[Use]] = {}
         for use in uses:
             waiting.setdefault(use.key, []).append(use)
         entries: dict[GradNode, dict[int, Use]] = {}
-        for node, place, key in self._boundary([key[0] for key in made]):
+        for node, slot, key in self._boundary([key[0] for key in made]):
             queue = waiting.get(key)
             if queue is None:
                 use = Use(key, self.values[key])
                 uses.append(use)
             else:
                 use = queue.pop(0) if len(queue) > 1 else queue[0]
-            entries.setdefault(node, {})[place] = use
-        for node, places in entries.items():
-            node.register_hook(_reader(places))
+            entries.setdefault(node, {})[slot] = use
+        for node, slots in entries.items():
+            node.register_hook(_reader(slots))
         self._keep(recorded, made)
 
     def _boundary(self, start: list[Any]) -> list[tuple[GradNode, int, Key]]:
-        """Where autograd's graph, followed back from new nodes, meets values that are known."""
-        found: list[tuple[GradNode, int, Key]] = []
+        """The points where autograd's graph, followed back from new nodes, meets known values."""
+        entries: list[tuple[GradNode, int, Key]] = []
         stack = [node for node in reversed(start) if isinstance(node, GradNode)]
         seen: set[GradNode] = set()
         while stack:
@@ -200,23 +200,23 @@ class Recorder(TorchFunctionMode):
                 continue
             seen.add(node)
             deeper = []
-            for place, (before, number) in enumerate(node.next_functions):
+            for slot, (before, number) in enumerate(node.next_functions):
                 if before is None:
                     continue
                 if (before, number) not in self.maker and hasattr(before, "variable"):
                     self._explain(before.variable, (before, number))
                 if (before, number) in self.maker:
-                    found.append((node, place, (before, number)))
+                    entries.append((node, slot, (before, number)))
                 else:
                     deeper.append(before)
             stack += reversed(deeper)
-        return found
+        return entries
 
 
-def _reader(places: Mapping[int, Use]) -> Callable[[Any, Any], None]:
+def _reader(slots: Mapping[int, Use]) -> Callable[[Any, Any], None]:
     def read(gradients: tuple[Tensor | None, ...], _: Any) -> None:
-        for place, use in places.items():
-            part = gradients[place]
+        for slot, use in slots.items():
+            part = gradients[slot]
             if part is not None:
                 use.add(part)
 
@@ -231,7 +231,7 @@ def _key(tensor: Tensor) -> Key:
 
 
 def _reads_only(function: Callable[..., Any]) -> bool:
-    """Whether a call only asks about a tensor (its shape, its type)."""
+    """Whether a call only reads a property of a tensor (its shape, its type)."""
     if getattr(function, "__name__", "") != "__get__":
         return False
     attribute = getattr(getattr(function, "__self__", None), "__name__", "")

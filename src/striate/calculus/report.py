@@ -1,4 +1,4 @@
-"""What a gradient check found: one line for each tensor, and the verdict over all."""
+"""The result of a gradient check: one line for each tensor, and the verdict over all."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -28,7 +28,7 @@ class TensorCheck:
     shape: tuple[int, ...]
     verdict: Verdict
     worst: tuple[int, ...] | None = None
-    """Index of the worst element that was looked at; None where none was."""
+    """Index of the worst element that was checked; None where none was."""
     analytic: float = 0.0
     """The gradient that autograd gives at that element."""
     numeric: float = 0.0
@@ -47,10 +47,10 @@ class GradientReport:
     tensors: tuple[TensorCheck, ...]
     loss: float
     evaluations: int
-    """How often the loss was computed."""
+    """Number of times the loss was computed."""
     seconds: float
     conditions: tuple[str, ...] = ()
-    """How chance and running statistics were held fixed."""
+    """Sentences on how randomness and running statistics were held fixed."""
 
     @property
     def ok(self) -> bool:

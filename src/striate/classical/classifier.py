@@ -36,7 +36,7 @@ class Classifier(ABC):
     """Rows to scores."""
 
     values: Sequence[float]
-    """Of its hyper-parameter, among which `fit` chooses."""
+    """Values of the hyper-parameter among which `fit` chooses."""
 
     @abstractmethod
     def fit(self, train: Rows, validation: Rows, num_classes: int, seed: int) -> Fitted:
@@ -51,8 +51,8 @@ class _Linear(Classifier):
     """w · x + b on rows that are shifted and scaled.
 
     Args:
-        values: of C among which to choose; one is taken as it is.
-        standardise: give each number mean 0 and deviation 1.
+        values: Values of C among which to choose; one is taken as it is.
+        standardise: Give each number mean 0 and deviation 1.
     """
 
     def __init__(self, values: Sequence[float], *, standardise: bool = True) -> None:
@@ -70,13 +70,15 @@ class _Linear(Classifier):
             mean, scale = train.features.mean(axis=0), train.features.std(axis=0)
             scale = np.where(scale > 0, scale, np.float32(1))
         x = (train.features - mean) / scale
-        found = []
+        candidates = []
         for c in self.values:
             weight, bias = self._weights(x, train.labels, c, num_classes, seed)
             arrays = {"mean": mean, "scale": scale, "weight": weight, "bias": bias}
-            answers = self.scores(validation.features, arrays).argmax(axis=1)
-            found.append(Fitted(arrays, f"C = {c:g}", int((answers != validation.labels).sum())))
-        return min(found, key=lambda fitted: fitted.wrong)
+            predicted = self.scores(validation.features, arrays).argmax(axis=1)
+            candidates.append(
+                Fitted(arrays, f"C = {c:g}", int((predicted != validation.labels).sum()))
+            )
+        return min(candidates, key=lambda fitted: fitted.wrong)
 
     def scores(self, features: np.ndarray, arrays: Arrays) -> np.ndarray:
         x = (features - arrays["mean"]) / arrays["scale"]
@@ -89,7 +91,7 @@ class _Linear(Classifier):
         from sklearn.exceptions import ConvergenceWarning
 
         with warnings.catch_warnings():
-            # The last digits of the optimum cost most of the time and change no answer.
+            # The last digits of the optimum cost most of the time and change no prediction.
             warnings.simplefilter("ignore", ConvergenceWarning)
             model = self._model(c, num_classes, seed).fit(x, labels)
         weight, bias = np.asarray(model.coef_), np.asarray(model.intercept_)
@@ -123,7 +125,7 @@ class Neighbours(Classifier):
     """The votes of the k nearest training rows.
 
     Args:
-        values: of k among which to choose.
+        values: Values of k among which to choose.
     """
 
     values: Sequence[int]
@@ -152,17 +154,17 @@ class Neighbours(Classifier):
         return _log_shares(self.nearest(features, arrays, int(arrays["k"])), arrays)
 
     def nearest(self, features: np.ndarray, arrays: Arrays, num: int) -> np.ndarray:
-        """(N, num) places of the nearest training rows, the nearest first."""
+        """(N, num) indices of the nearest training rows, the nearest first."""
         x = arrays["features"].astype(np.float32)
         lengths = np.square(x).sum(axis=1)
-        found = []
+        nearest = []
         for start in range(0, len(features), 256):
             piece = features[start : start + 256]
             distance = lengths - 2 * (piece @ x.T)  # less a length that is the same for all
             near = np.argpartition(distance, num - 1, axis=1)[:, :num]
             order = np.argsort(np.take_along_axis(distance, near, 1), axis=1, kind="stable")
-            found.append(np.take_along_axis(near, order, 1))
-        return np.concatenate(found)
+            nearest.append(np.take_along_axis(near, order, 1))
+        return np.concatenate(nearest)
 
 
 def _log_shares(order: np.ndarray, arrays: Arrays) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""What a classifier sees of an image: rows of numbers, some of them with a vocabulary learned."""
+"""Features of images for classifiers: rows of numbers, some with a learned vocabulary."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
@@ -21,12 +21,12 @@ class Feature(ABC):
         """The features of this kind among which the validation split chooses.
 
         Args:
-            size: height and width of the images.
+            size: Height and width of the images.
         """
         return (self,)
 
     def learn(self, images: np.ndarray, seed: int) -> dict[str, np.ndarray]:
-        """What `describe` needs to know of the training images; nothing by default."""
+        """The arrays of the training images that `describe` needs; none by default."""
         return {}
 
     @abstractmethod
@@ -48,7 +48,7 @@ class HoG(Feature):
     """Histograms of oriented gradients.
 
     Args:
-        cell: pixels a side; None: the validation split chooses.
+        cell: Pixels a side; None: the validation split chooses.
     """
 
     def __init__(self, cell: int | None = None) -> None:

@@ -66,10 +66,10 @@ class FisherVectors(Feature):
     """Dense SIFT after PCA as Fisher vectors over a pyramid, with power and L2 normalisation.
 
     Args:
-        gaussians: of the mixture.
-        dim: numbers of a descriptor that PCA leaves.
-        step, bin_size: see `dense_sift`.
-        levels: of the pyramid, regions a side.
+        gaussians: Number of Gaussians of the mixture.
+        dim: Numbers of a descriptor that PCA leaves.
+        step, bin_size: Arguments of `dense_sift`.
+        levels: Levels of the pyramid, regions a side.
     """
 
     def __init__(

@@ -23,9 +23,9 @@ def hog(images: np.ndarray, cell: int = 8, *, orientations: int = 9, block: int 
 
     Args:
         images: (N, H, W, C) uint8, C = 1 or 3.
-        cell: side of a cell, pixels; what is left over at the lower and right border is not seen.
-        orientations: directions between 0 and 180 degrees; a pixel votes for one of them.
-        block: cells a side of a block.
+        cell: Side of a cell, pixels; what is left over at the lower and right border is not seen.
+        orientations: Directions between 0 and 180 degrees; a pixel votes for one of them.
+        block: Cells a side of a block.
 
     Raises:
         ShapeError: images smaller than one block.

@@ -15,7 +15,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Learned:
-    """What fitting leaves: arrays to keep, and what was chosen on the validation split."""
+    """The result of fitting: arrays to keep, and the choices on the validation split."""
 
     arrays: dict[str, np.ndarray]
     chosen: tuple[str, ...]
@@ -29,12 +29,12 @@ class Predictor:
     feature: Feature
     classifier: Classifier
     side: int
-    """Images are shown to it with a shorter side of up to so many pixels."""
+    """Largest shorter side of the images that it takes, pixels."""
     grey: bool
-    """Whether it looks at brightness only."""
+    """Whether it uses brightness only."""
 
     def input_size(self, height: int, width: int) -> tuple[int, int]:
-        """Height and width in which it looks at images of that size, pixels.
+        """The height and width to which images of a size are brought, pixels.
 
         Example:
             >>> from striate.classical import PREDICTORS
@@ -46,10 +46,10 @@ class Predictor:
         return round(height * scale), round(width * scale)
 
     def chooses(self, size: tuple[int, int]) -> bool:
-        """Whether it has something that other images than the training images choose.
+        """Whether it has hyper-parameters that other images than the training images choose.
 
         Args:
-            size: height and width of the images.
+            size: Height and width of the images.
         """
         return len(self.feature.variants(size)) > 1 or len(self.classifier.values) > 1
 
@@ -65,11 +65,11 @@ class Predictor:
         """Fit each variant on the training images, and keep the best on the validation images.
 
         Args:
-            train: images (N, H, W, C) uint8 and labels (N,).
-            validation: as many of another split; only hyper-parameters are chosen on them.
-            num_classes: K.
-            seed: of vocabularies and the order of descent.
-            progress: told the stage, how much of it is done and of how much.
+            train: Images (N, H, W, C) uint8 and labels (N,).
+            validation: Images and labels of another split, which choose hyper-parameters only.
+            num_classes: Number of classes K.
+            seed: Random seed of vocabularies and of the order of descent.
+            progress: Function of the stage, its number of finished parts and of all parts.
         """
         best: tuple[int, Learned] | None = None
         images = train[0]
@@ -101,8 +101,8 @@ class Predictor:
         """(N, K) float64 probabilities, before calibration.
 
         Args:
-            images: (N, H, W, C) uint8 of the size that it was fitted on.
-            arrays: of `fit`.
+            images: Images (N, H, W, C) uint8 of the size at fitting.
+            arrays: Arrays of `fit`.
         """
         rows = self.features(images, arrays)
         scores = self.classifier.scores(rows, _under(arrays, "classifier."))
@@ -111,7 +111,7 @@ class Predictor:
         return probabilities
 
     def nearest(self, images: np.ndarray, arrays: Arrays, num: int) -> np.ndarray | None:
-        """(N, num) places of the nearest training images; None where it keeps none."""
+        """(N, num) indices of the nearest training images; None where it keeps none."""
         from striate.classical.classifier import Neighbours
 
         if not isinstance(self.classifier, Neighbours):

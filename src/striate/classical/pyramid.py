@@ -18,7 +18,7 @@ def pooled(
 
     Args:
         codes: (N, rows, columns, D), one for each point of a grid.
-        levels: regions along a side at each level: (1, 2, 4) are three levels with 21 regions.
+        levels: Regions along a side at each level: (1, 2, 4) are three levels with 21 regions.
         pool: (N, points, D) to (N, F).
 
     Example:

@@ -31,8 +31,8 @@ def dense_sift(images: np.ndarray, *, step: int = 8, bin_size: int = 4) -> np.nd
 
     Args:
         images: (N, H, W, C) uint8, C = 1 or 3.
-        step: from a patch to the next, pixels.
-        bin_size: side of one of the 4×4 bins; a patch is four of them wide.
+        step: From a patch to the next, pixels.
+        bin_size: Side of one of the 4×4 bins; a patch is four of them wide.
 
     Raises:
         ShapeError: images smaller than a patch.

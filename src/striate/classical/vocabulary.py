@@ -19,27 +19,27 @@ _SAMPLED = 50_000
 def sampled_descriptors(
     images: np.ndarray, step: int, bin_size: int, seed: int, most: int = _SAMPLED
 ) -> np.ndarray:
-    """(M, 128) descriptors at random places of the images, flat ones left out; M up to `most`."""
+    """Descriptors (M, 128) at random positions, flat ones left out; M is at most `most`."""
     draw = np.random.default_rng(seed)
     # A few from each of many images tell more than all of a few images.
     chosen = draw.permutation(len(images))[:1_000]
     each = max(1, -(-most // len(chosen)))
-    found = []
+    parts = []
     for i in chosen:
         rows = dense_sift(np.asarray(images[i : i + 1]), step=step, bin_size=bin_size)
         rows = rows.reshape(-1, rows.shape[-1])
         rows = rows[rows.any(axis=1)]
-        found.append(rows[draw.permutation(len(rows))[:each]])
-    return np.concatenate(found)[:most]
+        parts.append(rows[draw.permutation(len(rows))[:each]])
+    return np.concatenate(parts)[:most]
 
 
 def learn_words(rows: np.ndarray, num_words: int, seed: int) -> np.ndarray:
     """(num_words, D) centres of clusters (k-means on small batches); fewer for fewer rows.
 
     Args:
-        rows: (M, D).
-        num_words: clusters.
-        seed: of the first centres and the batches.
+        rows: Descriptors (M, D).
+        num_words: Number of clusters.
+        seed: Random seed of the first centres and the batches.
 
     Source: Sculley, "Web-scale k-means clustering", 2010.
     """
@@ -55,8 +55,8 @@ def nearest_word(rows: np.ndarray, words: np.ndarray) -> np.ndarray:
     """(...) number of the nearest word of each row.
 
     Args:
-        rows: (..., D).
-        words: (V, D).
+        rows: Descriptors (..., D).
+        words: Words (V, D).
 
     Example:
         >>> nearest_word(np.array([[0.9, 0.2]]), np.eye(2)).tolist()
@@ -72,9 +72,9 @@ class BagOfWords(Feature):
     Counts are mapped so that a linear classifier on them is nearly one with the χ² kernel.
 
     Args:
-        words: size of the vocabulary.
-        step, bin_size: see `dense_sift`.
-        levels: of the pyramid, regions a side.
+        words: Size of the vocabulary.
+        step, bin_size: Arguments of `dense_sift`.
+        levels: Levels of the pyramid, regions a side.
 
     Source: Lazebnik et al. 2006; the map: Vedaldi and Zisserman, "Efficient additive kernels via
     explicit feature maps", 2012.
@@ -95,8 +95,8 @@ class BagOfWords(Feature):
 
     def histograms(self, images: np.ndarray, learned: Arrays) -> np.ndarray:
         """(N, F) weighted shares of the words in the regions, which sum to 1."""
-        found = dense_sift(images, step=self.step, bin_size=self.bin_size)
-        words = nearest_word(found, learned["words"])
+        descriptors = dense_sift(images, step=self.step, bin_size=self.bin_size)
+        words = nearest_word(descriptors, learned["words"])
         num = len(learned["words"])
         codes = np.eye(num, dtype=np.float32)[words]
         regions = pooled(codes, self.levels, lambda c: c.mean(axis=1))

@@ -70,10 +70,10 @@ def _evaluate_runs(runs: list[Path], data: str | None, json_file: Path | None) -
             terminal.say(f"{evaluation.run.path}:")
         for line in evaluation.measures.lines():
             terminal.say(line)
+        if evaluation.reading is not None and evaluation.reading.openings > 1:
+            terminal.say(evaluation.reading.sentence)
     last = evaluations[-1]
     terminal.say(f"This was opening {last.opening} of this test split.")
-    if (last.opening > 1 or len(evaluations) > 1) and last.reading is not None:
-        terminal.say(last.reading.sentence)
     for finding in last.findings:
         terminal.say(f"The ledger was altered: {finding}")
     values = []
@@ -139,8 +139,8 @@ def predict(
         shown = "proved" if loaded.abstention_is_proved else "estimated by cross-fitting"
         typer.echo(
             f"{unsure} of {len(predictions)} not answered: confidence below {kept.threshold:.4f}. "
-            f"With 95 % certainty at most {100 * abstain:g} % of the answers to images from the same "
-            f"source are wrong ({shown} on {kept.n:,} validation images, of which "
+            f"With 95 % certainty at most {100 * abstain:g} % of the answers to images from the "
+            f"same source are wrong ({shown} on {kept.n:,} validation images, of which "
             f"{kept.coverage:.1%} are answered).",
             err=True,
         )

@@ -9,8 +9,6 @@ import typer
 
 if TYPE_CHECKING:
     from striate.api.ledger import LedgerView
-    from striate.evaluation import Measures
-    from striate.evaluation.classification.comparison import ClassifierComparison
 
 __all__ = ["calibrate", "compare", "ledger", "measure"]
 
@@ -39,9 +37,10 @@ def compare(
     found = compare_runs(list(runs), data=data, reporter=terminal)
     for note in found.notes:
         terminal.say(note)
-    _tell_comparison(found.comparison, found.measures)
+    for line in found.lines():
+        terminal.say(line)
     _write(json_, found.to_json())
-    folder = out or Path("runs") / _folder_name(found.comparison.names)
+    folder = out or Path("runs") / _folder_name(found.names)
     terminal.say(f"Page: {found.write(folder)}")
 
 
@@ -154,7 +153,8 @@ def measure(
         for line in summary_lines(found.measures[0]):
             typer.echo(line)
     else:
-        _tell_comparison(found.comparison, found.measures)
+        for line in found.lines():
+            typer.echo(line)
     for name, told in zip(found.names, found.calibrations, strict=True):
         if told is None:
             continue
@@ -167,31 +167,6 @@ def measure(
         found.write(page)
         typer.echo(f"Page: {page}")
     _write(json_, found.to_json())
-
-
-def _tell_comparison(comparison: "ClassifierComparison", measures: tuple["Measures", ...]) -> None:
-    from striate.evaluation import table_lines
-
-    for line in table_lines(comparison.names, measures):
-        typer.echo(line)
-    if comparison.cochran is not None:
-        q, p = comparison.cochran
-        typer.echo(f"Cochran's Q = {q:.3f}, p = {p:.2g}: do all err equally often?")
-    for pair in comparison.pairs:
-        gap = pair.difference
-        adjusted = f", Holm {pair.p_adjusted:.2g}" if len(comparison.pairs) > 1 else ""
-        needed = "" if pair.differ or not pair.needed else f"; {pair.needed:,} images would tell"
-        typer.echo(
-            f"{pair.second} against {pair.first}: {_points(gap.value)} points "
-            f"[{_points(gap.low)}, {_points(gap.high)}], "
-            f"only first wrong {pair.only_first_wrong}, only second wrong "
-            f"{pair.only_second_wrong}, McNemar p = {pair.p:.2g}{adjusted}{needed}"
-        )
-    typer.echo(comparison.verdict)
-
-
-def _points(share: float | None) -> str:
-    return f"{100 * (share or 0.0):+.2f}"
 
 
 def _tell_ledger(view: "LedgerView") -> None:

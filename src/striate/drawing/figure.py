@@ -4,14 +4,25 @@ from pathlib import Path
 from typing import Any
 
 from striate.durable import write_with
+from striate.errors import ConfigError
 
 __all__ = ["new_figure", "tidy", "write_png"]
 
 
 def new_figure(width: float, height: float) -> Any:
-    """An empty figure of a size in inches, drawn by matplotlib's pixel renderer."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+    """An empty figure of a size in inches, drawn by matplotlib's pixel renderer.
+
+    Raises:
+        ConfigError: matplotlib is not installed.
+    """
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ModuleNotFoundError as missing:
+        raise ConfigError(
+            "A PNG or GIF needs matplotlib, which is not installed; "
+            "type: pip install 'striate[pictures]'"
+        ) from missing
 
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)

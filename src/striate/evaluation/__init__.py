@@ -23,6 +23,7 @@ from striate.evaluation.classification.measure import (
 )
 from striate.evaluation.classification.mistake import Mistake, confident_mistakes, mistakes
 from striate.evaluation.classification.probability import truth_rank
+from striate.evaluation.classification.report import render, write
 from striate.evaluation.classification.selective import (
     Abstention,
     CoveragePoint,
@@ -53,7 +54,6 @@ from striate.evaluation.metric import Columns, Meter, Metric, Rows, Scores, esti
 from striate.evaluation.picture import data_uri
 from striate.evaluation.reading import Reading, adjusted_reading
 from striate.evaluation.receipt import Receipt, receipts_of
-from striate.evaluation.report import render, write
 from striate.evaluation.spread import SeedSpread, corrected_resampled, seed_spread
 from striate.evaluation.stored import (
     Predictions,

@@ -171,7 +171,7 @@ def reliability_chart(bins: Sequence[ReliabilityBin]) -> Markup:
     for item in bins:
         if item.accuracy is None or item.confidence is None:
             continue
-        told = (
+        caption = (
             f"{item.count} answers with confidence {item.low:.2f} to {item.high:.2f}: "
             f"mean confidence {item.confidence:.3f}, right {item.accuracy:.3f}"
         )
@@ -179,7 +179,7 @@ def reliability_chart(bins: Sequence[ReliabilityBin]) -> Markup:
         left, right, top = across(item.low), across(item.high), upward(item.accuracy)
         whisker = f"M{(left + right) / 2:.1f} {upward(share.low)}V{upward(share.high)}"
         bar = [
-            element("title", told),
+            element("title", caption),
             element(
                 "rect", x=left + 1, y=top, width=right - left - 2, height=HEIGHT - BOTTOM - top,
                 fill="var(--accent)",
@@ -267,18 +267,18 @@ def _curve(series: Series, across: _Axis, upward: _Axis, x_label: str, unit: str
         way = "M" + "L".join(f"{x} {y}" for x, y in points)
         parts.append(element("path", class_="curve", d=way, stroke=colour))
     visible = series.dots or len(points) == 1
-    bands = {x: f" [{_spell(low)}, {_spell(high)}]" for x, low, high in series.band}
+    bands = {x: f" [{_short(low)}, {_short(high)}]" for x, low, high in series.band}
     for (x, y), (left, top) in zip(series.points, points, strict=True):
-        told = f"{series.name}: {_spell(y)}{unit}{bands.get(x, '')} at {x_label} {_spell(x)}"
+        caption = f"{series.name}: {_short(y)}{unit}{bands.get(x, '')} at {x_label} {_short(x)}"
         size, fill = (3, colour) if visible else (5, "transparent")
-        title = element("title", told)
+        title = element("title", caption)
         parts.append(element("circle", title, cx=left, cy=top, r=size, fill=fill))
     return Markup("").join(parts)
 
 
 def _labels(marks: Sequence[float]) -> list[str]:
-    """The marks of an axis spelt as short as keeps them distinct."""
-    labels = [_spell(mark) for mark in marks]
+    """The marks of an axis written as short as keeps them distinct."""
+    labels = [_short(mark) for mark in marks]
     digits = 4
     while len(set(labels)) < len(labels) and digits <= 10:  # ticks have no more digits
         labels = [f"{mark:.{digits}g}" for mark in marks]
@@ -286,7 +286,7 @@ def _labels(marks: Sequence[float]) -> list[str]:
     return labels
 
 
-def _spell(value: float) -> str:
+def _short(value: float) -> str:
     """A number short enough for an axis."""
     if value and (abs(value) >= 1e6 or abs(value) < 1e-3):
         mantissa, exponent = f"{value:.2e}".split("e")

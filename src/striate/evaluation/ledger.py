@@ -103,6 +103,7 @@ def open_test_for(
     """
     folders = [Path(folder).resolve() for _, folder in runs]
     digest = split.digest
+    others = [[run, str(folder)] for (run, _), folder in zip(runs, folders, strict=True)][1:]
     with _locked(digest):
         chain = _read(digest)
         receipts = [receipt for folder in folders for receipt in receipts_of(folder)]
@@ -117,15 +118,7 @@ def open_test_for(
                 "time": _now(),
                 "run": runs[0][0],
                 "folder": str(folders[0]),
-                **(
-                    {
-                        "others": [
-                            [run, str(f)] for (run, _), f in zip(runs[1:], folders[1:], strict=True)
-                        ]
-                    }
-                    if len(runs) > 1
-                    else {}
-                ),
+                **({"others": others} if others else {}),
                 "version": version or installed_version("striate"),
             }
         )

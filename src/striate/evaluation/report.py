@@ -1,46 +1,35 @@
-"""The report of a run: one page for a person, and the same facts as JSON for a program."""
+"""The report of a run: one page for a person, and the same facts as JSON for a program.
+
+The frame is the same for every task: where the data come from, what was decided, how the training
+went, how often the test split was opened, how to do it again. What was measured stands between,
+in sections that the task makes.
+"""
 
 import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from markupsafe import Markup
 
 from striate import durable
-from striate.evaluation.chart import Series, line_chart, reliability_chart, thinned
-from striate.evaluation.classification.calibration import ReliabilityBin
-from striate.evaluation.classification.loss import FEW_MISTAKES
-from striate.evaluation.classification.measure import Measures
-from striate.evaluation.interval import Estimate
-from striate.evaluation.picture import data_uri
-from striate.evaluation.text import most_confused, number, percent
+from striate.evaluation.chart import Series, line_chart, thinned
+from striate.evaluation.interval import Estimate, Proportion
+from striate.evaluation.metric import Scores
+from striate.evaluation.text import number, percent
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["environment", "page_parts", "render", "selective_chart", "write"]
+__all__ = ["Headline", "Section", "environment", "metric_section", "render", "write"]
 
 Report = Mapping[str, Any]
 
-READABLE_CLASSES = 30
-"""A matrix of counts with more classes than this is a picture and a list of pairs instead."""
-
 TINY = 96
 """Images smaller than this are enlarged with their pixels kept square."""
-
-MEASURE_ROWS = (
-    ("balanced_accuracy", "balanced accuracy", True),
-    ("macro_f1", "macro F1", True),
-    ("auc", "AUC, one against the rest", False),
-    ("negative_log_likelihood", "negative log-likelihood", False),
-    ("brier_score", "Brier score", False),
-    ("calibration_error", "expected calibration error", True),
-)
-"""Estimates of a table of measures: field, name, whether in percent."""
 
 OPTIONAL: dict[str, Any] = {
     "run": {
@@ -64,78 +53,97 @@ OPTIONAL: dict[str, Any] = {
     "network": {"text": None},
     "curves": {"train": [], "validation": [], "lr": [], "unit": "step"},
     "test": None,
-    "calibration": None,
-    "selective": None,
     "notes": [],
-    "mistakes": [],
-    "confident_mistakes": [],
 }
 """What a report may leave out, and what stands for it."""
 
 
-def render(report: Report) -> str:
+@dataclass(frozen=True)
+class Section:
+    """One section of a report."""
+
+    title: str
+    body: Markup
+    """HTML of the section, with everything that a person named escaped."""
+
+
+@dataclass(frozen=True)
+class Headline:
+    """The number with which a report begins."""
+
+    name: str
+    """Words for people, such as "error"."""
+    estimate: Estimate | Proportion
+    sentence: str = ""
+    """What was counted, such as "7 of 360 test images were answered wrongly."."""
+    is_percent: bool = True
+    confidence: float = 0.95
+
+    @property
+    def unit(self) -> Markup:
+        return Markup("&nbsp;%" if self.is_percent else "")
+
+    def spelled(self, value: float) -> str:
+        """The value as it stands in the sentence, without its unit."""
+        return percent(value) if self.is_percent else number(value)
+
+
+def render(report: Report, headline: Headline, sections: Sequence[Section]) -> str:
     """The report as one HTML page that loads nothing from elsewhere.
 
     Args:
-        report: JSON values: "title", "run", "data", "network", "curves", "validation"
-            (`Measures.to_json`), "test" (None, or "measures", "opening", "ledger" and
-            "findings"), "mistakes" and "confident_mistakes"; docs/evaluation.md lists them all.
-            Names and texts may hold anything: all of them are escaped.
+        report: JSON values: "title", "run", "data", "network", "curves", "test" (None, or
+            "opening", "ledger" and "findings"); docs/evaluation.md lists them all. Names and
+            texts may hold anything: all of them are escaped.
+        headline: the number with which it begins, of the test split where it was opened.
+        sections: what was measured, in the order of the page.
     """
-    told = _completed(report)
-    test = told["test"]
-    shown = Measures.from_json(test["measures"] if test else told["validation"])
-    height, width = told["data"]["input_size"]
+    facts = _completed(report)
+    height, width = facts["data"]["input_size"]
     page = environment().get_template("report.html.j2")
     return page.render(
-        **told,
-        **page_parts(shown, told["calibration"], told["selective"]),
-        validated=Measures.from_json(told["validation"]),
-        shown_name="test" if test else "validation",
-        charts=_charts(told["curves"]),
+        **facts,
+        headline=headline,
+        sections=sections,
+        split="test" if facts["test"] else "validation",
+        charts=_charts(facts["curves"]),
         tiny=max(height, width) < TINY,
     )
 
 
-def page_parts(
-    shown: Measures,
-    calibration: Mapping[str, Any] | None,
-    selective: Mapping[str, Any] | None,
-) -> dict[str, Any]:
-    """What the templates need to show measures: tables, diagrams, the matrix.
-
-    Args:
-        shown: the measures.
-        calibration: JSON of calibration before and after, if there is any.
-        selective: JSON of the curve and thresholds of abstention, if there is any.
-    """
-    return {
-        "shown": shown,
-        "rows": MEASURE_ROWS,
-        "few_mistakes": bool(shown.reliability) and shown.error.count <= FEW_MISTAKES,
-        "reliability": _reliability(calibration, shown),
-        "selective_chart": selective_chart(selective),
-        "matrix": _matrix(shown) if len(shown.class_names) <= READABLE_CLASSES else None,
-        "matrix_picture": _matrix_picture(shown),
-        "confused": most_confused(shown, limit=12),
-    }
-
-
-def write(folder: Path, report: Report) -> Path:
+def write(folder: Path, report: Report, headline: Headline, sections: Sequence[Section]) -> Path:
     """Write report.html and report.json into a folder; the path of the page comes back.
 
     Each is written whole or not at all, the page last: where it lies, all of a run does.
     report.json holds the same facts without the pictures.
 
     Args:
-        folder: the run's folder.
-        report: as for `render`.
+        folder: folder of the run.
+        report: JSON values as for `render`.
+        headline: the number with which the page begins.
+        sections: what was measured, in the order of the page.
     """
     page = Path(folder) / "report.html"
-    html = render(report).encode()
+    html = render(report, headline, sections).encode()
     durable.write_json(Path(folder) / "report.json", _without_pictures(report))
     durable.write_bytes(page, html)
     return page
+
+
+def metric_section(scores: Mapping[str, Scores], *, confidence: float = 0.95) -> Section:
+    """The table of all metrics with their intervals, one column a split.
+
+    Args:
+        scores: scores of each split by its name, with equal metrics.
+        confidence: nominal coverage of the intervals.
+    """
+    template = environment().get_template("metrics.html.j2")
+    body = template.render(
+        sizes={split: len(each.rows) for split, each in scores.items()},
+        columns=[each.estimates(confidence=confidence) for each in scores.values()],
+        coverage=f"{100 * confidence:g}",
+    )
+    return Section("How good it is", Markup(body))
 
 
 def _completed(report: Report) -> dict[str, Any]:
@@ -226,84 +234,10 @@ def _charts(curves: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def _reliability(calibration: Mapping[str, Any] | None, shown: Measures) -> list[dict[str, Any]]:
-    """The reliability diagrams with their captions: before and after where it was calibrated."""
-    if calibration is None:
-        return [{"title": "", "svg": reliability_chart(shown.reliability)}]
-    drawn = []
-    for when in ("before", "after"):
-        part = calibration[when]
-        bins = [ReliabilityBin(**item) for item in part["reliability"]]
-        drawn.append(
-            {
-                "title": f"{when.capitalize()} calibration",
-                "error": Estimate.from_json(part["calibration_error"]),
-                "chance": part["calibration_by_chance"],
-                "likelihood": Estimate.from_json(part["negative_log_likelihood"]),
-                "svg": reliability_chart(bins),
-            }
-        )
-    return drawn
-
-
-def selective_chart(selective: Mapping[str, Any] | None) -> Markup | None:
-    """The error among the answers against the share that is answered, in percent, as an SVG."""
-    if selective is None:
-        return None
-    # Errors of a handful of answers would stretch the axis over all others.
-    curve = [point for point in selective["curve"] if point["coverage"] >= 0.05]
-    error = Series(
-        "error among the answers",
-        "accent",
-        [(100 * point["coverage"], 100 * point["error"]) for point in curve],
-        band=[(100 * p["coverage"], 100 * p["low"], 100 * p["high"]) for p in curve],
-    )
-    return line_chart(
-        [error],
-        x_label="answered, %",
-        y_label="wrong among the answers, %",
-        x_range=(0.0, 100.0),
-        zero=True,
-        unit=" %",
-    )
-
-
 def _floats(rows: Sequence[Sequence[float | None]]) -> list[list[float]]:
     """Rows of numbers without those that hold one that is not finite."""
     plain = [[math.nan if value is None else float(value) for value in row] for row in rows]
     return [row for row in plain if all(math.isfinite(value) for value in row)]
-
-
-def _matrix(measures: Measures) -> list[list[dict[str, Any]]]:
-    """The confusion matrix as cells with their share of the row, for shading."""
-    names = measures.class_names
-    rows = []
-    for row, counts in enumerate(measures.confusion):
-        support = sum(counts)
-        cells = []
-        for column, count in enumerate(counts):
-            share = count / support if support else 0.0
-            right = row == column
-            told = f"{names[row]} answered as {names[column]}: {count} of {support}"
-            # Square root: a confusion of 1 % must still be seen.
-            depth = share if right else share**0.5
-            cells.append({"count": count, "depth": round(depth, 3), "right": right, "told": told})
-        rows.append(cells)
-    return rows
-
-
-def _matrix_picture(measures: Measures) -> str | None:
-    """The confusion matrix of many classes, one pixel a cell, as a data URI."""
-    if len(measures.class_names) <= READABLE_CLASSES:
-        return None
-    counts = np.array(measures.confusion, dtype=np.float64)
-    depth = np.sqrt(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
-    # Mid-tones of the page's two colours, whose transparency works on light and on dark.
-    picture = np.empty((*counts.shape, 4), dtype=np.uint8)
-    picture[..., :3] = (217, 95, 66)
-    picture[np.eye(len(counts), dtype=bool), :3] = (58, 145, 175)
-    picture[..., 3] = np.round(255 * depth)
-    return data_uri(picture)
 
 
 def _duration(seconds: float) -> str:

@@ -38,7 +38,7 @@ class Maxout(nn.Module):
     """The largest of each `pieces` neighbouring channels: (B, C, *S) to (B, C/pieces, *S).
 
     Args:
-        pieces: channels per unit; the layer before it makes that many times the units.
+        pieces: Channels per unit; the layer before it makes that many times the units.
 
     Raises:
         ShapeError: channels that are not a multiple of `pieces`.

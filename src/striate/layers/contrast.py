@@ -23,11 +23,11 @@ class LocalContrastNorm(nn.Module):
     Cost: two blurs, each one product per axis with a matrix as wide as that axis.
 
     Args:
-        size: of the neighbourhood, odd, one number or one per axis.
+        size: Size of the neighbourhood, odd, one number or one per axis.
         window: "gaussian", its deviation a quarter of the size, or "box".
-        across: take means and deviations over all feature maps too, or over each map alone.
-        epsilon: smallest deviation that is divided by, in the unit of x.
-        ndim: 1, 2 or 3.
+        across: Whether means and deviations are over all feature maps, or over each alone.
+        epsilon: Smallest deviation that is divided by, in the unit of x.
+        ndim: Number of spatial axes: 1, 2 or 3.
 
     Source: Jarrett, Kavukcuoglu, Ranzato and Le Cun, What is the Best Multi-Stage Architecture
     for Object Recognition? (2009), section 2; size 9 there.
@@ -55,14 +55,14 @@ class LocalContrastNorm(nn.Module):
             raise ConfigError(f"window={window!r} is unknown; accepted: 'gaussian', 'box'.")
         if epsilon <= 0:
             raise ConfigError(f"epsilon={epsilon} must be above 0.")
-        # What an output sees, apart from the floor: deviations of means of neighbours.
+        # The field of an output, apart from the floor: deviations of means of neighbours.
         reach = [length - 1 for length in self.size]
         self.axes = windows(ndim, [2 * length + 1 for length in reach], padding=reach)
         self.window = window
 
     def local_mean(self, maps: Float[Tensor, "B M *S"]) -> Float[Tensor, "B M *S"]:
         """The weighted mean over the part of each neighbourhood that lies in the image."""
-        # One product with a banded matrix per axis: its rows, made to sum to 1, mend the borders.
+        # One product with a banded matrix per axis: rows that sum to 1 correct the borders.
         # Depthwise convolutions of long thin kernels are many times slower on a CPU.
         for axis, length in enumerate(self.size):
             band = self._band(maps.shape[2 + axis], length, maps)
@@ -73,8 +73,8 @@ class LocalContrastNorm(nn.Module):
         return maps
 
     def _band(self, size: int, length: int, like: Tensor) -> Tensor:
-        place = torch.arange(size, dtype=torch.float64, device="cpu")
-        distance = (place.unsqueeze(1) - place).abs()
+        position = torch.arange(size, dtype=torch.float64, device="cpu")
+        distance = (position.unsqueeze(1) - position).abs()
         weight = torch.exp(-0.5 * (distance / (length / 4)).square())
         if self.window == "box":
             weight = torch.ones_like(distance)
@@ -108,8 +108,8 @@ class LocalResponseNorm(nn.Module):
     64 channels on a CPU, forward and backward.
 
     Args:
-        size: n, the number of neighbouring maps.
-        alpha, beta, k: the paper's, by default.
+        size: Number n of neighbouring maps.
+        alpha, beta, k: The paper's, by default.
 
     Source: Krizhevsky, Sutskever and Hinton, ImageNet Classification with Deep Convolutional
     Neural Networks (2012), section 3.3.
@@ -126,11 +126,11 @@ class LocalResponseNorm(nn.Module):
         if size < 1:
             raise ConfigError(f"size={size} must be 1 or more.")
         self.size, self.alpha, self.beta, self.k = size, alpha, beta, k
-        self.axes: tuple[Window, ...] = ()  # each place by itself
+        self.axes: tuple[Window, ...] = ()  # each position by itself
 
     def forward(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B C *S"]:
-        places = torch.arange(x.shape[1], device=x.device)
-        ahead = places - places.unsqueeze(1)
+        maps = torch.arange(x.shape[1], device=x.device)
+        ahead = maps - maps.unsqueeze(1)
         near = (ahead >= -(self.size // 2)) & (ahead <= (self.size - 1) // 2)
         band = near.to(x.dtype) * self.alpha
         if x.stride(1) == 1:  # channels last: keep them so

@@ -28,8 +28,8 @@ def dropout(
     Elsewhere than on a CPU, and while compiling, torch's own is used.
 
     Args:
-        x: of any shape; the mask follows its order in memory.
-        p: between 0 and 1.
+        x: Tensor of any shape; the mask follows its order in memory.
+        p: Between 0 and 1.
         training: False gives x itself.
 
     Source: Srivastava et al., Dropout (2014), scaled at training as in section 10; the generator

@@ -30,7 +30,7 @@ class L2Pool(nn.Module):
     Cost: an average pooling, a square and a root; no copy of the windows.
 
     Args:
-        kernel_size, stride, padding: one number, or one per axis; stride None is the kernel's
+        kernel_size, stride, padding: One number, or one per axis; stride None is the kernel's
             size. Padding is at most half the kernel, as for torch's poolings.
         ceil_mode: a last window that hangs over the border counts too.
         mean: √(mean of x²), dividing by the size of the whole window.
@@ -92,8 +92,8 @@ class L2FeaturePool(nn.Module):
     """√(Σ x²) over `size` neighbouring feature maps, at each place.
 
     Args:
-        size: feature maps pooled into one.
-        stride: from one pool to the next; None: `size`.
+        size: Feature maps pooled into one.
+        stride: From one pool to the next; None: `size`.
 
     Source: Le et al., Building high-level features using large scale unsupervised learning (2012).
 

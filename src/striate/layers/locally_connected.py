@@ -24,10 +24,10 @@ class LocallyConnected(nn.Module):
         in_channels: C.
         out_channels: M.
         kernel_size: F, one number or one per axis.
-        input_size: the spatial size, which the number of weights follows from.
+        input_size: The spatial size, which the number of weights follows from.
         ndim: 1, 2 or 3.
-        stride, padding, dilation: one number, or one per axis.
-        bias: one per output value, (M, ∏O): flat, because torch refuses to lay out parameters of
+        stride, padding, dilation: One number, or one per axis.
+        bias: One per output value, (M, ∏O): flat, because torch refuses to lay out parameters of
             four axes for 3-D images.
 
     Source: Le Cun, Generalization and network design strategies (1989); Taigman et al., DeepFace

@@ -39,8 +39,8 @@ def sliding_windows(x: Tensor, axes: tuple[Window, ...], first_dim: int) -> Tens
     """A view with each axis replaced by the outputs along it, and the kernel's axes at the end.
 
     Args:
-        x: already padded, with the spatial axes at `first_dim` and after.
-        axes: the window of each spatial axis; its padding is not applied here.
+        x: Already padded, with the spatial axes at `first_dim` and after.
+        axes: The window of each spatial axis; its padding is not applied here.
     """
     for offset, window in enumerate(axes):
         x = x.unfold(first_dim + offset, window.extent, window.stride)
@@ -99,7 +99,7 @@ def matrix_convolution(
         x: (B, C, *S).
         weight: (M, C, *F), torch's layout.
         bias: (M,).
-        stride, padding, dilation: one number, or one per axis.
+        stride, padding, dilation: One number, or one per axis.
 
     Raises:
         ShapeError: an input that is too small or has other channels.

@@ -17,7 +17,7 @@ class ChannelNorm(nn.Module):
 
     Args:
         num_channels: C.
-        eps: added to the variance.
+        eps: Added to the variance.
 
     Source: Ba, Kiros and Hinton, Layer Normalization (2016), eq. 3, used as in Liu et al., A
     ConvNet for the 2020s (2022).

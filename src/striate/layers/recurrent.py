@@ -21,7 +21,7 @@ __all__ = ["GRUCell", "LSTMCell", "RecurrentCell", "SimpleRNNCell", "unroll"]
 
 
 class RecurrentCell(nn.Module, ABC):
-    """What the three cells share: the weights, and a state that starts at zero.
+    """The base of the three cells: the weights, and a state that starts at zero.
 
     The state is a tuple of tensors (B, H); its first one, h, is the output.
     """
@@ -139,9 +139,9 @@ def unroll(
     """The outputs h of all time steps, and the last state.
 
     Args:
-        cell: applied at each step, with the same weights.
-        x: (T, B, C), at least one step.
-        state: before the first step; None: zeros.
+        cell: Cell, applied at each step, with the same weights.
+        x: Inputs (T, B, C), at least one step.
+        state: State before the first step; None: zeros.
 
     Raises:
         ShapeError: a sequence without a step.

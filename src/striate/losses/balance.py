@@ -32,8 +32,8 @@ def median_frequency_weights(
     """Class weights median(f)/f_k, the median over the classes that occur; 0 for one that does not.
 
     Args:
-        class_counts: number of targets (pixels) of each class.
-        present_counts: number of targets in all the images in which the class occurs; None: the
+        class_counts: Number of targets (pixels) of each class.
+        present_counts: Number of targets in all the images in which the class occurs; None: the
             same for all classes, so that f is the plain frequency.
 
     Source: Eigen and Fergus, Predicting Depth, Surface Normals and Semantic Labels (2015),
@@ -65,10 +65,10 @@ def median_frequency_cross_entropy_loss(
 
     Args:
         scores: (B, K, *S).
-        target: class numbers (B, *S).
+        target: Class numbers (B, *S).
         reduction: "none" gives (B, *S); "mean" divides by the sum of the weights.
-        class_counts: targets of each class in the training set; None: those of this batch.
-        ignore_index: the class number that counts for nothing.
+        class_counts: Targets of each class in the training set; None: those of this batch.
+        ignore_index: The class number that counts for nothing.
 
     Raises:
         ShapeError: shapes that do not fit.
@@ -106,11 +106,11 @@ def focal_loss(
 
     Args:
         scores: (B, K, *S).
-        target: class numbers (B, *S).
+        target: Class numbers (B, *S).
         reduction: "none" gives (B, *S); "mean" divides by the number of valid targets.
         focus: γ ≥ 0; 0 gives cross-entropy.
         class_weights: (K,), the paper's α of each class.
-        ignore_index: the class number that counts for nothing.
+        ignore_index: The class number that counts for nothing.
 
     Raises:
         ConfigError: a negative focus.
@@ -145,9 +145,9 @@ def binary_focal_loss(
     """Focal loss of independent yes-or-no scores, as a one-stage detector uses it.
 
     Args:
-        scores: logits of any shape.
+        scores: Logits of any shape.
         target: 0 or 1, the same shape.
-        reduction: the paper divides "sum" by the number of positive anchors.
+        reduction: The paper divides "sum" by the number of positive anchors.
         focus: γ ≥ 0.
         positive_weight: α of the positives; the negatives have 1 − α.
 

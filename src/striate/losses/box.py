@@ -24,10 +24,10 @@ def smooth_l1_loss(
     """Smooth L1: d²/(2β) where |d| < β, else |d| − β/2.
 
     Args:
-        prediction: of any shape.
-        target: the same shape.
+        prediction: Predicted coordinates, of any shape.
+        target: True coordinates, of the same shape.
         reduction: "none" keeps the shape.
-        beta: where the parabola passes into the straight line; 0 gives L1.
+        beta: Distance at which the parabola passes into the straight line; 0 gives L1.
 
     Source: Girshick, Fast R-CNN (2015), eq. 3 (β = 1).
 

@@ -1,4 +1,4 @@
-"""What a loss should be before anything is learned, and what it means when it is not.
+"""The expected loss before anything is learned, and a warning when the first loss is far off.
 
 A network that knows nothing gives every class the same score. Far from that value at the first
 step, something is wrong in most cases, and training may hide it for hours.
@@ -16,9 +16,9 @@ def expected_loss_at_chance(name: str, num_classes: int, **arguments: Any) -> fl
     """The mean loss of equal scores for all classes; None when the loss is not known here.
 
     Args:
-        name: the loss's name in `LOSSES`.
-        num_classes: C.
-        arguments: those of the loss (margin, squared, include_correct, focus; label smoothing
+        name: Name of the loss in `LOSSES`.
+        num_classes: Number of classes C.
+        arguments: Arguments of the loss (margin, squared, include_correct, focus; label smoothing
             and class weights change nothing).
 
     Example:
@@ -44,11 +44,11 @@ def expected_loss_at_chance(name: str, num_classes: int, **arguments: Any) -> fl
 
 
 def chance_warning(loss_value: float, expected: float | None) -> str | None:
-    """A sentence with the usual reasons when the first loss is far from chance, else None.
+    """The usual reasons for a first loss far from the chance level; None when it is near.
 
     Args:
-        loss_value: the mean loss of the first step, before any update.
-        expected: from `expected_loss_at_chance`; None never warns.
+        loss_value: Mean loss of the first step, before any update.
+        expected: Value of `expected_loss_at_chance`; None never warns.
 
     Example:
         >>> chance_warning(2.4, 2.3026) is None

@@ -30,12 +30,12 @@ def softmax_cross_entropy_loss(
 
     Args:
         scores: (B, K, *S), unnormalised; of an image, or of each place of an image.
-        target: class numbers (B, *S), or floating-point distributions q of the shape of the
+        target: Class numbers (B, *S), or floating-point distributions q of the shape of the
             scores (mix-up, distillation).
         reduction: "none" gives (B, *S); "mean" divides by the sum of the weights of the valid
             targets (for distributions of Σ_k w_k q_k, where torch divides by their number).
         class_weights: (K,), the weight w of each class.
-        ignore_index: the class number that counts for nothing.
+        ignore_index: The class number that counts for nothing.
         label_smoothing: ε in [0, 1]: q = (1 − ε)·target + ε/K.
 
     Raises:

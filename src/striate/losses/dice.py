@@ -24,13 +24,13 @@ def dice_loss(
 
     Args:
         scores: (B, K, *S).
-        target: class numbers (B, *S).
+        target: Class numbers (B, *S).
         reduction: "none" gives one loss per class, (K,), or (B, K) when `per_item`.
-        per_item: take the sums over each item; otherwise over the whole batch, which is steadier
+        per_item: Take the sums over each item; otherwise over the whole batch, which is steadier
             when a class is absent from many items.
         squared: Σ p² and Σ y² in the denominator, as in V-Net.
         smoothing: ε; a class that is absent and not predicted has the loss 0.
-        ignore_index: places with this number count for nothing.
+        ignore_index: Places with this number count for nothing.
 
     Raises:
         ShapeError: shapes that do not fit.

@@ -31,14 +31,14 @@ def hinge_loss(
 
     Args:
         scores: (B, K, *S).
-        target: class numbers (B, *S).
+        target: Class numbers (B, *S).
         reduction: "none" gives (B, *S).
         margin: Δ, in the units of the scores.
-        squared: square each term.
-        include_correct: sum over all j; the term of the right class adds exactly Δ (Δ² when
+        squared: Square each term.
+        include_correct: Sum over all j; the term of the right class adds exactly Δ (Δ² when
             squared) to each target and nothing to the gradient.
         class_weights: (K,), the weight of a target of each class.
-        ignore_index: the class number that counts for nothing.
+        ignore_index: The class number that counts for nothing.
 
     Raises:
         ShapeError: shapes that do not fit.

@@ -24,9 +24,9 @@ def logistic_loss(
 
     Args:
         scores: (B, K, *S); K = 1 means the classes 0 and 1.
-        target: class numbers (B, *S).
+        target: Class numbers (B, *S).
         reduction: "none" gives (B, *S).
-        ignore_index: the class number that counts for nothing.
+        ignore_index: The class number that counts for nothing.
 
     Raises:
         ShapeError: shapes that do not fit.

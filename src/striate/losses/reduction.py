@@ -15,7 +15,7 @@ from striate.errors import ConfigError, DataError, ShapeError
 __all__ = ["IGNORE_INDEX", "Reduction", "num_valid_targets", "reduce_loss"]
 
 Reduction = Literal["none", "sum", "mean"]
-"""What is done with the losses of all targets: leave them, add them, or average them."""
+"""Treatment of the losses of all targets: leave them, add them, or average them."""
 
 IGNORE_INDEX = -100
 """The target that counts for nothing; torch's own choice, outside every range of classes."""
@@ -29,9 +29,9 @@ def reduce_loss(
     """The losses as they are, their sum, or their mean.
 
     Args:
-        losses: one per target, already multiplied by its weight, 0 where it is ignored.
+        losses: Losses, one per target, already multiplied by its weight, 0 where it is ignored.
         reduction: "none", "sum" or "mean".
-        weights: what each target counts in the mean; None: all count 1.
+        weights: Weight of each target in the mean; None: 1 for all.
 
     Raises:
         ConfigError: an unknown reduction.
@@ -53,7 +53,7 @@ def reduce_loss(
 
 
 def num_valid_targets(target: Int[Tensor, "..."], ignore_index: int = IGNORE_INDEX) -> int:
-    """How many targets are not ignored: the weight of a micro-batch in an exact accumulation.
+    """The number of targets that are not ignored: the weight of a micro-batch.
 
     Example:
         >>> num_valid_targets(torch.tensor([3, -100, 0]))

@@ -1,6 +1,6 @@
 """The second term of L = data loss + λ R(W): penalties of large weights.
 
-R is asked about weights only: a bias moves a decision boundary without bending it, and the
+R takes weights only: a bias moves a decision boundary without bending it, and the
 factors of a normalisation are undone by the next layer, so both are left out by default.
 """
 
@@ -15,25 +15,25 @@ __all__ = ["elastic_net_penalty", "l1_penalty", "l2_penalty", "penalised_weights
 
 
 def penalised_weights(network: nn.Module, *, biases: bool = False) -> list[nn.Parameter]:
-    """The parameters that a penalty is asked about, each once, in the network's order.
+    """The parameters that a penalty takes, each once, in the network's order.
 
     Args:
-        network: any module.
-        biases: take the biases too (never the parameters of normalisations).
+        network: Module.
+        biases: Whether to take the biases too (never the parameters of normalisations).
 
     Example:
         >>> network = nn.Sequential(nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5), nn.Linear(7, 2))
         >>> [tuple(weight.shape) for weight in penalised_weights(network)]
         [(5, 3, 3, 3), (2, 7)]
     """
-    found: dict[int, nn.Parameter] = {}
+    weights: dict[int, nn.Parameter] = {}
     for module in network.modules():
         if isinstance(module, (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm)):
             continue
         for name, parameter in module.named_parameters(recurse=False):
             if biases or not name.startswith("bias"):
-                found.setdefault(id(parameter), parameter)
-    return list(found.values())
+                weights.setdefault(id(parameter), parameter)
+    return list(weights.values())
 
 
 def l2_penalty(weights: Iterable[Float[Tensor, "..."]]) -> Float[Tensor, ""]:

@@ -45,8 +45,8 @@ def charbonnier_loss(
     """√(d² + ε²) of each value: L1 with a round bottom.
 
     Args:
-        image: the restored one, of any shape.
-        target: the true one, the same shape.
+        image: The restored one, of any shape.
+        target: The true one, the same shape.
         reduction: "none" keeps the shape.
         epsilon: ε, the width of the bottom in the unit of the values; 10⁻³ is the source's.
 

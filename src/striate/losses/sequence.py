@@ -30,7 +30,7 @@ def ctc_loss(
         score_lengths: (B,) time steps of each item; None: all T.
         reduction: "none" gives (B,); "mean" is over lines (torch's first divides each by the
             length of its text).
-        blank: the symbol that writes nothing.
+        blank: The symbol that writes nothing.
         zero_infinity: a text too long for its steps has the loss 0 and no gradient; otherwise ∞.
 
     Raises:

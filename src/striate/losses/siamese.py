@@ -20,7 +20,7 @@ def contrastive_loss(
     """Contrastive loss: ½ D² for a pair of the same kind, ½ max(0, m − D)² for one that differs.
 
     Args:
-        embeddings, others: the two members of each pair.
+        embeddings, others: The two members of each pair.
         same: True where both are of the same kind.
         reduction: "none" gives (B,).
         margin: m, the distance beyond which different items are left alone.
@@ -50,10 +50,10 @@ def triplet_loss(
     """Triplet loss max(0, D²(a, p) − D²(a, n) + m).
 
     Args:
-        anchor, positive, negative: embeddings; the positive is of the anchor's kind.
+        anchor, positive, negative: Embeddings; the positive is of the anchor's kind.
         reduction: "none" gives (B,).
         margin: m; 0.2 is the paper's, for embeddings of length 1.
-        squared: compare squared distances, as the paper does, or plain ones.
+        squared: Compare squared distances, as the paper does, or plain ones.
 
     Source: Schroff, Kalenichenko and Philbin, FaceNet (2015), eq. 3.
 

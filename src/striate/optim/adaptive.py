@@ -25,10 +25,10 @@ def adagrad(
     """AdaGrad: each weight's rate falls with the sum of its squared gradients.
 
     Args:
-        params: tensors or parameter groups.
-        lr: learning rate η.
-        lr_decay: step t uses η / (1 + lr_decay · (t − 1)).
-        eps: added to the root.
+        params: Tensors or parameter groups.
+        lr: Learning rate η.
+        lr_decay: Step t uses η / (1 + lr_decay · (t − 1)).
+        eps: Added to the root.
         weight_decay: λ; λθ is added to the gradient.
 
     Raises:
@@ -51,10 +51,10 @@ def adadelta(
     """Adadelta: steps in the weights' own units, from running means of squares.
 
     Args:
-        params: tensors or parameter groups.
-        lr: factor on the step; the paper's method is 1.
-        rho: decay of the running means, in [0, 1).
-        eps: inside both roots; it sets the first steps' size (about √eps).
+        params: Tensors or parameter groups.
+        lr: Factor on the step; the paper's method is 1.
+        rho: Decay of the running means, in [0, 1).
+        eps: Inside both roots; it sets the first steps' size (about √eps).
         weight_decay: λ; λθ is added to the gradient.
 
     Raises:
@@ -78,12 +78,12 @@ def rmsprop(
     """RMSprop: the gradient divided by the root of the running mean of its square.
 
     Args:
-        params: tensors or parameter groups.
-        lr: learning rate η.
-        alpha: decay of the running mean, in [0, 1).
-        eps: added to the root.
+        params: Tensors or parameter groups.
+        lr: Learning rate η.
+        alpha: Decay of the running mean, in [0, 1).
+        eps: Added to the root.
         momentum: μ in [0, 1) on the divided gradient.
-        centred: subtract the squared running mean of the gradient (Graves, 2013).
+        centred: Subtract the squared running mean of the gradient (Graves, 2013).
         weight_decay: λ; λθ is added to the gradient.
 
     Raises:
@@ -106,10 +106,10 @@ def adam(
     """Adam: running mean over root of running square, both corrected for their start at 0.
 
     Args:
-        params: tensors or parameter groups.
-        lr: learning rate η.
-        betas: decays of the two running means, in [0, 1).
-        eps: added to the root.
+        params: Tensors or parameter groups.
+        lr: Learning rate η.
+        betas: Decays of the two running means, in [0, 1).
+        eps: Added to the root.
         weight_decay: λ; λθ is added to the gradient (for decoupled decay take adamw).
 
     Raises:
@@ -131,10 +131,10 @@ def adamw(
     """Adam with decoupled weight decay: the weights shrink by ηλ beside Adam's step.
 
     Args:
-        params: tensors or parameter groups.
-        lr: learning rate η.
-        betas: decays of the two running means, in [0, 1).
-        eps: added to the root.
+        params: Tensors or parameter groups.
+        lr: Learning rate η.
+        betas: Decays of the two running means, in [0, 1).
+        eps: Added to the root.
         weight_decay: λ, decoupled.
 
     Raises:
@@ -157,10 +157,10 @@ def nadam(
     """Adam with Nesterov's look-ahead; weight decay decoupled.
 
     Args:
-        params: tensors or parameter groups.
-        lr: learning rate η.
-        betas: decays of the two running means, in [0, 1).
-        eps: added to the root.
+        params: Tensors or parameter groups.
+        lr: Learning rate η.
+        betas: Decays of the two running means, in [0, 1).
+        eps: Added to the root.
         momentum_decay: ψ of the momentum schedule μ_t = β₁ (1 − ½ · 0.96^(tψ)).
         weight_decay: λ, decoupled.
 

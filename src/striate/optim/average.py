@@ -28,7 +28,7 @@ class Average:
     Averages of 16-bit tensors are kept in float32, because (1 − d) θ is below their resolution.
 
     Args:
-        network: the network to follow; it is not changed, and not held.
+        network: Network to follow; it is not changed, and not held.
 
     Source: Polyak and Juditsky, "Acceleration of Stochastic Approximation by Averaging", 1992;
     the correction as in Kingma and Ba, "Adam", 2015, section 3.
@@ -52,7 +52,7 @@ class Average:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing has been averaged yet (the weights are then those at construction)."""
+        """True before the first update (the weights are then those at construction)."""
         return self._total == 0.0
 
     @torch.no_grad()
@@ -60,8 +60,8 @@ class Average:
         """Take the network's present weights into the average.
 
         Args:
-            network: the network given at construction, or one with the same state names.
-            decay: d_t in [0, 1): the share of the old average that stays.
+            network: Network of the construction, or one with the same state names.
+            decay: Decay d_t in [0, 1): the share of the old average that stays.
 
         Raises:
             ConfigError: the decay is outside [0, 1), or the network has other state names.
@@ -98,13 +98,13 @@ class Average:
             network.load_state_dict(own)
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Everything needed to go on bit for bit, as tensors by name."""
+        """Everything needed to continue bit for bit, as tensors by name."""
         total = torch.tensor(self._total, dtype=torch.float64)
         return {"total": total, **{f"average.{name}": t for name, t in self._tensors.items()}}
 
     @torch.no_grad()
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
-        """Go on from a saved state.
+        """Continue from a saved state.
 
         Raises:
             CheckpointError: the state belongs to another network.

@@ -17,9 +17,9 @@ class AveragedDescent(torch.optim.ASGD):
     the parameters and `train()` takes it out again, exactly; `evaluation_weights` calls both.
 
     Args:
-        params: tensors or parameter groups.
-        lr: learning rate η; step t uses η / (1 + λ' η t)^α.
-        t0: step after which the mean begins; the points before it are too far away to count.
+        params: Tensors or parameter groups.
+        lr: Learning rate η; step t uses η / (1 + λ' η t)^α.
+        t0: Step after which the mean begins; the points before it are too far away to count.
         lambd: λ', which also shrinks the weights of all groups by λ' η in each step; 0 keeps
             the rate, as suits a schedule.
         alpha: α, the power of the falling rate.

@@ -30,7 +30,7 @@ Kind = Literal["minimum", "maximum", "saddle", "degenerate", "not critical"]
 
 @dataclass(frozen=True)
 class CriticalPoint:
-    """What a point is, by its gradient and the eigenvalues of the Hessian there."""
+    """The kind of a point, by its gradient and the eigenvalues of the Hessian there."""
 
     kind: Kind
     """"degenerate": one end of the spectrum is 0 within the tolerance, the other of one sign,
@@ -52,13 +52,13 @@ def critical_point(
     tolerance: float = 1e-6,
     gradient_tolerance: float = 1e-4,
 ) -> CriticalPoint:
-    """What kind of point this is, from all eigenvalues of the Hessian (N×N is formed).
+    """The kind of a point, from all eigenvalues of the Hessian (N×N is formed).
 
     Args:
-        function: of a vector (N,), twice differentiable.
-        point: where.
-        tolerance: eigenvalues this small against the largest count as 0.
-        gradient_tolerance: with a larger ‖∇f‖ the point is "not critical".
+        function: Function of a vector (N,), twice differentiable.
+        point: Point, (N,).
+        tolerance: Eigenvalues this small against the largest count as 0.
+        gradient_tolerance: With a larger ‖∇f‖ the point is "not critical".
 
     Example:
         >>> point = torch.zeros(2, dtype=torch.float64)
@@ -77,8 +77,8 @@ def hessian_vector_product(
     """The gradient ∇L, flat, and the function v ↦ H v (the gradient of ⟨∇L, v⟩).
 
     Args:
-        loss: computes L from the parameters; called once.
-        parameters: those that L is differentiated by; N numbers in all.
+        loss: Computes L from the parameters; called once.
+        parameters: Those that L is differentiated by; N numbers in all.
 
     Source: Pearlmutter, "Fast Exact Multiplication by the Hessian", 1994.
 
@@ -117,14 +117,14 @@ def network_critical_point(
     tolerance: float = 1e-4,
     gradient_tolerance: float = 1e-3,
 ) -> CriticalPoint:
-    """What kind of point a network's parameters are, without forming the Hessian.
+    """The kind of point of a network's parameters, without forming the Hessian.
 
     Args:
-        loss: computes L from the parameters, deterministically (no dropout).
+        loss: Computes L from the parameters, deterministically (no dropout).
         parameters: N numbers in all.
-        num_eigenvalues: how many to find, half of them at each end; less than N.
-        tolerance: eigenvalues this small against the largest count as 0.
-        gradient_tolerance: with a larger ‖∇L‖ the point is "not critical".
+        num_eigenvalues: Number of eigenvalues, half of them at each end; less than N.
+        tolerance: Eigenvalues this small against the largest count as 0.
+        gradient_tolerance: With a larger ‖∇L‖ the point is "not critical".
 
     Raises:
         ConfigError: fewer than 2 eigenvalues, or not fewer than N.

@@ -17,7 +17,7 @@ __all__ = ["Descent", "descend"]
 
 @dataclass(frozen=True)
 class Descent:
-    """How a descent went."""
+    """The course of a descent."""
 
     losses: tuple[float, ...]
     """Loss over all items: before the first step, and after each epoch."""
@@ -40,21 +40,21 @@ def descend(
     max_steps: int = 1000,
     seed: int = 0,
 ) -> Descent:
-    """Minimise a mean over items in place; how it went comes out.
+    """Minimise a mean over items in place, and return the course of the descent.
 
     The stop rule is that of the textbook: ‖∇‖ < ε, or t = t_max. ∇ is the gradient over all
     items: known before each step of batch descent, measured after each epoch otherwise, since
     the gradient of one batch is never zero for long. The order is drawn anew each epoch.
 
     Args:
-        parameters: leaf tensors that require a gradient; they hold the answer afterwards.
-        loss: of the indices of a batch: the mean loss over those items.
-        num_items: N.
-        batch_size: items per step; None for all (batch descent), 1 for one sample at a time.
-        optimiser: of the parameters; plain gradient descent unless given.
-        tolerance: ε.
-        max_steps: t_max.
-        seed: names the orders drawn.
+        parameters: Leaf tensors that require a gradient; they hold the minimiser afterwards.
+        loss: Function of a batch's indices to the mean loss over those items.
+        num_items: Number of items N.
+        batch_size: Items per step; None for all (batch descent), 1 for one sample at a time.
+        optimiser: Constructor that takes the parameters; by default plain gradient descent.
+        tolerance: Bound ε of the stop rule.
+        max_steps: Largest number of steps t_max.
+        seed: Random seed of the orders.
 
     Raises:
         ConfigError: a number out of its range.
@@ -83,8 +83,8 @@ def descend(
     value, norm = whole_gradient()
     losses, num_steps, num_epochs = [value], 0, 0
     while num_steps < max_steps and not norm < tolerance:
-        chance = generator(seed, "descent", num_epochs)
-        order = torch.randperm(num_items, generator=chance)
+        source = generator(seed, "descent", num_epochs)
+        order = torch.randperm(num_items, generator=source)
         for batch in torch.split(order, size)[: max_steps - num_steps]:
             if size < num_items:
                 _differentiate(stepper, loss(batch))

@@ -20,8 +20,8 @@ def gradient_descent(
     """Gradient descent without momentum: θ ← θ − η g.
 
     Args:
-        params: tensors or parameter groups.
-        lr: learning rate η.
+        params: Tensors or parameter groups.
+        lr: Learning rate η.
         weight_decay: λ; λθ is added to the gradient.
 
     Raises:
@@ -38,8 +38,8 @@ def momentum(
     """Gradient descent with momentum (heavy ball): v ← μ v + g, θ ← θ − η v.
 
     Args:
-        params: tensors or parameter groups.
-        lr: learning rate η.
+        params: Tensors or parameter groups.
+        lr: Learning rate η.
         momentum: μ in [0, 1).
         weight_decay: λ; λθ is added to the gradient.
 
@@ -62,10 +62,10 @@ def sgd(
     """Stochastic gradient descent with Nesterov momentum: v ← μ v + g, θ ← θ − η (g + μ v).
 
     Args:
-        params: tensors or parameter groups.
-        lr: learning rate η.
+        params: Tensors or parameter groups.
+        lr: Learning rate η.
         momentum: μ in [0, 1); 0 is plain gradient descent.
-        nesterov: look ahead along v; without it, heavy-ball momentum.
+        nesterov: Look ahead along v; without it, heavy-ball momentum.
         weight_decay: λ; λθ is added to the gradient.
 
     Raises:

@@ -24,8 +24,8 @@ def parameter_groups(network: nn.Module, weight_decay: float | None = None) -> l
     optimiser's saved state fits a network that is built again.
 
     Args:
-        network: the network whose parameters are optimised.
-        weight_decay: decay of the first group; None leaves it to the optimiser's own argument.
+        network: The network whose parameters are optimised.
+        weight_decay: Decay of the first group; None leaves it to the optimiser's own argument.
 
     Raises:
         ConfigError: nothing is trainable, or the weight decay is negative.

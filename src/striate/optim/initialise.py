@@ -27,16 +27,16 @@ def glorot(network: nn.Module, *, seed: int = 0) -> None:
     """Glorot weights U(±√(6/(m+n))): equal variances forward and backward for linear units.
 
     Args:
-        network: changed in place.
-        seed: names the numbers drawn.
+        network: Network, changed in place.
+        seed: Random seed of the weights.
 
     Source: Glorot and Bengio, "Understanding the Difficulty of Training Deep Feedforward Neural
     Networks", 2010, equation 16.
     """
 
-    def draw(layer: nn.Module, weight: Tensor, chance: torch.Generator) -> None:
+    def draw(layer: nn.Module, weight: Tensor, source: torch.Generator) -> None:
         bound = math.sqrt(6 / sum(fans(layer)))
-        weight.uniform_(-bound, bound, generator=chance)
+        weight.uniform_(-bound, bound, generator=source)
 
     _fill(network, seed, draw)
 
@@ -45,15 +45,15 @@ def kaiming(network: nn.Module, *, slope: float = 0.0, seed: int = 0) -> None:
     """Kaiming weights N(0, 2/((1+a²)m)): equal forward variances through rectifiers.
 
     Args:
-        network: changed in place.
-        slope: a, the rectifier's slope below zero; 0 for ReLU, 1 for linear units.
-        seed: names the numbers drawn.
+        network: Network, changed in place.
+        slope: Slope a, the rectifier's slope below zero; 0 for ReLU, 1 for linear units.
+        seed: Random seed of the weights.
 
     Source: He et al., "Delving Deep into Rectifiers", 2015, equations 10 and 15.
     """
 
-    def draw(layer: nn.Module, weight: Tensor, chance: torch.Generator) -> None:
-        weight.normal_(0, math.sqrt(2 / ((1 + slope**2) * fans(layer)[0])), generator=chance)
+    def draw(layer: nn.Module, weight: Tensor, source: torch.Generator) -> None:
+        weight.normal_(0, math.sqrt(2 / ((1 + slope**2) * fans(layer)[0])), generator=source)
 
     _fill(network, seed, draw)
 
@@ -62,16 +62,16 @@ def orthogonal(network: nn.Module, *, gain: float = math.sqrt(2), seed: int = 0)
     """Orthogonal weights: rows (or columns, whichever are fewer) of length `gain`, at right angles.
 
     Args:
-        network: changed in place.
+        network: Network, changed in place.
         gain: √2 makes up for the half that ReLU cuts off; 1 for linear units and tanh.
-        seed: names the numbers drawn.
+        seed: Random seed of the weights.
 
     Source: Saxe, McClelland and Ganguli, "Exact Solutions to the Nonlinear Dynamics of Learning",
     2014, section 3.
     """
 
-    def draw(layer: nn.Module, weight: Tensor, chance: torch.Generator) -> None:
-        nn.init.orthogonal_(weight, gain, generator=chance)
+    def draw(layer: nn.Module, weight: Tensor, source: torch.Generator) -> None:
+        nn.init.orthogonal_(weight, gain, generator=source)
 
     _fill(network, seed, draw)
 
@@ -91,11 +91,11 @@ def lsuv(
     constant keeps its weights. The network's mode and buffers are as they were afterwards.
 
     Args:
-        network: changed in place.
-        batch: inputs as the network will see them, normalised.
-        tolerance: largest |variance − 1| that is left alone.
-        max_trials: rescalings of one layer; one is enough unless the layer is used twice.
-        seed: names the numbers drawn.
+        network: Network, changed in place.
+        batch: Inputs as the network will see them, normalised.
+        tolerance: Largest |variance − 1| that is left alone.
+        max_trials: Rescalings of one layer; one is enough unless the layer is used twice.
+        seed: Random seed of the weights.
 
     Source: Mishkin and Matas, "All You Need Is a Good Init", 2016, algorithm 1.
     """
@@ -122,11 +122,12 @@ def whiten(
     """Kaiming weights, the first layer's from data: its outputs are uncorrelated, of variance 1.
 
     Args:
-        network: changed in place; its first layer is a convolution without groups, or linear.
-        batch: inputs as the network will see them, normalised.
-        epsilon: added to the eigenvalues, so that directions without variance are not blown up.
-        slope: of the rectifier, for the other layers.
-        seed: names the numbers drawn.
+        network: Network, changed in place; its first layer is linear, or a convolution without
+            groups.
+        batch: Inputs as the network will see them, normalised.
+        epsilon: Added to the eigenvalues, so that directions without variance are not blown up.
+        slope: Slope of the rectifier, for the other layers.
+        seed: Random seed of the weights.
 
     Raises:
         ConfigError: the network has no such first layer.
@@ -153,9 +154,9 @@ def whitening_filters(
     """Filters whose outputs on the images' patches are uncorrelated and of variance 1.
 
     Args:
-        images: normalised images; () as kernel size takes vectors (B, C).
-        kernel_size: of the patches, one number per spatial axis.
-        epsilon: added to the eigenvalues λ of the patches' covariance before 1/√λ.
+        images: Normalised images; () as kernel size takes vectors (B, C).
+        kernel_size: Size of the patches, one number per spatial axis.
+        epsilon: Added to the eigenvalues λ of the patches' covariance before 1/√λ.
 
     Returns:
         The eigenvectors over √(λ + ε), largest λ first; F = C · ∏kernel_size.
@@ -171,9 +172,9 @@ def whitening_filters(
     for axis, size in enumerate(kernel_size):
         patches = patches.unfold(2 + axis, size, 1)
     num_spatial = len(kernel_size)
-    places = range(2, 2 + num_spatial)
+    positions = range(2, 2 + num_spatial)
     inside = range(2 + num_spatial, 2 + 2 * num_spatial)
-    rows = patches.permute(0, *places, 1, *inside).reshape(
+    rows = patches.permute(0, *positions, 1, *inside).reshape(
         -1, images.shape[1] * math.prod(kernel_size)
     )
     covariance = torch.cov(rows.double().T).reshape(rows.shape[1], rows.shape[1])

@@ -69,7 +69,7 @@ def can_fuse(groups: Iterable[dict[str, Any]]) -> bool:
 
 
 def fused_safely(optimiser: Optimizer) -> Optimizer:
-    """The same optimiser, with hooks that keep the layouts equal before a fused kernel runs."""
+    """Add hooks to an optimiser that keep the layouts equal before a fused kernel runs."""
     optimiser.register_step_pre_hook(_match_gradients)
     optimiser.register_load_state_dict_post_hook(_match_states)
     return optimiser

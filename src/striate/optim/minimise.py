@@ -1,4 +1,4 @@
-"""What gradient descent replaced: random search, local search and Newton's method.
+"""Random search, local search and Newton's method, which gradient descent replaced.
 
 For functions of a few numbers, side by side with descent: each returns the same `Search`, with
 the lowest value after every evaluation, so that they can be laid over each other.
@@ -23,10 +23,10 @@ Function = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Search:
-    """Where a search ended, and how it went there."""
+    """The end of a search, and the way there."""
 
     point: Tensor
-    """The best point found, (N,)."""
+    """The best point, (N,)."""
     value: float
     """The function there."""
     values: tuple[float, ...]
@@ -48,27 +48,27 @@ def random_search(
     """The best of points drawn evenly from a box.
 
     Args:
-        function: of a vector (N,).
-        low: lower corner of the box.
-        high: upper corner.
-        num_trials: number of points, each one evaluation.
-        seed: names the points drawn.
+        function: Function of a vector (N,).
+        low: Lower corner of the box.
+        high: Upper corner of the box.
+        num_trials: Number of points, each one evaluation.
+        seed: Random seed of the points.
 
     Raises:
         ConfigError: an empty box or no trials.
 
     Example:
         >>> box = torch.tensor([3.0, 3.0])
-        >>> found = random_search(lambda x: x.square().sum(), -box, box, num_trials=2000)
-        >>> found.value < 0.1
+        >>> search = random_search(lambda x: x.square().sum(), -box, box, num_trials=2000)
+        >>> search.value < 0.1
         True
     """
     if bool((low >= high).any()) or num_trials < 1:
         raise ConfigError("Random search needs low < high on every axis, and 1 trial or more.")
-    chance = generator(seed, "random search")
+    source = generator(seed, "random search")
 
     def draw(_: Tensor) -> Tensor:
-        uniform = torch.rand(low.shape, generator=chance, dtype=torch.float64).to(low)
+        uniform = torch.rand(low.shape, generator=source, dtype=torch.float64).to(low)
         return low + (high - low) * uniform
 
     return _keep_the_best(function, draw(low), draw, num_trials)
@@ -85,26 +85,26 @@ def local_search(
     """The end of a walk: a random step is kept when the function falls, else taken back.
 
     Args:
-        function: of a vector (N,).
-        start: the first point.
-        radius: standard deviation of a step, per coordinate.
-        num_trials: number of points including the first, each one evaluation.
-        seed: names the steps drawn.
+        function: Function of a vector (N,).
+        start: First point.
+        radius: Standard deviation of a step, per coordinate.
+        num_trials: Number of points including the first, each one evaluation.
+        seed: Random seed of the steps.
 
     Raises:
         ConfigError: a radius not above 0, or no trials.
 
     Example:
-        >>> found = local_search(lambda x: x.square().sum(), torch.tensor([2.0, -1.0]))
-        >>> found.value < 0.01
+        >>> search = local_search(lambda x: x.square().sum(), torch.tensor([2.0, -1.0]))
+        >>> search.value < 0.01
         True
     """
     if not radius > 0 or num_trials < 1:
         raise ConfigError("Local search needs a radius above 0, and 1 trial or more.")
-    chance = generator(seed, "local search")
+    source = generator(seed, "local search")
 
     def draw(best: Tensor) -> Tensor:
-        step = torch.randn(start.shape, generator=chance, dtype=torch.float64).to(start)
+        step = torch.randn(start.shape, generator=source, dtype=torch.float64).to(start)
         return best + radius * step
 
     return _keep_the_best(function, start, draw, num_trials)
@@ -125,11 +125,11 @@ def newton(
     to minima only. Each step solves with N×N numbers: small problems only.
 
     Args:
-        function: of a vector (N,), twice differentiable.
-        start: the first point; float64 for the quadratic convergence to show.
-        tolerance: ε of the stop rule ‖∇f‖ < ε.
-        max_steps: t_max.
-        saddle_free: go to minima only.
+        function: Function of a vector (N,), twice differentiable.
+        start: First point; float64 for the quadratic convergence to show.
+        tolerance: Bound ε of the stop rule ‖∇f‖ < ε.
+        max_steps: Largest number of steps t_max.
+        saddle_free: Whether to go to minima only.
 
     Raises:
         ConfigError: a tolerance not above 0.
@@ -140,8 +140,8 @@ def newton(
     Example:
         >>> def rosenbrock(x: Tensor) -> Tensor:
         ...     return (1 - x[0]) ** 2 + 100 * (x[1] - x[0] ** 2) ** 2
-        >>> found = newton(rosenbrock, torch.tensor([-1.0, 2.0], dtype=torch.float64))
-        >>> [round(c, 6) for c in found.point.tolist()], found.stopped
+        >>> search = newton(rosenbrock, torch.tensor([-1.0, 2.0], dtype=torch.float64))
+        >>> [round(c, 6) for c in search.point.tolist()], search.stopped
         ([1.0, 1.0], 'gradient')
     """
     if not tolerance > 0:
@@ -170,8 +170,8 @@ def hessian(function: Function, point: Float[Tensor, "N"]) -> Float[Tensor, "N N
     """The matrix of second derivatives ∂²f/∂x_i∂x_j.
 
     Args:
-        function: of a vector (N,), twice differentiable.
-        point: where.
+        function: Function of a vector (N,), twice differentiable.
+        point: Point, (N,).
 
     Example:
         >>> hessian(lambda x: x[0] ** 2 * x[1], torch.tensor([1.0, 2.0])).tolist()

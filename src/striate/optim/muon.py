@@ -44,14 +44,14 @@ class Muon(Optimizer):
     The output layer is taken to be the last parameter of two axes or more, in the order given.
 
     Args:
-        params: tensors or parameter groups.
-        lr: learning rate η of both parts.
+        params: Tensors or parameter groups.
+        lr: Learning rate η of both parts.
         momentum: μ in [0, 1).
-        nesterov: step along (1 − μ) g + μ m rather than along m.
+        nesterov: Step along (1 − μ) g + μ m rather than along m.
         num_iterations: Newton–Schulz iterations.
-        orthogonalise_last: treat the output layer as a hidden matrix.
-        betas: decays of AdamW's two means.
-        eps: added to AdamW's root.
+        orthogonalise_last: Treat the output layer as a hidden matrix.
+        betas: Decays of AdamW's two means.
+        eps: Added to AdamW's root.
         weight_decay: λ, decoupled, of both parts.
 
     Raises:
@@ -113,7 +113,7 @@ def orthogonalise(
     """About U Vᵀ of the matrix U S Vᵀ: each singular value is brought to between 0.7 and 1.2.
 
     Args:
-        matrix: any matrix; a zero matrix stays zero.
+        matrix: Any matrix; a zero matrix stays zero.
         num_iterations: Newton–Schulz iterations; 5 serve unless the matrix is very ill
             conditioned.
 

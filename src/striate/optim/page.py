@@ -15,8 +15,8 @@ from striate.optim.race import Race
 
 __all__ = ["draw_html"]
 
-PLACE = "/*RACES*/null"
-"""What the page's own text has where the data go."""
+PLACEHOLDER = "/*RACES*/null"
+"""Text of the page that the data replace."""
 
 RESOLUTION = 90
 """Cells of the map in each direction; the page draws between them."""
@@ -26,8 +26,8 @@ def draw_html(races: Sequence[Race], path: Path) -> None:
     """A self-contained HTML page of the races, for light and dark screens.
 
     Args:
-        races: from `run_race`.
-        path: of the file.
+        races: Races of `run_race`.
+        path: Path of the file.
 
     Raises:
         ConfigError: no race.
@@ -42,7 +42,7 @@ def draw_html(races: Sequence[Race], path: Path) -> None:
     # "<" could end the script element early, were it in a name.
     text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     page = files("striate.optim").joinpath("race.html").read_text(encoding="utf-8")
-    write_bytes(path, page.replace(PLACE, text).encode())
+    write_bytes(path, page.replace(PLACEHOLDER, text).encode())
 
 
 def _short(number: float) -> float:

@@ -26,8 +26,8 @@ def draw_png(races: Sequence[Race], path: Path) -> None:
     each, all the tracks on one map beside their values.
 
     Args:
-        races: from `run_race`; the optimisers may differ between them.
-        path: of the file.
+        races: Races of `run_race`; the optimisers may differ between them.
+        path: Path of the file.
 
     Raises:
         ConfigError: no race.
@@ -42,10 +42,10 @@ def draw_gif(race: Race, path: Path, *, num_frames: int = 60, per_second: int = 
     """A GIF of one race: all the tracks growing over the map, and their values beside it.
 
     Args:
-        race: from `run_race`.
-        path: of the file.
-        num_frames: at most; steps are spread evenly over them.
-        per_second: frames per second. The last frame stays for two seconds.
+        race: Race of `run_race`.
+        path: Path of the file.
+        num_frames: Largest number of frames; steps are spread evenly over them.
+        per_second: Frames per second. The last frame stays for two seconds.
     """
     from PIL import Image
 
@@ -75,11 +75,11 @@ def _frames(race: Race, count: int) -> Iterator[np.ndarray]:
     title.set_animated(True)
     moving = []
     for track in race.tracks:
-        look = {"color": colours[track.optimiser], "animated": True}
-        (way,) = chart.plot([], [], linewidth=1.4, **look)
-        (place,) = chart.plot([], [], "o", markeredgecolor="black", markersize=6, **look)
-        (line,) = curve.plot([], [], linewidth=1.4, **look)
-        moving.append((np.array(track.points), _gaps(race, track), way, place, line))
+        style = {"color": colours[track.optimiser], "animated": True}
+        (way,) = chart.plot([], [], linewidth=1.4, **style)
+        (point,) = chart.plot([], [], "o", markeredgecolor="black", markersize=6, **style)
+        (line,) = curve.plot([], [], linewidth=1.4, **style)
+        moving.append((np.array(track.points), _gaps(race, track), way, point, line))
     canvas = figure.canvas
     canvas.draw()
     still = canvas.copy_from_bbox(figure.bbox)
@@ -87,12 +87,12 @@ def _frames(race: Race, count: int) -> Iterator[np.ndarray]:
         canvas.restore_region(still)
         title.set_text(f"{race.surface.name}, step {step}")
         chart.draw_artist(title)
-        for points, gaps, way, place, line in moving:
+        for points, gaps, way, point, line in moving:
             way.set_data(*points[: step + 1].T)
-            place.set_data(*points[: step + 1][-1:].T)
+            point.set_data(*points[: step + 1][-1:].T)
             line.set_data(np.arange(len(gaps[: step + 1])), gaps[: step + 1])
             chart.draw_artist(way)
-            chart.draw_artist(place)
+            chart.draw_artist(point)
             curve.draw_artist(line)
         yield np.asarray(canvas.buffer_rgba())[..., :3].copy()
 
@@ -127,7 +127,7 @@ def _panels(race: Race) -> Any:
         _trace(axes, track, colours[track.optimiser])
         axes.set_title(f"{track.optimiser}   η = {track.rate:.2g}", loc="left", fontsize=10)
         arrived = track.steps_to(race.goal)
-        note = f"{track.values[-1]:.2g}" + ("" if arrived is None else f", there at {arrived}")
+        note = f"{track.values[-1]:.2g}" + ("" if arrived is None else f", reached at {arrived}")
         axes.text(
             0.03, 0.03, note, transform=axes.transAxes, fontsize=8,
             bbox={"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 2},

@@ -23,11 +23,11 @@ def plane_surface(
     """The surface (u, v) ↦ L(θ₀ + u (θ₁ − θ₀) + v (θ₂ − θ₀)): the plane through three points.
 
     Args:
-        loss: of parameter vectors (N, P): the losses (N,).
-        origin: θ₀, at (0, 0).
-        first: θ₁, at (1, 0).
-        second: θ₂, at (0, 1).
-        picture: name, start, bounds and so on, as `Surface` takes them.
+        loss: Function of parameter vectors (N, P) to losses (N,).
+        origin: Parameters θ₀, at (0, 0).
+        first: Parameters θ₁, at (1, 0).
+        second: Parameters θ₂, at (0, 1).
+        picture: Further arguments of `Surface`: name, start, bounds and so on.
 
     Source: Goodfellow, Vinyals and Saxe, "Qualitatively Characterizing Neural Network
     Optimization Problems", 2015 (a line); Garipov et al., 2018 (a plane through three points).
@@ -56,9 +56,9 @@ def network_surface(*, num_hidden: int = 12, num_items: int = 100, seed: int = 0
     start, (1, 0) and (0, 1) are the two ends. The loss is that over all the items.
 
     Args:
-        num_hidden: hidden units (tanh).
-        num_items: images of the digits that ship inside scikit-learn.
-        seed: names the first weights.
+        num_hidden: Number of hidden units (tanh).
+        num_items: Number of images of the digits that ship inside scikit-learn.
+        seed: Random seed of the first weights.
     """
     from sklearn.datasets import load_digits
 

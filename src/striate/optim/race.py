@@ -24,13 +24,13 @@ RATES = tuple(10 ** (exponent / 3) for exponent in range(-12, 4))
 
 @dataclass(frozen=True)
 class Track:
-    """One optimiser's way."""
+    """The path of one optimiser."""
 
     optimiser: str
     rate: float
-    """The rate that it ran with."""
+    """Learning rate of the run."""
     points: tuple[tuple[float, float], ...]
-    """Where it was: the start, and after each step."""
+    """Points passed: the start, and the point after each step."""
     values: tuple[float, ...]
     """The surface's value there."""
     finished: bool
@@ -54,12 +54,12 @@ class Race:
 
     @property
     def goal(self) -> float:
-        """The value that counts as arrived: 1 % of the height between start and minimum left."""
+        """The value that counts as reached: 1 % of the height between start and minimum left."""
         return self.lowest + 0.01 * self.height
 
     @property
     def height(self) -> float:
-        """How far above the lowest value the start lies; 1 where nothing is lower than it."""
+        """Height of the start above the lowest value; 1 where nothing is lower than it."""
         return (self.tracks[0].values[0] - self.lowest) or 1.0
 
     def rows(self) -> list[dict[str, float | int | str | None]]:
@@ -82,7 +82,7 @@ class Race:
         """The table as aligned text."""
         rows = self.rows()
         head = list(rows[0])
-        cells = [head] + [[_spell(row[name]) for name in head] for row in rows]
+        cells = [head] + [[_cell_text(row[name]) for name in head] for row in rows]
         return f"{self.surface.name}, {self.num_steps} steps\n{text_table(cells)}"
 
 
@@ -93,7 +93,7 @@ def run_race(
     num_steps: int = 150,
     rates: Sequence[float] = RATES,
 ) -> Race:
-    """The ways of all optimisers over a surface, each at the rate that serves it best.
+    """The paths of all optimisers over a surface, each at the rate that serves it best.
 
     Each optimiser runs once with each rate. Its best is the one with the most digits won, taken
     over the whole race: the lowest mean of log₁₀ (value − minimum), a millionth of the height of
@@ -101,10 +101,10 @@ def run_race(
     as another stays inside. All arithmetic is in float64, nothing is drawn at random.
 
     Args:
-        surface: what is run on.
-        optimisers: constructors by name; each is called with a list of one tensor (2,) and lr.
-        num_steps: steps of each run.
-        rates: learning rates tried.
+        surface: Surface of the race.
+        optimisers: Constructors by name; each is called with a list of one tensor (2,) and lr.
+        num_steps: Number of steps of each run.
+        rates: Learning rates to try.
 
     Raises:
         ConfigError: nothing to run, or an optimiser without a rate that stays finite.
@@ -143,21 +143,21 @@ def run_race(
 
 
 class _Runner:
-    """One optimiser at one rate, and where it has been."""
+    """One optimiser at one rate, and the points it has passed."""
 
     def __init__(self, name: str, rate: float, maker: Maker, start: tuple[float, float]) -> None:
         self.name, self.rate = name, rate
-        self.place = torch.tensor(start, dtype=torch.float64, requires_grad=True)
-        self.optimiser = maker([self.place], lr=rate)
+        self.point = torch.tensor(start, dtype=torch.float64, requires_grad=True)
+        self.optimiser = maker([self.point], lr=rate)
         self.points = [start]
         self.values: list[float] = []
         self.finished = True
 
     def move(self, gradient: Tensor) -> None:
-        self.place.grad = gradient.clone()
+        self.point.grad = gradient.clone()
         self.optimiser.step()
         with evaluation_weights(self.optimiser):
-            x, y = self.place.tolist()
+            x, y = self.point.tolist()
         if math.isfinite(x) and math.isfinite(y) and max(abs(x), abs(y)) < FAR_AWAY:
             self.points.append((x, y))
         else:
@@ -187,8 +187,8 @@ def _step(surface: Surface, runners: Sequence[_Runner]) -> None:
     running = [runner for runner in runners if runner.finished]
     if not running:
         return
-    places = torch.stack([runner.place.detach() for runner in running]).requires_grad_()
-    (gradients,) = torch.autograd.grad(surface.values(places).sum(), places)
+    points = torch.stack([runner.point.detach() for runner in running]).requires_grad_()
+    (gradients,) = torch.autograd.grad(surface.values(points).sum(), points)
     for runner, gradient in zip(running, gradients, strict=True):
         runner.move(gradient)
 
@@ -202,7 +202,7 @@ def _record_values(surface: Surface, runners: Sequence[_Runner]) -> None:
         runner.finished = runner.finished and all(map(math.isfinite, runner.values))
 
 
-def _spell(value: float | int | str | None) -> str:
+def _cell_text(value: float | int | str | None) -> str:
     if value is None:
         return "never"
     return f"{value:.3g}" if isinstance(value, float) else str(value)

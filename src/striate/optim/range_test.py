@@ -20,7 +20,7 @@ __all__ = ["RangeTest", "draw_range_test", "range_test"]
 
 @dataclass(frozen=True)
 class RangeTest:
-    """How the loss followed a rising learning rate."""
+    """The loss under a rising learning rate."""
 
     rates: tuple[float, ...]
     """The rate of each step, in equal ratios."""
@@ -29,10 +29,10 @@ class RangeTest:
     smoothed: tuple[float, ...]
     """Mean of the losses around each step, weighted by a bell curve."""
     suggested: float
-    """Where the smoothed loss falls most steeply per decade, but at least three times below
+    """Rate at which the smoothed loss falls most steeply per decade, but at least three times below
     `highest`: the rate to train with."""
     highest: float
-    """Where the smoothed loss is lowest: beyond it training comes apart."""
+    """Rate at which the smoothed loss is lowest: beyond it training diverges."""
 
 
 def range_test(
@@ -53,15 +53,15 @@ def range_test(
     were afterwards.
 
     Args:
-        network: trained for a while, then put back.
-        loss: of (scores, targets).
-        batches: (inputs, targets); begun anew when they run out, so give a list, not a
+        network: Network; trained for a while, then put back.
+        loss: Function of (scores, targets).
+        batches: Pairs (inputs, targets); begun anew when they run out, so give a list, not a
             generator, unless it is long enough.
-        optimiser: of (parameter groups, lr=…).
-        lowest: the first rate.
-        highest: the last.
-        num_steps: between the two.
-        smoothing: standard deviation of the bell curve, in steps; 0 for none. A running mean
+        optimiser: Constructor that takes (parameter groups, lr=…).
+        lowest: First rate.
+        highest: Last rate.
+        num_steps: Number of steps between the two.
+        smoothing: Standard deviation of the bell curve, in steps; 0 for none. A running mean
             would lag behind, and the suggested rate with it, by as many steps as it is long.
 
     Raises:
@@ -99,7 +99,7 @@ def range_test(
             if not math.isfinite(value):
                 break
             losses.append(value)
-            if _came_apart(losses):
+            if _diverged(losses):
                 break
     finally:
         network.load_state_dict(state)
@@ -172,7 +172,7 @@ def _train_step(
     return float(value.detach())
 
 
-def _came_apart(losses: list[float]) -> bool:
+def _diverged(losses: list[float]) -> bool:
     means = [sum(losses[i - 5 : i]) / 5 for i in range(5, len(losses) + 1)]
     return bool(means) and means[-1] > 4 * min(means) + 1e-12
 

@@ -29,8 +29,8 @@ def constant(progress: float, *, warmup: float = 0.0) -> float:
     """The factor 1 throughout, after an optional linear warm-up.
 
     Args:
-        progress: share of the training that is done, in [0, 1].
-        warmup: share of the training in which the factor rises from near 0 to 1.
+        progress: Share of the training that is done, in [0, 1].
+        warmup: Share of the training in which the factor rises from near 0 to 1.
     """
     return _warm_up(progress, warmup, lambda rest: 1.0)
 
@@ -39,9 +39,9 @@ def linear(progress: float, *, warmup: float = 0.0, end: float = 0.0) -> float:
     """The factor on a straight line from 1 to `end`.
 
     Args:
-        progress: share of the training that is done, in [0, 1].
-        warmup: share of the training in which the factor rises from near 0 to 1.
-        end: the factor at progress 1.
+        progress: Share of the training that is done, in [0, 1].
+        warmup: Share of the training in which the factor rises from near 0 to 1.
+        end: Factor at progress 1.
     """
     return polynomial(progress, power=1.0, warmup=warmup, end=end)
 
@@ -52,10 +52,10 @@ def polynomial(
     """The factor falling from 1 to `end` as (1 − progress)^power.
 
     Args:
-        progress: share of the training that is done, in [0, 1].
-        power: above 0; 1 is a straight line, larger falls sooner.
-        warmup: share of the training in which the factor rises from near 0 to 1.
-        end: the factor at progress 1.
+        progress: Share of the training that is done, in [0, 1].
+        power: Exponent above 0; 1 is a straight line, larger falls sooner.
+        warmup: Share of the training in which the factor rises from near 0 to 1.
+        end: Factor at progress 1.
     """
     _at_least_zero("end", end)
     _at_least_zero("power", power)
@@ -68,9 +68,9 @@ def cosine(progress: float, *, warmup: float = 0.0, end: float = 0.0) -> float:
     """The factor falling from 1 to `end` along half a cosine.
 
     Args:
-        progress: share of the training that is done, in [0, 1].
-        warmup: share of the training in which the factor rises from near 0 to 1.
-        end: the factor at progress 1.
+        progress: Share of the training that is done, in [0, 1].
+        warmup: Share of the training in which the factor rises from near 0 to 1.
+        end: Factor at progress 1.
 
     Source: Loshchilov and Hutter, "SGDR", 2017, equation 5, without restarts.
     """
@@ -84,10 +84,10 @@ def cosine_restarts(
     """The factor falling from 1 to `end` along half a cosine, again in each of equal cycles.
 
     Args:
-        progress: share of the training that is done, in [0, 1].
-        cycles: number of cycles, 1 or more.
-        warmup: share of the training in which the factor rises from near 0 to 1.
-        end: the factor at the end of each cycle and at progress 1.
+        progress: Share of the training that is done, in [0, 1].
+        cycles: Number of cycles, 1 or more.
+        warmup: Share of the training in which the factor rises from near 0 to 1.
+        end: Factor at the end of each cycle and at progress 1.
 
     Source: Loshchilov and Hutter, "SGDR", 2017, equation 5 with T_mult = 1.
     """
@@ -96,8 +96,8 @@ def cosine_restarts(
         raise ConfigError(f"cycles={cycles} must be 1 or more.")
 
     def restarting(rest: float) -> float:
-        place = rest * cycles
-        return _cosine(1.0, end, 1.0 if rest == 1 else place - math.floor(place))
+        position = rest * cycles
+        return _cosine(1.0, end, 1.0 if rest == 1 else position - math.floor(position))
 
     return _warm_up(progress, warmup, restarting)
 
@@ -112,11 +112,11 @@ def step(
     """The factor 1, multiplied by `factor` at each of the points `at`.
 
     Args:
-        progress: share of the training that is done, in [0, 1].
-        at: progress at which the factor drops; each in [0, 1]. The defaults are those of the
+        progress: Share of the training that is done, in [0, 1].
+        at: Progress at which the factor drops; each in [0, 1]. The defaults are those of the
             CIFAR residual networks.
-        factor: what each drop multiplies by, 0 or more.
-        warmup: share of the training in which the factor rises from near 0 to 1; the points
+        factor: Factor of each drop, 0 or more.
+        warmup: Share of the training in which the factor rises from near 0 to 1; the points
             `at` stay where they are.
 
     Source: He et al., "Deep Residual Learning", 2016, section 4.2 (drops at 50 % and 75 %).
@@ -134,9 +134,9 @@ def exponential(progress: float, *, warmup: float = 0.0, end: float = 0.01) -> f
     """The factor falling from 1 to `end` by the same ratio in equal times.
 
     Args:
-        progress: share of the training that is done, in [0, 1].
-        warmup: share of the training in which the factor rises from near 0 to 1.
-        end: the factor at progress 1, above 0.
+        progress: Share of the training that is done, in [0, 1].
+        warmup: Share of the training in which the factor rises from near 0 to 1.
+        end: Factor at progress 1, above 0.
     """
     _at_least_zero("end", end)
     if end == 0:
@@ -148,8 +148,8 @@ def inverse_sqrt(progress: float, *, warmup: float = 0.1) -> float:
     """The factor falling as √(warmup / progress) after the warm-up.
 
     Args:
-        progress: share of the training that is done, in [0, 1].
-        warmup: share of the training in which the factor rises from near 0 to 1; above 0.
+        progress: Share of the training that is done, in [0, 1].
+        warmup: Share of the training in which the factor rises from near 0 to 1; above 0.
 
     Source: Vaswani et al., "Attention Is All You Need", 2017, equation 3.
     """
@@ -165,10 +165,10 @@ def one_cycle(
     """The factor rising from `start` to 1 at `peak`, then falling to `end`, both along cosines.
 
     Args:
-        progress: share of the training that is done, in [0, 1].
-        peak: progress at which the factor is 1, in (0, 1).
-        start: the factor at progress 0.
-        end: the factor at progress 1.
+        progress: Share of the training that is done, in [0, 1].
+        peak: Progress at which the factor is 1, in (0, 1).
+        start: Factor at progress 0.
+        end: Factor at progress 1.
 
     Source: Smith and Topin, "Super-Convergence", 2018; cosines, peak and start (1/25) as in
     torch.optim.lr_scheduler.OneCycleLR.
@@ -190,10 +190,10 @@ def warmup_stable_decay(
     """The factor rising to 1, staying there, then falling on a straight line to `end`.
 
     Args:
-        progress: share of the training that is done, in [0, 1].
-        warmup: share of the training in which the factor rises from near 0 to 1.
-        decay: share of the training in which it falls, at the end.
-        end: the factor at progress 1.
+        progress: Share of the training that is done, in [0, 1].
+        warmup: Share of the training in which the factor rises from near 0 to 1.
+        decay: Share of the training in which it falls, at the end.
+        end: Factor at progress 1.
 
     Source: Hägele et al., "Scaling Laws and Compute-Optimal Training Beyond Fixed Training
     Durations", 2024, section 3.
@@ -224,8 +224,8 @@ def _warm_up(progress: float, warmup: float, after: Callable[[float], float]) ->
     return after((progress - warmup) / (1 - warmup))
 
 
-def _cosine(begin: float, end: float, place: float) -> float:
-    return end + (begin - end) * (1 + math.cos(math.pi * place)) / 2
+def _cosine(begin: float, end: float, share: float) -> float:
+    return end + (begin - end) * (1 + math.cos(math.pi * share)) / 2
 
 
 def _in_unit_interval(name: str, value: Any) -> None:

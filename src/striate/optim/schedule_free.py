@@ -71,8 +71,8 @@ def schedule_free_sgd(
     """Schedule-free gradient descent: no falling rate is needed; the average is the answer.
 
     Args:
-        params: tensors or parameter groups.
-        lr: learning rate η; about ten times that of sgd.
+        params: Tensors or parameter groups.
+        lr: Learning rate η; about ten times that of sgd.
         momentum: β in (0, 1), the place of y between z and x.
         weight_decay: λ; λy is added to the gradient.
 
@@ -95,10 +95,10 @@ def schedule_free_adamw(
     """Schedule-free AdamW: no falling rate is needed; the average is the answer.
 
     Args:
-        params: tensors or parameter groups.
-        lr: learning rate η.
-        betas: place of y between z and x, and decay of the running square.
-        eps: added to the root.
+        params: Tensors or parameter groups.
+        lr: Learning rate η.
+        betas: Place of y between z and x, and decay of the running square.
+        eps: Added to the root.
         weight_decay: λ, taken at y.
 
     Raises:
@@ -115,7 +115,7 @@ def evaluation_weights(optimiser: Optimizer) -> Iterator[None]:
     """Let the network hold the optimiser's answer inside the block, and its own bits after it.
 
     Args:
-        optimiser: any optimiser; one with methods `train` and `eval` is switched.
+        optimiser: Any optimiser; one with methods `train` and `eval` is switched.
     """
     to_evaluate = getattr(optimiser, "eval", None)
     to_train = getattr(optimiser, "train", None)

@@ -27,8 +27,8 @@ def uphill(parameters: Iterable[Tensor], rho: float = 0.05) -> Iterator[None]:
     backward fills them anew, at the point uphill.
 
     Args:
-        parameters: the parameters, with gradients.
-        rho: length ρ of the move, in the units of the weights.
+        parameters: The parameters, with gradients.
+        rho: Length ρ of the move, in the units of the weights.
 
     Raises:
         ConfigError: ρ is not above 0.

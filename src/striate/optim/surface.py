@@ -15,16 +15,16 @@ __all__ = ["Surface", "beale", "himmelblau", "plateau", "ravine", "rosenbrock", 
 
 @dataclass(frozen=True)
 class Surface:
-    """A function of two numbers, where to begin, and the part of the plane to look at.
+    """A function of two numbers, where to begin, and the part of the plane to show.
 
     Args:
-        name: for titles.
-        function: of points (N, 2): the values (N,). Row i of the result depends on row i alone.
-        start: where the race begins.
-        bounds: left, right, bottom, top of the picture.
-        lowest: the value at the minimum, when it is known.
-        minima: places of the minima, for the picture.
-        difficulty: what it shows, in a sentence.
+        name: Name for titles.
+        function: Function of points (N, 2) to values (N,); each row depends on its point alone.
+        start: First point of the race.
+        bounds: Left, right, bottom, top of the picture.
+        lowest: Value at the minimum, when it is known.
+        minima: Positions of the minima, for the picture.
+        difficulty: Difficulty that it shows, in a sentence.
     """
 
     name: str
@@ -73,7 +73,7 @@ def ravine(*, condition: float = 40.0) -> Surface:
     """A long narrow valley: steep across, nearly flat along.
 
     Args:
-        condition: curvature across divided by curvature along.
+        condition: Curvature across divided by curvature along.
 
     Source: Rumelhart, Hinton and Williams, 1986, on ravines; a quadratic, turned by 20°.
     """
@@ -125,7 +125,7 @@ def rosenbrock(*, steepness: float = 100.0) -> Surface:
     """Rosenbrock's bent valley: (1 − x)² + b (y − x²)².
 
     Args:
-        steepness: b.
+        steepness: Factor b.
 
     Source: Rosenbrock, "An Automatic Method for Finding the Greatest or Least Value", 1960.
     """

@@ -38,22 +38,23 @@ def variance_table(
 ) -> list[VarianceRow]:
     """Variances of outputs and of gradients for each layer, in the order of the forward pass.
 
-    L is ⟨scores, noise⟩ with noise of variance 1, so that ∂L/∂scores has variance 1 and what is
-    seen is the network's doing, not a loss's. A layer that is used twice has two rows. Weights,
+    L is ⟨scores, noise⟩ with noise of variance 1, so that ∂L/∂scores has variance 1 and the
+    variances are the network's doing, not a loss's. A layer that is used twice has two rows.
+    Weights,
     buffers, gradients and mode of the network are as they were afterwards.
 
     Args:
-        network: measured in training mode.
-        batch: inputs as the network will see them, normalised.
-        seed: names the noise, and what dropout draws.
+        network: Network, measured in training mode.
+        batch: Inputs as the network will see them, normalised.
+        seed: Random seed of the noise and of dropout.
 
     Source: Glorot and Bengio, 2010, section 4.2 (the two variances that should stay level).
 
     Example:
-        >>> chance = torch.Generator().manual_seed(0)
+        >>> source = torch.Generator().manual_seed(0)
         >>> network = nn.Sequential(nn.Linear(90, 80, bias=False), nn.ReLU())
-        >>> _ = network[0].weight.data.normal_(0, 0.2, generator=chance)
-        >>> rows = variance_table(network, torch.randn(500, 90, generator=chance))
+        >>> _ = network[0].weight.data.normal_(0, 0.2, generator=source)
+        >>> rows = variance_table(network, torch.randn(500, 90, generator=source))
         >>> [(row.kind, round(row.forward, 0)) for row in rows]
         [('Linear', 4.0), ('ReLU', 1.0)]
     """
@@ -63,12 +64,12 @@ def variance_table(
     def note(name: str, layer: nn.Module, output: Any) -> None:
         if not isinstance(output, Tensor) or not output.is_floating_point():
             return
-        place = len(outputs)
+        position = len(outputs)
         outputs.append((name, layer, tuple(output.shape), _variance(output)))
         if output.requires_grad:
 
             def measure(gradient: Tensor) -> None:
-                gradients[place] = _variance(gradient)
+                gradients[position] = _variance(gradient)
 
             output.register_hook(measure)  # type: ignore[no-untyped-call]
 
@@ -86,9 +87,9 @@ def variance_table(
             handle.remove()
     return [
         VarianceRow(
-            name, type(layer).__name__, shape, _spread(layer), forward, gradients.get(place)
+            name, type(layer).__name__, shape, _spread(layer), forward, gradients.get(position)
         )
-        for place, (name, layer, shape, forward) in enumerate(outputs)
+        for position, (name, layer, shape, forward) in enumerate(outputs)
     ]
 
 
@@ -113,7 +114,7 @@ def compare_text(tables: Mapping[str, Sequence[VarianceRow]]) -> str:
     """Forward and backward variance of each layer with weights, a column per initialisation.
 
     Args:
-        tables: rows of the same network and batch, by the initialisation's name.
+        tables: Rows of the same network and batch, by the initialisation's name.
     """
     lines = []
     for what in ("forward", "backward"):

@@ -9,6 +9,7 @@ outside this package knows which task it serves.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -21,12 +22,15 @@ from striate.data.field import FIELDS, Field
 from striate.data.source import Source
 from striate.data.warp import Warp
 from striate.errors import ConfigError, RunError
+from striate.evaluation.comparison import compare
 from striate.evaluation.metric import Columns, Meter, Scores
-from striate.evaluation.stored import load_predictions
+from striate.evaluation.report import Headline, Section, metric_section, write
+from striate.evaluation.stored import Predictions, load_predictions
 from striate.evaluation.summary import Figures, Summary
 from striate.losses import LOSSES
 from striate.registry import Pick
 from striate.run_folder import RunFolder
+from striate.tasks.comparison import MetricComparison
 from striate.tasks.prediction import Prediction
 
 __all__ = ["Build", "DataShape", "ReportedSplit", "Setting", "Task", "View"]
@@ -210,7 +214,7 @@ class Task(ABC):
         """
         raise RunError(f"{folder.path}: the predictions of this task have no calibration to fit.")
 
-    def finish(self, folder: RunFolder) -> None:
+    def finish(self, folder: RunFolder) -> None:  # noqa: B027 - most have nothing to do
         """Whatever follows a training once its validation predictions are stored."""
 
     def adjusted(
@@ -223,14 +227,58 @@ class Task(ABC):
         """The stored validation rows, each adjusted by a fit that has not seen it."""
         return load_predictions(folder.answers).rows
 
+    def compare(
+        self,
+        names: Sequence[str],
+        predictions: Sequence[Predictions],
+        data: DataShape,
+        pictures: Mapping[int, Callable[[], np.ndarray | None]],
+        *,
+        split: str,
+        notes: tuple[str, ...],
+        tiny: bool,
+    ) -> Any:
+        """Systems compared on the same items, with `names`, `to_json`, `lines` and `write`.
+
+        Args:
+            names: Names of the systems.
+            predictions: Calibrated predictions of each, in one order of items.
+            data: Shape of the data.
+            pictures: Function for each item with a picture that reads it, by index.
+            split: "test" or "validation".
+            notes: Sentences about the comparison.
+            tiny: Whether a page enlarges the pictures.
+        """
+        metric = self.meter(data).metrics[0]
+        systems = {name: one.rows for name, one in zip(names, predictions, strict=True)}
+        return MetricComparison(compare(metric, systems), split, notes)
+
     def pictures(self, split: ImageSet, rows: Columns) -> dict[int, np.ndarray]:
         """Small pictures by index, kept beside the predictions of a test split."""
         return {}
 
     def report(self, folder: RunFolder, data: Dataset, split: ReportedSplit) -> dict[str, Any]:
-        """Parts of the report that only this task has; see `evaluation.report`."""
-        figures = self.figures(split.rows, split.data)
-        return {"sections": [{"title": f"Metrics on the {split.name} split", "figures": figures}]}
+        """Facts of the report that only this task has, as JSON values."""
+        return {}
+
+    def sections(self, split: ReportedSplit) -> list[Section]:
+        """Sections of the report after the table of metrics."""
+        return []
+
+    def write_report(self, folder: Path, facts: Mapping[str, Any], split: ReportedSplit) -> None:
+        """Write report.html and report.json into a run's folder.
+
+        Args:
+            folder: Folder of the run.
+            facts: JSON values as for `evaluation.report.render`.
+            split: Split that the report shows.
+        """
+        scores = Scores(self.meter(split.data).metrics, split.rows)
+        name, estimate = next(iter(scores.estimates().items()))
+        headline = Headline(name, estimate, is_percent=False)
+        write(
+            folder, facts, headline, [metric_section({split.name: scores}), *self.sections(split)]
+        )
 
     def draw(
         self, image: np.ndarray, prediction: Mapping[str, Any], target: Mapping[str, Any]

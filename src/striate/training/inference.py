@@ -102,7 +102,6 @@ def evaluate(
     return Scores(meter.metrics, meter.rows())
 
 
-@torch.inference_mode()
 def _predictions(
     model: Model, images: Pixels, batch_size: int | None, progress: Progress | None
 ) -> Iterator[tuple[int, dict[str, Tensor]]]:
@@ -132,6 +131,7 @@ def _predictions(
             network.train(was_training[name])
 
 
+@torch.inference_mode()
 def _of_batch(model: Model, inputs: Tensor, start: int) -> dict[str, Tensor]:
     execution, task = model.execution, model.task
     layout = torch.channels_last if execution.channels_last else torch.contiguous_format

@@ -5,9 +5,13 @@ from html.parser import HTMLParser
 import jinja2
 import numpy as np
 import pytest
+from markupsafe import escape
 
 from striate import durable
 from striate.evaluation import (
+    Columns,
+    Metric,
+    Scores,
     abstention,
     data_uri,
     measure,
@@ -16,6 +20,8 @@ from striate.evaluation import (
     risk_coverage,
     write,
 )
+from striate.evaluation import report as frame
+from striate.evaluation.report import Headline, Section
 
 VOID = {"meta", "img", "br", "link", "input"}
 EVIL = "<script>alert('x')</script>"
@@ -372,3 +378,26 @@ def test_a_loss_of_almost_no_mistakes_is_not_to_be_read():
         "With 1 mistake in all, what a mistake costs is hardly known"
         in Page(render(report)).words()
     )
+
+
+def test_a_task_without_classes_has_a_page_of_its_own_metrics():
+    metrics = (
+        Metric.mean("overlap", False, lambda rows: rows["overlap"]),
+        Metric.mean("missed", True, lambda rows: rows["missed"]),
+    )
+    random = np.random.default_rng(0)
+    rows = Columns({"overlap": random.random(40), "missed": np.arange(40) < 4})
+    scores = Scores(metrics, rows)
+    report = {**report_of(), "test": None}
+    report["data"] = {**report["data"], "class_names": [], "examples": []}
+    found = scores.estimates()["overlap"]
+    headline = Headline("overlap", found, "Of 40 regions.", is_percent=False)
+    own = Section(EVIL, escape(EVIL))
+    html = frame.render(report, headline, [frame.metric_section({"validation": scores}), own])
+    words = Page(html).words()
+    assert f"The validation overlap is {found.value:.4f}, with a 95 % interval from" in words
+    assert "Of 40 regions. No weight was fitted to them" in words
+    assert f"overlap{found.value:.4f} [{found.low:.4f}, {found.high:.4f}]" in words
+    assert "missed10.0 % [3.96, 23.1]" in words
+    assert "classes" not in words
+    assert EVIL not in html

@@ -80,9 +80,9 @@ def dropout(x: Float[Array, "*S"], mask: Float[Array, "*S"], rate: float) -> Flo
     """y = mask · x / (1 − rate): what is kept is enlarged, so that the mean stays.
 
     Args:
-        x: any array.
+        x: Any array.
         mask: 1 where a number is kept, 0 where it is dropped.
-        rate: the probability of being dropped, 0 ≤ rate < 1.
+        rate: The probability of being dropped, 0 ≤ rate < 1.
 
     Source: Srivastava, Hinton, Krizhevsky, Sutskever & Salakhutdinov (2014), section 10;
     AlexNet halves the weights at test time instead.

@@ -44,7 +44,7 @@ __all__ = [
 
 
 def split(x: Float[Array, "..."], groups: int, axis: int) -> Float[Array, "..."]:
-    """The same numbers with an axis for the groups in front of the given one."""
+    """An array with an axis for the groups in front of the given one."""
     before, size, after = x.shape[:axis], x.shape[axis], x.shape[axis + 1 :]
     if size % groups:
         raise ShapeError(f"{size} channels cannot be divided among {groups} groups.")
@@ -69,13 +69,13 @@ def convolution(
     """y = W ∗ x + b: every window of x multiplied with every kernel.
 
     Args:
-        x: input with 1, 2 or 3 spatial axes.
+        x: Input with 1, 2 or 3 spatial axes.
         W: M kernels, each for the c = C/groups channels of its group.
-        b: one bias per kernel.
-        stride: step of the window along each axis.
-        padding: zeros added on both sides of each axis.
-        dilation: distance between two neighbours in the kernel.
-        groups: number of convolutions side by side.
+        b: One bias per kernel.
+        stride: Step of the window along each axis.
+        padding: Zeros added on both sides of each axis.
+        dilation: Distance between two neighbours in the kernel.
+        groups: Number of convolutions side by side.
 
     Raises:
         ShapeError: channels and groups do not fit, or the kernel is larger than the input.
@@ -138,13 +138,13 @@ def transposed_convolution(
     maps larger.
 
     Args:
-        p: gradient by the convolution's output, or the input of the layer.
-        W: the kernels of the convolution.
-        size: spatial size *S of the convolution's input, which is the output here.
-        stride: as in `convolution`; so are padding, dilation and groups.
-        padding: zeros that the convolution adds; their gradients are cut off here.
-        dilation: distance between two neighbours in the kernel.
-        groups: number of convolutions side by side.
+        p: Gradient by the convolution's output, or the input of the layer.
+        W: The kernels of the convolution.
+        size: Spatial size *S of the convolution's input, which is the output here.
+        stride: Stride of `convolution`; padding, dilation and groups too are those of it.
+        padding: Zeros that the convolution adds; their gradients are cut off here.
+        dilation: Distance between two neighbours in the kernel.
+        groups: Number of convolutions side by side.
 
     Source: Zeiler, Krishnan, Taylor & Fergus (2010), Deconvolutional networks.
 
@@ -172,13 +172,13 @@ def kernel_gradient(
     """Equation 3, dW = p ∗ x: the input's windows, each weighted with its δ, added up.
 
     Args:
-        p: gradient by the convolution's output.
-        x: the convolution's input.
-        window: spatial size *F of the kernel.
-        stride: as in `convolution`; so are padding, dilation and groups.
-        padding: zeros added on both sides of each axis.
-        dilation: distance between two neighbours in the kernel.
-        groups: number of convolutions side by side.
+        p: Gradient by the convolution's output.
+        x: The convolution's input.
+        window: Spatial size *F of the kernel.
+        stride: Stride of `convolution`; padding, dilation and groups too are those of it.
+        padding: Zeros added on both sides of each axis.
+        dilation: Distance between two neighbours in the kernel.
+        groups: Number of convolutions side by side.
 
     Example:
         >>> p, x = np.array([[[1.0, 0.0, 3.0]]]), np.array([[[1.0, 2.0, 4.0, 8.0]]])

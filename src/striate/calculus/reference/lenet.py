@@ -60,9 +60,9 @@ def lenet_bp(
     """The gradients by all parameters: the lines of `lenet` from last to first, each as f^BP.
 
     Args:
-        delta: the gradient of the loss by the scores.
-        values: what `lenet` kept.
-        theta: the parameters.
+        delta: The gradient of the loss by the scores.
+        values: Values that `lenet` kept.
+        theta: The parameters.
 
     Example:
         >>> theta = lenet_parameters(10, np.random.default_rng(0))
@@ -124,13 +124,13 @@ def train_lenet(
     """LeNet's parameters after stochastic gradient descent on the softmax cross-entropy.
 
     Args:
-        images: grey images of 32 × 32 (C = 1), best with mean 0 and deviation 1.
-        labels: true classes 0 … K−1.
-        generator: draws the first weights and the order of the examples.
-        epochs: passes over all images.
-        batch_size: images per step.
-        learning_rate: length of a step.
-        momentum: share of the last step that the next one keeps.
+        images: Grey images of 32 × 32 (C = 1), best with mean 0 and deviation 1.
+        labels: True classes 0 … K−1.
+        generator: Draws the first weights and the order of the examples.
+        epochs: Passes over all images.
+        batch_size: Images per step.
+        learning_rate: Length of a step.
+        momentum: Share of the last step that the next one keeps.
 
     Raises:
         ShapeError: the images are not grey images of 32 × 32.

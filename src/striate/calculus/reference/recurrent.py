@@ -78,11 +78,11 @@ def lstm_cell(
     Wx + Uh + b, in the order i, f, g, o.
 
     Args:
-        x: input of this step.
+        x: Input of this step.
         state: h = state[:, 0] and c = state[:, 1].
-        W: weights of the input.
-        U: weights of the state h.
-        b: biases.
+        W: Weights of the input.
+        U: Weights of the state h.
+        b: Biases.
 
     Source: Hochreiter & Schmidhuber (1997); forget gate: Gers, Schmidhuber & Cummins (2000).
 

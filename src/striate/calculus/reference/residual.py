@@ -95,14 +95,14 @@ def residual_block(
     """y = relu(normalise(W2 ∗ relu(normalise(W1 ∗ x))) + shortcut(x)).
 
     Args:
-        x: input.
-        W1: kernels of the first convolution (odd size; padded so that stride alone shrinks).
-        gamma1: scale of the first normalisation.
-        beta1: shift of the first normalisation.
-        W2: kernels of the second convolution.
-        gamma2: scale of the second normalisation.
-        beta2: shift of the second normalisation.
-        stride: step of the first convolution and of the shortcut.
+        x: Input.
+        W1: Kernels of the first convolution (odd size; padded so that stride alone shrinks).
+        gamma1: Scale of the first normalisation.
+        beta1: Shift of the first normalisation.
+        W2: Kernels of the second convolution.
+        gamma2: Scale of the second normalisation.
+        beta2: Shift of the second normalisation.
+        stride: Step of the first convolution and of the shortcut.
 
     Source: He, Zhang, Ren & Sun (2016), equations 1 and 2.
 

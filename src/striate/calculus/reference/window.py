@@ -30,7 +30,7 @@ def output_size(
     padding: PerAxis = 0,
     dilation: PerAxis = 1,
 ) -> tuple[int, ...]:
-    """At how many places the window stops:  ⌊(size + 2·padding − span) / stride⌋ + 1.
+    """The number of stops of the window along each axis:  ⌊(size + 2·padding − span) / stride⌋ + 1.
 
     The span of a window is the room it takes, dilation·(window − 1) + 1.
 
@@ -85,7 +85,7 @@ def windows(
     dilation: PerAxis = 1,
     fill: float = 0.0,
 ) -> Float[Array, "B C O F"]:
-    """What the window sees at each stop; `fill` is what it sees in the padding.
+    """The numbers that the window sees at each stop; `fill` stands in the padding.
 
     Example:
         >>> windows(np.array([[[1.0, 2.0, 3.0, 4.0]]]), (2,))

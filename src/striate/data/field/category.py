@@ -42,7 +42,7 @@ class Category(Field):
         labels: list[int] = np.asarray(column).tolist()
         return labels, self.names
 
-    def line(self, value: np.ndarray) -> str:
+    def line(self, value: np.ndarray | np.generic) -> str:
         return self.names[int(value)]
 
     def counts(self, column: Column) -> tuple[int, ...]:

@@ -68,7 +68,7 @@ class Field(ABC):
         group, and the names of the groups; None: the field takes no part in splits."""
         return None
 
-    def line(self, value: np.ndarray) -> str:
+    def line(self, value: np.ndarray | np.generic) -> str:
         """The value as text, for the digest that names the contents of a set."""
         return json.dumps(np.asarray(value).tolist())
 

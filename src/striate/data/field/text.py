@@ -52,7 +52,7 @@ class Text(Field):
             )
         return np.array([self.alphabet.index(letter) for letter in text], dtype=np.int64)
 
-    def string(self, indices: Sequence[int] | np.ndarray) -> str:
+    def string(self, indices: Any) -> str:
         """The text that indices stand for; padding is passed over."""
         return "".join(self.alphabet[i] for i in indices if i != PADDING)
 
@@ -66,7 +66,7 @@ class Text(Field):
             row[: len(value)] = value
         return torch.from_numpy(batch)
 
-    def line(self, value: np.ndarray) -> str:
+    def line(self, value: np.ndarray | np.generic) -> str:
         return self.string(value)
 
     def summary(self, column: Column) -> str:

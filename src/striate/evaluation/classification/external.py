@@ -16,10 +16,12 @@ from striate.evaluation import (
     measure,
     measure_answers,
     risk_coverage,
+    summary_lines,
+    table_lines,
 )
 from striate.evaluation.classification.comparison import ClassifierComparison, compare_classifiers
 from striate.evaluation.classification.prediction_file import Matched, match, read_table
-from striate.evaluation.page import comparison_page
+from striate.evaluation.classification.report import comparison_page
 
 __all__ = ["ExternalMetrics", "measure_files"]
 
@@ -51,6 +53,12 @@ class ExternalMetrics:
             "disagreements": list(self.disagreements),
             "notes": list(self.notes),
         }
+
+    def lines(self) -> list[str]:
+        """The comparison as lines for a terminal; of one system, its measures."""
+        if self.comparison is None:
+            return summary_lines(self.measures[0])
+        return [*table_lines(self.names, self.measures), *self.comparison.lines()]
 
     def write(self, page: Path) -> None:
         """Write the HTML page."""

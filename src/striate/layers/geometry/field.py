@@ -65,7 +65,7 @@ class AxisField:
         return cls(((0, 0),), 1, tuple((i, i) for i in range(size)))
 
     def united(self, other: "AxisField") -> "AxisField":
-        """What units see that read both; one side may see the same from every unit."""
+        """The field of units that read both; one side may see the same from every unit."""
         if self == other:
             return self
         count = math.lcm(len(self.period), len(other.period))
@@ -99,7 +99,7 @@ class AxisMap:
     period: int = 1
     shift: int = 1
     border_taps: Callable[[int], Sequence[int]] | None = None
-    """What is really taken where that differs from the rule: mirrored borders."""
+    """Inputs taken in truth where they differ from the rule: mirrored borders."""
 
 
 def window_map(window: Window, num_outputs: int) -> AxisMap:

@@ -1,4 +1,4 @@
-"""The table of a network: what each layer puts out, costs and sees."""
+"""The table of a network: output, cost and receptive field of each layer."""
 
 from dataclasses import dataclass
 
@@ -17,14 +17,14 @@ class LayerRow:
     """One call of one layer; the numbers are for one item."""
 
     name: str
-    """As in `named_modules`; a module that is called twice has two rows."""
+    """Name of `named_modules`; a module that is called twice has two rows."""
     kind: str
     output_shape: tuple[int, ...]
     """Without the batch."""
     parameters: int
-    """Of the layer itself, at its first call; 0 afterwards."""
+    """Parameters of the layer itself, at its first call; 0 afterwards."""
     multiply_adds: int
-    """Of products and convolutions; additions of a bias, norms and activations not counted."""
+    """Multiply-adds of products and convolutions, without biases, norms and activations."""
     field_size: tuple[int, ...] | None
     """Receptive field per axis, input pixels; None: it could not be followed."""
     field_stride: tuple[float, ...] | None
@@ -39,8 +39,8 @@ def ledger(network: nn.Module, input_shape: tuple[int, ...]) -> list[LayerRow]:
     A module that is no leaf has a row where it holds parameters or multiplies by itself.
 
     Args:
-        network: any module that takes one tensor; nothing is computed and nothing changes.
-        input_shape: (C, *S), without the batch.
+        network: Module that takes one tensor; nothing is computed and nothing changes.
+        input_shape: Shape (C, *S), without the batch.
 
     Raises:
         ShapeError: an input that the network cannot take.
@@ -69,15 +69,15 @@ def ledger(network: nn.Module, input_shape: tuple[int, ...]) -> list[LayerRow]:
 
 
 def receptive_field(network: nn.Module, input_shape: tuple[int, ...]) -> tuple[AxisField, ...]:
-    """What the units of a network's (first) output see along each axis of the input.
+    """The receptive fields of a network's (first) output along each axis of the input.
 
     Branches are united: a residual sum or a concatenation sees what any of its parts sees.
     Statistics of normalisations are left out. A stretch may have holes (dilation, a stride
     beyond the kernel): its ends are exact.
 
     Args:
-        network: any module that takes one tensor.
-        input_shape: (C, *S), without the batch.
+        network: Module that takes one tensor.
+        input_shape: Shape (C, *S), without the batch.
 
     Raises:
         ShapeError: an input that the network cannot take, or an operation through which fields

@@ -42,7 +42,7 @@ class Step:
 
 @dataclass
 class Trace:
-    """All calls of a network's layers in order, and what its outputs see."""
+    """All calls of a network's layers in order, and the fields of its outputs."""
 
     steps: list[Step] = field(default_factory=list)
     output: Track | None = None
@@ -51,11 +51,11 @@ class Trace:
 
 
 def trace(network: nn.Module, input_shape: tuple[int, ...]) -> Trace:
-    """What happens when a network runs on one item of the given shape.
+    """A record of a network that runs on one item of the given shape.
 
     Args:
-        network: any module that takes one tensor (B, *input_shape); it is left as it was.
-        input_shape: (C, *S), without the batch.
+        network: Module that takes one tensor (B, *input_shape); left as it was.
+        input_shape: Shape (C, *S), without the batch.
 
     Raises:
         ShapeError: an input that the network cannot take.

@@ -1,4 +1,4 @@
-"""How receptive fields travel with tensors, and the table of rules by operation.
+"""Receptive fields that travel with tensors, and the table of rules by operation.
 
 A `Track` says, for each spatial axis of the network's input, which dimension of a tensor runs
 along it (None: every element sees the same) and the field along it. Rules are kept by the name
@@ -31,7 +31,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class AxisTrack:
-    """Where one axis of the input is found in a tensor, and what is seen along it."""
+    """The dimension of a tensor that runs along one axis of the input, and its field."""
 
     dim: int | None
     field: AxisField
@@ -41,7 +41,7 @@ class AxisTrack:
         return self if self.dim is None else AxisTrack(None, whole(self.field))
 
     def at(self, dim: int | None) -> "AxisTrack":
-        """The same field along another dimension."""
+        """This field along another dimension."""
         return self.merged() if dim is None else AxisTrack(dim, self.field)
 
 
@@ -78,7 +78,7 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
 
 
 def moved(track: Track | None, place: Callable[[int], int | None]) -> Track | None:
-    """The track with each dimension where `place` says it went; None: merged."""
+    """The track with each dimension moved to `place(dimension)`; None: merged."""
     if track is None:
         return None
     return tuple(a if a.dim is None else a.at(place(a.dim)) for a in track)
@@ -94,7 +94,7 @@ def along_dims(track: Track | None, maps: dict[int, AxisMap]) -> Track | None:
 
 
 def united(tracks: list[Track]) -> Track | None:
-    """What elements see that read one element of each."""
+    """The fields of elements that read one element of each."""
     if not tracks:
         return None
     total = tracks[0]

@@ -1,6 +1,7 @@
 """Classification: one class out of K for each image."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,13 @@ from striate.data import Dataset, ImageSet
 from striate.data.batch import Batch
 from striate.evaluation.classification.measure import Measures, measure
 from striate.evaluation.classification.mistake import wrong_pictures
+from striate.evaluation.classification.report import write
 from striate.evaluation.metric import Columns, Meter, Metric
+from striate.evaluation.stored import Predictions
 from striate.losses import expected_loss_at_chance
 from striate.run_folder import RunFolder
 from striate.tasks.classification.calibrate import fit_calibration
+from striate.tasks.classification.compare import ClassComparison, compare_classes
 from striate.tasks.classification.evidence import calibration_of, validated
 from striate.tasks.classification.prediction import ClassPrediction
 from striate.tasks.classification.report import report_parts
@@ -71,15 +75,11 @@ class Classification(Task):
         threshold: float = 0.0,
     ) -> list[Prediction]:
         classes = _names(data)
-        rows = outputs["probabilities"]
-        order = np.argsort(-rows, axis=1, kind="stable")
-        ranked = [
-            {classes[k]: float(row[k]) for k in o} for row, o in zip(rows, order, strict=True)
-        ]
-        return [
-            ClassPrediction(name, shares, threshold=threshold)
-            for name, shares in zip(names, ranked, strict=True)
-        ]
+        predictions: list[Prediction] = []
+        for name, row in zip(names, outputs["probabilities"], strict=True):
+            ranked = {classes[k]: float(row[k]) for k in np.argsort(-row, kind="stable")}
+            predictions.append(ClassPrediction(name, ranked, threshold=threshold))
+        return predictions
 
     def columns(self, predictions: Sequence[Prediction], data: DataShape) -> tuple[str, ...]:
         return ("label", "confidence", *_names(data))
@@ -104,8 +104,26 @@ class Classification(Task):
         predicted = rows["probabilities"].argmax(axis=1)
         return wrong_pictures(split.images, predicted, rows["labels"])
 
+    def compare(
+        self,
+        names: Sequence[str],
+        predictions: Sequence[Predictions],
+        data: DataShape,
+        pictures: Mapping[int, Callable[[], np.ndarray | None]],
+        *,
+        split: str,
+        notes: tuple[str, ...],
+        tiny: bool,
+    ) -> ClassComparison:
+        return compare_classes(
+            names, predictions, _names(data), pictures, split=split, notes=notes, tiny=tiny
+        )
+
     def report(self, folder: RunFolder, data: Dataset, split: ReportedSplit) -> dict[str, Any]:
         return report_parts(folder, data, split, self.held_out(folder))
+
+    def write_report(self, folder: Path, facts: Mapping[str, Any], split: ReportedSplit) -> None:
+        write(folder, facts)
 
     def settings(self) -> dict[str, Setting]:
         loss = {"name": "softmax_cross_entropy", "label_smoothing": 0.1}

@@ -1,0 +1,247 @@
+"""Reports about classifiers: the sections of a run's report, and pages that compare classifiers."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from striate.evaluation import report as frame
+from striate.evaluation.chart import Series, line_chart, reliability_chart
+from striate.evaluation.classification.calibration import ReliabilityBin
+from striate.evaluation.classification.loss import FEW_MISTAKES
+from striate.evaluation.classification.measure import Measures
+from striate.evaluation.interval import Estimate
+from striate.evaluation.picture import data_uri
+from striate.evaluation.report import Headline, Report, Section
+from striate.evaluation.text import most_confused
+
+__all__ = ["comparison_page", "render", "sections", "write"]
+
+READABLE_CLASSES = 30
+"""A matrix of counts with more classes than this is a picture and a list of pairs instead."""
+
+MEASURE_ROWS = (
+    ("balanced_accuracy", "balanced accuracy", True),
+    ("macro_f1", "macro F1", True),
+    ("auc", "AUC, one against the rest", False),
+    ("negative_log_likelihood", "negative log-likelihood", False),
+    ("brier_score", "Brier score", False),
+    ("calibration_error", "expected calibration error", True),
+)
+"""Estimates of a table of measures: field, name, whether in percent."""
+
+_GALLERIES = (
+    (
+        "The worst mistakes",
+        "mistakes",
+        "Where the network gave the true class the least probability. Below each picture: the "
+        "probability of the answer against that of the truth. A wrong label in the data ends up "
+        "here too.",
+    ),
+    (
+        "The surest mistakes",
+        "confident_mistakes",
+        "Where the network was most confident and wrong.",
+    ),
+)
+"""Title, key in the report and explanation of each gallery of mistakes."""
+
+
+def render(report: Report) -> str:
+    """The report of a classifier as one HTML page; see `evaluation.report.render`.
+
+    Args:
+        report: JSON values as for the frame, and "validation" (`Measures.to_json`), "measures"
+            in "test", perhaps "calibration", "selective", "mistakes", "confident_mistakes".
+    """
+    return frame.render(report, _headline(report), sections(report))
+
+
+def write(folder: Path, report: Report) -> Path:
+    """Write report.html and report.json of a classifier; the path of the page comes back.
+
+    Args:
+        folder: folder of the run.
+        report: JSON values as for `render`.
+    """
+    return frame.write(folder, report, _headline(report), sections(report))
+
+
+def _headline(report: Report) -> Headline:
+    test = report.get("test")
+    shown = Measures.from_json(test["measures"] if test else report["validation"])
+    split = "test" if test else "validation"
+    counted = f"{shown.error.count:,} of {shown.n:,} {split} images were answered wrongly."
+    return Headline("error", shown.error, counted, confidence=shown.confidence)
+
+
+def sections(report: Report) -> list[Section]:
+    """Sections about metrics, confusions, confidence and mistakes.
+
+    Args:
+        report: JSON values as for `render`.
+    """
+    test, validated = report.get("test"), Measures.from_json(report["validation"])
+    shown = Measures.from_json(test["measures"]) if test else validated
+    templates = frame.environment(__package__)
+    parts = _page_parts(shown, report.get("calibration"), report.get("selective"))
+    score = templates.get_template("score.html.j2").render(
+        **parts,
+        test=test,
+        validated=validated,
+        shown_name="test" if test else "validation",
+    )
+    gallery = templates.get_template("macros.html.j2").module.gallery  # type: ignore[attr-defined]
+    galleries = [
+        Section(title, Markup(f"<p>{text}</p>\n") + gallery(report[key]))
+        for title, key, text in _GALLERIES
+        if report.get(key)
+    ]
+    return [Section("How good it is", Markup(score)), *galleries]
+
+
+def _page_parts(
+    shown: Measures,
+    calibration: Mapping[str, Any] | None,
+    selective: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    """Tables, diagrams and the matrix that the templates show of a split.
+
+    Args:
+        shown: the measures.
+        calibration: JSON of calibration before and after, if there is any.
+        selective: JSON of the curve and thresholds of abstention, if there is any.
+    """
+    return {
+        "shown": shown,
+        "rows": MEASURE_ROWS,
+        "few_mistakes": bool(shown.reliability) and shown.error.count <= FEW_MISTAKES,
+        "reliability": _reliability(calibration, shown),
+        "calibration": calibration,
+        "selective": selective,
+        "selective_chart": _selective_chart(selective),
+        "matrix": _matrix(shown) if len(shown.class_names) <= READABLE_CLASSES else None,
+        "matrix_picture": _matrix_picture(shown),
+        "confused": most_confused(shown, limit=12),
+    }
+
+
+def _reliability(calibration: Mapping[str, Any] | None, shown: Measures) -> list[dict[str, Any]]:
+    """The reliability diagrams with their captions: before and after where it was calibrated."""
+    if calibration is None:
+        return [{"title": "", "svg": reliability_chart(shown.reliability)}]
+    drawn = []
+    for when in ("before", "after"):
+        part = calibration[when]
+        bins = [ReliabilityBin(**item) for item in part["reliability"]]
+        drawn.append(
+            {
+                "title": f"{when.capitalize()} calibration",
+                "error": Estimate.from_json(part["calibration_error"]),
+                "chance": part["calibration_by_chance"],
+                "likelihood": Estimate.from_json(part["negative_log_likelihood"]),
+                "svg": reliability_chart(bins),
+            }
+        )
+    return drawn
+
+
+def _selective_chart(selective: Mapping[str, Any] | None) -> Markup | None:
+    """The error among the answers against the share that is answered, in percent, as an SVG."""
+    if selective is None:
+        return None
+    # Errors of a handful of answers would stretch the axis over all others.
+    curve = [point for point in selective["curve"] if point["coverage"] >= 0.05]
+    error = Series(
+        "error among the answers",
+        "accent",
+        [(100 * point["coverage"], 100 * point["error"]) for point in curve],
+        band=[(100 * p["coverage"], 100 * p["low"], 100 * p["high"]) for p in curve],
+    )
+    return line_chart(
+        [error],
+        x_label="answered, %",
+        y_label="wrong among the answers, %",
+        x_range=(0.0, 100.0),
+        zero=True,
+        unit=" %",
+    )
+
+
+def _matrix(measures: Measures) -> list[list[dict[str, Any]]]:
+    """The confusion matrix as cells with their share of the row, for shading."""
+    names = measures.class_names
+    rows = []
+    for row, counts in enumerate(measures.confusion):
+        support = sum(counts)
+        cells = []
+        for column, count in enumerate(counts):
+            share = count / support if support else 0.0
+            right = row == column
+            told = f"{names[row]} answered as {names[column]}: {count} of {support}"
+            # Square root: a confusion of 1 % must still be seen.
+            depth = share if right else share**0.5
+            cells.append({"count": count, "depth": round(depth, 3), "right": right, "told": told})
+        rows.append(cells)
+    return rows
+
+
+def _matrix_picture(measures: Measures) -> str | None:
+    """The confusion matrix of many classes, one pixel a cell, as a data URI."""
+    if len(measures.class_names) <= READABLE_CLASSES:
+        return None
+    counts = np.array(measures.confusion, dtype=np.float64)
+    depth = np.sqrt(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
+    # Mid-tones of the page's two colours, whose transparency works on light and on dark.
+    picture = np.empty((*counts.shape, 4), dtype=np.uint8)
+    picture[..., :3] = (217, 95, 66)
+    picture[np.eye(len(counts), dtype=bool), :3] = (58, 145, 175)
+    picture[..., 3] = np.round(255 * depth)
+    return data_uri(picture)
+
+
+def comparison_page(told: Mapping[str, Any], heading: str) -> str:
+    """One or more networks on the same images as an HTML page that loads nothing from elsewhere.
+
+    Args:
+        told: JSON values: "names", "measures" (`Measures.to_json` of each), "split", "notes",
+            and of two networks or more those of `Comparison.to_json`; perhaps "disagreements"
+            (each "name", "truth", "answers", "wrong", "image"), "calibration" and "selective"
+            of a single network as in a report.
+        heading: of the disagreeing images.
+    """
+    measures = [Measures.from_json(value) for value in told["measures"]]
+    first = measures[0]
+    parts = {
+        **told,
+        **_page_parts(first, told.get("calibration"), told.get("selective")),
+        "tiny": bool(told.get("tiny")),
+    }
+    return (
+        frame.environment(__package__)
+        .get_template("comparison.html.j2")
+        .render(
+            **parts,
+            columns=list(zip(told["names"], measures, strict=True)),
+            heading=heading,
+            shown_name=told["split"],
+            compared=told if len(measures) > 1 else None,
+            groups=_groups(told.get("disagreements", ())),
+            diagrams=[
+                {"title": name, "svg": reliability_chart(value.reliability)}
+                for name, value in zip(told["names"], measures, strict=True)
+                if value.reliability
+            ],
+            table=MEASURE_ROWS,
+        )
+    )
+
+
+def _groups(items: Any) -> list[dict[str, Any]]:
+    """Disagreements by who was wrong."""
+    groups: dict[tuple[str, ...], list[Any]] = {}
+    for item in items:
+        groups.setdefault(tuple(item["wrong"]), []).append(item)
+    return [{"wrong": list(wrong), "items": found} for wrong, found in groups.items()]
