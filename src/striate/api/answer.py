@@ -1,4 +1,4 @@
-"""What a run says of one image, and the forms in which images may be handed over."""
+"""Predictions for single images, and the forms in which images may be given."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ __all__ = ["Answer", "named_images"]
 
 
 class Answer:
-    """What a run says of one image.
+    """The prediction of a run for one image.
 
     Attributes:
         name: of the image, as it came.

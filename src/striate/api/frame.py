@@ -1,4 +1,4 @@
-"""What every training begins and ends with, whether it descends or is fitted in one piece."""
+"""The beginning and the end that all trainings share, by gradient steps or in one piece."""
 
 from pathlib import Path
 from typing import Any
@@ -60,7 +60,7 @@ def describe(
     num_parameters: int,
     execution: Execution,
 ) -> dict[str, Any]:
-    """What run.json says of a run before it is trained."""
+    """The content of run.json before the training begins."""
     return {
         "hash": config.hash,
         "config": config.to_json(),

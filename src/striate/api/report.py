@@ -1,4 +1,4 @@
-"""What goes into a run's report: everything that the run folder knows, with pictures."""
+"""The content of a run's report: all that the run folder holds, with pictures."""
 
 from collections.abc import Sequence
 from dataclasses import asdict

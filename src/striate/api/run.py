@@ -116,7 +116,7 @@ class Run:
 
     @property
     def scaling(self) -> Scaling:
-        """What makes the network's probabilities honest; none for runs that never fitted one.
+        """The scaling that calibrates the probabilities; none for runs that never fitted one.
 
         Raises:
             RunError: its file is damaged.
@@ -204,7 +204,7 @@ class Run:
 
     @cached_property
     def _respond(self) -> Callable[[Pixels], np.ndarray]:
-        """What gives uncalibrated probabilities: the network, or a predictor with its arrays.
+        """The source of uncalibrated probabilities: the network, or a predictor with its arrays.
 
         Raises:
             RunError: the training has not ended.

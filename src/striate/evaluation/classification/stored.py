@@ -30,7 +30,7 @@ _LARGEST_SIDE = 96
 
 @dataclass(frozen=True)
 class StoredAnswers:
-    """What a network said of the N items of a split, before any calibration."""
+    """Probabilities of a network for the N items of a split, before any calibration."""
 
     probabilities: npt.NDArray[np.float64]
     """(N, K) as the network gave them."""
