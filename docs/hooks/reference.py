@@ -41,12 +41,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def _module_page(name: str, where: str) -> str:
     """The public classes and functions of a package, one after the other."""
     module = importlib.import_module(name)
-    shown = [
-        public
-        for public in module.__all__
-        if inspect.isclass(value := getattr(module, public)) or inspect.isroutine(value)
-    ]
-    return "\n\n".join([f"# {name}", where, *(f"::: {name}.{public}" for public in shown)])
+    names = getattr(module, "__all__", [public for public in vars(module) if public[0] != "_"])
+    shown = []
+    for value in (getattr(module, public) for public in names):
+        known = inspect.isclass(value) or inspect.isroutine(value)
+        if known and value.__module__.startswith("striate."):
+            shown.append(f"::: {value.__module__}.{value.__qualname__}")
+    return "\n\n".join([f"# {name}", where, *dict.fromkeys(shown)])
 
 
 def _lines(command: Any, name: str) -> Iterator[str]:

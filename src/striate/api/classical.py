@@ -46,7 +46,7 @@ def is_classical(network: object) -> bool:
 
 
 def plan(data: str | Path, asked: Settings) -> tuple[RunConfig, list[Choice], Source]:
-    """What the fit of a predictor follows, with the reasons, and the opened source.
+    """The configuration of a classical predictor's fit, its reasons, and the opened source.
 
     Args:
         data: path or name.

@@ -64,7 +64,7 @@ def describe(
     num_parameters: int,
     execution: Execution,
 ) -> dict[str, Any]:
-    """What run.json says of a run before it is trained."""
+    """The content of run.json before the training begins."""
     return {
         "hash": config.hash,
         "config": config.to_json(),

@@ -17,7 +17,7 @@ __all__ = ["Inspection", "inspect"]
 
 @dataclass(frozen=True)
 class Inspection:
-    """What was found, and where it is told."""
+    """The findings of an inspection, and the path of its page."""
 
     findings: Findings
     report: Path

@@ -1,4 +1,4 @@
-"""What a search found: its trials, the best of them and how far that can be trusted."""
+"""The result of a search: its trials, the best of them and how far that can be trusted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -104,7 +104,7 @@ class Search:
 
     @property
     def sentences(self) -> list[str]:
-        """What was found, and how far it can be trusted."""
+        """Sentences on the result of a search, and how far it can be trusted."""
         counted = (
             f"{self.num_finished} trials: {self._count('whole')} trained whole, "
             f"{self._count('pruned')} given up early."

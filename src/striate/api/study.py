@@ -203,5 +203,5 @@ def _refuse_other_images(
 
 
 def with_seed(config: RunConfig, seed: int) -> RunConfig:
-    """The same training with another seed."""
+    """A copy of a training's settings with another seed."""
     return replace(config, training=replace(config.training, seed=seed))

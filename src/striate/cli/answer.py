@@ -29,15 +29,15 @@ def evaluate(
         str | None,
         typer.Option(
             "--data",
-            help="What published weights are measured on; for a run, where its images lie now.",
+            help="Data to measure published weights on; for a run, the images' folder if it moved.",
         ),
     ] = None,
     network: Annotated[
         str | None,
-        typer.Option("--network", "-n", help="Whose weights a file of another name holds."),
+        typer.Option("--network", "-n", help="Name of the network whose weights a file holds."),
     ] = None,
     json_: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write the measures there.")
+        Path | None, typer.Option("--json", metavar="FILE", help="File for the metrics as JSON.")
     ] = None,
 ) -> None:
     """Open the sealed test split, write the ledger and say how good a run is."""
@@ -113,13 +113,13 @@ def predict(
         float | None,
         typer.Option(
             metavar="ERROR",
-            help="Answer only where at most this share of the answers is wrong: 0.05.",
+            help="Predict only where at most this share of the predictions is wrong: 0.05.",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON lines.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")] = False,
 ) -> None:
-    """Say what is in images."""
+    """Predict what is in images."""
     from striate import api
     from striate.errors import ConfigError
 

@@ -15,14 +15,14 @@ __all__ = ["calibrate", "compare", "ledger", "measure"]
 _LONG_NAME = 120
 
 Json = Annotated[
-    Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there.")
+    Path | None, typer.Option("--json", metavar="FILE", help="File for the figures as JSON.")
 ]
 
 
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Folders of two runs or more.")],
     data: Annotated[
-        str | None, typer.Option("--data", help="Where their images lie now, if they were moved.")
+        str | None, typer.Option("--data", help="Folder of the images, if they moved.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for the page; runs/compare-... .")
@@ -45,7 +45,7 @@ def compare(
 
 
 def _folder_name(names: Sequence[str]) -> str:
-    """Of a comparison: the names of its runs, or a digest of them where they are long or paths."""
+    """Name a comparison's folder by its runs, or by a digest where they are long or paths."""
     joined = "-".join(names)
     if len(joined.encode()) > _LONG_NAME or any(sign in joined for sign in "/\\"):
         whole = "\0".join(names).encode("utf-8", "surrogateescape")
@@ -56,11 +56,11 @@ def _folder_name(names: Sequence[str]) -> str:
 def calibrate(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
     classwise: Annotated[
-        bool, typer.Option("--classwise", help="A weight and a bias for each class.")
+        bool, typer.Option("--classwise", help="Fit a weight and a bias for each class.")
     ] = False,
     json_: Json = None,
 ) -> None:
-    """Fit a run's calibration anew on its validation answers."""
+    """Fit a run's calibration anew on its validation predictions."""
     from striate.api.calibration import calibrate as fit
     from striate.evaluation import percent
 
@@ -85,15 +85,24 @@ def calibrate(
 
 def ledger(
     data: Annotated[
-        str | None, typer.Argument(help="Data as in train, or a run; nothing: all ledgers.")
+        str | None, typer.Argument(help="Data as for train, or a run; by default all ledgers.")
     ] = None,
     split_seed: Annotated[
-        int | None, typer.Option("--split-seed", help="Of data that name no test split.")
+        int | None,
+        typer.Option(
+            "--split-seed", help="Random seed of the split, for data that name no test split."
+        ),
     ] = None,
-    groups: Annotated[str | None, typer.Option(metavar="PATTERN", help="As in train.")] = None,
+    groups: Annotated[
+        str | None, typer.Option(metavar="PATTERN", help="Pattern of groups, as for train.")
+    ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="As in train: data.test_fraction=0.3 ..."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Setting that names the split, as for train: data.test_fraction=0.3 ...",
+        ),
     ] = None,
     json_: Json = None,
 ) -> None:
@@ -134,10 +143,10 @@ def measure(
     ],
     classes: Annotated[
         str | None,
-        typer.Option(metavar="A,B,...", help="Classes that no item of the truth is of."),
+        typer.Option(metavar="A,B,...", help="Names of classes without an item in the truth."),
     ] = None,
     page: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="PAGE.html", help="Write a page there.")
+        Path | None, typer.Option("--out", "-o", metavar="PAGE.html", help="File for a page.")
     ] = None,
     json_: Json = None,
 ) -> None:

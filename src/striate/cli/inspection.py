@@ -17,7 +17,7 @@ def inspect(
         typer.Option("--out", "-o", help="Folder of the page; inspections/NAME by default."),
     ] = None,
     flips: Annotated[
-        bool, typer.Option("--flips", help="Take mirror images for copies too.")
+        bool, typer.Option("--flips", help="Count mirror images as copies too.")
     ] = False,
     labels: Annotated[
         bool, typer.Option("--labels/--no-labels", help="Look for wrong labels and outliers.")
@@ -25,7 +25,7 @@ def inspect(
     open_test: Annotated[
         bool,
         typer.Option(
-            "--open-test", help="Doubt test labels too: an opening, written into the ledger."
+            "--open-test", help="Check test labels too: an opening, written into the ledger."
         ),
     ] = False,
     groups: Annotated[

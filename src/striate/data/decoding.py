@@ -85,7 +85,7 @@ _Arrays = list[np.ndarray]
 
 
 class _Facts(NamedTuple):
-    """What is known of a chunk when its pictures are in their arrays."""
+    """Facts about a chunk whose pictures are in their arrays."""
 
     digests: list[str]
     sides: list[int]

@@ -56,7 +56,7 @@ class Leak:
 
 
 class DuplicateCheck(NamedTuple):
-    """What belongs together, and what leaks."""
+    """Groups of near duplicates, and leaks out of the test split."""
 
     groups: tuple[str, ...]
     """The group of each item, named by the smallest digest in it."""
@@ -85,7 +85,7 @@ def check_duplicates(
     progress: Progress | None = None,
     rows: np.ndarray | None = None,
 ) -> DuplicateCheck:
-    """What belongs together in a set, and what leaks out of the test split that it names.
+    """Find groups of near duplicates, and leaks out of the test split that a set names.
 
     Args:
         items: in any order.

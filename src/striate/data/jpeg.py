@@ -24,7 +24,7 @@ _COLOURS = {"Gray": "GRAY", "YCbCr": "RGB", "RGB": "RGB"}
 
 
 def decoder_name() -> str:
-    """What decodes ordinary JPEG files, with its version; part of the cache's keys."""
+    """Name and version of the decoder of ordinary JPEG files; part of the cache's keys."""
     return f"simplejpeg {metadata.version('simplejpeg')}" if _simplejpeg() else "Pillow"
 
 

@@ -59,7 +59,7 @@ def natural_key(name: str) -> tuple[Any, ...]:
 
 
 def class_key(name: str) -> str:
-    """What two spellings of one class share: letter case and Unicode composition aside."""
+    """The key of a class name, without letter case and Unicode composition."""
     return unicodedata.normalize("NFC", name).casefold()
 
 

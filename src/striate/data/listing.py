@@ -107,7 +107,7 @@ class ListSource(Source):
         return Item(name, index[str(row["label"]).strip()], split, place, group)
 
     def _rows(self) -> tuple[list[str], list[Mapping[str, Any]]]:
-        """Where each row stands ("line 3"), and the rows."""
+        """The rows, each with its position ("line 3")."""
         text = read_text(self.path)
         if not text.strip():
             raise DataError(f"{self.path} is empty. {_FORM}")

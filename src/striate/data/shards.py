@@ -348,7 +348,7 @@ def _identity(path: Path) -> str:
 
 
 def _told_apart(shards: Sequence[Path]) -> list[str]:
-    """Of each shard its path below the folder that holds all of them."""
+    """The path of each shard below the folder that holds all of them."""
     paths = [path.absolute() for path in shards]
     common = os.path.commonpath([path.parent for path in paths])
     return [text_name(path.relative_to(common).as_posix()) for path in paths]

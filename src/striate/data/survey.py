@@ -30,7 +30,7 @@ _Header = tuple[int, int, str, str]
 
 @dataclass(frozen=True)
 class Survey:
-    """What a set looks like."""
+    """A summary of a set's images: number, sizes, colours."""
 
     title: str
     class_names: tuple[str, ...]
@@ -121,7 +121,7 @@ def _counts(source: Source) -> dict[str, tuple[int, ...]]:
 
 
 def _headers(source: Source, sampled: Sequence[Item]) -> list[_Header | None]:
-    """Of each item its header, None where the file gives no picture.
+    """The header of each item, None where the file gives no picture.
 
     Files whose header is not at their start, as a TIFF's may lie at its end, are read whole, in a
     second pass: a compressed archive is unpacked twice at most.

@@ -1,4 +1,4 @@
-"""Where the files of an uncompressed tar lie: its headers alone are read, by position.
+"""The positions of the files in an uncompressed tar: only its headers are read.
 
 Source: POSIX.1-2017 pax, sections "ustar Interchange Format" and "pax Header Block"; GNU tar's
 long names ("L", "K") and sizes in base 256.
@@ -160,7 +160,7 @@ def _text(field: bytes) -> str:
 
 
 def _noted(kind: int, content: bytes) -> dict[str, str]:
-    """What a header before the real one says of it: path, linkpath, size."""
+    """The extended header before the real one: path, linkpath, size."""
     if kind in b"LK":
         return {"path" if kind == ord("L") else "linkpath": _text(content)}
     noted = {}

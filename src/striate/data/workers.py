@@ -97,7 +97,7 @@ class Workers:
         return number, slot.arrays
 
     def finish(self, number: int) -> Any:
-        """What the work returned for the oldest task.
+        """The result of the oldest task.
 
         Raises:
             WorkerLost: its worker is gone.

@@ -48,7 +48,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Answering:
-    """What training leaves, and all that answering needs."""
+    """The result of a training: all that prediction needs."""
 
     network: nn.Module
     """In eval mode, on the CPU."""
@@ -92,7 +92,7 @@ def hold_out(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray
 def asked_settings(
     network: Any, lengths: Mapping[str, float | None], settings: Mapping[str, Any] | None, seed: int
 ) -> Settings:
-    """What a person asked for, as the planner takes it.
+    """The estimator's arguments as settings for the planner.
 
     Args:
         network: a name, {"name": ..., argument: ...}, or None for the planner's choice.
@@ -125,7 +125,7 @@ def asked_settings(
 def plan(
     train: Labelled, num_held: int, num_classes: int, asked: Settings
 ) -> tuple[RunConfig, list[Choice]]:
-    """What the training follows, and why: what was asked for, the rest as the planner advises.
+    """The configuration of a training, and why: arguments first, the rest by the planner.
 
     Args:
         train: images to train on.

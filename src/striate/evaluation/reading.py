@@ -49,7 +49,8 @@ def adjusted_reading(
         (0.0787, 0.1262, 0.9875)
     """
     latest = next((r.result for r in reversed(records) if r.result and "wrong" in r.result), None)
-    latest = result if result is not None and "wrong" in result else latest
+    if result is not None and "wrong" in result:
+        latest = dict(result)
     if latest is None:
         return None
     # An opening for several runs shows as many results.

@@ -64,7 +64,7 @@ class Contender:
 
 @dataclass
 class Trial:
-    """What was tried, and what was chosen."""
+    """The candidates of a trial, and the choice among them."""
 
     execution: Execution
     batch_shape: tuple[int, ...]
@@ -385,7 +385,7 @@ def _checked(network: nn.Module, batch_shape: tuple[int, ...], execution: Execut
 def _question(
     network: nn.Module, batch_shape: tuple[int, ...], config: ExecutionConfig, compiles: bool
 ) -> dict[str, Any]:
-    """What a choice depends on: machine, structure and shapes, what was asked for and on offer."""
+    """The key of a choice: machine, structure and shapes, settings and candidates."""
     text = [
         f"{name} {type(module).__name__} {module.extra_repr()}"
         for name, module in network.named_modules()

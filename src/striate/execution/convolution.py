@@ -55,7 +55,7 @@ class Convolution:
 
     @property
     def multiply_adds(self) -> int:
-        """Of the forward pass of the whole batch."""
+        """Multiply-adds of the forward pass of the whole batch."""
         count = self.input_shape[0] * self.weight_shape[0] * self.weight_shape[1]
         for axis, length in enumerate(self.input_shape[2:]):
             reach = self.dilation[axis] * (self.weight_shape[2 + axis] - 1) + 1
@@ -65,7 +65,7 @@ class Convolution:
 
     @property
     def pixels(self) -> int:
-        """Of one image's output."""
+        """Number of pixels of one image's output."""
         per_pixel = math.prod(self.weight_shape)
         return self.multiply_adds // (self.input_shape[0] * per_pixel)
 
@@ -82,7 +82,7 @@ class Convolution:
         return tuple(name for name, is_needed in zip(DIRECTIONS, needed, strict=True) if is_needed)
 
     def of_batch(self, batch: int) -> "Convolution":
-        """The same with another number of images."""
+        """This geometry with another number of images."""
         return replace(self, input_shape=(batch, *self.input_shape[1:]))
 
     def geometry(self) -> Any:
@@ -94,14 +94,14 @@ class Convolution:
         return kernels.Geometry(*sizes)
 
     def key(self) -> dict[str, Any]:
-        """What its speed depends on."""
+        """The key under which a measured speed is kept."""
         names = ("input_shape", "weight_shape", "stride", "padding", "dilation", "groups")
         return {**{name: getattr(self, name) for name in names}, "directions": self.directions}
 
 
 @dataclass(frozen=True)
 class MeasuredMethods:
-    """What was found for one geometry."""
+    """The fastest methods measured for one geometry."""
 
     chosen: str
     """ "forward,data,weight"."""

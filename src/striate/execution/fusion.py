@@ -243,7 +243,7 @@ def _activation(node: fx.Node, module: nn.Module) -> tuple[str | None, list[Guar
 
 
 def _other_summand(node: fx.Node, norm: fx.Node) -> fx.Node | None:
-    """What is added to a normalisation's result by this node; None if it is no such sum."""
+    """The summand that this node adds to a normalisation's result; None if it is no such sum."""
     plain = node.op == "call_function" and node.target in _SUMS
     if not (plain or (node.op == "call_method" and node.target in ("add", "add_"))):
         return None
@@ -271,7 +271,7 @@ def _between(first: fx.Node, last: fx.Node) -> list[fx.Node]:
 def fused_pass(
     conv: nn.Module | None, norm: nn.Module, x: Tensor, residual: Any, activation: str
 ) -> Tensor:
-    """What rewritten code calls: a normalisation with all that goes with it, as far as it can."""
+    """Run a normalisation with its sum and activation in one pass, as far as it can."""
     native = operator("convolution_norm_act")
     whole: Tensor | None = None
     plain = residual is None or isinstance(residual, Tensor)

@@ -40,7 +40,7 @@ class Conv2d(nn.Conv2d):
         return y
 
     def sizes(self) -> tuple[Any, ...]:
-        """What a call of the operator says besides its tensors."""
+        """Arguments of the operator besides its tensors."""
         lists = (self.stride, self.padding, self.dilation)
         return (*lists, self.groups, self.striate_methods)
 
@@ -85,7 +85,7 @@ class Norm2d(nn.BatchNorm2d):
         return fused
 
     def _share(self) -> float:
-        """What the new batch weighs in the running statistics; counts the batch, as torch does."""
+        """The weight of a new batch in the running statistics; counts the batch, as torch does."""
         counts = self.training and self.track_running_stats and self.num_batches_tracked is not None
         if counts:
             self.num_batches_tracked.add_(1)  # type: ignore[union-attr]

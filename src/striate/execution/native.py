@@ -1,4 +1,4 @@
-"""What `striate.kernels` has to offer here, asked without needing it."""
+"""The native kernels that are available here, without a need for them."""
 
 import importlib
 from collections.abc import Callable

@@ -164,7 +164,7 @@ def _trace(module: nn.Module) -> tuple[Traced, set[str]]:
 
 
 def _chance() -> str:
-    """Where numpy's global generator stands; its calls cannot be watched."""
+    """The state of numpy's global generator; its calls cannot be watched."""
     state: Any = np.random.get_state(legacy=False)
     return f"{state['state']['pos']} {state['state']['key'].tobytes()!r}"
 

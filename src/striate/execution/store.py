@@ -37,7 +37,7 @@ def _processor() -> str:
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """What a measured speed depends on besides the work: hardware, threads, versions."""
+    """The machine as far as speed depends on it: hardware, threads, versions."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return {
         "processor": _processor(),

@@ -23,7 +23,7 @@ _users: "WeakKeyDictionary[nn.Module, int]" = WeakKeyDictionary()
 
 
 def accelerate(network: nn.Module, execution: Execution) -> nn.Module:
-    """The same network, its layers on the chosen operators; `restore` undoes it.
+    """Put a network's layers on the chosen operators; `restore` undoes it.
 
     A layer is left alone where its class is a person's own (a subclass may do anything), where
     its padding is no zeros, or where nothing was chosen for it. Results agree with torch's to
@@ -74,7 +74,7 @@ def _exchange(module: nn.Module, methods: str | None, layers: tuple[str, ...]) -
 
 
 def restore(network: nn.Module) -> nn.Module:
-    """The same network with every layer as torch made it."""
+    """Give every layer of a network its own operators again."""
     with _lock:
         for module in network.modules():
             module.__class__ = plain_class(module)

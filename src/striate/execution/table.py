@@ -90,7 +90,7 @@ def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def trial_json(trial: Trial) -> dict[str, Any]:
-    """The same as JSON values; times in seconds."""
+    """The trial as JSON values; times in seconds."""
     return {
         "batch_shape": list(trial.batch_shape),
         "chosen": trial.execution.to_json(),

@@ -1,4 +1,4 @@
-"""What a picture looks like, in numbers that need no training.
+"""Features of pictures that need no training.
 
 Two descriptions, then one kernel of both. Whitened patches after Coates, Ng and Lee 2011, "An
 analysis of single-layer networks in unsupervised feature learning": patches of the set itself,

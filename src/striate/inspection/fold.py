@@ -33,7 +33,7 @@ def out_of_fold(
     folds: Int[np.ndarray, "N"],
     num_classes: int,
 ) -> OutOfFold:
-    """What a linear classifier answers for each image, trained on the other folds alone.
+    """Predict each image by a linear classifier trained on the other folds alone.
 
     Args:
         features: in any floating type, perhaps on the disk.

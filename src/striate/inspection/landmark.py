@@ -17,7 +17,7 @@ _LEAST = 1e-4
 
 
 class Landmarks:
-    """What turns features into places in the landmarks' space."""
+    """The map from features to coordinates in the landmarks' space."""
 
     def __init__(self, features: Float[Tensor, "M D"], sizes: tuple[int, ...]) -> None:
         """Learn means, deviations, the width of the kernel and its square root.

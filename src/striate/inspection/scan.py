@@ -27,7 +27,7 @@ _SNIFFED = 512
 
 
 class Header(NamedTuple):
-    """What a file says of its picture before it is unpacked."""
+    """The header of a picture, read before it is unpacked."""
 
     height: int
     width: int
@@ -46,7 +46,7 @@ class Broken(NamedTuple):
 
 @dataclass
 class Scan:
-    """What one pass saw, in the order of the items' names."""
+    """The result of one pass over the items, in the order of their names."""
 
     items: list[Item] = field(default_factory=list)
     digests: list[str] = field(default_factory=list)

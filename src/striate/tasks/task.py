@@ -99,7 +99,7 @@ class Setting(NamedTuple):
 
 
 class Task(ABC):
-    """What is asked of networks; one subclass is one task.
+    """The interface of tasks; one subclass is one task.
 
     Args:
         loss: Name and arguments of the loss, one of `LOSSES` that takes `loss_arguments`; None:

@@ -111,7 +111,7 @@ def find_pairs(
 def _descriptors(
     thumbnails: np.ndarray, rows: np.ndarray, flips: bool
 ) -> Float[np.ndarray, "V M D"]:
-    """Of whole pictures, of tighter cuts and, last, of mirror images: the one large array here."""
+    """Descriptors of whole pictures, of tighter cuts and, last, of mirror images."""
 
     def described(start: int) -> list[np.ndarray]:
         grey = grey_of(np.asarray(thumbnails[rows[start : start + _CHUNK]]))

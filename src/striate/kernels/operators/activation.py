@@ -86,7 +86,7 @@ def activate(x: Float[Tensor, "*any"], activation: str) -> Float[Tensor, "*any"]
 
 
 def after_sum(z: Tensor, residual: Tensor | None, activation: str) -> Tensor:
-    """What follows a normalisation, by torch's own operators: a sum, an activation."""
+    """Apply a sum and an activation after a normalisation, by torch's own operators."""
     return by_torch(z if residual is None else z + residual, activation)
 
 

@@ -165,7 +165,7 @@ def _forward_gradients(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
 
 
 def _gradients(ctx: Any, grad: Tensor, operators: Any) -> tuple[Tensor | None, ...]:
-    """Of x, weight and bias, those that are asked for."""
+    """Gradients of x, weight and bias, as far as they are needed."""
     x, weight = ctx.saved_tensors
     gx = gw = gb = None
     if ctx.needs_input_grad[0]:
@@ -184,7 +184,7 @@ class _Direct:
 
 
 class _Eager(torch.autograd.Function):
-    """The same operator for plain eager calls."""
+    """The operator for plain eager calls."""
 
     @staticmethod
     def forward(

@@ -130,7 +130,7 @@ def _save(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _gradients(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-    """The same masking of the gradient, which can itself be differentiated."""
+    """Mask the gradient by an operation that can itself be differentiated."""
     (seed,) = ctx.saved_tensors
     return torch.ops.striate.dropout(grad, seed, ctx.p, ctx.channels_last), None, None, None
 

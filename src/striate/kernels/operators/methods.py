@@ -110,7 +110,7 @@ def parse(methods: str) -> tuple[str, str, str]:
 def fitting(
     direction: Direction, x: Sequence[int], weight: Tensor, image: Tensor, sizes: tuple[Any, ...]
 ) -> tuple[Geometry, Method] | None:
-    """What computes a call natively, if anything does.
+    """The native method that computes a call, if there is one.
 
     Args:
         direction: of the three.

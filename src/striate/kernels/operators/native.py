@@ -63,7 +63,7 @@ def call(name: str, declared: tuple[Any, ...], *arguments: Any) -> None:
 
 
 def pointer(tensor: Tensor | None) -> int | None:
-    """Where a tensor's values begin."""
+    """The address of a tensor's first value."""
     return None if tensor is None else tensor.data_ptr()
 
 
@@ -78,7 +78,7 @@ def new_values(*shape: int) -> Tensor:
 
 
 def new_images(shape: Sequence[int]) -> Tensor:
-    """The same for images, which native code writes pixel by pixel."""
+    """New memory for images, which native code writes pixel by pixel."""
     return torch.empty(shape, dtype=torch.float32, device="cpu", memory_format=torch.channels_last)
 
 

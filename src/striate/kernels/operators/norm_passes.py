@@ -166,7 +166,7 @@ def formula(
     eps: float,
     activation: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The same gradients by torch's operators, which can be differentiated again."""
+    """Compute the gradients by torch's operators, which can be differentiated again."""
     axes, view = all_but_channels(x), (1, -1, *[1] * (x.ndim - 2))
     if statistics is None:
         centred = x - x.mean(axes, keepdim=True)

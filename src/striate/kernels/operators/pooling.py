@@ -140,7 +140,7 @@ def _corners(y: Tensor, stride: Sequence[int], padding: Sequence[int]) -> tuple[
 def _places(
     index: Tensor, width: int, window: Any, stride: Any, padding: Any, dilation: Any
 ) -> Tensor:
-    """Where in the image, counted row by row, each maximum lies: (..., H_out W_out)."""
+    """The index of each maximum in the image, row by row: (..., H_out W_out)."""
     number = index.long()
     top, left = _corners(index, stride, padding)
     row = top + number // window[1] * dilation[0]

@@ -1,4 +1,4 @@
-"""What a report says beyond the measures: calibration before and after, and abstention."""
+"""Calibration before and after, and abstention, as a report shows them."""
 
 import json
 from functools import partial
@@ -36,7 +36,7 @@ _PROMISES = (0.2, 0.1, 0.05, 0.02, 0.01, 0.005)
 
 
 def calibration_of(folder: RunFolder) -> tuple[Scaling, dict[str, Any]]:
-    """What makes a network's probabilities honest, and all that is kept of its fit.
+    """The scaling that calibrates a network's probabilities, and the record of its fit.
 
     Of runs that never fitted one it changes nothing, and nothing is kept.
 
