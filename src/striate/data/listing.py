@@ -24,6 +24,10 @@ _FORM = (
 )
 
 
+_COLUMNS = frozenset({"path", "label", "split", "group"})
+"""Columns with a meaning of their own; all others are kept for the fields of a task."""
+
+
 class ListSource(Source):
     """Images named by a list; paths are relative to the folder of the list."""
 
@@ -55,6 +59,8 @@ class ListSource(Source):
         self._check_columns(rows)
         problems: list[str] = []
         with_split = any("split" in row for row in rows)
+        if not any("label" in row for row in rows):
+            return self._unlabelled(places, rows, with_split)
         for place, row in zip(places, rows, strict=True):
             problems += _row_problems(place, row, with_split)
         labels = {str(row.get("label", "")).strip() for row in rows}
@@ -83,7 +89,8 @@ class ListSource(Source):
     def _check_columns(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Refuse a list of other columns by its header, not once for each row."""
         columns = list(dict.fromkeys(key for row in rows for key in row))
-        missing = [name for name in ("path", "label") if name not in columns]
+        needed = ("path",) if set(columns) - _COLUMNS else ("path", "label")
+        missing = [name for name in needed if name not in columns]
         if missing:
             raise DataError(
                 f"{self.path} has no column {' and no column '.join(missing)}; its columns are "
@@ -104,7 +111,24 @@ class ListSource(Source):
         split: Split | None = split_named(str(row.get("split") or "").strip())
         group = str(row.get("group") or "").strip() or None
         place = str(self.path.parent / name)
-        return Item(name, index[str(row["label"]).strip()], split, place, group)
+        columns = {key: str(value) for key, value in row.items() if key not in _COLUMNS}
+        label = index.get(str(row.get("label", "")).strip(), 0)
+        return Item(name, label, split, place, group, columns or None)
+
+    def _unlabelled(
+        self, places: Sequence[str], rows: Sequence[Mapping[str, Any]], with_split: bool
+    ) -> Listing:
+        """The items of a list without labels, whose other columns a task reads."""
+        problems = [
+            problem
+            for place, row in zip(places, rows, strict=True)
+            for problem in _row_problems(place, {"label": "-", **row}, with_split)
+        ]
+        if problems:
+            raise DataError("\n".join([f"{self.path}:", *problems[:10], _FORM]))
+        unique, repeats = by_name([self._item(row, {}) for row in rows])
+        self._check_paths(unique)
+        return Listing((), unique, tuple(repeats))
 
     def _rows(self) -> tuple[list[str], list[Mapping[str, Any]]]:
         """The rows, each with its position ("line 3")."""

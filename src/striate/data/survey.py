@@ -115,7 +115,9 @@ def _look(source: Source) -> Survey:
 def _counts(source: Source) -> dict[str, tuple[int, ...]]:
     counted: dict[str, list[int]] = {}
     for item in source.items:
-        of_split = counted.setdefault(item.split or "unsplit", [0] * len(source.class_names))
+        of_split = counted.setdefault(
+            item.split or "unsplit", [0] * max(1, len(source.class_names))
+        )
         of_split[item.label] += 1
     return {split: tuple(counts) for split, counts in counted.items()}
 
