@@ -16,8 +16,7 @@ from typing import Any
 
 import torch
 
-from striate import durable, places
-from striate.execution.native import native_name
+from striate import durable, kernels, places
 
 __all__ = ["Store", "machine"]
 
@@ -47,7 +46,7 @@ def machine(device: torch.device) -> dict[str, Any]:
         "device": name,
         "torch": torch.__version__,
         "striate": version("striate"),
-        "kernels": native_name(),
+        "kernels": kernels.isa() if kernels.available() else None,
     }
 
 

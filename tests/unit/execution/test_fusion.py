@@ -7,12 +7,12 @@ import random
 import pytest
 import torch
 import torch.nn.functional as F
+from striate.execution.fusion import fused_class
+from striate.execution.native import operator
 from torch import nn
 
 from striate import kernels
 from striate.execution import Execution, accelerate
-from striate.execution.fusion import fused_class
-from striate.execution.native import operator
 
 FUSED = Execution(torch.device("cpu"), True, "float32", layers=("norm",))
 

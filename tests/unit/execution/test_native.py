@@ -5,12 +5,12 @@ import statistics
 
 import pytest
 import torch
+from striate.execution.native import operator
 from torch import nn
 
 from striate import kernels
 from striate.config import ExecutionConfig
 from striate.execution import accelerate, guess, restore
-from striate.execution.native import operator
 from tests.unit.execution.test_swap import SMALL, built, step
 
 pytestmark = pytest.mark.skipif(not kernels.available(), reason="the kernels are not built here")

@@ -4,10 +4,10 @@ import copy
 
 import pytest
 import torch
+from striate.execution.layer import Conv2d, Norm2d
 from torch import nn
 
 from striate.execution import Execution, accelerate, accelerated, activation, restore
-from striate.execution.layer import Conv2d, Norm2d
 from striate.networks import NETWORKS
 from striate.registry import Pick
 
