@@ -44,12 +44,12 @@ def step_call(
                 y = own(images)
                 outputs: list[Tensor] = [y] if isinstance(y, Tensor) else list(y)
                 # Any smooth number of all outputs: what counts is that all take part.
-                loss = sum(output.float().square().mean() for output in outputs)
-            loss.backward()  # type: ignore[union-attr, no-untyped-call]
+                loss = torch.stack([output.float().square().mean() for output in outputs]).sum()
+            loss.backward()  # type: ignore[no-untyped-call]
             if stepper is not None:
                 stepper.step()
             for parameter in own.parameters():
                 parameter.grad = None
-            return float(loss)  # waits for the device
+            return float(loss.detach())  # waits for the device
 
     return step

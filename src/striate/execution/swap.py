@@ -80,7 +80,9 @@ def _exchange(module: nn.Module, methods: str | None, kinds: tuple[str, ...]) ->
             module.__dict__["striate_methods"] = methods
             module.__class__ = NativeConv2d
     elif own is nn.Sequential:
-        if "norm" in kinds and any(isinstance(layer, nn.BatchNorm2d) for layer in module):
+        if "norm" in kinds and any(
+            isinstance(layer, nn.BatchNorm2d) for layer in module.children()
+        ):
             module.__class__ = NativeSequential
     # Positions of maxima in torch's numbering and changes in place are torch's business.
     elif not getattr(module, "return_indices", False) and not getattr(module, "inplace", False):

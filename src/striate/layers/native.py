@@ -11,6 +11,7 @@ before, a residual and the activation after. On layers of torch they call one la
 from collections.abc import Callable
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.module import _has_any_global_hook
@@ -118,6 +119,7 @@ NATIVE: dict[str, dict[type[nn.Module], type[nn.Module]]] = {
 _NAMES: dict[Any, str] = {
     type(None): "none",
     F.relu: "relu",
+    torch.relu: "relu",
     nn.ReLU: "relu",
     nn.SiLU: "silu",
     nn.Tanh: "tanh",

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from striate.kernels.operators.methods import fitting, parse
+from striate.kernels.operators.methods import fitting
 from striate.kernels.operators.native import channels_last, per_channel, runs_natively
 
 __all__ = ["convolution"]
@@ -48,7 +48,6 @@ def convolution(
         >>> torch.allclose(y, torch.conv2d(x, weight, padding=1), atol=1e-3)
         True
     """
-    parse(methods)
     sizes = (stride, padding, dilation, groups, methods)
     if x.ndim != 4 or not runs_natively(x, weight):
         return F.conv2d(x, weight, bias, stride, padding, dilation, groups)

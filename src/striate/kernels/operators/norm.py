@@ -26,7 +26,7 @@ def norm_act(
     momentum: float = 0.1,
     eps: float = 1e-5,
     activation: str = "none",
-    residual: Float[Tensor, "B C *S"] | None = None,
+    residual: Float[Tensor, "..."] | None = None,
 ) -> Float[Tensor, "B C *S"]:
     """`activation(batch_norm(x) + residual)`, in as few passes over memory as there can be.
 
@@ -103,7 +103,7 @@ def batch_norm_act(
     module: nn.modules.batchnorm._BatchNorm,
     x: Float[Tensor, "B C *S"],
     activation: str = "none",
-    residual: Float[Tensor, "B C *S"] | None = None,
+    residual: Float[Tensor, "..."] | None = None,
 ) -> Float[Tensor, "B C *S"]:
     """`norm_act` with the parameters, statistics and mode of a `nn.BatchNorm` module.
 

@@ -73,9 +73,9 @@ class NormAct(torch.autograd.Function):
         ctx.save_for_backward(x, residual if activation != "none" else None, weight, bias, mean)
         ctx.inverse, ctx.rest = inverse, (is_batch, eps, activation)
         y = torch.empty_like(x)
-        # Each name holds what its address points at until the call is over.
-        residual, mean, weight, bias = _dense(residual), _flat(mean), _flat(weight), _flat(bias)
-        pointers = map(pointer, (x, residual, mean, inverse, weight, bias, y))
+        # The tuple holds what the addresses point at until the call is over.
+        kept = (x, _dense(residual), _flat(mean), inverse, _flat(weight), _flat(bias), y)
+        pointers = map(pointer, kept)
         call("norm_apply", _APPLY, *pointers, *_rows_and_channels(x), activation_number(activation))
         return y
 
@@ -85,7 +85,7 @@ class NormAct(torch.autograd.Function):
         # Without an activation the residual's gradient is the output's.
         is_masked = needed[1] and ctx.rest[-1] != "none"
         by_torch = torch.is_grad_enabled() or not runs_natively(grad)
-        passes = _formula if by_torch else _backward
+        passes: Any = _formula if by_torch else _backward
         dx, dresidual, dweight, dbias = passes(
             grad, *ctx.saved_tensors, ctx.inverse, *ctx.rest, needed[0], is_masked
         )
@@ -110,7 +110,7 @@ def _backward(
     is_masked: bool,
 ) -> tuple[Tensor | None, ...]:
     """Gradients of x, residual, weight and bias natively; None for images that are not needed."""
-    # Each name holds what its address points at until the call is over.
+    # The lists hold what the addresses point at until the call is over.
     images = [_dense(grad), x, _dense(residual)]
     channels = [_flat(mean), inverse, _flat(weight), _flat(bias)]
     dx = torch.empty_like(x) if data else None

@@ -49,12 +49,12 @@ def max_pool2d(
         >>> max_pool2d(torch.arange(6.0).view(1, 1, 2, 3), 2, ceil_mode=True).flatten()
         tensor([4., 5.])
     """
-    window, step = _pair(kernel_size), _pair(stride or kernel_size)
-    sizes = (window, step, _pair(padding), _pair(dilation))
+    window = _pair(kernel_size)
+    sizes = (window, _pair(stride or kernel_size), _pair(padding), _pair(dilation))
     fits = x.ndim == 4 and x.numel() > 0 and all(len(pair) == 2 for pair in sizes)
     fits = fits and window[0] * window[1] <= MOST_TAPS
     if not fits or not runs_natively(x) or not dense(x):
-        return F.max_pool2d(x, kernel_size, stride, padding, dilation, ceil_mode)
+        return F.max_pool2d(x, *sizes, ceil_mode=ceil_mode)
     return _MaxPool.apply(x, sizes, ceil_mode)  # type: ignore[no-any-return, no-untyped-call]
 
 
@@ -66,7 +66,9 @@ def _pair(size: int | Sequence[int]) -> tuple[int, ...]:
 @lru_cache(maxsize=1024)
 def _output_shape(shape: torch.Size, sizes: Any, ceil_mode: bool) -> torch.Size:
     """The output's shape; the rules and the complaints are torch's."""
-    return F.max_pool2d(torch.empty(shape, device="meta"), *sizes, ceil_mode).shape
+    image = torch.empty(shape, device="meta")
+    window, stride, padding, dilation = sizes
+    return F.max_pool2d(image, window, stride, padding, dilation, ceil_mode).shape
 
 
 def _call(name: str, tensors: Sequence[Tensor], numbers: Sequence[int]) -> None:
