@@ -35,7 +35,7 @@ _LITTLE_WORK = 150_000_000
 """Multiply-adds of a step's forward pass below which threads wait for each other more than they
 help; benchmarks/threads.py measures it."""
 _SHARE = 0.025
-"""Of a training's time, for the trial."""
+"""Share of a training's time that the trial may take."""
 _LEAST, _MOST = 0.6, 10.0
 """Seconds of a trial: below the first a guess is better, above the second nothing is learned."""
 _CALM = 1.0

@@ -60,7 +60,7 @@ class Store:
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = places.cache_dir() / "execution" if folder is None else folder
         self.notes: list[str] = []
-        """What could not be read or written, for a person."""
+        """Sentences about files that could not be read or written."""
 
     def read(self, question: Mapping[str, Any]) -> dict[str, Any] | None:
         """The answer kept for a question; None where there is none that can be used."""

@@ -65,5 +65,5 @@ class _Dropout(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
-        """The same masking of the gradient, which can itself be differentiated."""
+        """Mask the gradient in the same way, by an operation that can itself be differentiated."""
         return _Dropout.apply(grad, *ctx.rest), None, None, None  # type: ignore[no-untyped-call]
