@@ -32,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_TRAIN, _SEE = "Train and answer", "Open the mathematics"
+_TRAIN, _SEE = "Train and predict", "Open the mathematics"
 _TRUST = "Trust a number"
 _COMMANDS = {
     _TRAIN: (

@@ -64,7 +64,7 @@ class Execution:
     compiled: str | None = None
     """Mode of torch.compile; None: not compiled."""
     origin: str = "given"
-    """Where the choice is from: given, guessed, measured or remembered."""
+    """Origin of the choice: given, guessed, measured or remembered."""
 
     @classmethod
     def of(cls, config: ExecutionConfig) -> "Execution":
