@@ -30,7 +30,7 @@ def inspect(
     ] = False,
     groups: Annotated[
         str | None,
-        typer.Option(metavar="PATTERN", help='Where names hold a group\'s name: "*/GROUP/*".'),
+        typer.Option(metavar="PATTERN", help='Pattern of group names in paths: "*/GROUP/*".'),
     ] = None,
 ) -> None:
     """Look for copies, leaks, wrong labels and broken files before training."""
