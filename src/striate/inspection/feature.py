@@ -112,7 +112,9 @@ class Landmarks:
         standard = self.standardise(*parts)
         self._pca = PCA(
             min(_COMPONENTS, *whole.shape), whiten=True, svd_solver="randomized", random_state=0
-        ).fit(standard.numpy())
+        )
+        with np.errstate(invalid="ignore"):  # equal images have no variance to share
+            self._pca.fit(standard.numpy())
         self._points = self._unit(standard)
         distances = torch.cdist(self._points, self._points).double().square()
         # The median distance makes the kernel neither too wide nor too narrow.

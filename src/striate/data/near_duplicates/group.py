@@ -7,7 +7,7 @@ import numpy as np
 __all__ = ["connected"]
 
 
-def connected(num: int, pairs: Sequence[tuple[int, int]] | np.ndarray) -> np.ndarray:
+def connected(num: int, pairs: Sequence[Sequence[int]] | np.ndarray) -> np.ndarray:
     """Find the smallest member of each item's group, (num,) int64.
 
     Args:
