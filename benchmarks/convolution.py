@@ -21,8 +21,8 @@ from pathlib import Path
 import torch
 
 from striate import kernels
-from striate.kernels.operators.convolution import METHODS
 from striate.kernels.operators.geometry import DIRECTIONS, Geometry
+from striate.kernels.operators.methods import METHODS
 
 # Batch, channels in and out, side of the map: of VGG-like, residual and wide networks for small
 # images.

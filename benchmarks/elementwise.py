@@ -25,7 +25,7 @@ from striate.data.field import Category
 from striate.data.loader import BatchLoader, Normalisation
 from striate.data.part import ImageSet
 from striate.kernels.operators import inference
-from striate.kernels.operators.activation import by_torch
+from striate.kernels.operators.activation import ACTIVATIONS
 from striate.registry import Pick
 
 SHAPES = [(128, 64, 31, 31), (128, 128, 15, 15), (512, 256, 8, 8), (128, 24, 31, 31)]
@@ -70,7 +70,7 @@ def norm() -> None:
 
             def theirs(activation: str = activation, leaves: list = leaves) -> None:
                 z = F.batch_norm(x, m, v, w, b, True)
-                y = by_torch(z + r if len(leaves) > 3 else z, activation)
+                y = ACTIVATIONS[activation](z + r if len(leaves) > 3 else z)
                 torch.autograd.grad(y, leaves, grad)
 
             def mine(activation: str = activation, leaves: list = leaves) -> None:
@@ -159,7 +159,7 @@ def activation() -> None:
         for name in ("gelu", "gelu_tanh", "tanh"):
             race(
                 f"{name} {shape}",
-                lambda name=name: torch.autograd.grad(by_torch(x, name), x, grad),
+                lambda name=name: torch.autograd.grad(ACTIVATIONS[name](x), x, grad),
                 lambda name=name: torch.autograd.grad(kernels.activate(x, name), x, grad),
             )
 

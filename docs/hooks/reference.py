@@ -41,29 +41,32 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 def _module_page(name: str, where: str) -> str:
     """The public classes and functions of a package, one after the other."""
     module = importlib.import_module(name)
-    shown = [
-        public
-        for public in module.__all__
-        if inspect.isclass(value := getattr(module, public)) or inspect.isroutine(value)
-    ]
-    return "\n\n".join([f"# {name}", where, *(f"::: {name}.{public}" for public in shown)])
+    names = getattr(module, "__all__", [public for public in vars(module) if public[0] != "_"])
+    shown = []
+    for value in (getattr(module, public) for public in names):
+        known = inspect.isclass(value) or inspect.isroutine(value)
+        if known and value.__module__.startswith("striate."):
+            shown.append(f"::: {value.__module__}.{value.__qualname__}")
+    return "\n\n".join([f"# {name}", where, *dict.fromkeys(shown)])
 
 
 def _lines(command: Any, name: str) -> Iterator[str]:
-    panel = None
-    for below, child in getattr(command, "commands", {}).items():
-        child_panel = getattr(child, "rich_help_panel", None)
-        if isinstance(child_panel, str) and child_panel != panel:
-            panel = child_panel
-            yield f"## {panel}\n"
-        yield f"### {name} {below}\n"
-        yield f"{child.help}\n"
-        if hasattr(child, "commands"):
-            for lower, grandchild in child.commands.items():
-                yield f"**`{name} {below} {lower}`** {grandchild.help}\n"
-                yield from _table(grandchild)
-        else:
+    """Commands by panel, in the order in which the help shows them."""
+    panels: dict[str, list[tuple[str, Any]]] = {}
+    for below, child in command.commands.items():
+        panels.setdefault(str(child.rich_help_panel), []).append((f"{name} {below}", child))
+    for panel, children in panels.items():
+        yield f"## {panel}\n"
+        for below, child in children:
+            yield f"### {below}\n\n{_escaped(child.help)}\n"
             yield from _table(child)
+            for lower, grandchild in getattr(child, "commands", {}).items():
+                yield f"#### {below} {lower}\n\n{_escaped(grandchild.help)}\n"
+                yield from _table(grandchild)
+
+
+def _escaped(text: str) -> str:
+    return text.replace("*", "\\*").replace("|", "\\|")
 
 
 def _table(command: Any) -> Iterator[str]:
@@ -82,7 +85,9 @@ def _row(parameter: Any) -> str | None:
         names = [parameter.name.upper()]
     default = parameter.default
     shown = "" if callable(default) or default in (None, False, ()) else f"`{default}`"
+    if default is True:
+        shown = f"`{parameter.opts[0]}`"
     if getattr(parameter, "required", False):
         shown = "required"
-    help_text = " ".join((parameter.help or "").split()).replace("|", "\\|")
+    help_text = _escaped(" ".join((parameter.help or "").split()))
     return f"| {'<br>'.join(f'`{name}`' for name in names)} | {help_text} | {shown} |"

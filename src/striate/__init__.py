@@ -5,11 +5,12 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 __all__ = [
-    "Answer",
     "Evaluation",
     "Inspection",
+    "Prediction",
     "Run",
     "evaluate",
+    "evaluate_runs",
     "inspect",
     "load",
     "resume",
@@ -18,11 +19,12 @@ __all__ = [
 
 if TYPE_CHECKING:
     from striate.api import (
-        Answer,
         Evaluation,
         Inspection,
+        Prediction,
         Run,
         evaluate,
+        evaluate_runs,
         inspect,
         load,
         resume,

@@ -26,7 +26,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What is learned from, and how an image becomes an array."""
+    """The data of a training, and how an image becomes an array."""
 
     source: str
     """A folder, an archive, or the name of a data set."""

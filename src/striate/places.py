@@ -1,4 +1,4 @@
-"""Where Striate keeps what it makes outside a run: decoded images, downloads, ledgers.
+"""Folders for files outside runs: decoded images, downloads, ledgers.
 
 `$STRIATE_CACHE` (default: the user's cache folder) may be cleared at any time.
 `$STRIATE_HOME` (default: the user's data folder) holds the ledgers of test openings and must not.

@@ -52,7 +52,7 @@ class Pick:
         return f"{self.name}({arguments})" if arguments else self.name
 
     def replace(self, **arguments: Any) -> "Pick":
-        """The same name with some arguments changed."""
+        """A copy of this pick with some arguments changed."""
         return Pick(self.name, **{**self.arguments, **arguments})
 
     def to_json(self) -> dict[str, Any]:
@@ -120,7 +120,7 @@ class Registry(Generic[T]):
         return {key: p for key, p in signature.parameters.items() if p.kind in kinds}
 
     def problems(self, pick: Pick, offered: tuple[str, ...] = ()) -> list[str]:
-        """What is wrong with a Pick, as sentences; empty when it can be built.
+        """Problems of a Pick, as sentences; empty when it can be built.
 
         Args:
             pick: the choice to check.

@@ -1,4 +1,4 @@
-"""What a person asks for: a few settings of a `RunConfig`, nested, to be filled in by a planner."""
+"""A person's settings: some of a `RunConfig`'s, nested, to be completed by a planner."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""What a person sees while a command runs: a bar on a terminal, plain lines elsewhere."""
+"""The display of a running command: a bar on a terminal, plain lines elsewhere."""
 
 import time
 from collections.abc import Sequence
@@ -18,13 +18,13 @@ _LINE_EVERY = 5.0  # seconds between plain lines
 
 
 class Reporter:
-    """What an api function tells while it works; this one says nothing."""
+    """The progress of an api function; this reporter shows nothing."""
 
     def say(self, text: str) -> None:
         """A sentence for the person."""
 
     def choices(self, rows: Sequence[Choice]) -> None:
-        """What was decided, and why."""
+        """Show the decisions, and why."""
 
     def progress(self, stage: str, done: int, total: int) -> None:
         """So much of a stage is done."""

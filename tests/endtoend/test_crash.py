@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file
 
+from striate.run_folder import RunFolder
 from striate.training.events import TIMING, read_events
-from striate.training.folder import RunFolder
 
 STEPS = 40
 SETTINGS = [
@@ -245,7 +245,7 @@ def test_a_refused_process_leaves_the_lock_of_the_first(tmp_path):
     folder = RunFolder(tmp_path / "run")
     with folder.claimed():
         code = (
-            "import sys; from pathlib import Path; from striate.training.folder import RunFolder\n"
+            "import sys; from pathlib import Path; from striate.run_folder import RunFolder\n"
             "from striate.errors import RunError\n"
             "try:\n    with RunFolder(Path(sys.argv[1])).claimed(): print('taken')\n"
             "except RunError as error: print(error)"

@@ -12,8 +12,6 @@ from striate import api
 from striate.api import calibration
 from striate.api.calibration import calibrate
 from striate.api.compare import compare_runs
-from striate.api.evidence import validated
-from striate.api.foreign import measure_files
 from striate.api.ledger import known_ledgers, ledger
 from striate.cli.evidence import _folder_name
 from striate.data.seal import SealedSplit
@@ -25,6 +23,8 @@ from striate.evaluation import (
     fit_vector,
     load_answers,
 )
+from striate.evaluation.classification.external import measure_files
+from striate.tasks.classification.evidence import validated
 
 QUICK = ("network.widths=[8,8]", "training.batch_size=16", "execution.threads=1")
 

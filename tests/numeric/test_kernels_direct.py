@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from striate import kernels
-from striate.kernels.operators.convolution import METHODS
 from striate.kernels.operators.geometry import Geometry
+from striate.kernels.operators.methods import METHODS
 
 ROUNDING = 2.0**-24
 """Half a unit in the last place of a float32 near one."""

@@ -58,25 +58,19 @@ def test_the_last_of_equals_would_be_seen():
     assert not torch.equal(mine, turned)
 
 
-def test_first_and_second_derivatives_by_differences():
-    # Values a fortieth apart: differences of a millionth change no maximum.
-    x = (torch.randperm(2 * 3 * 5 * 7).double().view(2, 3, 5, 7) / 40).requires_grad_()
-    for window in ((2, 2, 0, 1), (3, 2, 1, 1)):
-        assert torch.autograd.gradcheck(lambda x, w=window: kernels.max_pool2d(x, *w), x)
-        assert torch.autograd.gradgradcheck(lambda x, w=window: kernels.max_pool2d(x, *w), x)
+def test_second_derivatives_are_those_of_torch():
+    # Values a fortieth apart: no two are equal.
+    values = torch.randperm(2 * 3 * 5 * 7).double().view(2, 3, 5, 7) / 40
 
+    def penalty(pool, x, window):
+        x = x.contiguous(memory_format=torch.channels_last).requires_grad_()
+        (slope,) = torch.autograd.grad(pool(x, *window).square().sum(), x, create_graph=True)
+        return torch.autograd.grad(slope.square().sum(), x)[0]
 
-@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
-def test_the_operators_pass_the_checks_of_torch(layout):
-    x = grid((2, 5, 6, 7), 1).contiguous(memory_format=layout).requires_grad_()
-    checks = ("test_schema", "test_autograd_registration", "test_faketensor")
-    sizes = ([3, 2], [2, 2], [1, 0], [1, 1])
-    torch.library.opcheck(torch.ops.striate.max_pool2d, (x, *sizes, True), test_utils=checks)
-    y, index = torch.ops.striate.max_pool2d(x.detach(), *sizes, True)
-    back = (y, index, 6, 7, *sizes)
-    torch.library.opcheck(torch.ops.striate.max_pool2d_backward, back, test_utils=checks)
-    take = (x.detach(), index, *sizes)
-    torch.library.opcheck(torch.ops.striate.max_pool2d_take, take, test_utils=checks)
+    for window in ((2, 2, 0, 1), (3, 2, 1, 1), (3, 1, 1, 1), (2, 2, 1, (2, 1))):
+        mine = penalty(kernels.max_pool2d, values.float(), window)
+        exact = penalty(F.max_pool2d, values, window)
+        torch.testing.assert_close(mine.double(), exact, rtol=1e-5, atol=1e-5)
 
 
 def test_vmap_meta_and_windows_beyond_a_byte():

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from striate import kernels
-from striate.kernels.operators.convolution import METHODS
 from striate.kernels.operators.geometry import Geometry
+from striate.kernels.operators.methods import METHODS
 
 # Root mean square of the error over that of the truth; the docs name the same numbers. F(4x4)
 # multiplies by up to 5 in its transforms, and its error grows with the square root of the channels.

@@ -1,16 +1,17 @@
 """The one door: what the command line, and a person in Python, ask of Striate."""
 
-from striate.api.answer import Answer
 from striate.api.inspection import Inspection, inspect
-from striate.api.run import Evaluation, Run, evaluate, load
+from striate.api.run import Evaluation, Run, evaluate, evaluate_runs, load
 from striate.api.training import resume, train
+from striate.tasks import Prediction
 
 __all__ = [
-    "Answer",
     "Evaluation",
     "Inspection",
+    "Prediction",
     "Run",
     "evaluate",
+    "evaluate_runs",
     "inspect",
     "load",
     "resume",

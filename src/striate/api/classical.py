@@ -8,21 +8,22 @@ import numpy as np
 import torch
 
 from striate.api.frame import conclude, describe
-from striate.api.neighbours import write_neighbours
 from striate.api.run import Run
 from striate.classical import PREDICTORS, Learned, Predictor
 from striate.config import RunConfig
 from striate.data import Dataset, Normalisation, Source, Survey, open_source, survey
 from striate.data.locate import placed
 from striate.errors import ConfigError
-from striate.evaluation.metric import Columns, Scores
 from striate.execution import Execution
 from striate.registry import Pick
+from striate.run_folder import RunFolder
 from striate.settings import Settings, merge
-from striate.tasks.classification import ClassificationMeter
+from striate.tasks.classification import Classification
+from striate.tasks.classification.classical import ClassicalModel
+from striate.tasks.classification.neighbours import write_neighbours
 from striate.terminal import Reporter
+from striate.training.assemble import data_shape
 from striate.training.events import EventLog
-from striate.training.folder import RunFolder
 from striate.training.planner import Choice
 from striate.training.planner.draft import Draft
 
@@ -45,7 +46,7 @@ def is_classical(network: object) -> bool:
 
 
 def plan(data: str | Path, asked: Settings) -> tuple[RunConfig, list[Choice], Source]:
-    """What the fit of a predictor follows, with the reasons, and the opened source.
+    """The configuration of a classical predictor's fit, its reasons, and the opened source.
 
     Args:
         data: path or name.
@@ -104,9 +105,9 @@ def refit(folder: RunFolder, config: RunConfig, data: Dataset, reporter: Reporte
 def _check(asked: Settings) -> None:
     """Tell all settings that a predictor without descent cannot follow."""
     name = asked["network"]["name"]
-    foreign = [key for key in asked if key not in ("data", "network", "training")]
-    foreign += [f"training.{key}" for key in asked.get("training", {}) if key != "seed"]
-    problems = [f"{name} is fitted in one piece: leave out {key}." for key in foreign]
+    unsuited = [key for key in asked if key not in ("data", "network", "training")]
+    unsuited += [f"training.{key}" for key in asked.get("training", {}) if key != "seed"]
+    problems = [f"{name} is fitted in one piece: leave out {key}." for key in unsuited]
     problems += PREDICTORS.problems(Pick.from_json(asked["network"]))
     if problems:
         raise ConfigError(problems)
@@ -159,7 +160,6 @@ def _finish(
         reporter.say(f"The nearest training images of validation images: {page}")
     with EventLog(folder.events, (reporter.event,)) as log:
         log.write("finished", step=0, seconds=time.monotonic() - began)
-    probabilities = predictor.probabilities(np.asarray(data.validation.images[:]), learned.arrays)
-    rows = Columns({"probabilities": probabilities, "labels": data.validation.labels.copy()})
-    conclude(folder, data, Scores(ClassificationMeter.metrics, rows))
+    rows = ClassicalModel(predictor, learned.arrays).rows(data.validation)
+    conclude(folder, data, rows, Classification(), data_shape(config, data.fields))
     return Run(folder.path)

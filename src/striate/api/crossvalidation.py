@@ -37,7 +37,7 @@ class CrossValidation:
     @property
     def n(self) -> int:
         """Development images, each answered once in a repeat."""
-        return sum(run.validation.n for run in self.runs) // max(1, self.repeats)
+        return int(sum(run.validation.n for run in self.runs)) // max(1, self.repeats)
 
     def to_json(self) -> dict[str, Any]:
         """The figures as JSON values."""

@@ -1,19 +1,19 @@
-"""What every training begins and ends with, whether it descends or is fitted in one piece."""
+"""The beginning and the end of every training, by descent or in one piece."""
 
 from pathlib import Path
 from typing import Any
 
-from striate.api.calibration import fit_calibration
 from striate.api.report import write_report
-from striate.api.run import data_of
+from striate.api.run import data_of, recorded_fields
 from striate.config import RunConfig
 from striate.data import Dataset, Normalisation, Source, prepare, refuse_leaks
 from striate.errors import RunError
-from striate.evaluation import StoredAnswers, save_answers
-from striate.evaluation.metric import Scores
+from striate.evaluation import Columns, Predictions, save_predictions
 from striate.execution import Execution
+from striate.run_folder import RunFolder
+from striate.tasks import DataShape, Task
 from striate.terminal import Reporter
-from striate.training.folder import RunFolder
+from striate.training.assemble import build_task
 from striate.training.planner import Choice
 
 __all__ = ["conclude", "describe", "same_images", "training_images"]
@@ -25,7 +25,10 @@ def training_images(config: RunConfig, source: Source, reporter: Reporter) -> Da
     Raises:
         DataError, LeakError.
     """
-    found = prepare(config.data, source=source, progress=reporter.progress)
+    task = build_task(config)
+    # Classes alone are known from the cache, without listing the source.
+    fields = None if task.needs == ("image", "category") else task.fields(source)
+    found = prepare(config.data, source=source, fields=fields, progress=reporter.progress)
     refuse_leaks(config.data, found)
     for note in found.notes:
         reporter.say(note)
@@ -40,8 +43,9 @@ def same_images(
     Raises:
         RunError: they are gone or have changed.
     """
-    found = data_of(config, moved_to, folder.path, reporter)
-    known = folder.record()["data"]
+    record = folder.record()
+    known = record["data"]
+    found = data_of(config, moved_to, folder.path, reporter, recorded_fields(record))
     if (found.digest, found.test.digest) != (known["digest"], known["test_digest"]):
         raise RunError(
             f"The images of {found.source}, or how they are divided, have changed since "
@@ -60,13 +64,12 @@ def describe(
     num_parameters: int,
     execution: Execution,
 ) -> dict[str, Any]:
-    """What run.json says of a run before it is trained."""
+    """The content of run.json before the training begins."""
     return {
         "hash": config.hash,
         "config": config.to_json(),
         "choices": [{"what": c.what, "value": c.value, "why": c.why} for c in choices],
         "data": {"title": data.title, **data.describe()},
-        "class_names": list(data.class_names),
         "normalisation": {"mean": normalise.mean, "std": normalise.std},
         "num_parameters": num_parameters,
         "hardware": execution.describe(),
@@ -74,17 +77,17 @@ def describe(
     }
 
 
-def conclude(folder: RunFolder, data: Dataset, scores: Scores) -> None:
+def conclude(folder: RunFolder, data: Dataset, rows: Columns, task: Task, shape: DataShape) -> None:
     """Write the validation predictions, their calibration, and the report.
 
     Args:
         folder: Folder of the run.
         data: Data that it was trained on.
-        scores: Scores of the validation split, as they were predicted.
+        rows: Rows of the validation split, before calibration.
+        task: Task that was trained for.
+        shape: Shape of the data.
     """
     split = data.validation
-    rows: Any = scores.rows
-    answers = StoredAnswers(rows["probabilities"], rows["labels"], split.digests, split.names)
-    save_answers(folder.answers, answers)
-    fit_calibration(folder)
-    write_report(folder, data)
+    save_predictions(folder.answers, Predictions(rows, split.digests, split.names))
+    task.finish(folder)
+    write_report(folder, data, task, shape)

@@ -20,9 +20,9 @@ from striate.evaluation import (
 )
 from striate.recipes import RECIPES
 from striate.registry import Pick
+from striate.run_folder import RunFolder
 from striate.settings import checked, merge, parse_assignments
 from striate.terminal import Reporter
-from striate.training.folder import RunFolder
 from striate.training.planner import advise
 
 __all__ = ["LedgerView", "known_ledgers", "ledger"]

@@ -49,7 +49,7 @@ class PublishedEvaluation:
     """What shows that the ledger was altered; empty when it is sound."""
 
     def notes(self) -> list[str]:
-        """What a person should know beside the table, in sentences."""
+        """Notes for people beside the table, in sentences."""
         named, weights = self.part.split, self.file.weights
         lines = [self._published(), self.classes]
         if self.opening is not None:

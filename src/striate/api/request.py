@@ -13,7 +13,7 @@ __all__ = ["Request"]
 
 @dataclass(frozen=True)
 class Request:
-    """What to train, on which images; the planner decides whatever is None.
+    """A request for a training: data and settings; the planner decides whatever is None.
 
     Args:
         data: A folder, an archive, a list, or the name of a data set or of a recipe.

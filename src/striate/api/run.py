@@ -1,63 +1,78 @@
-"""A run that was trained: what it is, what it answers, how good it is."""
+"""A trained run: its record, its predictions, its evaluation."""
 
 import json
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from PIL import Image
 from torch import nn
 
-from striate.api.answer import Answer, named_images
-from striate.api.evidence import calibration_of, promising, proves
-from striate.api.report import write_report
+from striate.api.images import named_images
+from striate.api.report import OpenedTest, write_report
 from striate.classical import PREDICTORS
 from striate.config import RunConfig
-from striate.data import BrokenImage, Dataset, ImageSpec, decode_image, prepare
-from striate.data.field import Category, Field, field_from_json
+from striate.data import BrokenImage, Dataset, ImageSet, ImageSpec, decode_image, prepare
+from striate.data.field import Field, field_from_json
 from striate.data.loader import Normalisation
 from striate.data.locate import is_there, placed
+from striate.data.seal import Opening
 from striate.data.spelling import text_name
 from striate.data.streamed import Pixels
 from striate.errors import ConfigError, DataError, RunError
 from striate.evaluation import (
     Abstention,
-    Measures,
+    Columns,
+    Predictions,
     Reading,
     Scaling,
-    StoredAnswers,
     abstention,
     adjusted_reading,
-    measure,
-    open_test,
+    load_predictions,
+    open_test_for,
     opened,
     openings,
     receipts_of,
     record_result,
-    save_answers,
+    save_predictions,
     verify,
-    wrong_pictures,
 )
 from striate.execution import Execution
-from striate.tasks import Task
+from striate.run_folder import RunFolder
+from striate.tasks import DataShape, Prediction, Task
+from striate.tasks.classification import Classification
+from striate.tasks.classification.classical import ClassicalModel
+from striate.tasks.classification.evidence import calibration_of, promising, proves
 from striate.terminal import Reporter
 from striate.training.assemble import build_networks, build_task, data_shape, whole
-from striate.training.folder import RunFolder
 from striate.training.inference import Model, infer
+from striate.training.inference import evaluate as evaluate_model
 
-__all__ = ["Evaluation", "Run", "data_of", "evaluate", "load", "recorded_execution"]
+__all__ = [
+    "Evaluation",
+    "Run",
+    "data_of",
+    "evaluate",
+    "evaluate_runs",
+    "load",
+    "per_item",
+    "recorded_execution",
+    "recorded_fields",
+]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The measures on the test split, and which opening of it this was."""
+    """The figures of a run on the test split, and the number of the opening."""
 
-    measures: Measures
+    run: "Run"
+    measures: Any
+    """Figures of the task; of classification, its `Measures`."""
     opening: int
     findings: tuple[str, ...]
     """What shows that the ledger was altered; empty when it is sound."""
@@ -78,7 +93,7 @@ class Run:
         self.folder = RunFolder.existing(Path(path))
         self.record = self.folder.record()
         self.config = RunConfig.from_json(self.record["config"])
-        self.class_names: tuple[str, ...] = tuple(self.record["class_names"])
+        self.class_names: tuple[str, ...] = tuple(self.record["data"]["class_names"])
         self.stopped_by = stopped_by
 
     @property
@@ -98,10 +113,10 @@ class Run:
         return self.folder.report
 
     @property
-    def validation(self) -> Measures:
-        """The measures on the validation split."""
+    def validation(self) -> Any:
+        """The figures of the validation split; of classification, its `Measures`."""
         report = json.loads(self.folder.report.with_suffix(".json").read_text("utf-8"))
-        return Measures.from_json(report["validation"])
+        return self.task.figures_from_json(report["validation"])
 
     @property
     def test_openings(self) -> int:
@@ -116,7 +131,7 @@ class Run:
 
     @property
     def scaling(self) -> Scaling:
-        """What makes the network's probabilities honest; none for runs that never fitted one.
+        """The calibration of a classifier's probabilities; runs that never fitted one have none.
 
         Raises:
             RunError: its file is damaged.
@@ -124,25 +139,27 @@ class Run:
         return calibration_of(self.folder)[0]
 
     def abstention(self, error: float) -> Abstention:
-        """The confidence below which "I do not know" keeps the error of the answers in bounds.
+        """The confidence below which "I do not know" keeps the error of the others in bounds.
 
         Proved on the validation images, with 95 % certainty, for images from the same source;
         after `calibrate --classwise` estimated, see `abstention_is_proved`.
 
         Args:
-            error: largest share of wrong answers among those given, between 0 and 1.
+            error: Largest share of wrong predictions among those given, between 0 and 1.
 
         Raises:
             RunError: the training has not ended.
             DataError: an error that the validation images cannot prove.
         """
         if not self.folder.answers.is_file():
-            raise RunError(f"{self.path} has no validation answers: its training has not ended.")
+            raise RunError(
+                f"{self.path} has no validation predictions: its training has not ended."
+            )
         return abstention(*promising(self.folder), error)
 
     @property
     def abstention_is_proved(self) -> bool:
-        """Whether no answer was fitted to the images that `abstention` counts."""
+        """Whether nothing was fitted to the images that `abstention` counts."""
         return proves(self.scaling)
 
     @cached_property
@@ -179,20 +196,22 @@ class Run:
 
     def fresh_networks(self) -> nn.ModuleDict:
         """The networks of the run as they were before its training."""
-        return build_networks(self.config, self.task, data_shape(self.config, self.fields))
+        return build_networks(self.config, self.task, self.shape)
 
     @cached_property
     def task(self) -> Task:
         """The task that the networks serve."""
-        return build_task(self.config)
+        return Classification() if self._is_classical else build_task(self.config)
+
+    @cached_property
+    def shape(self) -> DataShape:
+        """The fields of an item, and the form of the images that the networks take."""
+        return data_shape(self.config, self.fields)
 
     @cached_property
     def fields(self) -> dict[str, Field]:
         """The fields that an item has beside its image."""
-        stored = self.record["data"].get("fields")
-        if stored is None:  # runs of before tasks
-            return {"category": Category(self.record["class_names"])}
-        return {name: field_from_json(value) for name, value in stored.items()}
+        return recorded_fields(self.record)
 
     @cached_property
     def _weights(self) -> dict[str, Any]:
@@ -203,38 +222,50 @@ class Run:
         return self.config.network.name in PREDICTORS
 
     @cached_property
-    def _respond(self) -> Callable[[Pixels], np.ndarray]:
-        """What gives uncalibrated probabilities: the network, or a predictor with its arrays.
+    def _model(self) -> Model | ClassicalModel:
+        """The trained networks, or a predictor with its arrays.
 
         Raises:
             RunError: the training has not ended.
         """
         if self._is_classical:
             arrays = {name: tensor.numpy() for name, tensor in self._weights.items()}
-            predictor = PREDICTORS.build(self.config.network)
-            return lambda images: predictor.probabilities(np.asarray(images[:]), arrays)
-        model = Model(
+            return ClassicalModel(PREDICTORS.build(self.config.network), arrays)
+        return Model(
             self.networks, self.task, self.normalise, self.execution, self.config.prediction
         )
-        return lambda images: infer(model, images)["probabilities"]
+
+    def outputs(self, images: Pixels) -> dict[str, np.ndarray]:
+        """Calibrated predictions (N, ...) of images (N, H, W, C) uint8 of the run's input size."""
+        model = self._model
+        raw = model.infer(images) if isinstance(model, ClassicalModel) else infer(model, images)
+        return self.task.adjusted(self.folder, raw)
 
     def probabilities(self, images: Pixels) -> np.ndarray:
         """Calibrated probabilities (N, K) of images (N, H, W, C) uint8 of the run's input size."""
-        return self.scaling(self._respond(images))
+        return self.outputs(images)["probabilities"]
+
+    def rows(self, split: ImageSet) -> Columns:
+        """The rows of a split, before calibration."""
+        model = self._model
+        if isinstance(model, ClassicalModel):
+            return model.rows(split)
+        rows: Any = evaluate_model(model, split, self.shape).rows
+        return cast(Columns, rows)
 
     def predict(
         self, images: Any, *, batch_size: int = 256, abstain: float | None = None
-    ) -> list[Answer]:
-        """Answers for paths, folders, PIL images, NumPy arrays or tensors, one or many.
+    ) -> list[Prediction]:
+        """Predictions for paths, folders, PIL images, NumPy arrays or tensors, one or many.
 
         Arrays are (H, W), (H, W, C) or, for tensors, also (C, H, W); a number of them may be
-        stacked. An image that cannot be read gets an answer with its problem; the others go on.
+        stacked. An image that cannot be read gets a prediction with its problem; the others go on.
 
         Args:
-            images: to answer.
-            batch_size: how many are decoded and answered at a time.
-            abstain: largest error among the answers that are given: where the network is not
-                sure enough for it, the answer has no label. See `Run.abstention`.
+            images: Images to predict.
+            batch_size: Number of images that are decoded and predicted at a time.
+            abstain: Largest error among the predictions that are given: where the network is not
+                sure enough for it, the prediction has no label. See `Run.abstention`.
 
         Raises:
             RunError: the training has not ended.
@@ -246,48 +277,32 @@ class Run:
                 f"The error to keep is a share between 0 and 1; {abstain:g} came. 0.05 is one "
                 "wrong answer of 20."
             )
-        threshold = 0.0 if abstain is None else self.abstention(abstain).threshold
+        known = {} if abstain is None else {"threshold": self.abstention(abstain).threshold}
         named = list(named_images(images))
         if not named:
             raise DataError("There is no image to predict; give paths, a folder or arrays.")
         data = self.config.data
         spec = ImageSpec(input_size=data.input_size, channels=data.channels, fit=data.fit)
-        answers: list[Answer] = []
+        predictions: list[Prediction] = []
         for start in range(0, len(named), batch_size):
-            answers += self._answer(named[start : start + batch_size], spec, threshold)
-        return answers
+            predictions += self._predict(named[start : start + batch_size], spec, known)
+        return predictions
 
-    def _answer(
-        self, named: Sequence[tuple[str, Any]], spec: ImageSpec, threshold: float
-    ) -> list[Answer]:
-        def decoded(image: Any) -> np.ndarray | BrokenImage:
-            try:
-                return decode_image(image, spec)
-            except BrokenImage as error:
-                return error
-
-        with ThreadPoolExecutor(os.cpu_count() or 1, "striate-decode") as pool:
-            # Pillow's images read their file when they are used, and several may share one.
-            tasks = [
-                None if isinstance(image, Image.Image) else pool.submit(decoded, image)
-                for _, image in named
-            ]
-            found = [
-                decoded(image) if task is None else task.result()
-                for (_, image), task in zip(named, tasks, strict=True)
-            ]
-        pixels = [image for image in found if isinstance(image, np.ndarray)]
-        rows = iter(self.probabilities(np.stack(pixels)) if pixels else [])
+    def _predict(
+        self, named: Sequence[tuple[str, Any]], spec: ImageSpec, known: Mapping[str, Any]
+    ) -> list[Prediction]:
+        decoded = _decoded([image for _, image in named], spec)
+        readable = [(name, image) for (name, _), image in zip(named, decoded, strict=True)]
+        pixels = [image for _, image in readable if isinstance(image, np.ndarray)]
+        names = [text_name(name) for name, image in readable if isinstance(image, np.ndarray)]
+        outputs = self.outputs(np.stack(pixels)) if pixels else {}
+        rows = iter(self.task.describe(names, outputs, self.shape, **known) if pixels else [])
         return [
-            Answer(text_name(name), self._ranked(next(rows)), threshold=threshold)
+            next(rows)
             if isinstance(image, np.ndarray)
-            else Answer(text_name(name), None, str(image))
-            for (name, _), image in zip(named, found, strict=True)
+            else Prediction(text_name(name), None, str(image))
+            for name, image in readable
         ]
-
-    def _ranked(self, row: np.ndarray) -> dict[str, float]:
-        order = np.argsort(-row, kind="stable")
-        return {self.class_names[k]: float(row[k]) for k in order}
 
     def evaluate(
         self, *, data: str | Path | None = None, reporter: Reporter | None = None
@@ -295,48 +310,41 @@ class Run:
         """Measure on the sealed test split; the opening is written down first.
 
         Args:
-            data: where the images lie now, if they were moved.
-            reporter: is told what happens; None: nobody.
+            data: Path where the images lie now, if they were moved.
+            reporter: Receives what happens; None: nobody.
 
         Raises:
             RunError: the training has not ended, or the data have changed since.
             LedgerError: the ledger cannot be written; the split stays closed.
         """
-        respond = self._respond  # fails before the split is opened when the training has not ended
-        reporter = reporter or Reporter()
-        try:
-            found = data_of(self.config, data, self.path, reporter)
-        finally:
-            reporter.close()
-        if found.test.digest != self.record["data"]["test_digest"]:
-            raise RunError(
-                f"The test images of {found.source} are not those that {self.path} was "
-                "split from. Restore them, or train anew."
-            )
-        opening = open_test(found.test, run_hash=self.hash, run_folder=self.path)
-        images = found.test.read(opening)
-        given = respond(images.images)
-        probabilities = self.scaling(given)
-        measures = measure(probabilities, images.labels, self.class_names)
-        record_result(opening, measures.headline())
-        answers = StoredAnswers(
-            given,
-            images.labels,
-            images.digests,
-            images.names,
-            "test",
-            found.test.digest,
-            opening.number,
-            wrong_pictures(images.images, probabilities.argmax(axis=1), images.labels),
-        )
-        save_answers(self.folder.test_answers, answers)
-        findings = verify(found.test.digest, receipts_of(self.path)).findings
-        write_report(self.folder, found, test=(measures, probabilities, images, opening))
-        reading = adjusted_reading(openings(found.test.digest), opened(found.test.digest))
-        return Evaluation(measures, opening.number, findings, self.report_path, reading)
+        return evaluate_runs([self], data=data, reporter=reporter)[0]
 
     def __repr__(self) -> str:
         return f"Run({str(self.path)!r})"
+
+
+def per_item(run: Run, paths: Sequence[Path]) -> np.ndarray:
+    """The headline metric's value of each item (K, N), in K files of predictions of one split.
+
+    Args:
+        run: Run whose task says which metric is the headline.
+        paths: Files of predictions of that task.
+
+    Raises:
+        DataError: the headline metric is no mean over items.
+    """
+    metric = run.task.meter(run.shape).metrics[0]
+    values = metric.per_item
+    if values is None:
+        raise DataError(f"{metric.name} is no mean over items; runs are compared on such means.")
+    return np.stack([np.asarray(values(load_predictions(path).rows)) for path in paths])
+
+
+def recorded_fields(record: Mapping[str, Any]) -> dict[str, Field]:
+    """The fields of a run's items; runs of before tasks have classes alone."""
+    data = record["data"]
+    stored = data.get("fields", {"category": {"kind": "category", "names": data["class_names"]}})
+    return {name: field_from_json(value) for name, value in stored.items()}
 
 
 def recorded_execution(record: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -358,12 +366,115 @@ def evaluate(
     run: Run | str | Path, *, data: str | Path | None = None, reporter: Reporter | None = None
 ) -> Evaluation:
     """Measure a finished run on its sealed test split; see `Run.evaluate`."""
-    opened = run if isinstance(run, Run) else Run(run)
-    return opened.evaluate(data=data, reporter=reporter)
+    return evaluate_runs([run], data=data, reporter=reporter)[0]
+
+
+def evaluate_runs(
+    runs: Sequence[Run | str | Path],
+    *,
+    data: str | Path | None = None,
+    reporter: Reporter | None = None,
+) -> list[Evaluation]:
+    """Measure finished runs on one sealed test split; all of them are one opening.
+
+    The list is fixed, and every run is read, before the split is opened.
+
+    Args:
+        runs: Runs of one test split.
+        data: Path where the images lie now, if they were moved.
+        reporter: Receives what happens; None: nobody.
+
+    Raises:
+        RunError: a training has not ended, the data have changed since, or the runs have
+            different test splits.
+        LedgerError: the ledger cannot be written; the split stays closed.
+    """
+    loaded = [run if isinstance(run, Run) else Run(run) for run in runs]
+    for run in loaded:
+        run._model, run.task.held_out(run.folder)  # read before anything is opened
+    reporter = reporter or Reporter()
+    try:
+        datasets = [data_of(run.config, data, run.path, reporter, run.fields) for run in loaded]
+    finally:
+        reporter.close()
+    for run, dataset in zip(loaded, datasets, strict=True):
+        if dataset.test.digest != run.record["data"]["test_digest"]:
+            raise RunError(
+                f"The test images of {dataset.source} are not those that {run.path} was "
+                "split from. Restore them, or train anew."
+            )
+        if dataset.test.digest != datasets[0].test.digest:
+            raise RunError(
+                f"{loaded[0].path} and {run.path} have different test splits; evaluate them one "
+                "by one."
+            )
+    digest = datasets[0].test.digest
+    issued = open_test_for(datasets[0].test, [(run.hash, run.path) for run in loaded])
+    opening = issued[0]
+    results = [
+        _evaluated(run, dataset.test.read(one), opening)
+        for run, dataset, one in zip(loaded, datasets, issued, strict=True)
+    ]
+    headlines = [figures.headline() for _, _, figures in results]
+    record_result(opening, headlines[0] | ({"runs": headlines} if len(headlines) > 1 else {}))
+    evaluations = []
+    for run, dataset, (images, rows, figures) in zip(loaded, datasets, results, strict=True):
+        findings = verify(digest, receipts_of(run.path)).findings
+        test = OpenedTest(images, rows, opening)
+        write_report(run.folder, dataset, run.task, run.shape, test)
+        headline = figures.headline()
+        reading = adjusted_reading(openings(digest), opened(digest), headline)
+        evaluations.append(
+            Evaluation(run, figures, opening.number, findings, run.report_path, reading)
+        )
+    return evaluations
+
+
+def _evaluated(run: Run, images: ImageSet, opening: Opening) -> tuple[ImageSet, Columns, Any]:
+    """Calibrated rows and figures of a run on the opened split; its predictions are stored."""
+    raw = run.rows(images)
+    columns: Any = raw.columns
+    rows = Columns(run.task.adjusted(run.folder, columns))
+    predictions = Predictions(
+        raw,
+        images.digests,
+        images.names,
+        "test",
+        opening.test_digest,
+        opening.number,
+        run.task.pictures(images, rows),
+    )
+    save_predictions(run.folder.test_answers, predictions)
+    return images, rows, run.task.figures(rows, run.shape)
+
+
+def _decoded(images: Sequence[Any], spec: ImageSpec) -> list[np.ndarray | BrokenImage]:
+    """Images in the form that the network takes, each on a thread, or why they have none."""
+
+    def decoded(image: Any) -> np.ndarray | BrokenImage:
+        try:
+            return decode_image(image, spec)
+        except BrokenImage as error:
+            return error
+
+    with ThreadPoolExecutor(os.cpu_count() or 1, "striate-decode") as pool:
+        # Pillow's images read their file when they are used, and several may share one.
+        tasks = [
+            None if isinstance(image, Image.Image) else pool.submit(decoded, image)
+            for image in images
+        ]
+        return [
+            decoded(image) if task is None else task.result()
+            for image, task in zip(images, tasks, strict=True)
+        ]
 
 
 def data_of(
-    config: RunConfig, moved_to: str | Path | None, run: Path, reporter: Reporter
+    config: RunConfig,
+    moved_to: str | Path | None,
+    run: Path,
+    reporter: Reporter,
+    fields: Mapping[str, Field] | None = None,
 ) -> Dataset:
     """The images that a run was trained on, from where they lay or where they lie now.
 
@@ -376,4 +487,5 @@ def data_of(
             f"The images of {run} lay at {place} and are there no more. Put them back, or name "
             "where they lie now with --data PATH."
         )
-    return prepare(replace(config.data, source=place), progress=reporter.progress)
+    data = replace(config.data, source=place)
+    return prepare(data, fields=fields, progress=reporter.progress)

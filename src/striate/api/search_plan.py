@@ -1,4 +1,4 @@
-"""What a new search decides: the plan for each network, what varies, how long a trial is."""
+"""The decisions of a new search: a plan for each network, the space, the length of a trial."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -74,7 +74,7 @@ def check_asked(
 
 @dataclass(frozen=True)
 class Beginning:
-    """What a new search decides, once for all its processes and sessions."""
+    """The decisions of a new search, made once for all its processes and sessions."""
 
     request: Request
     dimensions: tuple[Dimension, ...]

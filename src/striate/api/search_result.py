@@ -1,4 +1,4 @@
-"""What a search found: its trials, the best of them and how far that can be trusted."""
+"""The result of a search: its trials, the best of them and how far that can be trusted."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from striate.api import search_trial
-from striate.api.run import Run
+from striate.api.run import Run, per_item
 from striate.api.search_chart import search_charts
 from striate.api.study import Study, leaks_of, write_page
 from striate.errors import RunError
-from striate.evaluation import Proportion, holm, load_answers, mcnemar, percent
+from striate.evaluation import Proportion, holm, load_predictions, mcnemar, percent
+from striate.run_folder import RunFolder
 from striate.search import Space
 from striate.search.storage import Storage
 from striate.search.trial import TrialRecord
-from striate.training.folder import RunFolder
 
 __all__ = ["Search", "found_so_far"]
 
@@ -104,7 +104,7 @@ class Search:
 
     @property
     def sentences(self) -> list[str]:
-        """What was found, and how far it can be trusted."""
+        """Sentences on the result of a search, and how far it can be trusted."""
         counted = (
             f"{self.num_finished} trials: {self._count('whole')} trained whole, "
             f"{self._count('pruned')} given up early."
@@ -233,9 +233,10 @@ def _leaks(folder: Path, records: Sequence[TrialRecord]) -> list[str]:
 
 def _alike(runs: Sequence[Path]) -> int:
     """How many of the others err about as often as the first, on the same images."""
-    stored = [load_answers(RunFolder(run).answers) for run in runs]
+    paths = [RunFolder(run).answers for run in runs]
+    stored = [load_predictions(path) for path in paths]
     order = [{digest: i for i, digest in enumerate(s.digests)} for s in stored]
-    wrong = [s.probabilities.argmax(axis=1) != s.labels for s in stored]
+    wrong = [per_item(Run(runs[0]), [path])[0] for path in paths]
     first = wrong[0]
     p = []
     for places, other in zip(order[1:], wrong[1:], strict=True):

@@ -21,7 +21,7 @@ def share(record: TrialRecord, *, looks: int = 1) -> Proportion:
 
 
 def standing(record: TrialRecord) -> tuple[float, float, int]:
-    """What whole trials are ordered by: error, then loss, then number."""
+    """The sort key of whole trials: error, then loss, then number."""
     loss = record.told.get("loss")
     return share(record).value, float("inf") if loss is None else loss, record.number
 

@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from striate.api.request import Request
 from striate.api.resolve import Resolved
-from striate.api.run import Run
+from striate.api.run import Run, per_item
 from striate.api.study import leaks_of, look, member, open_study, with_seed, write_page
 from striate.errors import ConfigError
-from striate.evaluation import Estimate, SeedSpread, load_answers, percent, seed_spread
+from striate.evaluation import Estimate, SeedSpread, percent, seed_spread
 from striate.terminal import Once, Reporter
 
 __all__ = ["SeedStudy", "train_seeds"]
@@ -98,16 +96,10 @@ def train_seeds(
     files = {"validation": [run.folder.answers for run in runs]}
     if all(run.folder.test_answers.is_file() for run in runs):
         files["test"] = [run.folder.test_answers for run in runs]
-    spreads = {split: seed_spread(_wrong(paths)) for split, paths in files.items()}
+    spreads = {split: seed_spread(per_item(runs[0], paths)) for split, paths in files.items()}
     found = SeedStudy(study.path, tuple(runs), spreads)
     _write(found, study.resolved.source.title)
     return found
-
-
-def _wrong(paths: list[Path]) -> np.ndarray:
-    """(K, N) whether run k was wrong on image i."""
-    stored = [load_answers(path) for path in paths]
-    return np.stack([answers.probabilities.argmax(axis=1) != answers.labels for answers in stored])
 
 
 def _rows(split: str, spread: SeedSpread) -> list[tuple[str, str]]:

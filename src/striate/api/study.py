@@ -21,8 +21,8 @@ from striate.config import DataConfig, RunConfig
 from striate.data import open_source, prepare, refuse_leaks
 from striate.data.duplicate_check import leak_note
 from striate.errors import RunError
+from striate.run_folder import RunFolder
 from striate.terminal import Reporter
-from striate.training.folder import RunFolder
 from striate.training.planner import Choice
 from striate.training.session import Pruner
 
@@ -203,5 +203,5 @@ def _refuse_other_images(
 
 
 def with_seed(config: RunConfig, seed: int) -> RunConfig:
-    """The same training with another seed."""
+    """A copy of a training's settings with another seed."""
     return replace(config, training=replace(config.training, seed=seed))

@@ -13,12 +13,12 @@ from striate.api.run import Run, recorded_execution
 from striate.config import RunConfig
 from striate.data import Dataset
 from striate.execution import Execution, keep_pages
+from striate.run_folder import RunFolder
 from striate.terminal import Reporter
 from striate.training import session
 from striate.training.assemble import Parts, assemble
 from striate.training.budget import Clock
 from striate.training.events import Event, read_events
-from striate.training.folder import RunFolder
 from striate.training.interrupt import Interrupt, interruptible
 from striate.training.loop import averaged
 from striate.training.session import Pruner
@@ -208,7 +208,8 @@ def _run(
         return Run(folder.path, stopped_by=interrupt.signal_number)
     with averaged(parts):
         folder.write_tensors(folder.weights, parts.whole.state_dict())
-    conclude(folder, data, result.scores)
+    rows: Any = result.scores.rows
+    conclude(folder, data, rows, parts.task, parts.data)
     minutes = config.training.minutes
     if minutes is not None and clock.seconds() > 1.05 * 60 * minutes + 1:
         reporter.say(

@@ -32,7 +32,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_TRAIN, _SEE = "Train and answer", "Open the mathematics"
+_TRAIN, _SEE = "Train and predict", "Open the mathematics"
 _TRUST = "Trust a number"
 _COMMANDS = {
     _TRAIN: (
@@ -83,7 +83,7 @@ def _version(wanted: bool) -> bool:
 @app.callback()
 def options(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say which version.")
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
 ) -> None:
     """Deep learning for images that people can see through."""

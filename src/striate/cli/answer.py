@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from striate.api import Answer
+    from striate.tasks import Prediction
 
 __all__ = ["evaluate", "predict"]
 
 
 def evaluate(
-    run: Annotated[Path | None, typer.Argument(help="Folder of the run.")] = None,
+    runs: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Folders of runs; several of one test split are one opening."),
+    ] = None,
     pretrained: Annotated[
         str | None,
         typer.Option(
@@ -26,29 +29,29 @@ def evaluate(
         str | None,
         typer.Option(
             "--data",
-            help="What published weights are measured on; for a run, where its images lie now.",
+            help="Data to measure published weights on; for a run, the images' folder if it moved.",
         ),
     ] = None,
     network: Annotated[
         str | None,
-        typer.Option("--network", "-n", help="Whose weights a file of another name holds."),
+        typer.Option("--network", "-n", help="Name of the network whose weights a file holds."),
     ] = None,
     json_: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write the measures there.")
+        Path | None, typer.Option("--json", metavar="FILE", help="File for the metrics as JSON.")
     ] = None,
 ) -> None:
     """Open the sealed test split, write the ledger and say how good a run is."""
     from striate.errors import ConfigError
 
     if pretrained is None:
-        if run is None or network is not None:
+        if not runs or network is not None:
             raise ConfigError(
                 "Give a run (striate evaluate RUN), or published weights and data "
                 "(striate evaluate --pretrained NAME --data PATH)."
             )
-        _evaluate_run(run, data, json_)
+        _evaluate_runs(runs, data, json_)
         return
-    if run is not None or data is None:
+    if runs or data is None:
         raise ConfigError(
             "Published weights are measured on data, without a run: "
             "striate evaluate --pretrained NAME --data PATH"
@@ -56,30 +59,30 @@ def evaluate(
     _evaluate_pretrained(pretrained, data, network, json_)
 
 
-def _evaluate_run(run: Path, data: str | None, json_file: Path | None) -> None:
+def _evaluate_runs(runs: list[Path], data: str | None, json_file: Path | None) -> None:
     from striate import api
-    from striate.evaluation import summary_lines
     from striate.terminal import Terminal
 
     terminal = Terminal()
-    evaluation = api.evaluate(run, data=data, reporter=terminal)
-    for line in summary_lines(evaluation.measures):
-        terminal.say(line)
-    terminal.say(f"This was opening {evaluation.opening} of this test split.")
-    if evaluation.opening > 1 and evaluation.reading is not None:
-        terminal.say(evaluation.reading.sentence)
-    for finding in evaluation.findings:
+    evaluations = api.evaluate_runs(runs, data=data, reporter=terminal)
+    for evaluation in evaluations:
+        if len(evaluations) > 1:
+            terminal.say(f"{evaluation.run.path}:")
+        for line in evaluation.measures.lines():
+            terminal.say(line)
+        if evaluation.reading is not None and evaluation.reading.openings > 1:
+            terminal.say(evaluation.reading.sentence)
+    last = evaluations[-1]
+    terminal.say(f"This was opening {last.opening} of this test split.")
+    for finding in last.findings:
         terminal.say(f"The ledger was altered: {finding}")
-    terminal.say(f"Report: {evaluation.report}")
+    values = []
+    for evaluation in evaluations:
+        terminal.say(f"Report: {evaluation.report}")
+        opening, figures = evaluation.opening, evaluation.measures.to_json()
+        values.append({"run": str(evaluation.run.path), "opening": opening, "measures": figures})
     if json_file is not None:
-        _write_json(
-            json_file,
-            {
-                "run": str(run),
-                "opening": evaluation.opening,
-                "measures": evaluation.measures.to_json(),
-            },
-        )
+        _write_json(json_file, values[0] if len(values) == 1 else {"runs": values})
 
 
 def _evaluate_pretrained(
@@ -110,75 +113,66 @@ def predict(
         float | None,
         typer.Option(
             metavar="ERROR",
-            help="Answer only where at most this share of the answers is wrong: 0.05.",
+            help="Predict only where at most this share of the predictions is wrong: 0.05.",
         ),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="JSON lines.")] = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Comma-separated values.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")] = False,
 ) -> None:
-    """Say what is in images."""
+    """Predict what is in images."""
     from striate import api
     from striate.errors import ConfigError
 
     if as_json and as_csv:
         raise ConfigError("--json and --csv exclude each other; choose one.")
     loaded = api.load(run)
-    answers = loaded.predict([str(path) for path in images], abstain=abstain)
+    predictions = loaded.predict([str(path) for path in images], abstain=abstain)
     if as_json:
-        _print_json(answers)
+        _print_json(predictions)
     elif as_csv:
-        _print_csv(answers, loaded.class_names)
+        _print_csv(predictions, loaded.task.columns(predictions, loaded.shape))
     else:
-        _print_text(answers)
+        _print_text(predictions)
     if abstain is not None:
         kept = loaded.abstention(abstain)
-        unsure = sum(answer.abstained for answer in answers)
+        unsure = sum(getattr(p, "abstained", False) for p in predictions)
         shown = "proved" if loaded.abstention_is_proved else "estimated by cross-fitting"
         typer.echo(
-            f"{unsure} of {len(answers)} not answered: confidence below {kept.threshold:.4f}. With "
-            f"95 % certainty at most {100 * abstain:g} % of the answers to images from the same "
-            f"source are wrong ({shown} on {kept.n:,} validation images, of which "
+            f"{unsure} of {len(predictions)} not answered: confidence below {kept.threshold:.4f}. "
+            f"With 95 % certainty at most {100 * abstain:g} % of the answers to images from the "
+            f"same source are wrong ({shown} on {kept.n:,} validation images, of which "
             f"{kept.coverage:.1%} are answered).",
             err=True,
         )
-    if any(answer.problem is not None for answer in answers):
+    if any(p.problem is not None for p in predictions):
         raise typer.Exit(1)
 
 
-def _print_json(answers: list["Answer"]) -> None:
+def _print_json(predictions: list["Prediction"]) -> None:
     import json
 
-    for answer in answers:
-        typer.echo(json.dumps(answer.to_json(), ensure_ascii=False))
+    for prediction in predictions:
+        typer.echo(json.dumps(prediction.to_json(), ensure_ascii=False))
 
 
-def _print_csv(answers: list["Answer"], class_names: tuple[str, ...]) -> None:
+def _print_csv(predictions: list["Prediction"], columns: tuple[str, ...]) -> None:
     import csv
 
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["name", "label", "confidence", *class_names, "problem"])
-    for answer in answers:
-        shares = [answer.probabilities.get(name, "") for name in class_names]
-        writer.writerow(
-            [
-                answer.name,
-                answer.label or "",
-                answer.confidence or "",
-                *shares,
-                answer.problem or "",
-            ]
-        )
+    writer.writerow(["name", *columns, "problem"])
+    for prediction in predictions:
+        cells = prediction.cells()
+        values = [cells.get(column, "") for column in columns]
+        writer.writerow([prediction.name, *values, prediction.problem or ""])
 
 
-def _print_text(answers: list["Answer"]) -> None:
+def _print_text(predictions: list["Prediction"]) -> None:
     from striate.data.spelling import shown
 
-    width = max(len(shown(answer.name)) for answer in answers)
-    for answer in answers:
-        name = f"{shown(answer.name):<{width}}"
-        if answer.problem is not None:
-            typer.echo(f"{name}  not read: {answer.problem}", err=True)
+    width = max(len(shown(prediction.name)) for prediction in predictions)
+    for prediction in predictions:
+        name = f"{shown(prediction.name):<{width}}"
+        if prediction.problem is not None:
+            typer.echo(f"{name}  not read: {prediction.problem}", err=True)
             continue
-        best = list(answer.probabilities.items())[:3]
-        likely = "  ".join(f"{shown(label)} {share:.1%}" for label, share in best)
-        typer.echo(f"{name}  {'not sure: ' if answer.abstained else ''}{likely}")
+        typer.echo(f"{name}  {prediction.text()}")

@@ -8,7 +8,7 @@ __all__ = ["clear", "list_"]
 
 
 def list_() -> None:
-    """Show what lies in the cache: decoded sets and downloads, their size and last use."""
+    """List decoded sets and downloads in the cache, with their size and last use."""
     from datetime import datetime
 
     from rich.console import Console

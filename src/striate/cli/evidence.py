@@ -9,22 +9,20 @@ import typer
 
 if TYPE_CHECKING:
     from striate.api.ledger import LedgerView
-    from striate.evaluation import Measures
-    from striate.evaluation.classification.comparison import ClassifierComparison
 
 __all__ = ["calibrate", "compare", "ledger", "measure"]
 
 _LONG_NAME = 120
 
 Json = Annotated[
-    Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there.")
+    Path | None, typer.Option("--json", metavar="FILE", help="File for the figures as JSON.")
 ]
 
 
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Folders of two runs or more.")],
     data: Annotated[
-        str | None, typer.Option("--data", help="Where their images lie now, if they were moved.")
+        str | None, typer.Option("--data", help="Folder of the images, if they moved.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for the page; runs/compare-... .")
@@ -39,14 +37,15 @@ def compare(
     found = compare_runs(list(runs), data=data, reporter=terminal)
     for note in found.notes:
         terminal.say(note)
-    _tell_comparison(found.comparison, found.measures)
+    for line in found.lines():
+        terminal.say(line)
     _write(json_, found.to_json())
-    folder = out or Path("runs") / _folder_name(found.comparison.names)
+    folder = out or Path("runs") / _folder_name(found.names)
     terminal.say(f"Page: {found.write(folder)}")
 
 
 def _folder_name(names: Sequence[str]) -> str:
-    """Of a comparison: the names of its runs, or a digest of them where they are long or paths."""
+    """Name a comparison's folder by its runs, or by a digest where they are long or paths."""
     joined = "-".join(names)
     if len(joined.encode()) > _LONG_NAME or any(sign in joined for sign in "/\\"):
         whole = "\0".join(names).encode("utf-8", "surrogateescape")
@@ -57,11 +56,11 @@ def _folder_name(names: Sequence[str]) -> str:
 def calibrate(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
     classwise: Annotated[
-        bool, typer.Option("--classwise", help="A weight and a bias for each class.")
+        bool, typer.Option("--classwise", help="Fit a weight and a bias for each class.")
     ] = False,
     json_: Json = None,
 ) -> None:
-    """Fit a run's calibration anew on its validation answers."""
+    """Fit a run's calibration anew on its validation predictions."""
     from striate.api.calibration import calibrate as fit
     from striate.evaluation import percent
 
@@ -86,15 +85,24 @@ def calibrate(
 
 def ledger(
     data: Annotated[
-        str | None, typer.Argument(help="Data as in train, or a run; nothing: all ledgers.")
+        str | None, typer.Argument(help="Data as for train, or a run; by default all ledgers.")
     ] = None,
     split_seed: Annotated[
-        int | None, typer.Option("--split-seed", help="Of data that name no test split.")
+        int | None,
+        typer.Option(
+            "--split-seed", help="Random seed of the split, for data that name no test split."
+        ),
     ] = None,
-    groups: Annotated[str | None, typer.Option(metavar="PATTERN", help="As in train.")] = None,
+    groups: Annotated[
+        str | None, typer.Option(metavar="PATTERN", help="Pattern of groups, as for train.")
+    ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="As in train: data.test_fraction=0.3 ..."),
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Setting that names the split, as for train: data.test_fraction=0.3 ...",
+        ),
     ] = None,
     json_: Json = None,
 ) -> None:
@@ -135,16 +143,16 @@ def measure(
     ],
     classes: Annotated[
         str | None,
-        typer.Option(metavar="A,B,...", help="Classes that no item of the truth is of."),
+        typer.Option(metavar="A,B,...", help="Names of classes without an item in the truth."),
     ] = None,
     page: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="PAGE.html", help="Write a page there.")
+        Path | None, typer.Option("--out", "-o", metavar="PAGE.html", help="File for a page.")
     ] = None,
     json_: Json = None,
 ) -> None:
     """Measure predictions that any system made: intervals, comparison, calibration."""
-    from striate.api.foreign import measure_files
     from striate.evaluation import percent, summary_lines
+    from striate.evaluation.classification.external import measure_files
 
     extra = tuple(name.strip() for name in (classes or "").split(",") if name.strip())
     found = measure_files(list(predictions), truth, extra_classes=extra)
@@ -154,7 +162,8 @@ def measure(
         for line in summary_lines(found.measures[0]):
             typer.echo(line)
     else:
-        _tell_comparison(found.comparison, found.measures)
+        for line in found.lines():
+            typer.echo(line)
     for name, told in zip(found.names, found.calibrations, strict=True):
         if told is None:
             continue
@@ -167,31 +176,6 @@ def measure(
         found.write(page)
         typer.echo(f"Page: {page}")
     _write(json_, found.to_json())
-
-
-def _tell_comparison(comparison: "ClassifierComparison", measures: tuple["Measures", ...]) -> None:
-    from striate.evaluation import table_lines
-
-    for line in table_lines(comparison.names, measures):
-        typer.echo(line)
-    if comparison.cochran is not None:
-        q, p = comparison.cochran
-        typer.echo(f"Cochran's Q = {q:.3f}, p = {p:.2g}: do all err equally often?")
-    for pair in comparison.pairs:
-        gap = pair.difference
-        adjusted = f", Holm {pair.p_adjusted:.2g}" if len(comparison.pairs) > 1 else ""
-        needed = "" if pair.differ or not pair.needed else f"; {pair.needed:,} images would tell"
-        typer.echo(
-            f"{pair.second} against {pair.first}: {_points(gap.value)} points "
-            f"[{_points(gap.low)}, {_points(gap.high)}], "
-            f"only first wrong {pair.only_first_wrong}, only second wrong "
-            f"{pair.only_second_wrong}, McNemar p = {pair.p:.2g}{adjusted}{needed}"
-        )
-    typer.echo(comparison.verdict)
-
-
-def _points(share: float | None) -> str:
-    return f"{100 * (share or 0.0):+.2f}"
 
 
 def _tell_ledger(view: "LedgerView") -> None:

@@ -9,7 +9,7 @@ __all__ = ["Kind", "list_"]
 
 
 class Kind(StrEnum):
-    """What can be listed."""
+    """The kinds of names that can be listed."""
 
     networks = "networks"
     predictors = "predictors"
@@ -23,8 +23,8 @@ class Kind(StrEnum):
 
 
 def list_(
-    kind: Annotated[Kind, typer.Argument(help="Which names.")],
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    kind: Annotated[Kind, typer.Argument(help="Kind of names.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the names that can be used, with what each is."""
     from striate.api.listing import listing

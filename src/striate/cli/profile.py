@@ -16,16 +16,16 @@ def profile(
         str | None, typer.Option(metavar="HxW", help="Height and width; the run's, or 32x32.")
     ] = None,
     channels: Annotated[
-        int | None, typer.Option(min=1, help="Of an image; the run's, or 3.")
+        int | None, typer.Option(min=1, help="Channels of an image; the run's, or 3.")
     ] = None,
     classes: Annotated[int, typer.Option(min=1, help="Number of classes.")] = 10,
     fresh: Annotated[
-        bool, typer.Option("--fresh", help="Measure again what is remembered.")
+        bool, typer.Option("--fresh", help="Measure again, whatever is remembered.")
     ] = False,
     seconds: Annotated[
         float, typer.Option(min=1.0, help="About how long the trial may take.")
     ] = 15.0,
-    as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="network.depth=56 execution.threads=1 ..."),

@@ -43,10 +43,10 @@ def train(
 def resume(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
     data: Annotated[
-        str | None, typer.Option("--data", help="Where its images lie now, if they were moved.")
+        str | None, typer.Option("--data", help="Folder of the images, if they moved.")
     ] = None,
 ) -> None:
-    """Go on with a training that was stopped or killed."""
+    """Continue a training that was stopped or killed."""
     started = time.monotonic() - time.thread_time()
     from striate import api
     from striate.terminal import Terminal

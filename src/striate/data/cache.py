@@ -49,7 +49,7 @@ class CacheEntry:
 
 
 def images_dir() -> Path:
-    """Where decoded sets lie."""
+    """The folder of decoded sets."""
     return cache_dir() / "images"
 
 
@@ -73,7 +73,7 @@ def read_json(path: Path) -> Any:
 
 
 def read_set(key: str) -> dict[str, Any] | None:
-    """What set.json of a whole decoded set says; None when the set is absent or cut short."""
+    """The content of a decoded set's set.json; None when the set is absent or cut short."""
     folder = images_dir() / key
     described = read_json(folder / "set.json")
     if not isinstance(described, dict) or described.get("format") != FORMAT:
@@ -104,7 +104,7 @@ def map_pixels(path: Path, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def list_cache() -> list[CacheEntry]:
-    """What lies in the cache, the most recently used first."""
+    """List the sets in the cache, the most recently used first."""
     entries = []
     for folder in _folders(images_dir()):
         described = read_json(folder / "set.json")

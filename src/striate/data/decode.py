@@ -77,7 +77,7 @@ def decode_image(picture: Picture, spec: ImageSpec) -> UInt8[np.ndarray, "H W C"
 
 
 class Decoded(NamedTuple):
-    """What one reading of a picture gives."""
+    """The result of reading a picture once."""
 
     pixels: UInt8[np.ndarray, "H W C"]
     """As the network takes it."""
@@ -91,7 +91,7 @@ class Decoded(NamedTuple):
 
 
 def decode_with_digest(picture: Picture, spec: ImageSpec) -> Decoded:
-    """What `decode_image` gives, and what does not depend on `spec`: a digest and a thumbnail.
+    """Decode an image, and give a digest and a thumbnail that do not depend on `spec`.
 
     The digest is taken of the upright eight-bit pixels, so that a copy saved in another lossless
     format has the same; of a JPEG above 1024 pixels, of its pixels at reduced size.

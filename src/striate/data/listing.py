@@ -107,7 +107,7 @@ class ListSource(Source):
         return Listing(tuple(names), items, tuple(repeats))
 
     def _rows(self) -> list[tuple[str, dict[str, str]]]:
-        """Where each row stands ("line 3"), and its values by the lower-case column."""
+        """The rows, each with its position ("line 3") and its values by the lower-case column."""
         text = read_text(self.path)
         if not text.strip():
             raise DataError(f"{self.path} is empty. {_FORM}")

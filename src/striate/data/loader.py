@@ -204,7 +204,7 @@ class BatchLoader:
     def _by_kernel(
         self, fields: dict[str, Tensor], showing: Showing, step: int
     ) -> dict[str, Tensor]:
-        """The same batch, bit for bit, with moves of whole pixels and normalisation in one pass."""
+        """Make the batch, bit for bit, with moves of whole pixels and normalisation in one pass."""
         index, augment = showing.items, self._augment
         images_of_set = self._images.images
         if isinstance(images_of_set, StreamedImages):

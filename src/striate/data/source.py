@@ -1,4 +1,4 @@
-"""Where items come from: what each kind of source (folder, archive, list, named set) offers."""
+"""Sources of items, and the interface of each kind: folder, archive, list, named set."""
 
 import codecs
 import gc
@@ -63,7 +63,7 @@ class Item(NamedTuple):
 
 
 class Listing(NamedTuple):
-    """What a source holds, before anything is decoded."""
+    """The content of a source before anything is decoded."""
 
     class_names: tuple[str, ...]
     items: tuple[Item, ...]
@@ -216,7 +216,7 @@ class Source(ABC):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a person should know of how the source was understood, in sentences."""
+        """Notes for people on how the source was understood, in sentences."""
         return self._listing.notes
 
     def __repr__(self) -> str:

@@ -216,7 +216,7 @@ def _straddle_notes(digests: Sequence[str], splits: Sequence[Split], split: Spli
 
 
 def _group_notes(splits: Sequence[Split], groups: Sequence[str], split: Split) -> list[str]:
-    """What many images of few groups (of one patient, one film) mean for the intervals."""
+    """Notes on intervals where many images belong to few groups (one patient, one film)."""
     present = [group for group, of in zip(groups, splits, strict=True) if of == split]
     num = len(set(present))
     if num > _NEARLY_ALL * len(present):

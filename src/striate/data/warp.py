@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Num
 from torch import Tensor
 from torch.nn import functional
 
@@ -28,7 +28,7 @@ class Warp(ABC):
     """Height and width of the images, pixels."""
 
     @abstractmethod
-    def image(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C h w"]:
+    def image(self, images: Num[Tensor, "B C H W"]) -> Num[Tensor, "B C h w"]:
         """Images seen through the warp; beyond the border they are mirrored."""
 
     @abstractmethod
@@ -84,7 +84,7 @@ class Gather(Warp):
             self.size,
         )
 
-    def image(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C h w"]:
+    def image(self, images: Num[Tensor, "B C H W"]) -> Num[Tensor, "B C h w"]:
         """Pixels of each image at its own rows and columns.
 
         Whole pixels are gathered from the channels-last layout: one row of C values each.

@@ -181,9 +181,9 @@ class ImageClassifier(ImageInput, ClassifierMixin, BaseEstimator):
         lengths: Mapping[str, float | None],
         seed: int,
     ) -> None:
-        foreign = [key for key, value in lengths.items() if value is not None]
-        foreign += ["settings"] if self.settings else []
-        problems = [f"{pick.name} is fitted in one piece: leave out {key}." for key in foreign]
+        unsuited = [key for key, value in lengths.items() if value is not None]
+        unsuited += ["settings"] if self.settings else []
+        problems = [f"{pick.name} is fitted in one piece: leave out {key}." for key in unsuited]
         problems += PREDICTORS.problems(pick)
         if problems:
             raise ConfigError(problems)

@@ -15,13 +15,13 @@ from striate.data import Dataset, ImageSet, ImageSpec, Normalisation, SealedSpli
 from striate.data.field import Category
 from striate.errors import ConfigError, SealedTestError
 from striate.estimators.reading import resized
+from striate.run_folder import RunFolder
 from striate.settings import Settings, checked, merge
 from striate.terminal import Reporter
 from striate.training import session
 from striate.training.assemble import assemble
 from striate.training.budget import Clock
 from striate.training.events import Event
-from striate.training.folder import RunFolder
 from striate.training.loop import averaged
 from striate.training.planner import Choice, advise
 from striate.training.speed import training_speed
@@ -48,7 +48,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Answering:
-    """What training leaves, and all that answering needs."""
+    """The result of a training: all that prediction needs."""
 
     network: nn.Module
     """In eval mode, on the CPU."""
@@ -92,7 +92,7 @@ def hold_out(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray
 def asked_settings(
     network: Any, lengths: Mapping[str, float | None], settings: Mapping[str, Any] | None, seed: int
 ) -> Settings:
-    """What a person asked for, as the planner takes it.
+    """The estimator's arguments as settings for the planner.
 
     Args:
         network: a name, {"name": ..., argument: ...}, or None for the planner's choice.
@@ -104,14 +104,14 @@ def asked_settings(
         ConfigError: settings that do not exist, or that mean nothing for arrays.
     """
     given = dict(settings or {})
-    foreign = [f"data.{key}" for key in given.get("data") or {} if key not in _OF_DATA]
-    foreign += [key for key in ("pretrained", "task") if key in given]
-    foreign += [
+    unsuited = [f"data.{key}" for key in given.get("data") or {} if key not in _OF_DATA]
+    unsuited += [key for key in ("pretrained", "task") if key in given]
+    unsuited += [
         f"training.{key}" for key in given.get("training") or {} if key in (*lengths, "seed")
     ]
-    if foreign:
+    if unsuited:
         raise ConfigError(
-            f"settings: {', '.join(foreign)} cannot be set here. Lengths and random_state are "
+            f"settings: {', '.join(unsuited)} cannot be set here. Lengths and random_state are "
             "parameters of the estimator; of the data only input_size, channels and fit are read."
         )
     training = {key: value for key, value in lengths.items() if value is not None}
@@ -125,7 +125,7 @@ def asked_settings(
 def plan(
     train: Labelled, num_held: int, num_classes: int, asked: Settings
 ) -> tuple[RunConfig, list[Choice]]:
-    """What the training follows, and why: what was asked for, the rest as the planner advises.
+    """The configuration of a training, and why: arguments first, the rest by the planner.
 
     Args:
         train: images to train on.

@@ -30,12 +30,6 @@ from striate.evaluation.classification.selective import (
     abstention,
     risk_coverage,
 )
-from striate.evaluation.classification.stored import (
-    StoredAnswers,
-    load_answers,
-    save_answers,
-    wrong_pictures,
-)
 from striate.evaluation.classification.temperature import (
     Scaling,
     crossfitted,
@@ -49,6 +43,7 @@ from striate.evaluation.ledger import (
     Verification,
     ledger_path,
     open_test,
+    open_test_for,
     opened,
     openings,
     record_result,
@@ -60,6 +55,11 @@ from striate.evaluation.picture import data_uri
 from striate.evaluation.reading import Reading, adjusted_reading
 from striate.evaluation.receipt import Receipt, receipts_of
 from striate.evaluation.spread import SeedSpread, corrected_resampled, seed_spread
+from striate.evaluation.stored import (
+    Predictions,
+    load_predictions,
+    save_predictions,
+)
 from striate.evaluation.text import most_confused, percent, summary_lines, table_lines
 
 __all__ = [
@@ -75,6 +75,7 @@ __all__ = [
     "Mistake",
     "OpeningRecord",
     "Pair",
+    "Predictions",
     "Proportion",
     "Reading",
     "Receipt",
@@ -83,7 +84,6 @@ __all__ = [
     "Scaling",
     "Scores",
     "SeedSpread",
-    "StoredAnswers",
     "Verification",
     "abstention",
     "adjusted_reading",
@@ -106,7 +106,7 @@ __all__ = [
     "fit_vector",
     "holm",
     "ledger_path",
-    "load_answers",
+    "load_predictions",
     "macro_f1",
     "mcnemar",
     "mean_interval",
@@ -116,6 +116,7 @@ __all__ = [
     "mistakes",
     "most_confused",
     "open_test",
+    "open_test_for",
     "opened",
     "openings",
     "percent",
@@ -124,7 +125,7 @@ __all__ = [
     "reliability",
     "render",
     "risk_coverage",
-    "save_answers",
+    "save_predictions",
     "seed_spread",
     "sign_flip",
     "summary_lines",
@@ -133,5 +134,4 @@ __all__ = [
     "verify",
     "wilson",
     "write",
-    "wrong_pictures",
 ]

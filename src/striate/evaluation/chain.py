@@ -30,7 +30,7 @@ def entry_hash(entry: Entry) -> str:
 
 @dataclass(frozen=True)
 class Chain:
-    """What is in a chained file and its head record, sound or not."""
+    """The content of a chained file and its head record, sound or not."""
 
     path: Path
     origin: str
@@ -75,11 +75,11 @@ class Chain:
 
     @property
     def last_hash(self) -> str:
-        """What the next entry must name as its previous one."""
+        """The hash that the next entry must name as its previous one."""
         return str(self.entries[-1].get("hash")) if self.entries else self.origin
 
     def problems(self) -> list[str]:
-        """What shows that the file was changed, in plain words; empty when it is sound."""
+        """Signs that the file was changed, in plain words; empty when it is sound."""
         found = []
         previous: str | None = self.origin
         for number, entry in enumerate(self.lines, start=1):

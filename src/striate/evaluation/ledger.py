@@ -6,7 +6,7 @@ content of the split, outside all runs. Each run folder keeps a receipt of the e
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,6 +26,7 @@ __all__ = [
     "Verification",
     "ledger_path",
     "open_test",
+    "open_test_for",
     "opened",
     "openings",
     "record_result",
@@ -76,25 +77,36 @@ def open_test(
     run_folder: Path,
     version: str | None = None,
 ) -> Opening:
+    """The permission to read a test split for one run; see `open_test_for`."""
+    return open_test_for(split, [(run_hash, run_folder)], version=version)[0]
+
+
+def open_test_for(
+    split: SealedSplit, runs: Sequence[tuple[str, Path]], *, version: str | None = None
+) -> list[Opening]:
     """The permission to read a test split, once its line in the ledger is on the disk.
+
+    Several runs are one opening: their list is fixed before anything is read. Each gets a
+    permission of its own, of the same number.
 
     A ledger that was altered does not stop the opening: the alteration is written into it as
     an entry of its own, and `verify` tells it from then on.
 
     Args:
         split: the sealed split.
-        run_hash: hash of the configuration of the run that is evaluated.
-        run_folder: folder of that run; it gets the receipt and must exist.
+        runs: hash of the configuration and folder of each run that is evaluated; each folder
+            gets a receipt and must exist.
         version: of Striate; None: the installed one.
 
     Raises:
         LedgerError: the ledger or the receipt cannot be written; the split stays closed.
     """
-    folder = Path(run_folder).resolve()
+    folders = [Path(folder).resolve() for _, folder in runs]
     digest = split.digest
+    others = [[run, str(folder)] for (run, _), folder in zip(runs, folders, strict=True)][1:]
     with _locked(digest):
         chain = _read(digest)
-        receipts = receipts_of(folder)
+        receipts = [receipt for folder in folders for receipt in receipts_of(folder)]
         for finding in _unrecorded(chain, _findings(chain, digest, receipts)):
             chain = chain.append({"kind": "altered", "time": _now(), "finding": finding})
         mine = [receipt.number for receipt in receipts if receipt.test == digest]
@@ -104,14 +116,16 @@ def open_test(
                 "kind": "opening",
                 "number": number,
                 "time": _now(),
-                "run": run_hash,
-                "folder": str(folder),
+                "run": runs[0][0],
+                "folder": str(folders[0]),
+                **({"others": others} if others else {}),
                 "version": version or installed_version("striate"),
             }
         )
-        opening = issue(digest, number, chain.last_hash)
-        give_receipt(folder, opening)
-    return opening
+        issued = [issue(digest, number, chain.last_hash) for _ in runs]
+        for folder, opening in zip(folders, issued, strict=True):
+            give_receipt(folder, opening)
+    return issued
 
 
 def record_result(opening: Opening, result: Mapping[str, Any]) -> None:

@@ -30,7 +30,7 @@ Indices = npt.NDArray[np.int64]
 @runtime_checkable
 @runtime_checkable
 class Rows(Protocol):
-    """What is kept of each of N evaluated items."""
+    """The record of N evaluated items, one row for each."""
 
     def __len__(self) -> int: ...
 

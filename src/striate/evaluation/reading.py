@@ -1,7 +1,8 @@
 """How the latest result on a test split reads after several looks at it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from striate.evaluation.interval import wilson
 from striate.evaluation.ledger import OpeningRecord
@@ -25,7 +26,9 @@ class Reading(JsonRecord):
     sentence: str
 
 
-def adjusted_reading(records: Sequence[OpeningRecord], openings: int) -> Reading | None:
+def adjusted_reading(
+    records: Sequence[OpeningRecord], openings: int, result: Mapping[str, Any] | None = None
+) -> Reading | None:
     """The latest result as it reads after so many openings; None while there is none.
 
     Whoever opens k times and keeps the best result reports luck too. Intervals of confidence
@@ -34,6 +37,7 @@ def adjusted_reading(records: Sequence[OpeningRecord], openings: int) -> Reading
     Args:
         records: the openings that the ledger tells.
         openings: how many there were, those that are missing from the ledger included.
+        result: Result to read; None: the latest one.
 
     Source: Dunn, "Multiple comparisons among means", JASA 56, 1961.
 
@@ -45,9 +49,13 @@ def adjusted_reading(records: Sequence[OpeningRecord], openings: int) -> Reading
         (0.0787, 0.1262, 0.9875)
     """
     latest = next((r.result for r in reversed(records) if r.result and "wrong" in r.result), None)
+    if result is not None and "wrong" in result:
+        latest = dict(result)
     if latest is None:
         return None
-    count = max(openings, 1)
+    # An opening for several runs shows as many results.
+    further = sum(max(0, len(r.result.get("runs", ())) - 1) for r in records if r.result)
+    count = max(openings, 1) + further
     confidence = 1 - 0.05 / count
     share = wilson(int(latest["wrong"]), int(latest["n"]), confidence=confidence)
     return Reading(
@@ -56,12 +64,18 @@ def adjusted_reading(records: Sequence[OpeningRecord], openings: int) -> Reading
         share.low,
         share.high,
         confidence,
-        _sentence(count, share.value, share.low, share.high),
+        _sentence(count, further, share.value, share.low, share.high),
     )
 
 
-def _sentence(count: int, error: float, low: float, high: float) -> str:
+def _sentence(count: int, further: int, error: float, low: float, high: float) -> str:
     ends = f"{percent(low)} to {percent(high)} %"
+    if further:
+        return (
+            f"The test split has shown {count} results, and the best of them is too good by "
+            f"chance: read the error of {percent(error)} % with the interval {ends} (Bonferroni), "
+            "not with that of a single look."
+        )
     if count == 1:
         return (
             f"The test split was opened once: the error of {percent(error)} % and its interval, "

@@ -1,4 +1,4 @@
-"""Where the spread of an error comes from: chance in the training, and the choice of images.
+"""The sources of an error's spread: randomness in training, and the choice of images.
 
 Several trainings of one configuration answer the same images. Wrong or right is then a table of
 K trainings by N images, and the variance of its mean has three parts: trainings, images, and what

@@ -14,20 +14,19 @@ from typing import Any
 import torch
 from torch import nn
 
+from striate import kernels
 from striate.config import ExecutionConfig
 from striate.execution.convolution import (
     Convolution,
     MeasuredMethods,
     convolutions,
-    evaluating,
     measure_methods,
-    probe_images,
+    observe,
 )
 from striate.execution.device import Execution, threads
-from striate.execution.layer import offered
-from striate.execution.native import native_name, operator
-from striate.execution.step import agrees, step_call
+from striate.execution.step import step_call
 from striate.execution.store import Store, machine
+from striate.execution.swap import offered
 from striate.execution.timing import Timing, race
 
 __all__ = ["Contender", "Trial", "choose", "guess", "step_seconds", "trial_seconds"]
@@ -36,7 +35,7 @@ _LITTLE_WORK = 150_000_000
 """Multiply-adds of a step's forward pass below which threads wait for each other more than they
 help; benchmarks/threads.py measures it."""
 _SHARE = 0.025
-"""Of a training's time, for the trial."""
+"""Share of a training's time that the trial may take."""
 _LEAST, _MOST = 0.6, 10.0
 """Seconds of a trial: below the first a guess is better, above the second nothing is learned."""
 _CALM = 1.0
@@ -64,7 +63,7 @@ class Contender:
 
 @dataclass
 class Trial:
-    """What was tried, and what was chosen."""
+    """The candidates of a trial, and the choice among them."""
 
     execution: Execution
     batch_shape: tuple[int, ...]
@@ -113,20 +112,14 @@ def _work(network: nn.Module, batch_shape: tuple[int, ...]) -> float:
 
     The ledger would count functional calls too, but sets up machinery that takes a second.
     """
-    probe = min(2, batch_shape[0])
     counts: list[float] = []
 
-    def note(module: Any, given: object, y: Any) -> None:
+    def note(module: Any, inputs: object, y: Any) -> None:
         counts.append(y.numel() * module.weight[0].numel())
 
     layers = [m for m in network.modules() if isinstance(m, (nn.modules.conv._ConvNd, nn.Linear))]
-    hooks = [layer.register_forward_hook(note) for layer in layers]
-    try:
-        with torch.no_grad(), evaluating(network):
-            network(probe_images(network, probe, batch_shape))
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with torch.no_grad():
+        probe = observe(network, batch_shape, layers, note)
     return sum(counts) * batch_shape[0] / probe
 
 
@@ -139,15 +132,12 @@ def guess(network: nn.Module, batch_shape: tuple[int, ...], config: ExecutionCon
     plain = replace(plain, threads=count, compiled=_asked(config), origin="guessed")
     if not _may_swap(config, plain):
         return plain
-    from striate import kernels
-
     methods = {}
-    if operator("convolution") is not None:
-        for layer in convolutions(network, batch_shape):
-            found = kernels.default_methods(layer.geometry())
-            if found != "torch,torch,torch":
-                methods[layer.name] = found
-    return _checked(network, batch_shape, replace(plain, methods=methods, layers=offered(network)))
+    for layer in convolutions(network, batch_shape):
+        best = kernels.default_methods(layer.geometry)
+        if best != "torch,torch,torch":
+            methods[layer.name] = best
+    return replace(plain, methods=methods, layers=offered(network))
 
 
 def choose(
@@ -194,7 +184,7 @@ def choose(
         return trial
     plain = replace(Execution.of(config), threads=first.threads, compiled=first.compiled)
     with threads(config.threads or torch.get_num_threads()):  # it is these that are raced
-        if _may_swap(config, plain) and operator("convolution") is not None:
+        if _may_swap(config, plain):
             trial.layers = convolutions(network, batch_shape)
             share = max(seconds - _CALM, 0.5 * seconds) * 0.6
             trial.methods = measure_methods(
@@ -229,7 +219,7 @@ def _may_swap(config: ExecutionConfig, plain: Execution) -> bool:
     if config.kernels is False or config.exact or not plain.channels_last:
         return False
     fits = plain.device.type == "cpu" and plain.precision == "float32"
-    return fits and native_name() is not None
+    return fits and kernels.available()
 
 
 def _contenders(
@@ -338,21 +328,15 @@ def _compare(
     trial.measured_batch = batch
     calls: dict[str, Callable[[], object]] = {}
     judged: list[Contender] = []
-    checked: dict[tuple[str, ...], bool] = {(): True}
     for entrant in entrants:
-        problem, layers = "", entrant.execution.layers
-        if layers not in checked:
-            checked[layers] = agrees(network, entrant.execution, shape)
-        if not checked[layers]:
-            problem = "its answers differ from torch's"
-        else:
-            try:
-                call = step_call(network, entrant.execution, shape)
-                if entrant.execution.compiled is not None:
-                    call()  # a compiler that is missing or gives up is told, not raised
-                calls[entrant.title] = call
-            except RuntimeError as error:
-                problem = str(error).partition("\n")[0]
+        problem = ""
+        try:
+            call = step_call(network, entrant.execution, shape)
+            if entrant.execution.compiled is not None:
+                call()  # a compiler that is missing or gives up is told, not raised
+            calls[entrant.title] = call
+        except RuntimeError as error:
+            problem = str(error).partition("\n")[0]
         judged.append(replace(entrant, problem=problem))
     times = race(calls, seconds, least_turns=1, most_turns=7)
     trial.contenders = [replace(e, timing=times.get(e.title)) for e in judged]
@@ -375,17 +359,10 @@ def _seconds(entrant: Contender) -> float:
     return float("inf") if entrant.timing is None else entrant.timing.best
 
 
-def _checked(network: nn.Module, batch_shape: tuple[int, ...], execution: Execution) -> Execution:
-    """The execution without fused layers, should a network's answers differ with them."""
-    if execution.layers and not agrees(network, execution, batch_shape):
-        return replace(execution, layers=())
-    return execution
-
-
 def _question(
     network: nn.Module, batch_shape: tuple[int, ...], config: ExecutionConfig, compiles: bool
 ) -> dict[str, Any]:
-    """What a choice depends on: machine, structure and shapes, what was asked for and on offer."""
+    """The key of a choice: machine, structure and shapes, settings and candidates."""
     text = [
         f"{name} {type(module).__name__} {module.extra_repr()}"
         for name, module in network.named_modules()

@@ -64,7 +64,7 @@ class Execution:
     compiled: str | None = None
     """Mode of torch.compile; None: not compiled."""
     origin: str = "given"
-    """Where the choice is from: given, guessed, measured or remembered."""
+    """Origin of the choice: given, guessed, measured or remembered."""
 
     @classmethod
     def of(cls, config: ExecutionConfig) -> "Execution":
@@ -187,7 +187,7 @@ class Execution:
 
 
 def _precision(asked: str, device: torch.device) -> str:
-    """What a device makes of it; "auto" rounds nothing until that was measured to be faster."""
+    """The precision on a device; "auto" rounds nothing until that was measured to be faster."""
     if asked == "auto" or (asked == "tf32" and device.type != "cuda"):
         return "float32"
     return asked

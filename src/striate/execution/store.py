@@ -16,8 +16,7 @@ from typing import Any
 
 import torch
 
-from striate import durable, places
-from striate.execution.native import native_name
+from striate import durable, kernels, places
 
 __all__ = ["Store", "machine"]
 
@@ -37,7 +36,7 @@ def _processor() -> str:
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """What a measured speed depends on besides the work: hardware, threads, versions."""
+    """The machine as far as speed depends on it: hardware, threads, versions."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return {
         "processor": _processor(),
@@ -47,7 +46,7 @@ def machine(device: torch.device) -> dict[str, Any]:
         "device": name,
         "torch": torch.__version__,
         "striate": version("striate"),
-        "kernels": native_name(),
+        "kernels": kernels.isa() if kernels.available() else None,
     }
 
 
@@ -61,7 +60,7 @@ class Store:
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = places.cache_dir() / "execution" if folder is None else folder
         self.notes: list[str] = []
-        """What could not be read or written, for a person."""
+        """Sentences about files that could not be read or written."""
 
     def read(self, question: Mapping[str, Any]) -> dict[str, Any] | None:
         """The answer kept for a question; None where there is none that can be used."""

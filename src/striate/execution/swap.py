@@ -1,4 +1,4 @@
-"""Exchange the operators inside any network, and put torch's own back exactly.
+"""Exchange of the layers inside any network for native ones, and back.
 
 Only the classes of modules change. Weights, their names, `state_dict`, hooks, train and eval
 mode, copies and the module tree stay what they are, so that an optimiser, an average of weights
@@ -12,33 +12,50 @@ from weakref import WeakKeyDictionary
 
 from torch import nn
 
+from striate import kernels
 from striate.execution.device import Execution
-from striate.execution.fusion import fused_class
-from striate.execution.layer import Conv2d, plain_class, swapped_class
+from striate.layers.native import NATIVE, NativeConv2d, NativeSequential
 
-__all__ = ["accelerate", "accelerated", "restore"]
+__all__ = ["accelerate", "accelerated", "offered", "restore"]
 
+_PLAIN: dict[type[nn.Module], type[nn.Module]] = {
+    NativeConv2d: nn.Conv2d,
+    NativeSequential: nn.Sequential,
+    **{native: plain for kind in NATIVE.values() for plain, native in kind.items()},
+}
+"""The class that a layer had before it was exchanged."""
 _lock = threading.RLock()
 _users: "WeakKeyDictionary[nn.Module, int]" = WeakKeyDictionary()
 
 
+def offered(network: nn.Module) -> tuple[str, ...]:
+    """The kinds of layers in a network that have native operators here, besides convolutions."""
+    if not kernels.available():
+        return ()
+    present = {_PLAIN.get(type(module), type(module)) for module in network.modules()}
+    return tuple(kind for kind, classes in NATIVE.items() if present & set(classes))
+
+
 def accelerate(network: nn.Module, execution: Execution) -> nn.Module:
-    """The same network, its layers on the chosen operators; `restore` undoes it.
+    """Put a network's layers on the chosen operators; `restore` undoes it.
 
     A layer is left alone where its class is a person's own (a subclass may do anything), where
-    its padding is no zeros, or where nothing was chosen for it. Results agree with torch's to
+    its padding is not zeros, or where nothing was chosen for it. Results agree with torch's to
     rounding, not bit for bit (docs/kernels.md has the measured bounds).
 
     Args:
-        network: any module; changed in place.
-        execution: what was chosen for it.
+        network: module, changed in place.
+        execution: choice of operators, layers and compilation.
+
+    Returns:
+        The network.
 
     Example:
         >>> import torch
         >>> network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
         >>> names = list(network.state_dict())
-        >>> plain = Execution(torch.device("cpu"), True, "float32", layers=("norm",))
-        >>> accelerate(network, plain)(torch.randn(2, 3, 7, 5)).shape
+        >>> choice = Execution(torch.device("cpu"), True, "float32", layers=("norm",))
+        >>> accelerate(network, choice)(torch.randn(2, 3, 7, 5)).shape
         torch.Size([2, 4, 5, 3])
         >>> list(network.state_dict()) == names
         True
@@ -47,11 +64,6 @@ def accelerate(network: nn.Module, execution: Execution) -> nn.Module:
     """
     with _lock:
         restore(network)
-        if "norm" in execution.layers:
-            wider = [(module, fused_class(module)) for module in network.modules()]
-            for module, kind in wider:
-                if kind is not None:
-                    module.__class__ = kind
         for name, module in network.named_modules():
             _exchange(module, execution.methods.get(name), execution.layers)
         if execution.compiled is not None:
@@ -60,25 +72,30 @@ def accelerate(network: nn.Module, execution: Execution) -> nn.Module:
     return network
 
 
-def _exchange(module: nn.Module, methods: str | None, layers: tuple[str, ...]) -> None:
-    kind = type(module)
-    if kind is nn.Conv2d:
+def _exchange(module: nn.Module, methods: str | None, kinds: tuple[str, ...]) -> None:
+    own = type(module)
+    if own is nn.Conv2d:
         is_ordinary = module.padding_mode == "zeros" and not isinstance(module.padding, str)
         if methods is not None and is_ordinary:
             module.__dict__["striate_methods"] = methods
-            module.__class__ = Conv2d
-        return
-    other = swapped_class(module, layers)
-    if other is not None:
-        module.__class__ = other
+            module.__class__ = NativeConv2d
+    elif own is nn.Sequential:
+        if "norm" in kinds and any(
+            isinstance(layer, nn.BatchNorm2d) for layer in module.children()
+        ):
+            module.__class__ = NativeSequential
+    # Positions of maxima in torch's numbering and changes in place are torch's business.
+    elif not getattr(module, "return_indices", False) and not getattr(module, "inplace", False):
+        for kind in kinds:
+            module.__class__ = NATIVE.get(kind, {}).get(own, module.__class__)
 
 
 def restore(network: nn.Module) -> nn.Module:
-    """The same network with every layer as torch made it."""
+    """Give every layer of a network its own class back; a subclass of another is left alone."""
     with _lock:
         for module in network.modules():
-            module.__class__ = plain_class(module)
-            if not isinstance(module, Conv2d):  # another's subclass of ours still needs them
+            module.__class__ = _PLAIN.get(type(module), type(module))
+            if not isinstance(module, NativeConv2d):
                 module.__dict__.pop("striate_methods", None)
         if network.__dict__.pop("striate_compiled", False):
             network._compiled_call_impl = None

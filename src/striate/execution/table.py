@@ -57,10 +57,14 @@ def _convolutions(trial: Trial) -> str:
 
 
 def _shape(layer: Convolution) -> str:
-    kernel = "×".join(map(str, layer.weight_shape[2:]))
-    size = "×".join(map(str, layer.input_shape[1:]))
-    stride = "" if set(layer.stride) == {1} else f" /{'×'.join(map(str, layer.stride))}"
-    return f"{size} → {layer.weight_shape[0]}, {kernel}{stride}"
+    kernel = "×".join(map(str, layer.geometry.weight[2:]))
+    size = "×".join(map(str, layer.geometry.x[1:]))
+    stride = (
+        ""
+        if set(layer.geometry.stride) == {1}
+        else f" /{'×'.join(map(str, layer.geometry.stride))}"
+    )
+    return f"{size} → {layer.geometry.weight[0]}, {kernel}{stride}"
 
 
 def _cell(layer: Convolution, found: MeasuredMethods, place: int) -> str:
@@ -77,7 +81,7 @@ def _cell(layer: Convolution, found: MeasuredMethods, place: int) -> str:
 
 def _speeds(layer: Convolution, found: MeasuredMethods, direction: str) -> dict[str, float]:
     """Billions of operations a second by method."""
-    count = 2 * layer.multiply_adds * found.batch / layer.input_shape[0]
+    count = 2 * layer.multiply_adds * found.batch / layer.geometry.x[0]
     return {name: count / t.best / 1e9 for name, t in found.timings.get(direction, {}).items()}
 
 
@@ -90,7 +94,7 @@ def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def trial_json(trial: Trial) -> dict[str, Any]:
-    """The same as JSON values; times in seconds."""
+    """The trial as JSON values; times in seconds."""
     return {
         "batch_shape": list(trial.batch_shape),
         "chosen": trial.execution.to_json(),
@@ -100,8 +104,8 @@ def trial_json(trial: Trial) -> dict[str, Any]:
         "convolutions": [
             {
                 "name": layer.name,
-                "input_shape": list(layer.input_shape),
-                "weight_shape": list(layer.weight_shape),
+                "input_shape": list(layer.geometry.x),
+                "weight_shape": list(layer.geometry.weight),
                 "chosen": trial.methods[layer.name].chosen,
                 "gigaflops": {
                     direction: _speeds(layer, trial.methods[layer.name], direction)

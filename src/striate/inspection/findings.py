@@ -34,7 +34,7 @@ _LEAST_IN_CLASS = 5
 
 @dataclass(frozen=True)
 class Findings:
-    """What is to be known of a set before anything is learned from it."""
+    """Findings about a set before anything is learned from it."""
 
     title: str
     source: str

@@ -8,16 +8,12 @@ work two others do as well, gives None.
 from striate.kernels.library import available, isa, why_not
 from striate.kernels.operators.activation import activate
 from striate.kernels.operators.batch import augmented_batch
-from striate.kernels.operators.convolution import (
-    Geometry,
-    candidates,
-    convolution,
-    default_methods,
-)
-from striate.kernels.operators.decomposition import decompositions
+from striate.kernels.operators.convolution import convolution
 from striate.kernels.operators.dropout import dropout
+from striate.kernels.operators.geometry import Geometry
 from striate.kernels.operators.inference import convolution_norm_act
 from striate.kernels.operators.linear import linear
+from striate.kernels.operators.methods import candidates, default_methods
 from striate.kernels.operators.norm import batch_norm_act, norm_act
 from striate.kernels.operators.pooling import max_pool2d
 
@@ -30,7 +26,6 @@ __all__ = [
     "candidates",
     "convolution",
     "convolution_norm_act",
-    "decompositions",
     "default_methods",
     "dropout",
     "isa",

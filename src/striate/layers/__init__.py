@@ -11,6 +11,7 @@ from striate.layers.l2_pool import *
 from striate.layers.locally_connected import *
 from striate.layers.lookup import *
 from striate.layers.matrix import *
+from striate.layers.native import *
 from striate.layers.norm import *
 from striate.layers.recurrent import *
 from striate.layers.table import *

@@ -35,7 +35,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.errors import ConfigError, DataError
-from striate.layers import adaptive_max_pool, batch_norm, conv, max_pool
+from striate.layers import adaptive_max_pool, batch_norm, conv, max_pool, norm_act
 from striate.networks.shape import check_input, check_ndim, check_size, full_size
 
 __all__ = ["Airbench"]
@@ -125,9 +125,8 @@ class Stage(nn.Module):
         self.activation = nn.GELU()
 
     def forward(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B M *O"]:
-        x = self.activation(self.norm0(self.pool(self.conv0(x))))
-        y: Tensor = self.activation(self.norm1(self.conv1(x)))
-        return y
+        x = norm_act(self.norm0, self.pool(self.conv0(x)), self.activation)
+        return norm_act(self.norm1, x, self.activation, conv=self.conv1)
 
 
 class Airbench(nn.Module):

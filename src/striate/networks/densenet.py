@@ -36,7 +36,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.errors import ConfigError
-from striate.layers import adaptive_average_pool, average_pool, batch_norm, conv, max_pool
+from striate.layers import adaptive_average_pool, average_pool, batch_norm, conv, max_pool, norm_act
 from striate.networks.shape import check_input, check_ndim
 
 __all__ = ["DenseNet"]
@@ -150,7 +150,7 @@ class DenseNet(nn.Module):
         x = self.blocks[0](self.stem(x))
         for transition, block in zip(self.transitions, self.blocks[1:], strict=True):
             x = block(transition(x))  # half the resolution, more maps
-        x = self.pool(self.relu(self.norm(x))).flatten(1)
+        x = self.pool(norm_act(self.norm, x, self.relu)).flatten(1)
         scores: Tensor = self.head(x)
         return scores
 

@@ -1,4 +1,4 @@
-"""Where each tensor of a network is found in weights that others published.
+"""Maps from a network's tensors to the names in published weights.
 
 A layout is a list of rewritings, applied in order to our state-dict key; what comes out is the
 key in the published file. `rename` moves a whole file over, and reports everything that does

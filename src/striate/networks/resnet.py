@@ -42,7 +42,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from striate.errors import ConfigError
-from striate.layers import adaptive_average_pool, batch_norm, conv, max_pool
+from striate.layers import adaptive_average_pool, batch_norm, conv, max_pool, norm_act
 from striate.networks.shape import check_input, check_ndim
 
 __all__ = ["BasicBlock", "Bottleneck", "ResNet"]
@@ -99,9 +99,9 @@ class BasicBlock(nn.Module):
         self.shortcut = _shortcut(num_in, width, ndim, stride, option)
 
     def forward(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B M *O"]:
-        y = functional.relu(self.norm0(self.conv0(x)))
-        y = self.norm1(self.conv1(y))
-        return functional.relu(y + self.shortcut(x))
+        y = norm_act(self.norm0, x, functional.relu, conv=self.conv0)
+        shortcut = self.shortcut(x)
+        return norm_act(self.norm1, y, functional.relu, conv=self.conv1, residual=shortcut)
 
 
 class Bottleneck(nn.Module):
@@ -124,10 +124,10 @@ class Bottleneck(nn.Module):
         self.shortcut = _shortcut(num_in, num_out, ndim, stride, "B")
 
     def forward(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B M *O"]:
-        y = functional.relu(self.norm0(self.conv0(x)))
-        y = functional.relu(self.norm1(self.conv1(y)))
-        y = self.norm2(self.conv2(y))
-        return functional.relu(y + self.shortcut(x))
+        y = norm_act(self.norm0, x, functional.relu, conv=self.conv0)
+        y = norm_act(self.norm1, y, functional.relu, conv=self.conv1)
+        shortcut = self.shortcut(x)
+        return norm_act(self.norm2, y, functional.relu, conv=self.conv2, residual=shortcut)
 
 
 class ResNet(nn.Module):

@@ -1,4 +1,4 @@
-"""What a network may be given: checks of channels and sizes that say which ones would work."""
+"""Checks of channels and sizes that say which ones would work."""
 
 from collections.abc import Sequence
 

@@ -12,7 +12,7 @@ from striate.drawing.table import text_table
 from striate.optim.preserve import preserved
 from striate.randomness import generator
 
-__all__ = ["VarianceRow", "compare_text", "variance_table", "variance_text"]
+__all__ = ["VarianceRow", "compare_text", "variance_table"]
 
 
 @dataclass(frozen=True)
@@ -91,23 +91,6 @@ def variance_table(
         )
         for position, (name, layer, shape, forward) in enumerate(outputs)
     ]
-
-
-def variance_text(rows: Sequence[VarianceRow]) -> str:
-    """The table as aligned text."""
-    head = ("layer", "kind", "output", "σ(W)", "forward var", "backward var")
-    cells = [head] + [
-        (
-            row.name or "(network)",
-            row.kind,
-            "×".join(str(size) for size in row.shape[1:]),
-            "" if row.weight_deviation is None else f"{row.weight_deviation:.4f}",
-            f"{row.forward:.3g}",
-            "" if row.backward is None else f"{row.backward:.3g}",
-        )
-        for row in rows
-    ]
-    return text_table(cells, "<<<>")
 
 
 def compare_text(tables: Mapping[str, Sequence[VarianceRow]]) -> str:

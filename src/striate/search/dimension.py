@@ -103,7 +103,7 @@ def from_json(told: Mapping[str, Any]) -> Dimension:
 
 
 def parse_dimension(key: str, value: Any, problems: list[str]) -> Dimension | None:
-    """What is searched of one setting; None, and a sentence in `problems`, where it makes no sense.
+    """Read the range or choices of one setting; None, and a problem, where it makes no sense.
 
     Args:
         key: the setting: "optimiser.lr".

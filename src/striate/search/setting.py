@@ -75,7 +75,7 @@ def planned(config: RunConfig, key: str) -> float | None:
 
 
 def value_at(config: RunConfig, key: str) -> Any:
-    """What a configuration says of a setting, its default where it says nothing."""
+    """The value of a setting in a configuration, or its default."""
     if key == WIDTH:
         name = _width(config.network)
         return None if name is None else config.network.arguments.get(name)

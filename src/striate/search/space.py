@@ -1,4 +1,4 @@
-"""What a search varies: dimensions over the plans that each network has for the data."""
+"""The space of a search: dimensions over the plans that each network has for the data."""
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -72,7 +72,7 @@ class Space:
         return Proposal(config, values, drawn)
 
     def plan_drawn(self) -> dict[str, Any]:
-        """What has to be drawn for the plan itself; empty where the space does not hold it."""
+        """The draws that give the plan itself; empty where the space does not hold it."""
         found: dict[str, Any] = {}
         for dimension in self.dimensions:
             key = dimension.key
@@ -108,7 +108,7 @@ class Space:
 def default_dimensions(
     bases: Mapping[str, RunConfig], fixed: Callable[[str], bool]
 ) -> tuple[Dimension, ...]:
-    """What is searched when nobody says: network, width, rate, decay, batch, augmentation.
+    """The default dimensions: network, width, rate, decay, batch, augmentation.
 
     The ranges surround the plan: a learning rate between a quarter and four times the planned one
     holds the best of nearly every set, and few trials can look no further.
@@ -153,7 +153,7 @@ def default_dimensions(
 
 
 def space_problems(space: Space, check: Callable[[RunConfig], None]) -> list[str]:
-    """What cannot be trained at the ends of the space, as sentences; each told once.
+    """Problems at the ends of the space, as sentences; each one once.
 
     Args:
         space: to look at.

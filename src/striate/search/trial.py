@@ -30,7 +30,7 @@ FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """What is known of a trial."""
+    """The record of a trial."""
 
     number: int
     state: Literal["whole", "pruned", "failed", "running"]
@@ -47,7 +47,7 @@ class TrialRecord:
 
     @classmethod
     def of(cls, trial: FrozenTrial, points: int) -> "TrialRecord | None":
-        """What the journal knows of a trial; None for one that nobody has begun.
+        """The journal's record of a trial; None for one that nobody has begun.
 
         Args:
             trial: of optuna.

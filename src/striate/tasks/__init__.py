@@ -2,8 +2,19 @@
 
 from striate.registry import Registry
 from striate.tasks.classification import Classification
-from striate.tasks.task import Build, DataShape, Setting, Task, View
+from striate.tasks.prediction import Prediction
+from striate.tasks.task import Build, DataShape, ReportedSplit, Setting, Task, View
 
-__all__ = ["TASKS", "Build", "Classification", "DataShape", "Setting", "Task", "View"]
+__all__ = [
+    "TASKS",
+    "Build",
+    "Classification",
+    "DataShape",
+    "Prediction",
+    "ReportedSplit",
+    "Setting",
+    "Task",
+    "View",
+]
 
 TASKS: Registry[Task] = Registry("task", {"classification": Classification})

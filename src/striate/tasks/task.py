@@ -9,23 +9,31 @@ outside this package knows which task it serves.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from striate.data import ImageSet
+from striate.data import Dataset, ImageSet
 from striate.data.batch import Batch
 from striate.data.field import FIELDS, Field
 from striate.data.source import Source
 from striate.data.warp import Warp
-from striate.errors import ConfigError
-from striate.evaluation.metric import Meter
+from striate.errors import ConfigError, RunError
+from striate.evaluation.comparison import compare
+from striate.evaluation.metric import Columns, Meter, Scores
+from striate.evaluation.report import Headline, Section, metric_section, write
+from striate.evaluation.stored import Predictions, load_predictions
+from striate.evaluation.summary import Figures, Summary
 from striate.losses import LOSSES
 from striate.registry import Pick
+from striate.run_folder import RunFolder
+from striate.tasks.comparison import MetricComparison
+from striate.tasks.prediction import Prediction
 
-__all__ = ["Build", "DataShape", "Setting", "Task", "View"]
+__all__ = ["Build", "DataShape", "ReportedSplit", "Setting", "Task", "View"]
 
 
 @dataclass(frozen=True)
@@ -67,6 +75,17 @@ class View(NamedTuple):
     outputs: Mapping[str, Tensor]
 
 
+class ReportedSplit(NamedTuple):
+    """The split that a report shows: the test split once it was opened, else validation."""
+
+    name: str
+    """"test" or "validation"."""
+    images: ImageSet
+    rows: Columns
+    """Rows after calibration."""
+    data: DataShape
+
+
 class Setting(NamedTuple):
     """A setting that a task prefers where a person left it open."""
 
@@ -80,7 +99,7 @@ class Setting(NamedTuple):
 
 
 class Task(ABC):
-    """What is asked of networks; one subclass is one task.
+    """The interface of tasks; one subclass is one task.
 
     Args:
         loss: Name and arguments of the loss, one of `LOSSES` that takes `loss_arguments`; None:
@@ -166,9 +185,100 @@ class Task(ABC):
         """The loss of a network that knows nothing; None where it is not known."""
         return None
 
-    def sections(self, split: ImageSet, predictions: Any) -> list[dict[str, Any]]:
-        """Sections of the report that only this task has; see `evaluation.report`."""
+    def figures(self, rows: Columns, data: DataShape) -> Figures:
+        """The metrics of a split with their intervals."""
+        return Summary.of(Scores(self.meter(data).metrics, rows))
+
+    def figures_from_json(self, value: Mapping[str, Any]) -> Figures:
+        """The figures back from their JSON values."""
+        return Summary.from_json(value)
+
+    def describe(
+        self, names: Sequence[str], outputs: Mapping[str, np.ndarray], data: DataShape
+    ) -> list[Prediction]:
+        """The predictions of named images for people and programs, from outputs (N, ...)."""
+        return [
+            Prediction(name, {key: value[i].tolist() for key, value in outputs.items()})
+            for i, name in enumerate(names)
+        ]
+
+    def columns(self, predictions: Sequence[Prediction], data: DataShape) -> tuple[str, ...]:
+        """The columns of a table of predictions, beside name and problem."""
+        return tuple(next((p.cells() for p in predictions if p.problem is None), {}))
+
+    def calibrate(self, folder: RunFolder, *, classwise: bool = False) -> dict[str, Any]:
+        """Fit what makes predictions honest on a run's stored validation predictions.
+
+        Raises:
+            RunError: the task has nothing to calibrate.
+        """
+        raise RunError(f"{folder.path}: the predictions of this task have no calibration to fit.")
+
+    def finish(self, folder: RunFolder) -> None:  # noqa: B027 - most have nothing to do
+        """Whatever follows a training once its validation predictions are stored."""
+
+    def adjusted(
+        self, folder: RunFolder, outputs: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """Outputs (N, ...) after the run's calibration."""
+        return dict(outputs)
+
+    def held_out(self, folder: RunFolder) -> Columns:
+        """The stored validation rows, each adjusted by a fit that has not seen it."""
+        return load_predictions(folder.answers).rows
+
+    def compare(
+        self,
+        names: Sequence[str],
+        predictions: Sequence[Predictions],
+        data: DataShape,
+        pictures: Mapping[int, Callable[[], np.ndarray | None]],
+        *,
+        split: str,
+        notes: tuple[str, ...],
+        tiny: bool,
+    ) -> Any:
+        """Systems compared on the same items, with `names`, `to_json`, `lines` and `write`.
+
+        Args:
+            names: Names of the systems.
+            predictions: Calibrated predictions of each, in one order of items.
+            data: Shape of the data.
+            pictures: Function for each item with a picture that reads it, by index.
+            split: "test" or "validation".
+            notes: Sentences about the comparison.
+            tiny: Whether a page enlarges the pictures.
+        """
+        metric = self.meter(data).metrics[0]
+        systems = {name: one.rows for name, one in zip(names, predictions, strict=True)}
+        return MetricComparison(compare(metric, systems), split, notes)
+
+    def pictures(self, split: ImageSet, rows: Columns) -> dict[int, np.ndarray]:
+        """Small pictures by index, kept beside the predictions of a test split."""
+        return {}
+
+    def report(self, folder: RunFolder, data: Dataset, split: ReportedSplit) -> dict[str, Any]:
+        """Facts of the report that only this task has, as JSON values."""
+        return {}
+
+    def sections(self, split: ReportedSplit) -> list[Section]:
+        """Sections of the report after the table of metrics."""
         return []
+
+    def write_report(self, folder: Path, facts: Mapping[str, Any], split: ReportedSplit) -> None:
+        """Write report.html and report.json into a run's folder.
+
+        Args:
+            folder: Folder of the run.
+            facts: JSON values as for `evaluation.report.render`.
+            split: Split that the report shows.
+        """
+        scores = Scores(self.meter(split.data).metrics, split.rows)
+        name, estimate = next(iter(scores.estimates().items()))
+        headline = Headline(name, estimate, is_percent=False)
+        write(
+            folder, facts, headline, [metric_section({split.name: scores}), *self.sections(split)]
+        )
 
     def draw(
         self, image: np.ndarray, prediction: Mapping[str, Any], target: Mapping[str, Any]

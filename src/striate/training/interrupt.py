@@ -22,7 +22,7 @@ class Interrupt:
 
     @property
     def name(self) -> str:
-        """Of the signal, else the reason."""
+        """Name of the signal, else the reason."""
         return signal.Signals(self.signal_number).name if self.signal_number else self.reason or ""
 
 

@@ -1,4 +1,4 @@
-"""Where a training ends: the steps that were asked for, or those that fit into its time."""
+"""The end of a training: the requested steps, or those that fit into its time."""
 
 import statistics
 import sys

@@ -133,7 +133,7 @@ class Training:
         self.loss_sum, self.loss_count, self.last_log = 0.0, 0, (now, self.step)
 
     def _pause(self) -> None:
-        """What is due between two steps: validation, checkpoint, a look at the clock."""
+        """Do what is due between two steps: validation, checkpoint, replanning by the clock."""
         training = self.config.training
         began = self.clock.seconds()
         if self.plan.crossed(self.step, training.validations):

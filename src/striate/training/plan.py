@@ -41,7 +41,7 @@ class Plan:
         return self.pieces[-1][1]
 
     def changed(self, step: int, total: int) -> "Plan":
-        """The same plan up to `step`, ending at `total` from there; at least one more step."""
+        """Change the plan from `step` on to end at `total`; at least one more step."""
         kept = tuple(piece for piece in self.pieces if piece[0] < step)
         return Plan((*kept, (step, max(total, step + 1))))
 

@@ -23,7 +23,7 @@ class Stage:
 
 
 def stage_ends(training: TrainingConfig, frozen_share: float | None) -> tuple[float, ...]:
-    """Where the cost of a step changes, rising, 1 the last.
+    """Progress at which the cost of a step changes, rising, 1 the last.
 
     Example:
         >>> stage_ends(TrainingConfig(batch_size=8, small_share=0.4), frozen_share=None)

@@ -183,7 +183,7 @@ def weights_settings(
 
 
 def lacking(config: RunConfig) -> str:
-    """What to do about weights whose file is gone or changed before anything was learned."""
+    """Advice on weights whose file is gone or changed before anything was learned."""
     pretrained = config.pretrained
     file = "its published weights" if pretrained is None else pretrained.file
     return (

@@ -1,23 +1,21 @@
 """Operators of torch in the place of the native ones: what is tested is the exchange."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 
-from striate.execution import chooser, convolution, fusion, layer
+from striate import kernels
+from striate.kernels.operators.activation import ACTIVATIONS
 
 
-def norm_act(
-    x, weight, bias, mean, var, training, momentum, eps, activation="none", residual=None
-) -> torch.Tensor:
-    y = F.batch_norm(x, mean, var, weight, bias, training, momentum, eps)
-    return layer.ACTIVATIONS[activation](y if residual is None else y + residual)
+def batch_norm_act(module, x, activation="none", residual=None) -> torch.Tensor:
+    y = torch.nn.BatchNorm2d.forward(module, x)
+    return ACTIVATIONS[activation](y if residual is None else y + residual)
 
 
-def conv(x, weight, bias, stride, padding, dilation, groups, methods) -> torch.Tensor:
+def convolution(x, weight, bias, stride, padding, dilation, groups, methods) -> torch.Tensor:
     return F.conv2d(x, weight, bias, stride, padding, dilation, groups)
 
 
@@ -27,21 +25,15 @@ def max_pool2d(x, kernel_size, stride, padding, dilation, ceil_mode) -> torch.Te
 
 @pytest.fixture
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Any]]:
-    """Stands in for the native operators; each call is noted with what it was asked for."""
+    """Stands in for the native operators; each call is noted with its arguments."""
     noted: list[tuple[str, Any]] = []
+    for operator in (batch_norm_act, convolution, max_pool2d):
 
-    def noting(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
-        def run(*arguments: Any) -> Any:
-            noted.append((name, arguments))
-            return call(*arguments)
+        def run(*arguments: Any, own: Any = operator) -> Any:
+            noted.append((own.__name__, arguments))
+            return own(*arguments)
 
-        return run
-
-    table = {
-        "norm_act": noting("norm_act", norm_act),
-        "convolution": noting("convolution", conv),
-        "max_pool2d": noting("max_pool2d", max_pool2d),
-    }
-    for module in (layer, chooser, convolution, fusion):
-        monkeypatch.setattr(module, "operator", table.get)
+        monkeypatch.setattr(kernels, operator.__name__, run)
+    monkeypatch.setattr(kernels, "available", lambda: True)
+    monkeypatch.setattr(kernels, "convolution_norm_act", lambda *_: None)
     return noted

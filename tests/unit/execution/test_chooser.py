@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from striate import kernels as package
 from striate.config import ExecutionConfig
 from striate.execution import Execution, Store, chooser, guess, step_seconds, trial_seconds
 from striate.execution.table import trial_json, trial_text
@@ -16,17 +17,9 @@ CPU = ExecutionConfig(device="cpu", threads=1)
 @pytest.fixture
 def kernels(calls, monkeypatch):
     """Native kernels that know two methods besides torch's."""
-    import striate.kernels as package
-
-    class Geometry(tuple):
-        def __new__(cls, *sizes):
-            return super().__new__(cls, sizes)
-
     names = {"forward": ["torch", "a", "b"], "data": ["torch", "a"], "weight": ["torch", "b"]}
-    monkeypatch.setattr(package, "Geometry", Geometry, raising=False)
-    monkeypatch.setattr(package, "candidates", lambda geometry: names, raising=False)
-    monkeypatch.setattr(package, "default_methods", lambda geometry: "b,a,torch", raising=False)
-    monkeypatch.setattr(chooser, "native_name", lambda: "vectors")
+    monkeypatch.setattr(package, "candidates", lambda geometry: names)
+    monkeypatch.setattr(package, "default_methods", lambda geometry: "b,a,torch")
     monkeypatch.setattr(chooser, "offered", lambda network: ("norm",))
     return calls
 
@@ -142,7 +135,7 @@ def test_without_kernels_or_when_they_are_refused_torch_is_alone(kernels, networ
     config = ExecutionConfig(device="cpu", threads=1, kernels=False, channels_last=True)
     assert choose(network, race, config).execution.is_plain
     assert race.seen == [["torch"]]
-    monkeypatch.setattr(chooser, "native_name", lambda: None)
+    monkeypatch.setattr(package, "available", lambda: False)
     assert choose(network, racing()).execution.is_plain
 
 
@@ -151,14 +144,6 @@ def test_kernels_that_are_asked_for_have_no_rival(kernels, network):
     trial = choose(network, race, ExecutionConfig(device="cpu", threads=1, kernels=True))
     assert trial.execution.methods
     assert race.seen[-1] == ["kernels"], "nor torch with its channels first"
-
-
-def test_layers_whose_answers_differ_are_refused(kernels, network, monkeypatch):
-    monkeypatch.setattr(chooser, "agrees", lambda *_: False)
-    trial = choose(network, racing(a=0.1, b=0.1, kernels=0.1, kernels_convolutions_alone=0.5))
-    assert trial.execution.layers == ()
-    assert any(one.problem for one in trial.contenders)
-    assert "differ from torch" in trial_text(trial)
 
 
 def test_a_guess_needs_no_clock_and_is_always_the_same(kernels, network):
@@ -196,17 +181,9 @@ def test_bfloat16_only_where_it_is_allowed(kernels, network, monkeypatch):
 
 
 def test_kernels_that_are_asked_for_and_are_not_here_leave_torch(kernels, network, monkeypatch):
-    monkeypatch.setattr(chooser, "native_name", lambda: None)
+    monkeypatch.setattr(package, "available", lambda: False)
     config = ExecutionConfig(device="cpu", threads=1, kernels=True, channels_last=True)
     assert choose(network, racing(), config).execution.is_plain
-
-
-def test_kernels_that_differ_and_have_no_rival_leave_convolutions(kernels, network, monkeypatch):
-    monkeypatch.setattr(chooser, "agrees", lambda *_: False)
-    config = ExecutionConfig(device="cpu", threads=1, kernels=True, channels_last=True)
-    trial = choose(network, racing(a=0.1, b=0.1), config)
-    assert trial.execution.layers == ()
-    assert trial.execution.methods
 
 
 def test_a_compiler_that_fails_is_told(kernels, network, monkeypatch):

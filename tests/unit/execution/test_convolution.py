@@ -20,8 +20,8 @@ def test_they_are_listed_with_their_shapes_and_cost():
     assert found[0].directions == ("forward",)
     assert found[1].directions == ("forward", "weight")
     assert found[2].directions == ("forward", "data", "weight")
-    assert found[3].input_shape == (7, 6, 11, 14)
-    assert not any(module._forward_pre_hooks for module in network.modules())
+    assert found[3].geometry.x == (7, 6, 11, 14)
+    assert not any(module._forward_hooks for module in network.modules())
     assert all(module.training for module in network.modules())
 
 
@@ -37,5 +37,5 @@ def test_a_layer_that_is_called_on_patches_has_their_number():
             ) + (self.conv(x.repeat(3, 1, 1, 1)).sum())
 
     (layer,) = convolutions(Patches(), (5, 3, 9, 14))
-    assert layer.input_shape in ((15, 3, 9, 14), (5, 3, 18, 7))
-    assert layer.dilation == (2, 2)
+    assert layer.geometry.x in ((15, 3, 9, 14), (5, 3, 18, 7))
+    assert layer.geometry.dilation == (2, 2)

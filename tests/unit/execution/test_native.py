@@ -10,7 +10,6 @@ from torch import nn
 from striate import kernels
 from striate.config import ExecutionConfig
 from striate.execution import accelerate, guess, restore
-from striate.execution.native import operator
 from tests.unit.execution.test_swap import SMALL, built, step
 
 pytestmark = pytest.mark.skipif(not kernels.available(), reason="the kernels are not built here")
@@ -56,7 +55,6 @@ def test_networks_agree_with_torch_to_rounding(pick, size):
         assert ours <= 10 * theirs + 1e-5, (name, ours, theirs)
 
 
-@pytest.mark.skipif(operator("norm_act") is None, reason="not built")
 def test_the_operators_are_those_of_the_kernels():
     network = nn.Sequential(
         nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.SiLU(), nn.MaxPool2d(2), nn.Conv2d(16, 16, 3)

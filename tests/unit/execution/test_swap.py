@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from striate.execution import Execution, accelerate, accelerated, activation, restore
-from striate.execution.layer import Conv2d, Norm2d
+from striate.execution import Execution, accelerate, accelerated, restore
+from striate.layers import native
+from striate.layers.native import NativeConv2d, NativeNorm2d
 from striate.networks import NETWORKS
 from striate.registry import Pick
 
@@ -39,7 +40,7 @@ def built(pick: Pick, size: tuple[int, int]) -> nn.Module:
 
 def everywhere(network: nn.Module) -> Execution:
     names = [name for name, module in network.named_modules() if type(module) is nn.Conv2d]
-    methods = dict.fromkeys(names, "a,b,c")
+    methods = dict.fromkeys(names, "direct,direct,direct")
     return Execution(torch.device("cpu"), True, "float32", methods=methods, layers=FUSED.layers)
 
 
@@ -66,8 +67,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("pick", "size"), CASES, ids=lambda value: str(value)[:20])
-def test_an_exchanged_network_computes_the_same(pick, size, calls, monkeypatch):
-    monkeypatch.setattr("striate.execution.layer._is_native", lambda x: True)
+def test_an_exchanged_network_computes_the_same(pick, size, calls):
     plain = built(pick, size)
     other = copy.deepcopy(plain)
     images = torch.randn(3, 3, *size, dtype=torch.float64)
@@ -84,7 +84,7 @@ def test_all_blocks_of_a_residual_network_are_fused(calls):
     network = NETWORKS.build(Pick("resnet", depth=8, width=6), num_classes=4, in_channels=3)
     network = accelerate(network.to(memory_format=torch.channels_last), FUSED)
     network(torch.randn(2, 3, 9, 8).contiguous(memory_format=torch.channels_last))
-    asked = [(arguments[8], arguments[9] is not None) for _, arguments in calls]
+    asked = [(activation, residual is not None) for _, (_, _, activation, residual) in calls]
     # stem, then in each of three blocks one without and one with the residual
     assert asked == [("relu", False), *[("relu", False), ("relu", True)] * 3]
 
@@ -96,7 +96,7 @@ def test_only_classes_change_and_they_come_back():
     modes = [module.training for module in network.modules()]
     plain = [dict(module.__dict__) for module in network.modules()]
     accelerate(network, everywhere(network))
-    assert {type(m) for m in network.modules()} >= {Conv2d, Norm2d}
+    assert {type(m) for m in network.modules()} >= {NativeConv2d, NativeNorm2d}
     assert {n: t.data_ptr() for n, t in network.state_dict().items()} == tensors
     assert [module.training for module in network.modules()] == modes
     twin = copy.deepcopy(network)
@@ -110,8 +110,8 @@ def test_blocks_inside_each_other_restore_last():
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
     with accelerated(network, FUSED):
         with accelerated(network, FUSED):
-            assert isinstance(network[1], Norm2d)
-        assert isinstance(network[1], Norm2d)
+            assert isinstance(network[1], NativeNorm2d)
+        assert isinstance(network[1], NativeNorm2d)
     assert type(network) is nn.Sequential
     assert type(network[1]) is nn.BatchNorm2d
     with pytest.raises(ZeroDivisionError, match="inside"), accelerated(network, FUSED):
@@ -130,15 +130,16 @@ def test_what_is_not_ordinary_is_left_alone(calls):
         nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 3, 3)),
     )
     kinds = [type(module) for module in network]
-    choice = Execution(torch.device("cpu"), True, "float32", methods=dict.fromkeys("0123", "a,b,c"))
+    choice = Execution(
+        torch.device("cpu"), True, "float32", methods=dict.fromkeys("0123", "direct,direct,direct")
+    )
     accelerate(network, choice)(torch.randn(2, 3, 11, 9))
     assert [type(module) for module in network] == kinds
     assert not calls
 
 
 def test_exchanged_layers_fall_back_where_there_are_no_kernels(monkeypatch):
-    for module in ("layer", "fusion"):
-        monkeypatch.setattr(f"striate.execution.{module}.operator", lambda name: None)
+    monkeypatch.setenv("STRIATE_ISA", "none")
     plain = built(Pick("resnet", depth=8, width=6), (9, 8)).float()
     other = accelerate(copy.deepcopy(plain), everywhere(plain))
     images = torch.randn(2, 3, 9, 8)
@@ -164,7 +165,7 @@ def test_activations_that_stand_alone_are_exchanged_and_given_back():
     expected = network(x)
     choice = Execution(torch.device("cpu"), True, "float32", layers=("activation",))
     swapped = [type(layer) for layer in accelerate(network, choice)]
-    assert swapped == [nn.Conv2d, activation.Tanh, activation.GELU, nn.SiLU]
+    assert swapped == [nn.Conv2d, native.NativeTanh, native.NativeGELU, nn.SiLU]
     torch.testing.assert_close(network(x), expected, rtol=1e-5, atol=1e-6)
     assert [type(layer) for layer in restore(network)][1:] == kinds
 

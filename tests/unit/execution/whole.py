@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.execution import Execution
+from striate.layers import norm_act
 
 SHAPE = (34, 3, 13, 14)
 
@@ -17,7 +18,7 @@ class Block(nn.Module):
         self.norm = nn.BatchNorm2d(16)
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.relu(self.norm(self.conv(x)) + x)
+        return norm_act(self.norm, x, torch.relu, conv=self.conv, residual=x)
 
 
 def network(dtype: torch.dtype = torch.float32) -> nn.Module:

@@ -2,14 +2,15 @@
 
 import warnings
 
+import jaxtyping
 import pytest
 import torch
 
 from striate import kernels
 from striate.errors import ConfigError
 from striate.kernels.library import ISAS
-from striate.kernels.operators.convolution import METHODS
 from striate.kernels.operators.geometry import Geometry
+from striate.kernels.operators.methods import METHODS
 
 WINOGRAD = "winograd4,winograd2,winograd4"
 
@@ -68,18 +69,6 @@ def test_other_number_types_and_devices_take_torchs_operator():
     assert meta.device.type == "meta"
 
 
-@pytest.mark.parametrize("call", [run, lambda *a: torch.ops.striate.convolution(*a, *SIZES)])
-def test_gradients_and_their_gradients(call):
-    leaves = [t[:1, :2].requires_grad_() if t.dim() > 1 else t for t in batch(torch.float64)[:2]]
-    leaves.append(torch.randn(1, dtype=torch.float64, requires_grad=True))
-    assert torch.autograd.gradcheck(call, leaves)
-    assert torch.autograd.gradgradcheck(call, leaves)
-
-
-CHECKS = ("test_schema", "test_autograd_registration", "test_faketensor")
-SIZES = [[1, 1], [0, 2], [1, 1], 1, WINOGRAD]
-
-
 def test_second_gradient_in_single_precision():
     def penalty(function, x, weight, bias, _):
         leaves = [t.clone().requires_grad_() for t in (x, weight, bias)]
@@ -91,14 +80,6 @@ def test_second_gradient_in_single_precision():
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4 * float(b.abs().max()))
 
 
-def test_operator_checks():
-    x, weight, bias, _ = batch()
-    x.requires_grad_()
-    torch.library.opcheck(
-        torch.ops.striate.convolution, (x, weight, bias, *SIZES), test_utils=CHECKS
-    )
-
-
 def test_function_transforms_fall_back_to_torch():
     x, weight, bias, _ = batch()
     each = torch.func.vmap(lambda image: run(image[None], weight, bias)[0])(x)
@@ -106,34 +87,12 @@ def test_function_transforms_fall_back_to_torch():
     gradient = torch.func.grad(lambda w: run(x, w, bias).square().sum())(weight)
     expected = torch.func.grad(lambda w: by_torch(x, w, bias).square().sum())(weight)
     torch.testing.assert_close(gradient, expected)
-    operator = torch.ops.striate.convolution
-    each = torch.func.vmap(lambda image: operator(image[None], weight, bias, *SIZES)[0])(x)
-    torch.testing.assert_close(each, by_torch(x, weight, bias), rtol=1e-4, atol=1e-4)
 
 
-def test_autocast_computes_in_single_precision():
+def test_autocast_takes_torchs_operator():
     x, weight, bias, _ = batch()
     with torch.autocast("cpu", torch.bfloat16):
-        y = run(x.bfloat16(), weight, bias)
-    assert y.dtype == torch.float32
-    torch.testing.assert_close(y, by_torch(x.bfloat16().float(), weight, bias), rtol=0, atol=1e-4)
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
-def test_compiles_whole(backend):
-    x, weight, bias, grad = batch()
-    torch.compiler.reset()
-    # Not `run`: the type checks of the tests are no business of the compiler.
-    compiled = torch.compile(
-        lambda *a: torch.ops.striate.convolution(*a, *SIZES), fullgraph=True, backend=backend
-    )
-    for a, b in zip(
-        gradients(compiled, x, weight, bias, grad),
-        gradients(run, x, weight, bias, grad),
-        strict=True,
-    ):
-        torch.testing.assert_close(a, b)
+        assert torch.equal(run(x, weight, bias), by_torch(x, weight, bias))
 
 
 class Layer(torch.nn.Module):
@@ -145,29 +104,22 @@ class Layer(torch.nn.Module):
         return run(x, self.weight, self.bias)
 
 
-def test_exports_as_itself_and_as_the_ordinary_operator():
+def test_exports_as_the_ordinary_operator():
     x, layer = batch()[0], Layer()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         exported = torch.export.export(layer, (x,))
-        plain = exported.run_decompositions(kernels.decompositions())
-    assert "striate.convolution" in str(exported.graph)
-    assert "striate" not in str(plain.graph)
-    assert "aten.convolution" in str(plain.graph)
-    torch.testing.assert_close(plain.module()(x), layer(x), rtol=0, atol=2e-4)
+    assert "aten.conv2d" in str(exported.graph)
+    torch.testing.assert_close(exported.module()(x), layer(x), rtol=0, atol=2e-4)
 
 
-def test_shapes_that_do_not_belong_together_are_refused_as_torch_does():
-    x, weight, bias, grad = batch()
-    operator = torch.ops.striate
+def test_shapes_that_do_not_belong_together_are_refused_as_torch_does(monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    x, weight, bias, _ = batch()
     with pytest.raises(RuntimeError, match="channels"):
-        operator.convolution(x[:, :3], weight, bias, *SIZES)
+        run(x[:, :3], weight, bias)
     with pytest.raises(RuntimeError, match="bias"):
-        operator.convolution(x, weight, bias[:2], *SIZES)
-    with pytest.raises(RuntimeError, match=r"shape|size|primitive"):
-        operator.convolution_data(grad[:, :2], weight, x.shape, *SIZES)
-    with pytest.raises(RuntimeError, match=r"shape|size|primitive"):
-        operator.convolution_weight(grad[:, :, :3], x, weight, True, *SIZES)
+        run(x, weight, bias[:2])
 
 
 def test_no_images_give_no_output():

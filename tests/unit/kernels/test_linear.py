@@ -2,6 +2,7 @@
 
 import random
 
+import jaxtyping
 import pytest
 import torch
 
@@ -64,49 +65,31 @@ def test_only_the_gradients_that_are_asked_for():
         assert [leaf.grad is not None for leaf in leaves] == wanted
 
 
-@pytest.mark.parametrize("call", [kernels.linear, torch.ops.striate.linear])
-def test_gradients_and_their_gradients(call):
-    leaves = [t.requires_grad_() for t in batch(3, 4, 2, torch.float64)[:3]]
-    assert torch.autograd.gradcheck(call, leaves)
-    assert torch.autograd.gradgradcheck(call, leaves)
+def test_gradients_of_gradients():
+    def penalty(function, x, weight, bias, _):
+        leaves = [t.requires_grad_() for t in (x, weight, bias)]
+        first = torch.autograd.grad(function(*leaves).square().sum(), leaves, create_graph=True)
+        return torch.autograd.grad(sum(g.square().sum() for g in first), leaves)
+
+    ours = penalty(kernels.linear, *batch(20, 6, 4))
+    exact = penalty(torch.nn.functional.linear, *(t.double() for t in batch(20, 6, 4)))
+    for a, b in zip(ours, exact, strict=True):
+        torch.testing.assert_close(a.double(), b, rtol=1e-4, atol=1e-4 * float(b.abs().max()))
 
 
-def test_operator_checks():
-    x, weight, bias, _ = batch(17, 5, 7)
-    checks = ("test_schema", "test_autograd_registration", "test_faketensor")
-    torch.library.opcheck(
-        torch.ops.striate.linear, (x.requires_grad_(), weight, bias), test_utils=checks
-    )
-
-
-def test_function_transforms_and_autocast():
+def test_function_transforms_and_autocast_take_torchs_operator():
     x, weight, bias, _ = batch(20, 6, 4)
     each = torch.func.vmap(lambda row: kernels.linear(row, weight, bias))(x)
     torch.testing.assert_close(each, kernels.linear(x, weight, bias))
     with torch.autocast("cpu", torch.bfloat16):
-        y = kernels.linear(x.bfloat16(), weight, bias)
-    assert y.dtype == torch.float32
+        y = kernels.linear(x, weight, bias)
+        assert torch.equal(y, torch.nn.functional.linear(x, weight, bias))
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_compiles_whole():
-    tensors = batch(20, 6, 4)
-    compiled = torch.compile(
-        lambda *a: torch.ops.striate.linear(*a), fullgraph=True, backend="aot_eager"
-    )
-    for a, b in zip(
-        gradients(compiled, *tensors), gradients(kernels.linear, *tensors), strict=True
-    ):
-        torch.testing.assert_close(a, b)
-
-
-def test_operands_that_do_not_fit_are_refused_as_by_torch():
-    x, weight, bias, grad = batch(20, 6, 4)
+def test_operands_that_do_not_fit_are_refused_as_by_torch(monkeypatch):
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+    x, weight, bias, _ = batch(20, 6, 4)
     with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
-        torch.ops.striate.linear(x, weight[:, :5], bias)
+        kernels.linear(x, weight[:, :5], bias)
     with pytest.raises(RuntimeError, match=r"expand|size"):
-        torch.ops.striate.linear(x, weight, bias[:3])
-    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
-        torch.ops.striate.linear_data(grad[:, :3], weight)
-    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
-        torch.ops.striate.linear_weight(grad[:17], x)
+        kernels.linear(x, weight, bias[:3])

@@ -1,6 +1,5 @@
 """norm_act as an operator: modes of torch, running statistics, determinism, errors."""
 
-import jaxtyping
 import pytest
 import torch
 import torch.nn.functional as F
@@ -77,25 +76,6 @@ def test_what_is_no_number_stays_visible():
         assert not y[:, [0, 2]].isnan().any()
 
 
-def test_the_operators_pass_the_checks_of_torch():
-    x, w = images(3, 5, 4, 7).requires_grad_(), torch.rand(5).requires_grad_()
-    mean, var = torch.rand(5), torch.rand(5) + 0.5
-    checks = ("test_schema", "test_autograd_registration", "test_faketensor")
-    operators = torch.ops.striate
-    torch.library.opcheck(
-        operators.norm_act_train, (x, None, w, None, 1e-5, "gelu"), test_utils=checks
-    )
-    torch.library.opcheck(
-        operators.norm_act_eval, (x, x, mean, var, w, None, 1e-5, "relu"), test_utils=checks
-    )
-    y = x.detach()
-    torch.library.opcheck(
-        operators.norm_act_backward,
-        (y, y, y, mean, var, w.detach(), None, 1e-5, "relu", True, True, True),
-        test_utils=checks,
-    )
-
-
 def test_meta_vmap_func_grad_and_autocast():
     meta = kernels.norm_act(torch.empty(2, 3, 4, 5, device="meta"), activation="relu")
     assert meta.shape == (2, 3, 4, 5)
@@ -109,10 +89,10 @@ def test_meta_vmap_func_grad_and_autocast():
     kernels.norm_act(leaf, activation="gelu").pow(3).sum().backward()
     torch.testing.assert_close(by_func, leaf.grad, rtol=1e-4, atol=1e-5)
     with torch.autocast("cpu", torch.bfloat16):
-        assert kernels.norm_act(x).dtype == torch.float32
+        assert torch.equal(kernels.norm_act(x), F.batch_norm(x, None, None, training=True))
 
 
-def test_export_keeps_the_operator():
+def test_exports_as_the_ordinary_operators():
     class Block(nn.Module):
         def __init__(self):
             super().__init__()
@@ -123,27 +103,17 @@ def test_export_keeps_the_operator():
 
     block, x = Block().eval(), images(2, 3, 4, 5)
     program = torch.export.export(block, (x,))
-    assert "striate.norm_act_eval" in program.graph_module.code
+    assert "aten.batch_norm" in program.graph_module.code
     torch.testing.assert_close(program.module()(x), block(x))
 
 
-@pytest.mark.slow
-def test_compiled_whole():
-    # The operators themselves: the type checks of the tests are no business of the compiler.
-    operators = torch.ops.striate
-
-    def step(x, w):
-        y = operators.norm_act_train(x, None, w, None, 1e-5, "gelu")[0]
-        return operators.max_pool2d(y, [2, 2], [2, 2], [0, 0], [1, 1], False)[0]
-
-    x, w = images(3, 5, 6, 8).requires_grad_(), torch.rand(5).requires_grad_()
-    compiled = torch.compile(step, fullgraph=True, backend="aot_eager")
-    for a, b in zip(
-        torch.autograd.grad(compiled(x, w).square().sum(), (x, w)),
-        torch.autograd.grad(step(x, w).square().sum(), (x, w)),
-        strict=True,
-    ):
-        torch.testing.assert_close(a, b)
+def test_statistics_are_kept_only_where_the_module_keeps_them():
+    mine, theirs = (nn.BatchNorm2d(5) for _ in range(2))
+    mine.track_running_stats = theirs.track_running_stats = False
+    x = images(4, 5, 6, 3)
+    torch.testing.assert_close(kernels.batch_norm_act(mine, x), theirs(x), rtol=1e-5, atol=1e-6)
+    for name, value in theirs.state_dict().items():
+        assert torch.equal(mine.state_dict()[name], value)
 
 
 def test_mistakes_are_told():
@@ -151,26 +121,6 @@ def test_mistakes_are_told():
         kernels.norm_act(images(2, 3, 4, 5), activation="gellu")
     with pytest.raises(ShapeError, match="one value a channel"):
         kernels.norm_act(images(1, 3, 1, 1))
-
-
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("place", range(4))
-def test_numbers_of_other_channels_are_refused(training, place, monkeypatch):
-    """The native passes would read beyond their end."""
-    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
-    names = ("weight", "bias", "running_mean", "running_var")
-    values = [torch.ones(32) for _ in names]
-    values[place] = torch.ones(24)
-    with pytest.raises(ShapeError, match=rf"{names[place]} \(24,\).*32 channels of x"):
-        kernels.norm_act(images(2, 32, 5, 6), *values, training)
-
-
-def test_the_operators_themselves_refuse_them_too():
-    x, few = images(2, 32, 5, 6), torch.ones(24)
-    with pytest.raises(RuntimeError, match="32 elements not 24"):
-        torch.ops.striate.norm_act_train(x, None, few, None, 1e-5, "none")
-    with pytest.raises(RuntimeError, match="32 elements not 24"):
-        torch.ops.striate.norm_act_eval(x, None, few, few, None, None, 1e-5, "none")
 
 
 def test_statistics_of_another_type_are_not_read_as_if_they_were_float32():

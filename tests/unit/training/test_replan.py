@@ -5,12 +5,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from striate.api.training import _go_on
+from striate.run_folder import RunFolder
 from striate.training.budget import Budget, Clock
 from striate.training.events import EventLog, read_events
-from striate.training.folder import RunFolder
 from striate.training.loop import Training
 from striate.training.plan import Plan
+from striate.training.session import _resume
 
 
 class Restored(Training):
@@ -47,7 +47,7 @@ def go_on(path: Path, first: Plan) -> Restored:
         training.config = SimpleNamespace(training=SimpleNamespace(checkpoints=20))  # type: ignore[assignment]
         training.saved, training.log, training.clock = (50, first, offset), log, Clock()
         training.most_steps = sys.maxsize
-        _go_on(training, RunFolder(path.parent))
+        _resume(training, RunFolder(path.parent))
         for step in (62, 70, 71):
             training.step = step
             training._replan(object.__new__(Hasty))

@@ -52,7 +52,7 @@ class Text(Field):
             )
         return np.array([self.alphabet.index(letter) for letter in text], dtype=np.int64)
 
-    def string(self, indices: Sequence[int] | np.ndarray) -> str:
+    def string(self, indices: Any) -> str:
         """The text that indices stand for; padding is passed over."""
         return "".join(self.alphabet[i] for i in indices if i != PADDING)
 

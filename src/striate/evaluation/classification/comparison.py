@@ -61,10 +61,34 @@ class ClassifierComparison(JsonRecord):
     pairs: tuple[ClassifierPair, ...]
     verdict: str
 
+    def lines(self) -> list[str]:
+        """The tests as lines for a terminal, the verdict last."""
+        lines = []
+        if self.cochran is not None:
+            q, p = self.cochran
+            lines.append(f"Cochran's Q = {q:.3f}, p = {p:.2g}: do all err equally often?")
+        for pair in self.pairs:
+            gap = pair.difference
+            adjusted = f", Holm {pair.p_adjusted:.2g}" if len(self.pairs) > 1 else ""
+            needed = (
+                "" if pair.differ or not pair.needed else f"; {pair.needed:,} images would tell"
+            )
+            lines.append(
+                f"{pair.second} against {pair.first}: {_points(gap.value)} points "
+                f"[{_points(gap.low)}, {_points(gap.high)}], "
+                f"only first wrong {pair.only_first_wrong}, only second wrong "
+                f"{pair.only_second_wrong}, McNemar p = {pair.p:.2g}{adjusted}{needed}"
+            )
+        return [*lines, self.verdict]
+
     def to_json(self) -> dict[str, Any]:
         """The comparison as JSON values."""
         cochran = None if self.cochran is None else dict(zip("qp", self.cochran, strict=True))
         return {**super().to_json(), "cochran": cochran}
+
+
+def _points(share: float | None) -> str:
+    return f"{100 * (share or 0.0):+.2f}"
 
 
 def cochran_q(wrong: Array) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""What each answer costs by log-likelihood and Brier score, and what a mistake would cost.
+"""The cost of each prediction by log-likelihood and Brier score, and that of a mistake.
 
 A nearly perfect network loses next to nothing on most items and much on a few. Where the test
 set happens to hold none of these few, nothing in the losses of its items shows what they would

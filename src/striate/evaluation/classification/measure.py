@@ -81,6 +81,12 @@ class Measures(JsonRecord):
     reliability: tuple[ReliabilityBin, ...]
     """Empty without probabilities."""
 
+    def lines(self) -> list[str]:
+        """The headline figures as an aligned table for a terminal, then the worst confusions."""
+        from striate.evaluation.text import summary_lines
+
+        return summary_lines(self)
+
     def headline(self) -> dict[str, Any]:
         """The numbers that the ledger keeps of an opening: the error with its interval."""
         return {

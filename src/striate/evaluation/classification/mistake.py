@@ -6,10 +6,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from striate.data.streamed import Pixels
 from striate.evaluation.classification.probability import checked
+from striate.evaluation.stored import small_picture
 from striate.typed_json import JsonRecord
 
-__all__ = ["Mistake", "confident_mistakes", "mistakes"]
+__all__ = ["Mistake", "confident_mistakes", "mistakes", "wrong_pictures"]
+
+_MOST_PICTURES = 1000
 
 Array = npt.NDArray[Any]
 
@@ -85,3 +89,16 @@ def _selected(
         )
         for i in order
     ]
+
+
+def wrong_pictures(images: Pixels, predicted: Array, target: Array) -> dict[int, Array]:
+    """Small pictures of the wrongly predicted items, at most a thousand, evenly spread.
+
+    Args:
+        images: Images (N, H, W, C), uint8.
+        predicted: Index of the predicted class (N,).
+        target: Index of the true class (N,).
+    """
+    wrong = np.flatnonzero(predicted != target).tolist()
+    step = max(1, -(-len(wrong) // _MOST_PICTURES))
+    return {index: small_picture(np.asarray(images[index])) for index in wrong[::step]}

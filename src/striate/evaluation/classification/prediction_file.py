@@ -39,7 +39,7 @@ _FORM = (
 
 @dataclass(frozen=True)
 class PredictionTable:
-    """What one file says: ids, and answers or probabilities."""
+    """The table of one file: ids, and labels or probabilities."""
 
     path: Path
     ids: tuple[str, ...] | None

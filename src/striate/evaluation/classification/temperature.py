@@ -100,7 +100,7 @@ def fit_temperature(probabilities: Array, target: Array) -> Scaling:
     logs -= (logs * _soft_truth(target, logs.shape[1])).sum(axis=1, keepdims=True)
 
     def slope(weight: float) -> tuple[float, float]:
-        """Of the mean loss by the weight, and the slope of that."""
+        """First and second derivative of the mean loss by the weight."""
         scores = weight * logs
         scores -= scores.max(axis=1, keepdims=True)
         share = np.exp(scores, out=scores)

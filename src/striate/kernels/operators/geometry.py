@@ -1,4 +1,4 @@
-"""The shapes of a convolution, and what a way to compute it must tell about itself."""
+"""The shapes of a convolution, and the interface of a native method to compute it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

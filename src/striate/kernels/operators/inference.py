@@ -1,7 +1,7 @@
-"""A convolution, its normalisation by known statistics and what follows, in one pass.
+"""A convolution, its normalisation by known statistics, a residual and an activation, in one pass.
 
-A network that only answers need not keep what its layers hand on: each piece of a convolution's
-output is normalised, summed and activated while it lies in the cache.
+In inference nothing needs to be kept for a gradient: each piece of a convolution's output is
+normalised, summed and activated while it lies in the cache.
 """
 
 import ctypes
@@ -11,18 +11,17 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.kernels.operators.activation import ACTIVATIONS, require_activation
+from striate.kernels.operators.activation import activation_number, require_activation
 from striate.kernels.operators.methods import fitting
 from striate.kernels.operators.native import (
     DOUBLE,
     POINTER,
     SIZE,
     channels_last,
-    eager,
     float32_on_cpu,
     per_channel,
     pointer,
-    transformed,
+    runs_natively,
 )
 
 __all__ = ["MOST_ADDED", "convolution_norm_act"]
@@ -32,7 +31,7 @@ MOST_ADDED = 1_500_000
 
 
 class _Epilogue(ctypes.Structure):
-    """As `Epilogue` in native/epilogue.hpp."""
+    """The fields of `Epilogue` in native/epilogue.hpp."""
 
     _fields_ = (
         ("mean", POINTER),
@@ -56,16 +55,16 @@ def convolution_norm_act(
 ) -> Float[Tensor, "N K H_out W_out"] | None:
     """`batch_norm_act(norm, convolution(x, weight, bias, *sizes), activation, residual)`.
 
-    The answer is that of the two operators, to the bit.
+    The output is that of the two operators, to the bit.
 
     Args:
         x: images.
-        weight: the kernel.
+        weight: kernel.
         bias: added to each channel of the convolution.
         sizes: stride, padding, dilation, groups, methods of `convolution`.
-        norm: its mode, statistics and parameters.
-        activation: as in `norm_act`.
-        residual: of the output's shape, added before the activation.
+        norm: layer with mode, statistics and parameters.
+        activation: name as in `norm_act`.
+        residual: values of the output's shape, added before the activation.
 
     Returns:
         The output with its channels last, or None where it takes more than one pass: where a
@@ -83,11 +82,9 @@ def convolution_norm_act(
     """
     require_activation(activation, "norm_act")
     mean, variance = norm.running_mean, norm.running_var
-    if norm.training or mean is None or variance is None:
+    if norm.training or mean is None or variance is None or torch.is_grad_enabled():
         return None
-    if torch.is_grad_enabled() or not eager(x) or transformed():
-        return None
-    native = fitting("forward", x.shape, weight, x, sizes)
+    native = fitting("forward", x.shape, weight, sizes) if runs_natively(x, weight) else None
     if native is None:
         return None
     geometry, method = native
@@ -102,5 +99,5 @@ def convolution_norm_act(
     bias, *others = [None if values is None else values.contiguous() for values in channels]
     residual = None if residual is None else channels_last(residual)
     pointers = map(pointer, (*others, residual))
-    epilogue = _Epilogue(*pointers, norm.eps, ACTIVATIONS.index(activation))
+    epilogue = _Epilogue(*pointers, norm.eps, activation_number(activation))
     return method.forward(channels_last(x), weight, bias, geometry, ctypes.byref(epilogue))

@@ -1,4 +1,4 @@
-"""Entry points of the native library, declared once and found again at no cost."""
+"""Calls of the native library: entry points, pointers, and which tensors it may read."""
 
 import ctypes
 from collections.abc import Callable, Sequence
@@ -20,20 +20,17 @@ __all__ = [
     "call",
     "channels_last",
     "dense",
-    "eager",
-    "eager_gradient",
     "float32_on_cpu",
     "new_images",
     "new_values",
-    "own_view",
     "per_channel",
     "pointer",
-    "transformed",
+    "runs_natively",
 ]
 
 POINTER, SIZE, INT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
 FLOAT, DOUBLE = ctypes.c_float, ctypes.c_double
-_OF_MEMORY = (Tensor, nn.Parameter)
+_WITH_MEMORY = (Tensor, nn.Parameter)
 
 
 @cache
@@ -63,7 +60,7 @@ def call(name: str, declared: tuple[Any, ...], *arguments: Any) -> None:
 
 
 def pointer(tensor: Tensor | None) -> int | None:
-    """Where a tensor's values begin."""
+    """Address of a tensor's first value, or None."""
     return None if tensor is None else tensor.data_ptr()
 
 
@@ -78,17 +75,17 @@ def new_values(*shape: int) -> Tensor:
 
 
 def new_images(shape: Sequence[int]) -> Tensor:
-    """The same for images, which native code writes pixel by pixel."""
+    """Memory for images (B, C, H, W) that native code writes pixel by pixel."""
     return torch.empty(shape, dtype=torch.float32, device="cpu", memory_format=torch.channels_last)
 
 
 def float32_on_cpu(*tensors: Tensor | None) -> bool:
-    """Whether native code may read all those of the tensors that there are.
+    """Whether native code may read the tensors; None is skipped.
 
     A subclass of torch's tensors may have no memory, or mean something else by it.
     """
     return all(
-        t is None or (type(t) in _OF_MEMORY and t.dtype == torch.float32 and t.is_cpu)
+        t is None or (type(t) in _WITH_MEMORY and t.dtype == torch.float32 and t.is_cpu)
         for t in tensors
     )
 
@@ -103,27 +100,17 @@ def dense(tensor: Tensor) -> bool:
     return tensor.movedim(1, -1).is_contiguous()
 
 
-def transformed() -> bool:
-    """Whether torch.func or forward mode is at work: torch's own operators have their rules."""
-    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+def runs_natively(*tensors: Tensor | None) -> bool:
+    """Whether a call goes to native code: float32 on a CPU, plain eager execution, a library.
 
-
-def eager(x: Tensor) -> bool:
-    """Whether a call may skip the operator's dispatch through Python, which costs a lot."""
-    plain = type(x) is Tensor and not torch.compiler.is_compiling()
-    return plain and not torch.is_autocast_enabled("cpu")
-
-
-def eager_gradient(grad: Tensor) -> bool:
-    """Whether a backward pass may skip that dispatch.
-
-    Gradients of gradients and compilers need an operator that torch knows.
+    Compilers, exporters, `torch.func`, forward mode and autocast get torch's own operators, whose
+    rules they know.
     """
-    return eager(grad) and not torch.is_grad_enabled()
-
-
-def own_view(tensor: Tensor) -> Tensor:
-    """The tensor as an input of its own: how inputs came from each other is left aside."""
-    if tensor.requires_grad:
-        return tensor.view_as(tensor)
-    return tensor.detach().requires_grad_()
+    return (
+        not torch.compiler.is_compiling()
+        and float32_on_cpu(*tensors)
+        and not torch.is_autocast_enabled("cpu")
+        and not torch._C._are_functorch_transforms_active()
+        and forward_ad._current_level < 0
+        and library.available()
+    )

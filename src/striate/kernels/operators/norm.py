@@ -1,10 +1,7 @@
 """Batch normalisation, a residual and an activation as one operator with two passes each way.
 
-`y = act((x − mean) · weight / deviation + bias + residual)`. What it computes is in norm_passes.py,
-what autograd and compilers are told in norm_autograd.py.
+`y = act((x − mean) · weight / deviation + bias + residual)`; norm_passes.py has the passes.
 """
-
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,9 +9,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.errors import ShapeError
-from striate.kernels.operators.activation import after_sum, require_activation
-from striate.kernels.operators.native import eager, transformed
-from striate.kernels.operators.norm_autograd import Direct
+from striate.kernels.operators.activation import ACTIVATIONS, require_activation
+from striate.kernels.operators.native import dense, per_channel, runs_natively
+from striate.kernels.operators.norm_passes import NormAct, statistics
 
 __all__ = ["batch_norm_act", "norm_act"]
 
@@ -29,7 +26,7 @@ def norm_act(
     momentum: float = 0.1,
     eps: float = 1e-5,
     activation: str = "none",
-    residual: Float[Tensor, "B C *S"] | None = None,
+    residual: Float[Tensor, "..."] | None = None,
 ) -> Float[Tensor, "B C *S"]:
     """`activation(batch_norm(x) + residual)`, in as few passes over memory as there can be.
 
@@ -40,11 +37,11 @@ def norm_act(
     number of threads.
 
     Args:
-        x: what is normalised over all axes but C.
+        x: values, normalised over all axes but C.
         weight: factor of each channel, none is 1.
         bias: added to each channel, none is 0.
         running_mean: moved towards x's mean while training, used instead of it otherwise.
-        running_var: the same for the (unbiased) variance.
+        running_var: moved towards x's unbiased variance while training, used otherwise.
         training: normalise by x's own statistics; without running statistics this is always so.
         momentum: share of the new statistics in the running ones.
         eps: added to the variance.
@@ -53,7 +50,7 @@ def norm_act(
 
     Raises:
         ConfigError: an activation that does not exist.
-        ShapeError: one value a channel, which has no deviation, or shapes that do not fit.
+        ShapeError: one value a channel, which has no deviation.
 
     Source: Ioffe and Szegedy, Batch Normalization (2015), algorithm 1; moments joined as in Chan,
     Golub and LeVeque, Updating formulae and a pairwise algorithm for variances (1979).
@@ -65,47 +62,52 @@ def norm_act(
         True
     """
     require_activation(activation, "norm_act")
-    channels = {
-        "weight": weight,
-        "bias": bias,
-        "running_mean": running_mean,
-        "running_var": running_var,
-    }
-    _check(x, residual, channels)
-    if transformed():
+    channels = (weight, bias, running_mean, running_var)
+    tensors = (x,) if residual is None else (x, residual)
+    fits = x.ndim >= 2 and x.numel() > 0 and all(t.shape == x.shape for t in tensors)
+    fits = fits and all(per_channel(values, x.shape[1]) for values in channels)
+    if not fits or not runs_natively(*tensors) or not dense(x):
+        training = training or running_mean is None
         z = F.batch_norm(x, running_mean, running_var, weight, bias, training, momentum, eps)
-        return after_sum(z, residual, activation)
-    operators: Any = Direct if eager(x) else torch.ops.striate
-    y: Tensor
-    if not training and running_mean is not None and running_var is not None:
-        y = operators.norm_act_eval(
-            x, residual, running_mean, running_var, weight, bias, eps, activation
-        )
-        return y
-    count = x.numel() // max(x.shape[1], 1)
+        return ACTIVATIONS[activation](z if residual is None else z + residual)
+    if training or running_mean is None or running_var is None:
+        mean, variance = _batch_statistics(x, running_mean, running_var, momentum)
+        is_batch = True
+    else:
+        mean, variance, is_batch = running_mean, running_var, False
+    y: Tensor = NormAct.apply(  # type: ignore[no-untyped-call]
+        x, residual, weight, bias, mean, variance, is_batch, eps, activation
+    )
+    return y
+
+
+@torch.no_grad()
+def _batch_statistics(
+    x: Tensor, running_mean: Tensor | None, running_var: Tensor | None, momentum: float
+) -> tuple[Tensor, Tensor]:
+    """Mean and variance of a batch; the running statistics move towards them."""
+    count = x.numel() // x.shape[1]
     if count == 1:
         raise ShapeError(
             f"Batch normalisation of {tuple(x.shape)} has one value a channel, which has no "
             "deviation. Use a larger batch or image, or eval mode."
         )
-    y, mean, _, variance = operators.norm_act_train(x, residual, weight, bias, eps, activation)
-    if training and running_mean is not None and running_var is not None:
-        with torch.no_grad():
-            running_mean.lerp_(mean.detach().to(running_mean.dtype), momentum)
-            unbiased = variance.detach().to(running_var.dtype) * (count / (count - 1))
-            running_var.lerp_(unbiased, momentum)
-    return y
+    mean, variance = statistics(x)
+    if running_mean is not None and running_var is not None:
+        running_mean.lerp_(mean, momentum)
+        running_var.lerp_(variance * (count / (count - 1)), momentum)
+    return mean, variance
 
 
 def batch_norm_act(
     module: nn.modules.batchnorm._BatchNorm,
     x: Float[Tensor, "B C *S"],
     activation: str = "none",
-    residual: Float[Tensor, "B C *S"] | None = None,
+    residual: Float[Tensor, "..."] | None = None,
 ) -> Float[Tensor, "B C *S"]:
     """`norm_act` with the parameters, statistics and mode of a `nn.BatchNorm` module.
 
-    The module's count of batches goes on, and `momentum=None` averages over all of them.
+    The module's count of batches is updated, and `momentum=None` averages over all of them.
 
     Args:
         module: of 1, 2 or 3 dimensions.
@@ -123,30 +125,16 @@ def batch_norm_act(
         module.num_batches_tracked.add_(1)
         if module.momentum is None:
             momentum = 1.0 / float(module.num_batches_tracked)
+    is_kept = module.track_running_stats or not module.training
     return norm_act(
         x,
         module.weight,
         module.bias,
-        module.running_mean,
-        module.running_var,
+        module.running_mean if is_kept else None,
+        module.running_var if is_kept else None,
         module.training,
         momentum,
         module.eps,
         activation,
         residual,
     )
-
-
-def _check(x: Tensor, residual: Tensor | None, channels: dict[str, Tensor | None]) -> None:
-    if x.ndim < 2:
-        raise ShapeError(f"Batch normalisation takes (B, C, ...); {tuple(x.shape)} came.")
-    if residual is not None and residual.shape != x.shape:
-        raise ShapeError(
-            f"The residual {tuple(residual.shape)} must have the shape of x, {tuple(x.shape)}."
-        )
-    for name, values in channels.items():
-        if values is not None and values.shape != x.shape[1:2]:
-            raise ShapeError(
-                f"The {name} {tuple(values.shape)} must have a number for each of the "
-                f"{x.shape[1]} channels of x, {tuple(x.shape)}."
-            )

@@ -1,6 +1,7 @@
 """Rules of the operations that slide along an axis: convolution, pooling, resizing, padding."""
 
 import math
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -13,83 +14,61 @@ __all__ = ["pool_windows"]
 
 @rule("convolution", "_convolution")
 def _convolution(call: Call) -> Track | None:
-    given = call.arguments
-    x, weight, out = given["input"], given["weight"], call.output
-    kernel = list(weight.shape[2:])
-    count = len(kernel)
-    maps = {}
-    for axis, (k, s, p, d) in enumerate(
-        zip(
-            kernel,
-            numbers(given["stride"], count, 1),
-            numbers(given["padding"], count, 0),
-            numbers(given["dilation"], count, 1),
-            strict=True,
-        )
-    ):
-        dim = x.ndim - count + axis
-        if given["transposed"]:
-            maps[dim] = _adjoint(Window(k, s, p, d), out.shape[dim])
-        else:
-            maps[dim] = window_map(Window(k, s, p, d), out.shape[dim])
-    return along_dims(call.track(x), maps)
+    axes = _windows(call.arguments["weight"].shape[2:], call.arguments)
+    return _slide(call, axes, _adjoint if call.arguments["transposed"] else window_map)
 
 
-def _adjoint(window: Window, num_outputs: int) -> AxisMap:
-    """Input i of a transposed convolution writes to all that `window` takes for its output i."""
-
-    def taps(output: int) -> list[int]:
-        places = range(0, window.extent, window.dilation)
-        at = [output + window.padding - place for place in places]
-        return [place // window.stride for place in at if place % window.stride == 0]
-
-    return AxisMap(taps, num_outputs, period=window.stride, shift=1)
+_NAMES = [f"{kind}_pool{d}d" for kind in ("max", "avg") for d in "123"]
 
 
-@rule(
-    *(
-        f"{kind}_pool{d}d{tail}"
-        for kind in ("max", "avg")
-        for d in "123"
-        for tail in ("", "_with_indices")
-    )
-)
+@rule(*_NAMES, *(f"{name}_with_indices" for name in _NAMES))
 def _pool(call: Call) -> Track | None:
-    x, track = call.first()
-    axes = pool_windows(call.arguments)
-    start = x.ndim - len(axes)
-    return along_dims(
-        track,
-        {start + i: window_map(w, call.output.shape[start + i]) for i, w in enumerate(axes)},
-    )
-
-
-def pool_windows(given: dict[str, Any]) -> tuple[Window, ...]:
-    """The windows that a pooling was called with."""
-    kernel = list(given["kernel_size"])
-    stride = given.get("stride") or kernel
-    count = len(kernel)
-    columns = zip(
-        kernel,
-        numbers(stride, count, 1),
-        numbers(given.get("padding"), count, 0),
-        numbers(given.get("dilation"), count, 1),
-        strict=True,
-    )
-    return tuple(Window(*numbers) for numbers in columns)
+    return _slide(call, pool_windows(call.arguments), window_map)
 
 
 @rule("max_unpool2d", "max_unpool3d")
 def _unpool(call: Call) -> Track | None:
-    x, track = call.first()
     axes = call.pools.get(id(call.arguments["indices"]))
-    if axes is None:
-        return None
-    maps = {}
-    for i, window in enumerate(axes):
-        dim = x.ndim - len(axes) + i
-        maps[dim] = _adjoint(window, call.output.shape[dim])
+    return None if axes is None else _slide(call, axes, _adjoint)
+
+
+def pool_windows(arguments: dict[str, Any]) -> tuple[Window, ...]:
+    """The windows of a pooling with these arguments."""
+    return _windows(arguments["kernel_size"], arguments)
+
+
+def _windows(kernel: Sequence[int], arguments: dict[str, Any]) -> tuple[Window, ...]:
+    """One window for each spatial axis; without a stride the windows lie side by side."""
+    count = len(kernel)
+    columns = zip(
+        kernel,
+        numbers(arguments.get("stride") or list(kernel), count, 1),
+        numbers(arguments.get("padding"), count, 0),
+        numbers(arguments.get("dilation"), count, 1),
+        strict=True,
+    )
+    return tuple(Window(*column) for column in columns)
+
+
+def _slide(
+    call: Call, axes: Sequence[Window], make_map: Callable[[Window, int], AxisMap]
+) -> Track | None:
+    """The track after a window along each of the last dimensions."""
+    x, track = call.first()
+    dims = range(x.ndim - len(axes), x.ndim)
+    maps = {d: make_map(w, call.output.shape[d]) for d, w in zip(dims, axes, strict=True)}
     return along_dims(track, maps)
+
+
+def _adjoint(window: Window, num_outputs: int) -> AxisMap:
+    """Transposed convolution: input i writes to all that output i of `window` takes."""
+
+    def taps(output: int) -> list[int]:
+        offsets = range(0, window.extent, window.dilation)
+        at = [output + window.padding - offset for offset in offsets]
+        return [position // window.stride for position in at if position % window.stride == 0]
+
+    return AxisMap(taps, num_outputs, period=window.stride, shift=1)
 
 
 @rule(

@@ -1,4 +1,4 @@
-"""What to train when nobody said: network, input size, batch, augmentation, rate, length.
+"""The planner of settings that nobody gave: network, input, batch, augmentation, rate, length.
 
 The planner looks at a quick survey of the images, measures how fast this machine trains, and
 fills in every setting that a person left open. Each choice carries its reason, to be shown and

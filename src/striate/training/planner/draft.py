@@ -26,11 +26,11 @@ class Draft:
     choices: list[Choice] = field(default_factory=list)
 
     def given(self, path: str) -> Any:
-        """What was asked for under a dotted path; None where nothing was."""
+        """The person's setting under a dotted path; None where there is none."""
         return _at(self.asked, path)
 
     def planned(self, path: str) -> Any:
-        """What holds so far under a dotted path; None where nothing does."""
+        """The value decided so far under a dotted path; None where there is none."""
         return _at(self.plan, path)
 
     def decide(self, path: str, what: str, value: Any, why: str, shown: str | None = None) -> Any:

@@ -1,4 +1,4 @@
-"""What the network is shown: size, channels, augmentation."""
+"""The input of the network: size, channels, augmentation."""
 
 from typing import Any
 

@@ -49,7 +49,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class SetLook:
-    """What of a set decides about its network."""
+    """The facts of a set that decide about its network."""
 
     num_classes: int
     num_images: int

@@ -16,16 +16,18 @@ from striate.evaluation import (
     measure,
     measure_answers,
     risk_coverage,
+    summary_lines,
+    table_lines,
 )
 from striate.evaluation.classification.comparison import ClassifierComparison, compare_classifiers
 from striate.evaluation.classification.prediction_file import Matched, match, read_table
 from striate.evaluation.classification.report import comparison_page
 
-__all__ = ["ForeignMeasures", "measure_files"]
+__all__ = ["ExternalMetrics", "measure_files"]
 
 
 @dataclass(frozen=True)
-class ForeignMeasures:
+class ExternalMetrics:
     """Measures of one system or more on the same items, and how they compare."""
 
     names: tuple[str, ...]
@@ -52,6 +54,12 @@ class ForeignMeasures:
             "notes": list(self.notes),
         }
 
+    def lines(self) -> list[str]:
+        """The comparison as lines for a terminal; of one system, its measures."""
+        if self.comparison is None:
+            return summary_lines(self.measures[0])
+        return [*table_lines(self.names, self.measures), *self.comparison.lines()]
+
     def write(self, page: Path) -> None:
         """Write the HTML page."""
         told = {
@@ -65,7 +73,7 @@ class ForeignMeasures:
 
 def measure_files(
     predictions: Sequence[str | Path], truth: str | Path, *, extra_classes: Sequence[str] = ()
-) -> ForeignMeasures:
+) -> ExternalMetrics:
     """Measure files of predictions against a file of truths, and compare them with one another.
 
     Args:
@@ -92,7 +100,7 @@ def measure_files(
         comparison = compare_classifiers(answers, target, names, probabilities=p)
         found = _disagreements(systems, target, classes, ids)
     notes = [note for system in systems for note in system.notes]
-    return ForeignMeasures(
+    return ExternalMetrics(
         names,
         measures,
         comparison,

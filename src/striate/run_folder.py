@@ -107,7 +107,7 @@ class RunFolder:
         durable.write_json(self.path / "run.json", {**whole, "digest": _digest(whole)})
 
     def record(self) -> dict[str, Any]:
-        """What run.json says.
+        """The content of run.json.
 
         Raises:
             RunError: it is damaged, was changed, or is of a later format.

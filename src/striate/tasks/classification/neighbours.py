@@ -9,7 +9,7 @@ import numpy as np
 from striate import durable
 from striate.data import Dataset
 from striate.evaluation import data_uri
-from striate.training.folder import RunFolder
+from striate.run_folder import RunFolder
 
 __all__ = ["write_neighbours"]
 

@@ -1,4 +1,4 @@
-"""What a report says beyond the measures: calibration before and after, and abstention."""
+"""Calibration before and after, and abstention, as a report shows them."""
 
 import json
 from functools import partial
@@ -15,12 +15,12 @@ from striate.evaluation import (
     crossfitted,
     fit_temperature,
     fit_vector,
-    load_answers,
+    load_predictions,
     measure,
     risk_coverage,
     wilson,
 )
-from striate.training.folder import RunFolder
+from striate.run_folder import RunFolder
 
 __all__ = [
     "calibration_of",
@@ -36,7 +36,7 @@ _PROMISES = (0.2, 0.1, 0.05, 0.02, 0.01, 0.005)
 
 
 def calibration_of(folder: RunFolder) -> tuple[Scaling, dict[str, Any]]:
-    """What makes a network's probabilities honest, and all that is kept of its fit.
+    """The scaling that calibrates a network's probabilities, and the record of its fit.
 
     Of runs that never fitted one it changes nothing, and nothing is kept.
 
@@ -61,15 +61,15 @@ def validated(folder: RunFolder) -> tuple[np.ndarray, np.ndarray]:
     Each item is calibrated by a fit that has not seen it, so that the fit does not flatter
     what is measured on them.
     """
-    answers = load_answers(folder.answers)
+    rows = load_predictions(folder.answers).rows
     scaling, kept = calibration_of(folder)
     if scaling == Scaling():
-        return answers.probabilities, answers.labels
+        return rows["probabilities"], rows["labels"]
     fit: Any = fit_temperature
     if scaling.temperature is None:
         penalty = kept.get("penalty")
         fit = fit_vector if penalty is None else partial(fit_vector, penalty=penalty)
-    return crossfitted(fit, answers.probabilities, answers.labels), answers.labels
+    return crossfitted(fit, rows["probabilities"], rows["labels"]), rows["labels"]
 
 
 def proves(scaling: Scaling) -> bool:
@@ -91,13 +91,13 @@ def promising(
         held_out: what `validated` gives, where it is known; it is taken where the calibration
             proves nothing.
     """
-    answers = load_answers(folder.answers)
+    rows = load_predictions(folder.answers).rows
     scaling, _ = calibration_of(folder)
     if proves(scaling):
-        p = scaling(answers.probabilities)
+        p = scaling(rows["probabilities"])
     else:
         p = validated(folder)[0] if held_out is None else held_out
-    return p.max(axis=1), p.argmax(axis=1) == answers.labels
+    return p.max(axis=1), p.argmax(axis=1) == rows["labels"]
 
 
 def calibration_part(
@@ -114,8 +114,8 @@ def calibration_part(
     _, kept = calibration_of(folder)
     if not kept:
         return None
-    stored = load_answers(folder.test_answers if split == "test" else folder.answers)
-    before = measure(stored.probabilities, stored.labels, class_names)
+    rows = load_predictions(folder.test_answers if split == "test" else folder.answers).rows
+    before = measure(rows["probabilities"], rows["labels"], class_names)
     return {
         "method": kept["method"],
         "temperature": kept["temperature"],

@@ -1,0 +1,49 @@
+"""The forms in which a person may hand over images."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from striate.errors import DataError
+
+__all__ = ["named_images"]
+
+
+def named_images(images: Any) -> list[tuple[str, Any]]:
+    """(name, image) of everything that a person may hand over."""
+    if isinstance(images, (str, Path)):
+        path = Path(images)
+        if not path.is_dir():
+            return [(str(path), path)]
+        files = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+        if not files:
+            raise DataError(f"{path} holds no files; give an image or a folder of images.")
+        return [(str(p), p) for p in files]
+    if isinstance(images, (list, tuple)):
+        named = []
+        for index, item in enumerate(images):
+            for name, image in named_images(item):
+                named.append((name if isinstance(item, (str, Path)) else f"image {index}", image))
+        return named
+    array = _as_array(images)
+    if array is None:
+        return [("image 0", images)]
+    stacked = array.ndim == 4 or (array.ndim == 3 and array.shape[-1] not in (1, 3, 4))
+    rows = array if stacked else array[None]
+    return [(f"image {i}", row) for i, row in enumerate(rows)]
+
+
+def _as_array(images: Any) -> np.ndarray | None:
+    """A NumPy array (…, H, W[, C]) of an array or a tensor; None for anything else."""
+    if isinstance(images, np.ndarray):
+        return images
+    if not hasattr(images, "detach"):
+        return None
+    tensor = images.detach().cpu()
+    if tensor.ndim >= 3 and tensor.shape[-3] in (1, 3, 4):
+        tensor = tensor.movedim(-3, -1)
+    if tensor.is_floating_point():
+        tensor = tensor.float()  # NumPy has no bfloat16
+    array: np.ndarray = tensor.numpy()
+    return array

@@ -1,0 +1,121 @@
+"""Predictions kept in a run's folder: rows, and the content digests of their images.
+
+An evaluation keeps them, so that runs can be compared afterwards without opening the test split
+again. Pictures of some items are kept too, small, to show where runs disagree.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from striate import durable
+from striate.errors import RunError
+from striate.evaluation.metric import Columns
+
+__all__ = ["Predictions", "load_predictions", "save_predictions", "small_picture"]
+
+Array = npt.NDArray[Any]
+
+_KEY = "striate"
+"""Key of the description in the file's metadata."""
+_LARGEST_SIDE = 96
+"""A page shows pictures no larger; a thousand of them in colour are at most 28 MB."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Rows of the N items of a split, before any calibration."""
+
+    rows: Columns
+    """Rows as the task keeps them."""
+    digests: tuple[str, ...] = ()
+    """Digests of the images' content; empty in files of older runs."""
+    names: tuple[str, ...] = ()
+    split: str = "validation"
+    split_digest: str | None = None
+    """Digest of the content of the whole split."""
+    opening: int | None = None
+    """Number of the opening of the test split that they come from."""
+    pictures: Mapping[int, Array] = field(default_factory=dict)
+    """Small pictures (H, W, C) of some items, by index."""
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def save_predictions(path: Path, predictions: Predictions) -> None:
+    """Write predictions into a safetensors file, whole or not at all.
+
+    Columns of different lengths an item are written end to end beside their lengths.
+    """
+    from safetensors.numpy import save
+
+    tensors: dict[str, Array] = {}
+    for name, column in predictions.rows.columns.items():
+        if isinstance(column, np.ndarray):
+            tensors[name] = np.ascontiguousarray(column)
+        else:
+            tensors[name] = np.concatenate([np.asarray(value) for value in column])
+            tensors[f"{name}.lengths"] = np.array([len(value) for value in column])
+    for index, picture in predictions.pictures.items():
+        tensors[f"picture.{index}"] = np.ascontiguousarray(picture)
+    described = {
+        "digests": list(predictions.digests),
+        "names": list(predictions.names),
+        "split": predictions.split,
+        "split_digest": predictions.split_digest,
+        "opening": predictions.opening,
+    }
+    durable.write_bytes(path, save(tensors, {_KEY: json.dumps(described)}))
+
+
+def load_predictions(path: Path) -> Predictions:
+    """Predictions back from their file; those of older runs have no digests.
+
+    Raises:
+        RunError: the file is missing or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as reader:
+            described = json.loads((reader.metadata() or {}).get(_KEY, "{}"))
+            tensors = {name: reader.get_tensor(name) for name in reader.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise RunError(f"{path} cannot be read: {error}. Evaluate the run again.") from error
+    columns: dict[str, Any] = {}
+    pictures: dict[int, Array] = {}
+    for name, value in tensors.items():
+        if name.startswith("picture."):
+            pictures[int(name.removeprefix("picture."))] = value
+        elif not name.endswith(".lengths"):
+            lengths = tensors.get(f"{name}.lengths")
+            columns[name] = value if lengths is None else np.split(value, lengths.cumsum()[:-1])
+    return Predictions(
+        rows=Columns(columns),
+        digests=tuple(described.get("digests", ())),
+        names=tuple(described.get("names", ())),
+        split=described.get("split", "validation"),
+        split_digest=described.get("split_digest"),
+        opening=described.get("opening"),
+        pictures=pictures,
+    )
+
+
+def small_picture(image: Array) -> Array:
+    """An image (H, W, C) with sides of at most 96 pixels: means over squares of its pixels."""
+    factor = -(-max(image.shape[:2]) // _LARGEST_SIDE)
+    if factor == 1:
+        return image
+    # Means over squares of pixels: no library, and no aliasing.
+    height, width = (side // factor * factor for side in image.shape[:2])
+    blocks = image[:height, :width].reshape(
+        height // factor, factor, width // factor, factor, image.shape[2]
+    )
+    small: Array = blocks.mean(axis=(1, 3)).round().astype(np.uint8)
+    return small

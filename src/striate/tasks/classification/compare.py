@@ -1,0 +1,155 @@
+"""Classifiers compared on the same images, with paired tests, and where they disagree."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from striate import durable
+from striate.evaluation import Measures, Predictions, data_uri, measure, table_lines
+from striate.evaluation.classification.comparison import ClassifierComparison, compare_classifiers
+from striate.evaluation.classification.report import comparison_page
+
+__all__ = ["ClassComparison", "compare_classes"]
+
+_SHOWN = 60
+"""Disagreeing images on a page; JSON has them all."""
+_Picture = Callable[[], np.ndarray | None]
+"""Reads a picture; None where it cannot be read any more."""
+
+
+@dataclass(frozen=True)
+class ClassComparison:
+    """Classifiers on the same images: paired tests, the measures of each, disagreements."""
+
+    comparison: ClassifierComparison
+    measures: tuple[Measures, ...]
+    split: str
+    """"test" or "validation"."""
+    disagreements: tuple[dict[str, Any], ...]
+    """Images that some have right and others wrong: name, truth, answers, and under "image" a
+    function that reads the picture."""
+    notes: tuple[str, ...]
+    tiny: bool
+    """Whether the pictures are so small that a page enlarges them pixel by pixel."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The comparison as JSON values, without pictures."""
+        return {
+            "split": self.split,
+            **self.comparison.to_json(),
+            "notes": list(self.notes),
+            "measures": [m.to_json() for m in self.measures],
+            "disagreements": [
+                {key: value for key, value in item.items() if key != "image"}
+                for item in self.disagreements
+            ],
+        }
+
+    def write(self, folder: Path) -> Path:
+        """Write comparison.html and comparison.json into a folder; the page's path comes back."""
+        page = folder / "comparison.html"
+        html = comparison_page(
+            {
+                **self.to_json(),
+                "disagreements": _chosen(self.disagreements),
+                "tiny": self.tiny,
+            },
+            "Images on which they disagree",
+        )
+        durable.write_bytes(page, html.encode())
+        durable.write_json(folder / "comparison.json", self.to_json())
+        return page
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the classifiers."""
+        return self.comparison.names
+
+    def lines(self) -> list[str]:
+        """The comparison as lines for a terminal."""
+        return [*table_lines(self.comparison.names, self.measures), *self.comparison.lines()]
+
+
+def compare_classes(
+    names: Sequence[str],
+    predictions: Sequence[Predictions],
+    class_names: tuple[str, ...],
+    pictures: Mapping[int, _Picture],
+    *,
+    split: str,
+    notes: tuple[str, ...],
+    tiny: bool,
+) -> ClassComparison:
+    """Compare classifiers by their calibrated predictions of the same items.
+
+    Args:
+        names: Names of the classifiers.
+        predictions: Predictions of each, in one order of items.
+        class_names: Names of the K classes.
+        pictures: Function for each item with a picture that reads it, by index.
+        split: "test" or "validation".
+        notes: Sentences about the comparison.
+        tiny: Whether a page enlarges the pictures.
+    """
+    target = predictions[0].rows["labels"]
+    p = np.stack([one.rows["probabilities"] for one in predictions])
+    comparison = compare_classifiers(p.argmax(axis=2), target, names, probabilities=p)
+    measures = tuple(measure(row, target, class_names) for row in p)
+    stored: dict[int, _Picture] = {}
+    for one in reversed(predictions):
+        stored |= {i: partial(np.asarray, picture) for i, picture in one.pictures.items()}
+    items = _disagreements(p, target, names, class_names, predictions[0].names, pictures or stored)
+    return ClassComparison(comparison, measures, split, tuple(items), notes, tiny)
+
+
+def _disagreements(
+    p: np.ndarray,
+    target: np.ndarray,
+    names: Sequence[str],
+    classes: Sequence[str],
+    images: Sequence[str],
+    pictures: Mapping[int, _Picture],
+) -> list[dict[str, Any]]:
+    """Items that some have right and others wrong, those first where they differ most."""
+    predicted = p.argmax(axis=2)
+    wrong = predicted != target
+    mixed = np.flatnonzero(wrong.any(axis=0) & ~wrong.all(axis=0))
+    truth = np.take_along_axis(p, target[None, :, None], axis=2)[..., 0]
+    gap = truth[:, mixed].max(axis=0) - truth[:, mixed].min(axis=0)
+    return [
+        {
+            "index": int(i),
+            "name": images[i] if i < len(images) else str(i),
+            "truth": classes[target[i]],
+            "answers": [
+                {
+                    "name": name,
+                    "answer": classes[predicted[m, i]],
+                    "confidence": float(p[m, i, predicted[m, i]]),
+                    "right": not wrong[m, i],
+                }
+                for m, name in enumerate(names)
+            ],
+            "wrong": [name for m, name in enumerate(names) if wrong[m, i]],
+            "image": pictures.get(int(i)),
+        }
+        for i in mixed[np.argsort(-gap, kind="stable")]
+    ]
+
+
+def _chosen(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As many images of each kind of disagreement, those with pictures first."""
+    kinds: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for item in sorted(items, key=lambda item: item["image"] is None):
+        kinds.setdefault(tuple(item["wrong"]), []).append(item)
+    each = max(1, _SHOWN // max(1, len(kinds)))
+    chosen = []
+    for kind in kinds.values():
+        for item in kind[:each]:
+            image = None if item["image"] is None else item["image"]()
+            chosen.append({**item, "image": None if image is None else data_uri(image)})
+    return chosen

@@ -1,0 +1,176 @@
+"""Classification: one class out of K for each image."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from striate.data import Dataset, ImageSet
+from striate.data.batch import Batch
+from striate.evaluation.classification.measure import Measures, measure
+from striate.evaluation.classification.mistake import wrong_pictures
+from striate.evaluation.classification.report import write
+from striate.evaluation.metric import Columns, Meter, Metric
+from striate.evaluation.stored import Predictions
+from striate.losses import expected_loss_at_chance
+from striate.run_folder import RunFolder
+from striate.tasks.classification.calibrate import fit_calibration
+from striate.tasks.classification.compare import ClassComparison, compare_classes
+from striate.tasks.classification.evidence import calibration_of, validated
+from striate.tasks.classification.prediction import ClassPrediction
+from striate.tasks.classification.report import report_parts
+from striate.tasks.prediction import Prediction
+from striate.tasks.task import Build, DataShape, ReportedSplit, Setting, Task
+
+__all__ = ["Classification", "ClassificationMeter"]
+
+_LEAST = 1e-12
+"""Probability below which the loss of a validation is no longer distinguished."""
+
+
+class Classification(Task):
+    """One class out of K for each image."""
+
+    needs = ("image", "category")
+
+    def networks(self, build: Build, data: DataShape) -> nn.ModuleDict:
+        return nn.ModuleDict({"network": build("network", num_classes=len(_names(data)))})
+
+    def losses(self, networks: nn.ModuleDict, batch: Batch, phase: str) -> dict[str, Tensor]:
+        """The loss that is minimised, under "loss", and its parts.
+
+        A network with auxiliary heads returns several scores while it trains; the others count
+        with its `auxiliary_weight`.
+        """
+        network: Any = networks["network"]
+        scores, target = network(batch["image"]), batch["category"]
+        if not isinstance(scores, tuple):
+            return {"loss": self.loss(scores.float(), target)}
+        main = self.loss(scores[0].float(), target)
+        auxiliary = torch.stack([self.loss(s.float(), target) for s in scores[1:]]).sum()
+        weight = float(network.auxiliary_weight)
+        return {"loss": main + weight * auxiliary, "main": main, "auxiliary": auxiliary}
+
+    def postprocess(self, outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Softmax of the scores in float64, so that ties and sums mean something."""
+        return {"probabilities": torch.softmax(outputs["scores"].cpu().double(), dim=1)}
+
+    def meter(self, data: DataShape) -> Meter:
+        return ClassificationMeter()
+
+    def figures(self, rows: Columns, data: DataShape) -> Measures:
+        return measure(rows["probabilities"], rows["labels"], _names(data))
+
+    def figures_from_json(self, value: Mapping[str, Any]) -> Measures:
+        return Measures.from_json(value)
+
+    def describe(
+        self,
+        names: Sequence[str],
+        outputs: Mapping[str, np.ndarray],
+        data: DataShape,
+        threshold: float = 0.0,
+    ) -> list[Prediction]:
+        classes = _names(data)
+        predictions: list[Prediction] = []
+        for name, row in zip(names, outputs["probabilities"], strict=True):
+            ranked = {classes[k]: float(row[k]) for k in np.argsort(-row, kind="stable")}
+            predictions.append(ClassPrediction(name, ranked, threshold=threshold))
+        return predictions
+
+    def columns(self, predictions: Sequence[Prediction], data: DataShape) -> tuple[str, ...]:
+        return ("label", "confidence", *_names(data))
+
+    def calibrate(self, folder: RunFolder, *, classwise: bool = False) -> dict[str, Any]:
+        return fit_calibration(folder, classwise=classwise)
+
+    def finish(self, folder: RunFolder) -> None:
+        fit_calibration(folder)
+
+    def adjusted(
+        self, folder: RunFolder, outputs: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        scaling, _ = calibration_of(folder)
+        return {**outputs, "probabilities": scaling(outputs["probabilities"])}
+
+    def held_out(self, folder: RunFolder) -> Columns:
+        probabilities, labels = validated(folder)
+        return Columns({"probabilities": probabilities, "labels": labels})
+
+    def pictures(self, split: ImageSet, rows: Columns) -> dict[int, np.ndarray]:
+        predicted = rows["probabilities"].argmax(axis=1)
+        return wrong_pictures(split.images, predicted, rows["labels"])
+
+    def compare(
+        self,
+        names: Sequence[str],
+        predictions: Sequence[Predictions],
+        data: DataShape,
+        pictures: Mapping[int, Callable[[], np.ndarray | None]],
+        *,
+        split: str,
+        notes: tuple[str, ...],
+        tiny: bool,
+    ) -> ClassComparison:
+        return compare_classes(
+            names, predictions, _names(data), pictures, split=split, notes=notes, tiny=tiny
+        )
+
+    def report(self, folder: RunFolder, data: Dataset, split: ReportedSplit) -> dict[str, Any]:
+        return report_parts(folder, data, split, self.held_out(folder))
+
+    def write_report(self, folder: Path, facts: Mapping[str, Any], split: ReportedSplit) -> None:
+        write(folder, facts)
+
+    def settings(self) -> dict[str, Setting]:
+        loss = {"name": "softmax_cross_entropy", "label_smoothing": 0.1}
+        why = "softened targets keep the network from overconfidence"
+        return {"loss": Setting("loss", loss, why, "cross-entropy, smoothing 0.1")}
+
+    def chance(self, data: DataShape) -> float | None:
+        if self.loss_pick is None:
+            return None
+        return expected_loss_at_chance(self.loss_pick.name, len(_names(data)))
+
+
+class ClassificationMeter:
+    """Rows: probabilities (N, K) in float64 and labels (N,); metrics: error and loss."""
+
+    metrics: tuple[Metric, ...] = (
+        Metric.mean(
+            "error", True, lambda rows: rows["probabilities"].argmax(axis=1) != rows["labels"]
+        ),
+        Metric.mean("loss", True, lambda rows: _losses(rows["probabilities"], rows["labels"])),
+    )
+
+    def __init__(self) -> None:
+        self._probabilities: list[np.ndarray] = []
+        self._labels: list[np.ndarray] = []
+
+    def update(self, prediction: Mapping[str, Tensor], batch: Batch) -> None:
+        self._probabilities.append(prediction["probabilities"].numpy())
+        self._labels.append(batch["category"].cpu().numpy())
+
+    def rows(self) -> Columns:
+        return Columns(
+            {
+                "probabilities": np.concatenate(self._probabilities),
+                "labels": np.concatenate(self._labels),
+            }
+        )
+
+
+def _names(data: DataShape) -> tuple[str, ...]:
+    category: Any = data.fields["category"]
+    names: tuple[str, ...] = category.names
+    return names
+
+
+def _losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """The cross-entropy of each item (N,)."""
+    truth = probabilities[np.arange(len(labels)), labels]
+    losses: np.ndarray = -np.log(np.maximum(truth, _LEAST))
+    return losses
