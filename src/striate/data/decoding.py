@@ -52,7 +52,7 @@ class Chunk(NamedTuple):
     items: list[Item]
     pixels: UInt8[np.ndarray, "n H W C"]
     thumbnails: UInt8[np.ndarray, "n S S 3"]
-    """The same object as `pixels` where the two are equal."""
+    """Identical to `pixels`, as an object, where the two are equal."""
     digests: list[str]
     sides: list[int]
     """Shorter side of each upright picture in pixels, as far as it was unpacked."""

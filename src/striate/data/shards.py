@@ -61,7 +61,7 @@ class _Member(NamedTuple):
     offset: int
     size: int
     label: str | None = None
-    """What a label file says; None for all other files."""
+    """Content of a label file; None for all other files."""
 
 
 class ShardSource(Source):
