@@ -69,7 +69,7 @@ class Terminal(Reporter):
         self._bar: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._last_line = 0.0
-        self._error = ""
+        self._headline = ""
 
     def say(self, text: str) -> None:
         self.console.print(text, markup=False, emoji=False, soft_wrap=True)
@@ -92,13 +92,17 @@ class Terminal(Reporter):
     def event(self, event: Event) -> None:
         kind = event["event"]
         if kind == "validation":
-            self._error = f"validation error {event['error']:.2%}"
+            value = event[event["metric"]]
+            spelled = (
+                f"{value:.2%}" if event["is_share"] else "-" if value is None else f"{value:.4g}"
+            )
+            self._headline = f"validation {event['metric']} {spelled}"
             if not self.console.is_terminal:
-                self.say(f"step {event['step']:,}: {self._error} (n = {event['num_items']:,})")
+                self.say(f"step {event['step']:,}: {self._headline} (n = {event['num_items']:,})")
         elif kind == "step":
             detail = f"loss {event['loss']:.3f}  {event['images_per_second']:,.0f} images/s"
             if self.console.is_terminal:
-                detail += f"  {self._error}"
+                detail += f"  {self._headline}"
             self._show("training", event["step"], event["of"], detail, event)
         elif kind == "plan":
             self._show("training", event["step"], event["steps"], "steps fitted to the time")

@@ -13,11 +13,12 @@ from striate.networks import NETWORKS
 from striate.optim import OPTIMISERS, SCHEDULES
 from striate.recipes import RECIPES
 from striate.registry import Registry
+from striate.tasks import TASKS
 
 __all__ = ["Row", "listing"]
 
 _FROM_CONTEXT = frozenset(
-    {"in_channels", "input_size", "scores", "params", "progress", *AUGMENTATION_OFFERED}
+    {"in_channels", "input_size", "scores", "params", "progress", "loss", *AUGMENTATION_OFFERED}
 )
 
 
@@ -45,6 +46,7 @@ def listing(kind: str) -> list[Row]:
         "layers": LAYERS,
         "data": NAMED_SETS,
         "recipes": RECIPES,
+        "tasks": TASKS,
     }
     if kind not in tables:
         raise ConfigError(unknown_name("kind of names", kind, tables))

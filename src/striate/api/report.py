@@ -81,8 +81,8 @@ def _data(record: dict[str, Any], data: Dataset) -> dict[str, Any]:
         "digest": data.digest,
         "licence": data.licence,
         "counts": {
-            "train": len(data.train),
-            "validation": len(data.validation),
+            "train": [len(data.train)],
+            "validation": [len(data.validation)],
             "test": data.test.num_items,
         },
         "fields": {k: f.summary(data.train.columns[k]) for k, f in data.fields.items()},
@@ -109,11 +109,8 @@ def _curves(events: list[Event]) -> dict[str, Any]:
 
 def _check(event: Event) -> list[Any]:
     """Step, loss where there is one, and the headline metric with its interval."""
-    names = [name for name in event if name not in _GENERAL]
-    return [event["step"], event.get("loss"), event[names[0]], event["low"], event["high"]]
-
-
-_GENERAL = ("event", "step", "progress")
+    name = event.get("metric", "error")
+    return [event["step"], event.get("loss"), event[name], event["low"], event["high"]]
 
 
 def _test(

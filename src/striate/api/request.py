@@ -17,6 +17,7 @@ class Request:
 
     Args:
         data: A folder, an archive, a list, or the name of a data set or of a recipe.
+        task: A name of `TASKS`, or a Python file with a task of your own; None: classification.
         network: A name of `NETWORKS` or of `PREDICTORS`. For a file of weights that has no
             published name: the network that they belong to.
         pretrained: The name of published weights, or a file of them, to start from.
@@ -35,6 +36,7 @@ class Request:
 
     data: str | Path
     _: KW_ONLY
+    task: str | None = None
     network: str | None = None
     pretrained: str | Path | None = None
     freeze: float | None = None

@@ -7,10 +7,11 @@ from striate.api.request import Request
 from striate.config import RunConfig
 from striate.data import Source, open_source, survey
 from striate.data.locate import placed
-from striate.errors import ConfigError
+from striate.errors import ConfigError, DataError
 from striate.recipes import RECIPES
 from striate.registry import Pick
 from striate.settings import Settings, checked, merge
+from striate.tasks import TASKS, task_named
 from striate.terminal import Reporter
 from striate.training import transfer
 from striate.training.assemble import check_config
@@ -45,6 +46,8 @@ def resolve(request: Request, *, reporter: Reporter | None = None) -> Resolved:
     training = {name: value for name, value in lengths.items() if value is not None}
     if training:
         asked = merge(asked, {"training": training})
+    if request.task is not None:
+        asked = merge(asked, {"task": {"name": task_named(request.task)}})
     if request.pretrained is None:
         asked = checked(asked)
         if request.network is not None:
@@ -89,6 +92,9 @@ def _resolve(request: Request, asked: Settings) -> tuple[RunConfig, list[Choice]
         return config, [Choice("recipe", name, RECIPES.describe(name))], source
     source = open_source(name)
     look = survey(source)
-    config, choices = advise(placed(name), look, asked, training_speed)
+    task = TASKS.build(Pick.from_json(asked.get("task", "classification")))
+    if "category" in task.needs and not look.class_names:
+        raise DataError(f"{source.title} names no classes: the list needs a column 'label'.")
+    config, choices = advise(placed(name), look, asked, training_speed, task)
     config, reading = decide_reading(config, asked, source, look.num_images)
     return config, [*choices, *reading], source

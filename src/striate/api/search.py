@@ -122,7 +122,7 @@ def _train(
     def prune(event: Event) -> str | None:
         if event["event"] != "validation" or event["progress"] >= 1:
             return None
-        hopeless = trial.report(event["progress"], event["error"], event["low"])
+        hopeless = trial.report(event["progress"], event[event["metric"]], event["low"])
         return "given up" if hopeless else None
 
     try:

@@ -85,8 +85,16 @@ def options(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
+    task_file: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FILE", help="Python file with a task of yours, for its runs."),
+    ] = None,
 ) -> None:
     """Deep learning for images that people can see through."""
+    for file in task_file or ():
+        from striate.tasks import task_named
+
+        task_named(file)
 
 
 def main() -> None:

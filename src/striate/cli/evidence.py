@@ -1,7 +1,7 @@
 """striate compare, striate calibrate, striate ledger, striate measure."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -179,19 +179,29 @@ def measure(
 
 
 def _tell_ledger(view: "LedgerView") -> None:
-    from striate.evaluation import percent
-
     typer.echo(f"{view.title}: test split {view.test_digest[:12]}, {_times(view.count)}")
     for record in view.records:
-        result = record.result or {}
-        error = "no result" if "error" not in result else f"error {percent(result['error'])} %"
-        typer.echo(f"{record.number:>4}  {record.time[:16]}  {error:<16}  {record.folder}")
+        shown = _headline(record.result or {})
+        typer.echo(f"{record.number:>4}  {record.time[:16]}  {shown:<16}  {record.folder}")
     for finding in view.findings:
         typer.echo(f"The ledger was altered: {finding}")
     for notice in view.notices:
         typer.echo(notice)
     if view.reading is not None:
         typer.echo(view.reading.sentence)
+
+
+def _headline(result: Mapping[str, Any]) -> str:
+    """The headline of an opening's result: a share of wrong items in percent."""
+    from striate.evaluation import percent
+
+    numbers = ("n", "wrong", "low", "high", "runs")
+    name = next((key for key in result if key not in numbers), None)
+    if name is None:
+        return "no result"
+    value = result[name]
+    spelled = "-" if value is None else f"{value:.4g}"
+    return f"{name} {f'{percent(value)} %' if 'wrong' in result else spelled}"
 
 
 def _times(count: int) -> str:

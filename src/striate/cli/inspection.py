@@ -16,19 +16,21 @@ def inspect(
         Path | None,
         typer.Option("--out", "-o", help="Folder of the page; inspections/NAME by default."),
     ] = None,
-    flips: Annotated[bool, typer.Option("--flips", help="Count mirror images as copies.")] = False,
+    flips: Annotated[
+        bool, typer.Option("--flips", help="Count mirror images as copies too.")
+    ] = False,
     labels: Annotated[
         bool, typer.Option("--labels/--no-labels", help="Look for wrong labels and outliers.")
     ] = True,
     open_test: Annotated[
         bool,
         typer.Option(
-            "--open-test", help="Check test labels too; recorded in the ledger as an opening."
+            "--open-test", help="Check test labels too: an opening, written into the ledger."
         ),
     ] = False,
     groups: Annotated[
         str | None,
-        typer.Option(metavar="PATTERN", help='Pattern of the group in file names: "*/GROUP/*".'),
+        typer.Option(metavar="PATTERN", help='Pattern of group names in paths: "*/GROUP/*".'),
     ] = None,
 ) -> None:
     """Look for copies, leaks, wrong labels and broken files before training."""

@@ -20,6 +20,7 @@ class Kind(StrEnum):
     layers = "layers"
     data = "data"
     recipes = "recipes"
+    tasks = "tasks"
 
 
 def list_(

@@ -18,6 +18,12 @@ def request_options(
             "digits, mnist, fashion-mnist, cifar10, cifar100."
         ),
     ],
+    task: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE", help="Task: a name of striate list tasks, or my_task.py."
+        ),
+    ] = None,
     network: Annotated[
         str | None,
         typer.Option("--network", "-n", help="Name of a network; see: striate list networks."),
@@ -70,6 +76,7 @@ def request_options(
         raise typer.BadParameter("--allow-leaks and --drop-leaks exclude each other.")
     return {
         "data": data,
+        "task": task,
         "network": network,
         "pretrained": pretrained,
         "freeze": freeze,

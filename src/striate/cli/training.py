@@ -58,13 +58,7 @@ def _conclude(run: "Run") -> None:
     """The headline of a finished run; the exit code of the signal for a stopped one."""
     if run.stopped_by is not None:
         raise typer.Exit(128 + run.stopped_by)
-    from striate.evaluation import percent
-
-    error = run.validation.error
-    typer.echo(
-        f"Validation error {percent(error.value)} % "
-        f"[{percent(error.low)}, {percent(error.high)}] (95 % interval, n = {run.validation.n:,})"
-    )
+    typer.echo(f"Validation {run.validation.sentence()}")
     typer.echo(f"Report: {run.report_path}")
     openings = run.test_openings
     sealed = "still sealed" if openings == 0 else f"opened {openings} time(s) so far"

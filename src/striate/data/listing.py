@@ -1,4 +1,4 @@
-"""Images named by a CSV or JSON list: path, label and, if known, split."""
+"""A CSV or JSON list of images: path, label and, if known, split."""
 
 import csv
 import hashlib
@@ -6,12 +6,12 @@ import io
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from striate.data.layout import by_name, class_key, natural_key, split_named
-from striate.data.source import Item, Listing, Source, read_file, read_text
+from striate.data.source import Item, Listing, Source, Split, read_file, read_text
 from striate.data.spelling import enumerated, shown
 from striate.errors import DataError
 
@@ -22,6 +22,10 @@ _FORM = (
     "Expected the columns path,label and perhaps split (train, validation, test) and group in a "
     'CSV file with a header, or a JSON list of {"path": ..., "label": ..., "split": ...}.'
 )
+
+
+_COLUMNS = frozenset({"path", "label", "split", "group"})
+"""Columns with a meaning of their own; all others are kept for the fields of a task."""
 
 
 class ListSource(Source):
@@ -51,30 +55,23 @@ class ListSource(Source):
         return read_file(item.key, limit)
 
     def _list(self) -> Listing:
-        rows = self._rows()
-        columns = list(dict.fromkeys(column for _, row in rows for column in row))
-        if missing := [name for name in ("path", "label") if name not in columns]:
-            raise DataError(
-                f"{self.path} has no column {' and no column '.join(missing)}; its columns are "
-                f"{enumerated(columns)}. {_FORM}"
-            )
-        problems = []
-        for where, row in rows:
-            problems += [
-                f"{where} has no {name}." for name in ("path", "label") if not row.get(name)
-            ]
-            split = row.get("split", "")
-            if "split" in columns and split_named(split) is None:
-                problems.append(f"{where}: the split {split!r} is none of train, validation, test.")
-        labels = {row.get("label", "") for _, row in rows}
+        places, rows = self._rows()
+        self._check_columns(rows)
+        problems: list[str] = []
+        with_split = any("split" in row for row in rows)
+        if not any("label" in row for row in rows):
+            return self._unlabelled(places, rows, with_split)
+        for place, row in zip(places, rows, strict=True):
+            problems += _row_problems(place, row, with_split)
+        labels = {str(row.get("label", "")).strip() for row in rows}
         folded: dict[str, str] = {}
         for name in sorted(labels):
-            other = folded.setdefault(class_key(name), name)
-            if other != name:
+            if class_key(name) in folded:
                 problems.append(
-                    f"The classes {other!r} and {name!r} differ only in letter case. Spell them "
-                    "alike if they are one, further apart if they are two."
+                    f"The classes {folded[class_key(name)]!r} and {name!r} differ only in letter "
+                    "case. Spell them alike if they are one, further apart if they are two."
                 )
+            folded[class_key(name)] = name
         if not problems and len(labels) < 2:
             problems.append(
                 f"{self.path} has {len(labels)} class(es); a classifier needs two or more."
@@ -84,30 +81,57 @@ class ListSource(Source):
             raise DataError("\n".join([f"{self.path}:", *problems[:10], *more, _FORM]))
         names = sorted(labels, key=natural_key)
         index = {name: label for label, name in enumerate(names)}
-        folder = self.path.parent
-        items, repeats = by_name(
-            [
-                Item(
-                    row["path"],
-                    index[row["label"]],
-                    split_named(row.get("split", "")),
-                    str(folder / row["path"]),
-                    row.get("group") or None,
-                )
-                for _, row in rows
-            ]
-        )
-        if not any(os.path.exists(item.key) for item in items):
-            missing = [item.name for item in items]
-            raise DataError(
-                f"{self.path} lists {len(items)} files, and they do not exist: "
-                f"{enumerated(missing, most=3)}. Paths are relative to the folder of the list, "
-                f"{folder}."
-            )
-        return Listing(tuple(names), items, tuple(repeats))
+        items = [self._item(row, index) for row in rows]
+        unique, repeats = by_name(items)
+        self._check_paths(unique)
+        return Listing(tuple(names), unique, tuple(repeats))
 
-    def _rows(self) -> list[tuple[str, dict[str, str]]]:
-        """The rows, each with its position ("line 3") and its values by the lower-case column."""
+    def _check_columns(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Refuse a list of other columns by its header, not once for each row."""
+        columns = list(dict.fromkeys(key for row in rows for key in row))
+        needed = ("path",) if set(columns) - _COLUMNS else ("path", "label")
+        missing = [name for name in needed if name not in columns]
+        if missing:
+            raise DataError(
+                f"{self.path} has no column {' and no column '.join(missing)}; its columns are "
+                f"{enumerated(columns)}. {_FORM}"
+            )
+
+    def _check_paths(self, items: Sequence[Item]) -> None:
+        """Refuse a list of which no file exists: it was most likely written for another place."""
+        if not any(os.path.exists(item.key) for item in items):
+            names = enumerated([item.name for item in items], most=3)
+            raise DataError(
+                f"{self.path} lists {len(items)} files, and they do not exist: {names}. Paths are "
+                f"relative to the folder of the list, {self.path.parent}."
+            )
+
+    def _item(self, row: Mapping[str, Any], index: Mapping[str, int]) -> Item:
+        name = str(row["path"]).strip()
+        split: Split | None = split_named(str(row.get("split") or "").strip())
+        group = str(row.get("group") or "").strip() or None
+        place = str(self.path.parent / name)
+        columns = {key: str(value) for key, value in row.items() if key not in _COLUMNS}
+        label = index.get(str(row.get("label", "")).strip(), 0)
+        return Item(name, label, split, place, group, columns or None)
+
+    def _unlabelled(
+        self, places: Sequence[str], rows: Sequence[Mapping[str, Any]], with_split: bool
+    ) -> Listing:
+        """The items of a list without labels, whose other columns a task reads."""
+        problems = [
+            problem
+            for place, row in zip(places, rows, strict=True)
+            for problem in _row_problems(place, {"label": "-", **row}, with_split)
+        ]
+        if problems:
+            raise DataError("\n".join([f"{self.path}:", *problems[:10], _FORM]))
+        unique, repeats = by_name([self._item(row, {}) for row in rows])
+        self._check_paths(unique)
+        return Listing((), unique, tuple(repeats))
+
+    def _rows(self) -> tuple[list[str], list[Mapping[str, Any]]]:
+        """The rows, each with its position ("line 3")."""
         text = read_text(self.path)
         if not text.strip():
             raise DataError(f"{self.path} is empty. {_FORM}")
@@ -121,23 +145,23 @@ class ListSource(Source):
             raise DataError(f"{self.path} is not a list of objects. {_FORM}")
         if not rows:
             raise DataError(f"{self.path} is an empty list. {_FORM}")
-        return [(f"entry {number}", _texts(row)) for number, row in enumerate(rows, 1)]
+        return [f"entry {number}" for number in range(1, len(rows) + 1)], rows
 
-    def _csv_rows(self, text: str) -> list[tuple[str, dict[str, str]]]:
+    def _csv_rows(self, text: str) -> tuple[list[str], list[Mapping[str, Any]]]:
         body = text.lstrip("\r\n")
         above = _num_breaks(text[: len(text) - len(body)])
         header = body.splitlines()[0]
         # Spreadsheets write semicolons where the comma is the decimal sign.
         delimiter = max(",;\t", key=header.count)
         reader = csv.DictReader(io.StringIO(body, newline=""), delimiter=delimiter)
-        rows = []
+        places: list[str] = []
+        rows: list[Mapping[str, Any]] = []
         try:
             for row in reader:
                 # A row whose quoted values hold line breaks is known by its first line.
-                breaks = sum(map(_num_breaks, row.values()))
-                line = above + reader.line_num - breaks
-                values = {key.strip().lower(): value for key, value in row.items() if key}
-                rows.append((f"line {line}", _texts(values)))
+                breaks = sum(_num_breaks(value) for value in row.values())
+                places.append(f"line {above + reader.line_num - breaks}")
+                rows.append(_lower(row))
         except csv.Error as error:
             raise DataError(
                 f"{self.path}, line {above + reader.line_num}: {error}. {_FORM}"
@@ -146,7 +170,7 @@ class ListSource(Source):
             raise DataError(
                 f"{self.path} has one line, {shown(header)!r}, and no rows below it. {_FORM}"
             )
-        return rows
+        return places, rows
 
 
 def _num_breaks(value: str | list[str] | None) -> int:
@@ -154,5 +178,17 @@ def _num_breaks(value: str | list[str] | None) -> int:
     return len(re.findall(r"\r\n|\r|\n", text))
 
 
-def _texts(row: Mapping[str, Any]) -> dict[str, str]:
-    return {key: "" if value is None else str(value).strip() for key, value in row.items()}
+def _lower(row: Mapping[str | None, Any]) -> dict[str, Any]:
+    return {str(key).strip().lower(): value for key, value in row.items() if key is not None}
+
+
+def _row_problems(place: str, row: Mapping[str, Any], with_split: bool) -> list[str]:
+    problems = [
+        f"{place} has no {column}."
+        for column in ("path", "label")
+        if not str(row.get(column) if row.get(column) is not None else "").strip()
+    ]
+    split = str(row.get("split") or "").strip()
+    if with_split and split_named(split) is None:
+        problems.append(f"{place}: the split {split!r} is none of train, validation, test.")
+    return problems

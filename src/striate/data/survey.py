@@ -97,7 +97,7 @@ def _survey(source: Source) -> Survey:
     heights, widths, modes, formats = zip(*headers, strict=True)
     counts: dict[str, list[int]] = {}
     for item in source.items:
-        of_split = counts.setdefault(item.split or "unsplit", [0] * len(source.class_names))
+        of_split = counts.setdefault(item.split or "unsplit", [0] * max(1, len(source.class_names)))
         of_split[item.label] += 1
     grey = list(_is_grey(source, sampled[:_PIXEL_SAMPLE]))
     return Survey(

@@ -42,6 +42,7 @@ OPTIONAL: dict[str, Any] = {
     },
     "data": {
         "licence": None,
+        "class_names": [],
         "examples": [],
         "notes": [],
         "broken": [],

@@ -34,6 +34,10 @@ class Figures(Protocol):
         """The figures as an aligned table for a terminal."""
         ...
 
+    def sentence(self) -> str:
+        """The headline with its interval and n, in one line."""
+        ...
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -72,6 +76,10 @@ class Summary:
         name, estimate = next(iter(self.estimates.items()))
         low, high = _finite(estimate.low), _finite(estimate.high)
         return {"n": self.n, name: _finite(estimate.value), "low": low, "high": high}
+
+    def sentence(self) -> str:
+        name, estimate = next(iter(self.estimates.items()))
+        return f"{name} {_spell(estimate)} (95 % interval, n = {self.n:,})"
 
     def lines(self) -> list[str]:
         width = max(len(name) for name in self.estimates)

@@ -38,7 +38,7 @@ class RangeTest:
 def range_test(
     network: nn.Module,
     loss: Callable[[Tensor, Tensor], Tensor],
-    batches: Iterable[tuple[Tensor, Tensor]],
+    batches: Iterable[tuple[Any, Any]],
     *,
     optimiser: Callable[..., Optimizer] = sgd,
     lowest: float = 1e-5,
@@ -55,8 +55,8 @@ def range_test(
     Args:
         network: Network; trained for a while, then put back.
         loss: Function of (scores, targets).
-        batches: Pairs (inputs, targets); begun anew when they run out, so give a list, not a
-            generator, unless it is long enough.
+        batches: Pairs (inputs, targets) as network and loss take them; begun anew when they run
+            out, so give a list, not a generator, unless it is long enough.
         optimiser: Constructor that takes (parameter groups, lr=…).
         lowest: First rate.
         highest: Last rate.
@@ -134,8 +134,8 @@ def draw_range_test(test: RangeTest, path: Path) -> None:
 
 
 def _again_and_again(
-    batches: Iterable[tuple[Tensor, Tensor]],
-) -> Iterator[tuple[Tensor, Tensor]]:
+    batches: Iterable[tuple[Any, Any]],
+) -> Iterator[tuple[Any, Any]]:
     while True:
         empty = True
         for batch in batches:
@@ -151,7 +151,7 @@ def _again_and_again(
 def _train_step(
     network: nn.Module,
     loss: Callable[[Tensor, Tensor], Tensor],
-    batch: tuple[Tensor, Tensor],
+    batch: tuple[Any, Any],
     stepper: Optimizer,
     rate: float,
 ) -> float:

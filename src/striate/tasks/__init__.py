@@ -1,6 +1,7 @@
 """Tasks: what is asked of networks. A new task is one file with one subclass of `Task`."""
 
 from striate.registry import Registry
+from striate.tasks import load
 from striate.tasks.classification import Classification
 from striate.tasks.prediction import Prediction
 from striate.tasks.task import Build, DataShape, ReportedSplit, Setting, Task, View
@@ -15,6 +16,16 @@ __all__ = [
     "Setting",
     "Task",
     "View",
+    "task_named",
 ]
 
 TASKS: Registry[Task] = Registry("task", {"classification": Classification})
+
+
+def task_named(name: str) -> str:
+    """The name of a registered task, of one in an installed package, or of one in a file.
+
+    Raises:
+        ConfigError: there is no such task.
+    """
+    return load.task_named(TASKS, name)

@@ -19,7 +19,7 @@ from striate.losses import LOSSES
 from striate.networks import NETWORKS
 from striate.optim import OPTIMISERS, SCHEDULES, Average, parameter_groups
 from striate.randomness import layer_randomness
-from striate.tasks import TASKS, DataShape, Task
+from striate.tasks import TASKS, DataShape, Task, task_named
 from striate.training import transfer
 from striate.training.fitting import outputs_problem, size_problem, smaller
 from striate.training.inference import Model
@@ -177,7 +177,12 @@ def build_networks(config: RunConfig, task: Task, data: DataShape) -> nn.ModuleD
 
 
 def build_task(config: RunConfig) -> Task:
-    """The task of a configuration, with its loss."""
+    """The task of a configuration, with its loss.
+
+    Raises:
+        ConfigError: the task is neither registered nor in an installed package.
+    """
+    task_named(config.task.name)
     return TASKS.build(config.task, loss=config.loss)
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 from striate.config import PredictionConfig, RunConfig
 from striate.data.dataset import Dataset
 from striate.errors import DivergenceError
+from striate.evaluation.interval import Proportion
 from striate.evaluation.metric import Scores, estimate
 from striate.losses import chance_warning
 from striate.training.assemble import Parts
@@ -201,6 +202,8 @@ class Training:
             "validation",
             step=self.step,
             progress=round(self.plan.progress(self.step), 6),
+            metric=headline.name,
+            is_share=isinstance(interval, Proportion),
             **{headline.name: _number(interval.value)},
             low=_number(interval.low),
             high=_number(interval.high),

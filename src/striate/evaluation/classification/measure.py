@@ -87,6 +87,13 @@ class Measures(JsonRecord):
 
         return summary_lines(self)
 
+    def sentence(self) -> str:
+        """The error with its interval and n, in one line."""
+        from striate.evaluation.text import percent
+
+        value, low, high = map(percent, (self.error.value, self.error.low, self.error.high))
+        return f"error {value} % [{low}, {high}] (95 % interval, n = {self.n:,})"
+
     def headline(self) -> dict[str, Any]:
         """The numbers that the ledger keeps of an opening: the error with its interval."""
         return {

@@ -14,6 +14,7 @@ from striate.data import Survey
 from striate.execution.device import thread_problem
 from striate.registry import Pick
 from striate.settings import Settings, merge
+from striate.tasks import Classification, Task
 from striate.training.planner.descent import decide_descent, optimiser
 from striate.training.planner.draft import Choice, Draft
 from striate.training.planner.images import (
@@ -33,7 +34,11 @@ and how it runs)."""
 
 
 def advise(
-    source: str, survey: Survey, settings: Settings, measure_speed: MeasureSpeed | None = None
+    source: str,
+    survey: Survey,
+    settings: Settings,
+    measure_speed: MeasureSpeed | None = None,
+    task: Task | None = None,
 ) -> tuple[RunConfig, list[Choice]]:
     """The resolved configuration of a training, and the choices made with their reasons.
 
@@ -42,12 +47,14 @@ def advise(
         survey: a quick look at the data.
         settings: what a person asked for, as `settings.checked` gives it; it always wins.
         measure_speed: tells how fast a network trains here; None: plan without measuring.
+        task: Task that may prefer settings; None: classification.
 
     Raises:
         ConfigError: settings that do not fit, all together.
     """
-    draft = Draft(settings)
-    num, classes = num_training(survey, settings), len(survey.class_names)
+    preferred = (task or Classification()).settings()
+    draft = Draft(settings, preferred)
+    num, classes = num_training(survey, settings), max(1, len(survey.class_names))
     size = decide_images(draft, survey, num)
     minutes = planned_minutes(settings)
     seconds = 60 * (minutes or 0)
@@ -63,6 +70,9 @@ def advise(
     if is_by_the_clock(settings):
         decide_shrinking(draft, size)
     decide_descent(draft, hasty=hasty)
+    for path, setting in preferred.items():
+        if draft.planned(path) is None:
+            draft.decide(path, setting.what, setting.value, setting.why)
     decide_length(draft, num, size)
     resolved = merge(merge(draft.plan, {"data": {"source": source}}), settings)
     return RunConfig.from_json(resolved), draft.choices

@@ -74,7 +74,7 @@ def optimiser(network: str, batch: int, hasty: bool = False) -> tuple[dict[str, 
 
 
 def decide_descent(draft: Draft, *, hasty: bool) -> None:
-    """Optimiser, schedule and loss, for the network and the batch that were decided."""
+    """Optimiser and schedule, for the network and the batch that were decided."""
     name, batch = draft.planned("network.name"), draft.planned("training.batch_size")
     chosen, why = optimiser(name, batch, hasty)
     shown = f"{chosen['name']}, rate {chosen['lr']:.3g}"
@@ -82,6 +82,3 @@ def decide_descent(draft: Draft, *, hasty: bool) -> None:
     why = "rises, then falls to zero as the time ends"
     schedule = {"name": "one_cycle", "peak": 0.1 if hasty else 0.2}
     draft.decide("schedule", "schedule", schedule, why, "one-cycle")
-    loss = {"name": "softmax_cross_entropy", "label_smoothing": 0.1}
-    why = "softened targets keep the network from overconfidence"
-    draft.decide("loss", "loss", loss, why, "cross-entropy, smoothing 0.1")

@@ -1,9 +1,11 @@
 """A plan that grows choice by choice, each with its reason."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from striate.settings import Settings, merge
+from striate.tasks import Setting
 
 __all__ = ["Choice", "Draft"]
 
@@ -22,12 +24,15 @@ class Draft:
     """A plan that grows choice by choice; what a person asked for always wins."""
 
     asked: Settings
+    preferred: Mapping[str, Setting] = field(default_factory=dict)
+    """Settings that the task prefers, by dotted path."""
     plan: Settings = field(default_factory=dict)
     choices: list[Choice] = field(default_factory=list)
 
     def given(self, path: str) -> Any:
         """The person's setting under a dotted path; None where there is none."""
-        return _at(self.asked, path)
+        asked = _at(self.asked, path)
+        return self.preferred[path].value if asked is None and path in self.preferred else asked
 
     def planned(self, path: str) -> Any:
         """The value decided so far under a dotted path; None where there is none."""
@@ -38,7 +43,10 @@ class Draft:
         given = self.given(path)
         self.fill(path, value)
         held = self.planned(path)
-        if given is None:
+        if given is not None and _at(self.asked, path) is None:
+            setting = self.preferred[path]
+            self.choices.append(Choice(setting.what, setting.shown, setting.why))
+        elif given is None:
             self.choices.append(Choice(what, shown or show(held), why))
         else:
             self.choices.append(Choice(what, show(held), "as asked"))
