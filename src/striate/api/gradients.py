@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack, cast
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from striate import calculus
 from striate.calculus import Decay, GradientReport, Graph, LayerCost
 from striate.data import Normalisation, open_source, prepare, survey
+from striate.data.field import Category, take
 from striate.data.loader import to_float
 from striate.durable import write_bytes
 from striate.errors import ConfigError
@@ -83,20 +84,20 @@ def check(
         True
     """
     picks = _picks(network, loss, assignments)
-    labels: Tensor | None = None
+    known: Tensor | None = None
     names: tuple[str, ...] = ()
     if data is None:
         images = _noise(shape or SHAPE, batch_size, seed)
     elif shape is not None:
         raise ConfigError("Give data or a shape, not both: the data say their own shape.")
     else:
-        images, labels, names = _real(str(data), batch_size, reporter or Reporter())
+        images, known, names = _real(str(data), batch_size, reporter or Reporter())
     if data is not None and num_classes not in (None, len(names)):
         raise ConfigError(f"The data have {len(names)} classes; leave the number of classes out.")
     count = len(names) or num_classes or 10
     # The loss is checked together with the network, so that all problems come at once.
     built, function = _build(picks, tuple(images.shape[1:]), count, seed, images)
-    target = _target(built, images, labels, count, seed)
+    target = _target(built, images, known, count, seed)
     return calculus.check_network(
         built,
         function,
@@ -246,11 +247,11 @@ def _picks(network: str | Pick, loss: str | Pick, assignments: Sequence[str]) ->
 
 
 def _build(
-    picks: list[Pick], shape: tuple[int, ...], num_classes: int, seed: int, images: Tensor
+    picks: list[Pick], shape: tuple[int, ...], count: int, seed: int, images: Tensor
 ) -> tuple[nn.Module, Callable[..., Tensor]]:
     pick, loss = picks
     offered: dict[str, Any] = {
-        "num_classes": num_classes,
+        "num_classes": count,
         "in_channels": shape[0],
         "input_size": shape[1:],
         "ndim": len(shape) - 1,
@@ -289,7 +290,7 @@ def _noise(shape: tuple[int, ...], batch_size: int, seed: int) -> Tensor:
 
 
 def _real(data: str, batch_size: int, reporter: Reporter) -> tuple[Tensor, Tensor, tuple[str, ...]]:
-    """Images and labels spread over the training split, normalised as for training."""
+    """Images and targets spread over the training split, normalised as for training."""
     source = open_source(data)
     place = str(Path(data).resolve()) if Path(data).exists() else data
     config, _ = advise(place, survey(source), {})
@@ -297,23 +298,24 @@ def _real(data: str, batch_size: int, reporter: Reporter) -> tuple[Tensor, Tenso
     rows = np.linspace(0, len(dataset.train) - 1, batch_size).round().astype(int)
     normalise = Normalisation.measure(dataset.train.images)
     pixels = torch.from_numpy(np.array(dataset.train.images[rows]))
-    labels = torch.from_numpy(np.array(dataset.train.labels[rows]))
-    return normalise(to_float(pixels)).contiguous(), labels, dataset.class_names
+    category = cast(Category, dataset.fields["category"])
+    target = category.collate(take(dataset.train.columns["category"], rows))
+    return normalise(to_float(pixels)).contiguous(), target, category.names
 
 
 def _target(
-    network: nn.Module, images: Tensor, labels: Tensor | None, num_classes: int, seed: int
+    network: nn.Module, images: Tensor, known: Tensor | None, count: int, seed: int
 ) -> Tensor:
-    """The labels, or random ones of the shape that fits the scores."""
+    """The known targets, or random ones of the shape that fits the scores."""
     with torch.no_grad():
         scores = network.eval()(images)
     spatial = tuple(scores.shape[2:])
-    if labels is not None and not spatial:
-        return labels
-    if labels is not None:
+    if known is not None and not spatial:
+        return known
+    if known is not None:
         raise ConfigError(
             "The network gives scores for each pixel, the data have one label for each image: "
             "leave the data out to check it on noise."
         )
     source = generator(seed, "check", "target")
-    return torch.randint(num_classes, (len(images), *spatial), generator=source)
+    return torch.randint(count, (len(images), *spatial), generator=source)
