@@ -145,7 +145,7 @@ def described(pictures: list[Image.Image]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def plant_flips(
-    looks: tuple[np.ndarray, np.ndarray],
+    inputs: tuple[np.ndarray, np.ndarray],
     labels: np.ndarray,
     shares: list[float],
     draw: np.random.Generator,
@@ -153,7 +153,7 @@ def plant_flips(
     """What is suspected without planted flips, with each share of them, and with likely ones."""
     num_classes = int(labels.max()) + 1
     cpu = time.process_time()
-    computed = features(*looks, np.arange(len(labels))).kernel
+    computed = features(*inputs, np.arange(len(labels))).kernel
     cpu = time.process_time() - cpu
     folds = draw.integers(0, 5, len(labels))
     clean = out_of_fold(computed, labels, folds, num_classes)
@@ -195,7 +195,7 @@ def judged(answered: OutOfFold, given: np.ndarray, flipped: np.ndarray) -> dict[
 
 
 def plant_in_small(
-    looks: tuple[np.ndarray, np.ndarray], labels: np.ndarray, times: int, draw: np.random.Generator
+    inputs: tuple[np.ndarray, np.ndarray], labels: np.ndarray, times: int, draw: np.random.Generator
 ) -> list[dict[str, Any]]:
     """The same among 30 to 200 images of a few classes of unequal size, drawn many times."""
     rows = []
@@ -219,7 +219,7 @@ def plant_in_small(
             flipped[draw.integers(len(own))] = True
             moved = (own + draw.integers(1, num_classes, len(own))) % num_classes
             given = np.where(flipped, moved, own)
-            computed = features(*looks, chosen).kernel
+            computed = features(*inputs, chosen).kernel
             folds = draw.integers(0, 5, len(own))
             answered = out_of_fold(computed, given, folds, num_classes)
             drawn_rows.append(judged(answered, given, flipped))
@@ -318,18 +318,20 @@ def flips_line(name: str, told: str, rows: list[dict[str, Any]]) -> str:
     )
 
 
-def planted(path: str, asked: argparse.Namespace) -> dict[str, Any]:
+def planted(path: str, options: argparse.Namespace) -> dict[str, Any]:
     """All that was planted in one set, over all seeds."""
-    results: dict[str, Any] = {"first_seed": asked.seed, "seeds": asked.seeds}
-    for seed in range(asked.seed, asked.seed + asked.seeds):
+    results: dict[str, Any] = {"first_seed": options.seed, "seeds": options.seeds}
+    for seed in range(options.seed, options.seed + options.seeds):
         draw = np.random.default_rng(seed)
-        pictures, labels = drawn(path, asked.most, draw)
-        if asked.only in (None, "copies"):
-            results.setdefault("copies", []).append(plant_copies(pictures, asked.copies, draw))
-        if asked.only in (None, "flips"):
-            looks = described(pictures)
-            results.setdefault("flips", []).extend(plant_flips(looks, labels, asked.flips, draw))
-            results.setdefault("small", []).extend(plant_in_small(looks, labels, asked.small, draw))
+        pictures, labels = drawn(path, options.most, draw)
+        if options.only in (None, "copies"):
+            results.setdefault("copies", []).append(plant_copies(pictures, options.copies, draw))
+        if options.only in (None, "flips"):
+            inputs = described(pictures)
+            results.setdefault("flips", []).extend(plant_flips(inputs, labels, options.flips, draw))
+            results.setdefault("small", []).extend(
+                plant_in_small(inputs, labels, options.small, draw)
+            )
     return results
 
 
@@ -346,18 +348,18 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0, help="the first one")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--out", type=Path, default=Path("planted"))
-    asked = parser.parse_args()
-    out = asked.out.with_suffix(".json")
+    options = parser.parse_args()
+    out = options.out.with_suffix(".json")
     results: dict[str, Any] = json.loads(out.read_text()) if out.exists() else {"sets": {}}
     results["machine"] = f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores"
     results["versions"] = {"torch": torch.__version__, "numpy": np.__version__}
-    for path in asked.data:
+    for path in options.data:
         print(path, flush=True)
         name = Path(path).stem
-        results["sets"][name] = {**results["sets"].get(name, {}), **planted(path, asked)}
+        results["sets"][name] = {**results["sets"].get(name, {}), **planted(path, options)}
         out.write_text(json.dumps(results, indent=1))
         sets = results["sets"]
-        asked.out.with_suffix(".md").write_text(
+        options.out.with_suffix(".md").write_text(
             "\n".join([*copies_table(sets), "", *flips_table(sets)]) + "\n"
         )
 

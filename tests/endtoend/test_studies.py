@@ -163,7 +163,7 @@ def test_what_was_done_about_leaks_stands_in_the_result(leaking, tmp_path, kind)
     out = tmp_path / "study"
     heard = Hears()
     found = STUDIES[kind](leaking, out=out, leaks="drop", reporter=heard)
-    told = "1 of 19 test images have their like outside the test split; those 1 image(s) were left"
+    told = "1 of 19 test images have near-duplicates outside the test split; those 1 image(s) were"
     assert any(told in line for line in found.lines())
     assert sum(told in text for text in heard.said) == 1
     assert told in found.page.read_text()

@@ -8,36 +8,25 @@ kilobytes can be made to unpack to terabytes.
 import hashlib
 import io
 import os
-import tarfile
 import threading
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NoReturn
 
-from striate.data.layout import Entry, read_layout
+from striate.data.layout import Entry, name_parts, read_layout
 from striate.data.source import FILE_LIMIT, Content, Item, Listing, Source, refuse_large
 from striate.data.spelling import shown, text_name
-from striate.data.tarscan import Links, UnusualTar, scan_tar
+from striate.data.tarscan import DAMAGED, Member, scan_tar
 from striate.data.written import outside_runs
 from striate.errors import DataError
 
-__all__ = ["ARCHIVES", "ArchiveSource"]
+__all__ = ["ARCHIVES", "ArchiveSource", "read_at"]
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 # A real set of compressed images hardly shrinks; a thousandfold is what bombs are made of, and
 # bitmaps of one colour. Small archives are let through whatever their ratio.
 _RATIO_LIMIT = 200
 _SMALL = 2**30
-try:
-    from lzma import LZMAError
-except ImportError:  # a Python that was built without it
-    LZMAError = EOFError  # type: ignore[misc,assignment]
-
-_DAMAGED = (EOFError, zlib.error, LZMAError)
-"""What unpackers say of damaged bytes."""
-_NOWHERE = frozenset(("", "."))
 
 
 class ArchiveSource(Source):
@@ -59,84 +48,50 @@ class ArchiveSource(Source):
         return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
     def _list(self) -> Listing:
-        files: list[Entry] = []
-        folders: list[tuple[str, ...]] = []
-        total = 0
         try:
             limit = max(_SMALL, _RATIO_LIMIT * self.path.stat().st_size)
-            for name, is_folder, size, key in self._zip() if self._zipped else self._tar():
-                parts = tuple(part for part in text_name(name).split("/") if part not in _NOWHERE)
-                if not parts:
-                    continue
-                if is_folder:
-                    folders.append(parts)
-                    continue
-                files.append(Entry(parts, key))
-                total += size
-                if total > limit:
-                    self._refuse_bomb()
-        except (tarfile.TarError, zipfile.BadZipFile, *_DAMAGED, OSError) as error:
+            members = self._zip() if self._zipped else self._tar()
+        except (zipfile.BadZipFile, OSError) as error:
             raise DataError(
                 f"The archive {self.path} cannot be read: {error}. Copy or download it again."
             ) from error
-        belongs = outside_runs((entry.parts for entry in files), folders)
-        return read_layout(
-            self.title,
-            [entry for entry in files if belongs(entry.parts)],
-            filter(belongs, folders),
-        )
+        if sum(member.size for member, _ in members) > limit:
+            raise DataError(
+                f"The archive {self.path} unpacks to more than {_RATIO_LIMIT} times its size: it "
+                "looks like a decompression bomb and is refused. Unpack it yourself if you trust "
+                "it, and name the folder."
+            )
+        files: list[Entry] = []
+        folders: list[tuple[str, ...]] = []
+        for member, key in members:
+            parts = name_parts(text_name(member.name))
+            if parts and member.is_folder:
+                folders.append(parts)
+            elif parts:
+                files.append(Entry(parts, key))
+        files, folders = outside_runs(files, folders)
+        return read_layout(self.title, files, folders)
 
-    def _refuse_bomb(self) -> NoReturn:
-        raise DataError(
-            f"The archive {self.path} unpacks to more than {_RATIO_LIMIT} times its size: it "
-            "looks like a decompression bomb and is refused. Unpack it yourself if you trust "
-            "it, and name the folder."
-        )
-
-    def _zip(self) -> Iterator[tuple[str, bool, int, object]]:
+    def _zip(self) -> list[tuple[Member, zipfile.ZipInfo]]:
         with zipfile.ZipFile(self.path) as archive:
-            for member in archive.infolist():
+            return [
                 # Old Windows tools write backslashes.
-                name = member.filename.replace("\\", "/")
-                yield name, member.is_dir(), member.file_size, member
+                (Member(info.filename.replace("\\", "/"), info.is_dir(), 0, info.file_size), info)
+                for info in archive.infolist()
+            ]
 
-    def _tar(self) -> Iterator[tuple[str, bool, int, object]]:
-        try:
-            # All of them first, so that an unusual one late in the archive leaves nothing twice.
-            members = list(scan_tar(self.path))
-        except UnusualTar:
-            yield from self._unusual_tar()
-            return
-        for member in members:
-            yield member.name, member.is_folder, member.size, (member.offset, member.size)
-
-    def _unusual_tar(self) -> Iterator[tuple[str, bool, int, object]]:
-        with tarfile.open(self.path, "r:*") as archive:
-            links = Links()
-            for member in archive:
-                if member.isfile():
-                    links.file(member.name, member.offset_data, member.size)
-                    key = (member.offset_data, member.size)
-                    yield member.name, False, member.size, key
-                elif member.isdir():
-                    yield member.name, True, 0, None
-                elif member.issym() or member.islnk():
-                    links.link(member.name, member.linkname, symbolic=member.issym())
-                # Keeps the list of members, which tarfile builds for itself, from growing.
-                archive.members = []  # type: ignore[attr-defined]
-        for found in links.members():
-            yield found.name, False, found.size, (found.offset, found.size)
+    def _tar(self) -> list[tuple[Member, tuple[int, int]]]:
+        members = scan_tar(self.path, compressed=True)
+        return [(member, (member.offset, member.size)) for member in members]
 
     def read(self, item: Item, limit: int | None = None) -> bytes:
         """The member's bytes, or the first `limit` of them."""
         if self._zipped:
             return self._read_zip(item, limit)
         offset, size = item.key
-        refuse_large(size)
-        count = size if limit is None else min(size, limit)
         if self._plain_tar:
             with open(self.path, "rb") as stream:
-                return _read_at(stream, offset, count)
+                return read_at(stream, offset, size, limit)
         _, content = next(self._stream_packed([item], limit))
         if isinstance(content, bytes):
             return content
@@ -158,12 +113,8 @@ class ArchiveSource(Source):
             for item in items:
                 offset, size = item.key
                 try:
-                    refuse_large(size)
-                    yield (
-                        item,
-                        _read_at(stream, offset, size if limit is None else min(size, limit)),
-                    )
-                except (OSError, *_DAMAGED) as error:
+                    yield item, read_at(stream, offset, size, limit)
+                except (OSError, *DAMAGED) as error:
                     yield item, error if isinstance(error, OSError) else OSError(str(error))
 
     def _read_zip(self, item: Item, limit: int | None) -> bytes:
@@ -177,18 +128,30 @@ class ArchiveSource(Source):
             with archive.open(member) as stream:
                 content: bytes = stream.read(FILE_LIMIT if limit is None else limit)
                 return content
-        except (
-            zipfile.BadZipFile,
-            *_DAMAGED,
-            RuntimeError,
-            NotImplementedError,
-        ) as error:
+        except (zipfile.BadZipFile, *DAMAGED, RuntimeError, NotImplementedError) as error:
             # RuntimeError: encrypted; NotImplementedError: a rare compression.
             raise OSError(str(error)) from error
 
 
+def read_at(
+    stream: io.BufferedIOBase | io.RawIOBase, offset: int, size: int, limit: int | None
+) -> bytes:
+    """Read a member of an archive by its position, or its first `limit` bytes.
+
+    Raises:
+        OSError: The archive ends before the member does, or the member is too large.
+    """
+    refuse_large(size)
+    count = size if limit is None else min(size, limit)
+    stream.seek(offset)
+    content: bytes | None = stream.read(count)
+    if content is None or len(content) < count:
+        raise OSError("the archive ends before this file does")
+    return content
+
+
 def _open_tar(path: Path) -> io.BufferedIOBase:
-    """The tar's own bytes, unpacked on the way where it is compressed."""
+    """Open a tar, unpacked on the way where it is compressed."""
     import bz2
     import gzip
 
@@ -205,16 +168,6 @@ def _open_tar(path: Path) -> io.BufferedIOBase:
     return open(path, "rb")
 
 
-def _read_at(stream: io.BufferedIOBase, offset: int, count: int) -> bytes:
-    stream.seek(offset)
-    content = stream.read(count)
-    if len(content) < count:
-        raise OSError("the archive ends before this file does")
-    return content
-
-
 def _stem(name: str) -> str:
-    for ending in sorted(ARCHIVES, key=len, reverse=True):
-        if name.lower().endswith(ending):
-            return name[: -len(ending)]
-    return name
+    endings = [ending for ending in ARCHIVES if name.lower().endswith(ending)]
+    return name.removesuffix(name[-max(map(len, endings)) :]) if endings else name

@@ -34,7 +34,7 @@ class ArraySource(Source):
         self._images: dict[str, np.ndarray] = {}
 
     def fingerprint(self) -> str:
-        """A digest of the file's place, size and time of change."""
+        """A digest of the file's path, size and time of change."""
         status = os.stat(self.path)
         identity = f"{self.path.resolve()}\n{status.st_size} {status.st_mtime_ns}"
         return hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()
@@ -49,16 +49,16 @@ class ArraySource(Source):
 
     def _list(self) -> Listing:
         arrays = _load(self.path)
-        found = [(x, y, split) for x, y, split in _SETS if x in arrays and y in arrays]
-        if not found:
+        sets = [(x, y, split) for x, y, split in _SETS if x in arrays and y in arrays]
+        if not sets:
             raise DataError(f"{self.path} holds {', '.join(arrays) or 'nothing'}. {_FORM}")
         labels = {}
-        for x, y, _ in found:
+        for x, y, _ in sets:
             self._images[x] = _images(self.path, x, arrays[x])
             labels[x] = _labels(self.path, y, arrays[y], len(self._images[x]))
         names, index = _classes(self.path, labels, arrays.get("class_names"))
         items = []
-        for x, _, split in found:
+        for x, _, split in sets:
             digits = len(str(len(labels[x]) - 1))
             items += [
                 Item(f"{x}/{row:0{digits}d}", index[label], split, (x, row))
@@ -105,16 +105,15 @@ def _classes(
     if class_names is None:
         if len(values) < 2:
             raise DataError(f"{path} has {len(values)} class(es); a classifier needs two or more.")
-        return tuple(map(str, values)), {value: place for place, value in enumerate(values)}
+        return tuple(map(str, values)), {value: label for label, value in enumerate(values)}
     names = tuple(map(str, class_names.tolist()))
-    known = dict(enumerate(names)) if all(isinstance(v, int) for v in values) else None
-    strange = [v for v in values if (v not in known if known is not None else v not in names)]
-    if strange or len(set(names)) < len(names) or class_names.ndim != 1:
+    numbers = all(isinstance(value, int) for value in values)
+    index: dict[int | str, int] = {i if numbers else name: i for i, name in enumerate(names)}
+    unknown = [value for value in values if value not in index]
+    if unknown or len(set(names)) < len(names) or class_names.ndim != 1:
         raise DataError(
             f"{path}: class_names has {len(names)} entries ({len(set(names))} different), and the "
-            f"labels {', '.join(map(str, strange[:5])) or 'fit'}. It must be a list of different "
+            f"labels {', '.join(map(str, unknown[:5])) or 'fit'}. It must be a list of different "
             "names, one for each label from 0."
         )
-    if known is not None:
-        return names, {value: value for value in known}
-    return names, {name: place for place, name in enumerate(names)}
+    return names, index

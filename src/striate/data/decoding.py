@@ -1,15 +1,20 @@
-"""Pictures decoded on all cores, in the order in which their contents come.
+"""Decode a stream of image files on all cores, in the order in which they come.
 
-Photographs are decoded on threads, for the decoder works outside the interpreter's lock. With small
-pictures most of the work is the interpreter's own and threads wait for each other: there worker
-processes decode, as soon as there are pictures enough to pay for starting them.
+Photographs are decoded on threads, because the decoder releases the interpreter's lock. With small
+images most of the work is Python's own and threads wait for each other; there worker processes
+decode, as soon as there are enough images to pay for starting them.
 """
 
 import math
+import multiprocessing
 import os
+import signal
+import sys
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from functools import partial
 from typing import NamedTuple
@@ -20,7 +25,6 @@ from jaxtyping import UInt8
 from striate.data.decode import THUMBNAIL, ImageSpec, decode_with_digest
 from striate.data.picture import BrokenImage, readable_formats
 from striate.data.source import Content, Item
-from striate.data.workers import WorkerLost, Workers, may_fork
 
 __all__ = ["Chunk", "decode_all"]
 
@@ -34,160 +38,176 @@ _CHUNK_PIXEL_BYTES = 8 * 2**20
 # processes, to which the interpreter's lock is nothing.
 _THUMBNAIL_BYTES = 2048
 _SMALL_BYTES = 8192
-# Decoded before processes are started: about a tenth of a second, five times what starting takes.
+# Images decoded before processes are started: about a tenth of a second, five times what starting
+# them takes.
 _ALONE = 2048
-# Handing a JPEG of 32 × 32 over takes a third of the time of decoding it, of 64 × 64 a fifth: more
-# workers would wait for the one who hands over.
+# Handing over a JPEG of 32 × 32 takes a third of the time of decoding it, of 64 × 64 a fifth: more
+# workers would wait for the process that hands over.
 _MAX_WORKERS = 8
 
 
 class Chunk(NamedTuple):
-    """Some neighbours of a stream: those that were decoded, in order, and those that are broken."""
+    """Some neighbours of a stream: the decoded images in order, and the broken files."""
 
     items: list[Item]
     pixels: UInt8[np.ndarray, "n H W C"]
     thumbnails: UInt8[np.ndarray, "n S S 3"]
-    """The same object as `pixels` where these are that."""
+    """Identical to `pixels`, as an object, where the two are equal."""
     digests: list[str]
     sides: list[int]
-    """The shorter side of each upright picture, pixels, as far as it was unpacked."""
+    """Shorter side of each upright picture in pixels, as far as it was unpacked."""
     broken: list[tuple[Item, str]]
-    """With the reason in words."""
+    """Files that gave no picture, with the reason in words."""
 
     @property
     def num_items(self) -> int:
-        """Decoded and broken ones."""
+        """Number of decoded and broken items."""
         return len(self.items) + len(self.broken)
 
 
-def decode_all(contents: Iterable[tuple[Item, Content]], spec: ImageSpec) -> Iterator[Chunk]:
-    """Decoded chunks in order, a bounded number of them under way.
+class _Decoded(NamedTuple):
+    """The result of one task."""
 
-    The arrays of a chunk hold good until the next chunk is asked for.
-
-    Args:
-        contents: what a source streams.
-        spec: the form of the images.
-    """
-    with _Decoders(spec) as decoders:
-        pending: deque[_Task] = deque()
-        for items, taken in _chunks(contents, decoders.max_items):
-            task = decoders.begin(items, taken)
-            pending.append(task)
-            while len(pending) > task.max_pending:
-                yield decoders.finish(pending.popleft())
-        while pending:
-            yield decoders.finish(pending.popleft())
-
-
-_Arrays = list[np.ndarray]
-"""Room for the pixels and for the thumbnails of a chunk."""
-
-
-class _Facts(NamedTuple):
-    """Facts about a chunk whose pictures are in their arrays."""
-
+    pixels: np.ndarray
+    thumbnails: np.ndarray | None
+    """None where all of them equal the pixels."""
     digests: list[str]
     sides: list[int]
     reasons: dict[int, str]
-    """Of the broken ones, by their place."""
-    alike: list[int]
-    """Rows whose thumbnails are the pixels themselves, and were not written."""
+    """Why an item is broken, by its position in the task."""
 
 
-class _Task(NamedTuple):
-    items: list[Item]
-    contents: list[Content]
-    arrays: _Arrays
-    answer: Callable[[], _Facts]
-    """Waits for the one who does it, or does it."""
-    max_pending: int
-    """Tasks that may wait when this one is begun."""
+def decode_all(contents: Iterable[tuple[Item, Content]], spec: ImageSpec) -> Iterator[Chunk]:
+    """Decode a stream of items in order, with a bounded number of chunks in memory.
+
+    Args:
+        contents: Items with their contents, as `Source.stream` gives them.
+        spec: Form of the decoded images.
+    """
+    max_items = max(1, min(_CHUNK_ITEMS, _CHUNK_PIXEL_BYTES // math.prod(spec.shape)))
+    with ExitStack() as stack:
+        pools = _Pools(partial(_decode, spec), stack)
+        pending: deque[tuple[list[Item], Callable[[], _Decoded]]] = deque()
+        for items, chunk in _chunks(contents, max_items):
+            result, max_pending = pools.submit(chunk)
+            pending.append((items, result))
+            while len(pending) > max_pending:
+                yield _chunk(*pending.popleft())
+        while pending:
+            yield _chunk(*pending.popleft())
 
 
-class _Decoders:
-    """This very thread, threads, or worker processes."""
+class _Pools:
+    """Threads and worker processes, each started by the first task that needs them."""
 
-    def __init__(self, spec: ImageSpec) -> None:
-        self.max_items = max(1, min(_CHUNK_ITEMS, _CHUNK_PIXEL_BYTES // math.prod(spec.shape)))
+    def __init__(self, work: Callable[[list[Content]], _Decoded], stack: ExitStack) -> None:
+        self._work, self._stack = work, stack
         self._cores = os.cpu_count() or 1
-        self._work = partial(_decode, spec)
-        self._shapes = [(self.max_items, *each.shape) for each in (spec, THUMBNAIL)]
-        self._open = ExitStack()
+        self._num_workers = min(self._cores, _MAX_WORKERS)
         self._threads: ThreadPoolExecutor | None = None
-        self._workers: Workers | None = None
-        self._may_fork = self._cores > 1 and may_fork()
+        self._workers: ProcessPoolExecutor | None = None
+        # Forked workers start in milliseconds; others would import everything again, and first
+        # run the user's own script once more. A worker process starts no workers itself.
+        self._may_fork = (
+            self._cores > 1 and sys.platform == "linux" and multiprocessing.parent_process() is None
+        )
         self._num_small = 0
 
-    def __enter__(self) -> "_Decoders":
-        return self
+    def submit(self, contents: list[Content]) -> tuple[Callable[[], _Decoded], int]:
+        """Start a task where such images decode fastest.
 
-    def __exit__(self, *error: object) -> None:
-        self._open.close()
-
-    def begin(self, items: list[Item], contents: list[Content]) -> _Task:
-        """Hand a chunk to whoever decodes such images fastest."""
+        Returns:
+            A function that waits for the result, and how many tasks may be pending beside it.
+        """
         mean = sum(map(_num_bytes, contents)) / len(contents)
         if mean < _SMALL_BYTES:
             self._num_small += len(contents)
             if self._may_fork and self._num_small > _ALONE:
+                others = set(multiprocessing.active_children())
                 try:
-                    return self._begun_by_worker(items, contents)
-                except WorkerLost:
-                    self._may_fork = False  # the rest is done here
-        arrays = [np.empty((len(contents), *shape[1:]), np.uint8) for shape in self._shapes]
+                    future = self._started_workers().submit(self._work, contents)
+                    return partial(self._result, future.result, contents), 2 * self._num_workers
+                except BrokenProcessPool:
+                    self._may_fork = False
+                except OSError:  # the system allows no more processes
+                    self._may_fork = False
+                    for process in set(multiprocessing.active_children()) - others:
+                        process.kill()
+                        process.join()
         if mean < _THUMBNAIL_BYTES:
-            return _Task(items, contents, arrays, partial(self._work, contents, arrays), 0)
+            return partial(self._work, contents), 0
         if self._threads is None:
             self._threads = ThreadPoolExecutor(self._cores, "striate-decode")
-            self._open.callback(self._threads.shutdown, cancel_futures=True)
-        answer = self._threads.submit(self._work, contents, arrays).result
-        return _Task(items, contents, arrays, answer, 2 * self._cores)
+            self._stack.callback(_shut_down, self._threads)
+        return self._threads.submit(self._work, contents).result, 2 * self._cores
 
-    def finish(self, task: _Task) -> Chunk:
-        """The decoded chunk of the oldest task."""
-        try:
-            facts = task.answer()
-        except WorkerLost:
-            facts = self._work(task.contents, task.arrays)
-        items = [item for place, item in enumerate(task.items) if place not in facts.reasons]
-        broken = [(task.items[place], reason) for place, reason in facts.reasons.items()]
-        pixels, thumbnails = (array[: len(items)] for array in task.arrays)
-        if len(facts.alike) == len(items):
-            thumbnails = pixels
-        elif facts.alike:
-            thumbnails[facts.alike] = pixels[facts.alike]
-        return Chunk(items, pixels, thumbnails, facts.digests, facts.sides, broken)
-
-    def _begun_by_worker(self, items: list[Item], contents: list[Content]) -> _Task:
-        count = min(self._cores, _MAX_WORKERS)
+    def _started_workers(self) -> ProcessPoolExecutor:
         if self._workers is None:
-            # A lock that a thread holds while the process is copied stays locked in the copy.
+            # A lock that a thread holds at the fork stays locked in the worker.
             if self._threads is not None:
                 self._threads.shutdown()
                 self._threads = None
             readable_formats()
-            workers = Workers(count, self._work, self._shapes, 2 * count + 2)
-            self._workers = self._open.enter_context(workers)
-        number, arrays = self._workers.begin(contents)
-        return _Task(items, contents, arrays, partial(self._workers.finish, number), 2 * count)
+            self._workers = ProcessPoolExecutor(
+                self._num_workers, multiprocessing.get_context("fork"), _start_worker
+            )
+            self._stack.callback(_shut_down, self._workers)
+        return self._workers
+
+    def _result(self, result: Callable[[], _Decoded], contents: list[Content]) -> _Decoded:
+        try:
+            return result()
+        except BrokenProcessPool:  # a worker was killed
+            return self._work(contents)
+
+
+def _shut_down(pool: Executor) -> None:
+    pool.shutdown(cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """Set up a worker process: the parent alone handles interrupts, and workers end with it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # A lock that a thread of the parent held at the fork, such as its terminal's, is never freed.
+    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - open as long as the worker
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _chunk(items: list[Item], result: Callable[[], _Decoded]) -> Chunk:
+    pixels, thumbnails, digests, sides, reasons = result()
+    return Chunk(
+        [item for i, item in enumerate(items) if i not in reasons],
+        pixels,
+        pixels if thumbnails is None else thumbnails,
+        digests,
+        sides,
+        [(items[i], reason) for i, reason in reasons.items()],
+    )
 
 
 def _chunks(
-    contents: Iterable[tuple[Item, Content]], most: int
+    contents: Iterable[tuple[Item, Content]], max_items: int
 ) -> Iterator[tuple[list[Item], list[Content]]]:
     items: list[Item] = []
-    taken: list[Content] = []
-    held = 0
+    chunk: list[Content] = []
+    num_bytes = 0
     for item, content in contents:
         items.append(item)
-        taken.append(content)
-        held += _num_bytes(content)
-        if len(items) >= most or held >= _CHUNK_BYTES:
-            yield items, taken
-            items, taken, held = [], [], 0
+        chunk.append(content)
+        num_bytes += _num_bytes(content)
+        if len(items) >= max_items or num_bytes >= _CHUNK_BYTES:
+            yield items, chunk
+            items, chunk, num_bytes = [], [], 0
     if items:
-        yield items, taken
+        yield items, chunk
 
 
 def _num_bytes(content: Content) -> int:
@@ -196,27 +216,29 @@ def _num_bytes(content: Content) -> int:
     return content.nbytes if isinstance(content, np.ndarray) else len(content)
 
 
-def _decode(spec: ImageSpec, contents: list[Content], arrays: _Arrays) -> _Facts:
-    pixels, thumbnails = arrays
-    facts = _Facts([], [], {}, [])
-    for place, content in enumerate(contents):
+def _decode(spec: ImageSpec, contents: list[Content]) -> _Decoded:
+    pixels = np.empty((len(contents), *spec.shape), np.uint8)
+    thumbnails = np.empty((len(contents), *THUMBNAIL.shape), np.uint8)
+    digests: list[str] = []
+    sides: list[int] = []
+    reasons: dict[int, str] = {}
+    equal = True
+    for i, content in enumerate(contents):
         if isinstance(content, OSError):
-            facts.reasons[place] = _unreadable(content)
+            reasons[i] = _unreadable(content)
             continue
         try:
             decoded = decode_with_digest(content, spec)
         except BrokenImage as error:
-            facts.reasons[place] = str(error)
+            reasons[i] = str(error)
             continue
-        row = len(facts.digests)
-        pixels[row] = decoded.pixels
-        if decoded.thumbnail is decoded.pixels:
-            facts.alike.append(row)
-        else:
-            thumbnails[row] = decoded.thumbnail
-        facts.digests.append(decoded.digest)
-        facts.sides.append(decoded.side)
-    return facts
+        row = len(digests)
+        pixels[row], thumbnails[row] = decoded.pixels, decoded.thumbnail
+        equal &= decoded.thumbnail is decoded.pixels
+        digests.append(decoded.digest)
+        sides.append(decoded.side)
+    num = len(digests)
+    return _Decoded(pixels[:num], None if equal else thumbnails[:num], digests, sides, reasons)
 
 
 def _unreadable(error: OSError) -> str:

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -16,11 +15,15 @@ from striate.errors import DataError
 __all__ = ["FolderSource"]
 
 
-class _Walk(NamedTuple):
+class _Tree(NamedTuple):
+    """All visible files and folders, and what is wrong with some."""
+
     files: list[Entry]
     folders: list[tuple[str, ...]]
+    stats: dict[str, str]
+    """Name, size and time of change of each file, by its path."""
     notes: list[str]
-    fingerprint: str
+    unreadable: list[str]
 
 
 class FolderSource(Source):
@@ -38,51 +41,35 @@ class FolderSource(Source):
         self.origin = str(self.path)
 
     @cached_property
-    def _walk(self) -> _Walk:
-        """One pass over the names; the same pass gives sizes and times."""
-        files: list[Entry] = []
-        folders: list[tuple[str, ...]] = []
-        notes: list[str] = []
-        unreadable: list[str] = []
-        stats: list[str] = []
-        for parts, entry in _scan(self.path, folders, notes, unreadable):
-            files.append(Entry(parts, entry.path))
-            try:
-                status = entry.stat()
-                stats.append(f"{'/'.join(parts)}\0{status.st_size}\0{status.st_mtime_ns}")
-            except OSError:
-                stats.append(f"{'/'.join(parts)}\0?")
-        if unreadable:
+    def _tree(self) -> _Tree:
+        """One walk through the folder serves the fingerprint and the list of items."""
+        tree = _walk(self.path)
+        if tree.unreadable:
             raise DataError(
                 "These folders cannot be read: "
-                + enumerated(unreadable, most=len(unreadable))
+                + enumerated(tree.unreadable, most=len(tree.unreadable))
                 + ". Give yourself the right to (chmod u+rx FOLDER), or move them away."
             )
-        belongs = outside_runs((entry.parts for entry in files), folders)
-        stats = [line for entry, line in zip(files, stats, strict=True) if belongs(entry.parts)]
-        files = [entry for entry in files if belongs(entry.parts)]
-        folders = [parts for parts in folders if belongs(parts)]
-        text = "\n".join([str(self.path.resolve()), *sorted(stats), *map(str, sorted(folders))])
-        digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
-        return _Walk(files, folders, notes, digest)
+        files, folders = outside_runs(tree.files, tree.folders)
+        return tree._replace(files=files, folders=folders)
 
     def fingerprint(self) -> str:
         """A digest of all names, sizes and times of change."""
-        return self._walk.fingerprint
+        stats = sorted(self._tree.stats[entry.key] for entry in self._tree.files)
+        text = "\n".join([str(self.path.resolve()), *stats, *map(str, sorted(self._tree.folders))])
+        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
     def _list(self) -> Listing:
-        listing = read_layout(self.title, self._walk.files, self._walk.folders)
-        return listing._replace(notes=(*listing.notes, *self._walk.notes))
+        listing = read_layout(self.title, self._tree.files, self._tree.folders)
+        return listing._replace(notes=(*listing.notes, *self._tree.notes))
 
     def read(self, item: Item, limit: int | None = None) -> bytes:
         """The file's bytes, or the first `limit` of them."""
         return read_file(item.key, limit)
 
 
-def _scan(
-    root: Path, folders: list[tuple[str, ...]], notes: list[str], unreadable: list[str]
-) -> Iterator[tuple[tuple[str, ...], "os.DirEntry[str]"]]:
-    """All visible files below `root`, with their names split at the slashes."""
+def _walk(root: Path) -> _Tree:
+    tree = _Tree([], [], {}, [], [])
     pending: list[tuple[str, tuple[str, ...], frozenset[tuple[int, int]]]] = [
         (str(root), (), frozenset())
     ]
@@ -92,12 +79,12 @@ def _scan(
             status = os.stat(path)
             identity = (status.st_dev, status.st_ino)
             if identity in above:
-                notes.append(
+                tree.notes.append(
                     f"The link {shown('/'.join(parts))} leads back to a folder around it; skipped."
                 )
                 continue
             if parts:
-                folders.append(parts)
+                tree.folders.append(parts)
             with os.scandir(path) as entries:
                 for entry in entries:
                     if not visible(entry.name):
@@ -106,13 +93,23 @@ def _scan(
                     if _is_folder(entry):
                         pending.append((entry.path, inner, above | {identity}))
                     else:
-                        yield inner, entry
+                        tree.files.append(Entry(inner, entry.path))
+                        tree.stats[entry.path] = f"{'/'.join(inner)}\0{_size_and_time(entry)}"
         except PermissionError:
-            unreadable.append(path)
+            tree.unreadable.append(path)
+    return tree
+
+
+def _size_and_time(entry: "os.DirEntry[str]") -> str:
+    try:
+        status = entry.stat()
+    except OSError:
+        return "?"
+    return f"{status.st_size}\0{status.st_mtime_ns}"
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
-    """Whether it can be walked; a link to itself, or through a closed folder, is a broken file."""
+    """Whether an entry can be walked; a link to itself or into a closed folder is a broken file."""
     try:
         return entry.is_dir()
     except OSError:

@@ -1,4 +1,4 @@
-"""Ordinary JPEG files straight to an array, by libjpeg-turbo without the cost of an image object.
+"""Decode ordinary JPEG files straight to an array, without the cost of an image object.
 
 A thumbnail takes Pillow longer to wrap than to decode. simplejpeg calls the same decoder
 (libjpeg-turbo, accurate integer DCT, smooth upsampling) and gives the same pixels to the last bit.
@@ -24,7 +24,7 @@ _COLOURS = {"Gray": "GRAY", "YCbCr": "RGB", "RGB": "RGB"}
 
 
 def decoder_name() -> str:
-    """Name and version of the decoder of ordinary JPEG files; part of the cache's keys."""
+    """Name of the decoder of ordinary JPEG files, with its version; part of the cache's keys."""
     return f"simplejpeg {metadata.version('simplejpeg')}" if _simplejpeg() else "Pillow"
 
 
@@ -32,10 +32,10 @@ def ordinary_jpeg(content: bytes, max_pixels: int, max_shorter: int) -> np.ndarr
     """Pixels (H, W) or (H, W, 3), uint8, of an upright grey or colour JPEG; None for all else.
 
     Args:
-        content: of a file of any kind.
-        max_pixels: more are left to Pillow, which refuses them.
-        max_shorter: a picture whose shorter side is this long or longer is left to Pillow, which
-            unpacks it at a fraction of its size.
+        content: Content of a file of any kind.
+        max_pixels: Largest number of pixels; more are left to Pillow, which refuses them.
+        max_shorter: Length in pixels; a picture whose shorter side is this long or longer is left
+            to Pillow, which unpacks it at a fraction of its size.
     """
     turbo = _simplejpeg() if content.startswith(_START) else None
     if turbo is None:

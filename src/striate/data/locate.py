@@ -1,4 +1,4 @@
-"""From a path or a name to a source."""
+"""Open the source that a path or a name stands for."""
 
 from pathlib import Path
 
@@ -22,18 +22,18 @@ __all__ = ["is_there", "open_path", "open_source", "placed"]
 
 
 def open_source(name_or_path: str) -> Source:
-    """The source that a name or a path stands for.
+    """Open the source that a name or a path stands for.
 
     A bare name of a named set is that set, also where a folder of this name lies in the current
     folder; write ./mnist for the folder.
 
     Args:
-        name_or_path: a named set ("mnist"), a folder, an archive, a CSV or JSON list, arrays
+        name_or_path: Name of a set ("mnist"), a folder, an archive, a CSV or JSON list, arrays
             in an .npz file, or tar shards: a folder of them, a pattern
             (train-{000..099}.tar, shards/*.tar), or a .txt file that lists them.
 
     Raises:
-        DataError: there is no such path and no such name, or it is nothing that can be read.
+        DataError: There is no such path and no such name, or it is nothing that can be read.
     """
     if name_or_path in NAMED_SETS:
         return NAMED_SETS.build(Pick(name_or_path))
@@ -52,10 +52,10 @@ def open_source(name_or_path: str) -> Source:
 
 
 def open_path(path: Path, title: str | None = None) -> Source:
-    """The source at an existing path.
+    """Open the source at an existing path.
 
     Raises:
-        DataError: it is nothing that can be read.
+        DataError: It is nothing that can be read.
     """
     name = path.name.lower()
     if path.is_dir():
@@ -77,20 +77,18 @@ def open_path(path: Path, title: str | None = None) -> Source:
     )
 
 
-def is_there(place: str) -> bool:
+def is_there(name_or_path: str) -> bool:
     """Whether a path exists, or a pattern stands for files that do."""
-    if Path(place).exists():
-        return True
     try:
-        return is_pattern(place) and bool(expand_pattern(place))
+        pattern = is_pattern(name_or_path) and bool(expand_pattern(name_or_path))
     except DataError:
-        return False
+        pattern = False
+    return pattern or Path(name_or_path).exists()
 
 
 def placed(name_or_path: str) -> str:
     """A path or a pattern made absolute, so that it holds from elsewhere; a name as it is."""
-    if Path(name_or_path).expanduser().exists():
-        return str(Path(name_or_path).expanduser().resolve())
-    if is_pattern(name_or_path):
-        return str(Path(name_or_path).expanduser().absolute())
-    return name_or_path
+    path = Path(name_or_path).expanduser()
+    if path.exists():
+        return str(path.resolve())
+    return str(path.absolute()) if is_pattern(name_or_path) else name_or_path

@@ -9,7 +9,7 @@ import numpy as np
 
 from striate.data.archive import ARCHIVES, ArchiveSource
 from striate.data.cache import digest_of
-from striate.data.download import RemoteFile, download, md5_of
+from striate.data.download import RemoteFile, download
 from striate.data.folder import FolderSource
 from striate.data.record import (
     Record,
@@ -62,10 +62,10 @@ def digits() -> Source:
     def records() -> Iterator[Record]:
         from sklearn.datasets import load_digits
 
-        found = load_digits()
+        digits = load_digits()
         # Counts of black pixels in 4×4 fields: 0..16.
-        pixels = np.rint(found.images * (255 / 16)).astype(np.uint8)
-        for row, (picture, label) in enumerate(zip(pixels, found.target, strict=True)):
+        pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)
+        for row, (picture, label) in enumerate(zip(pixels, digits.target, strict=True)):
             yield Record(None, row, int(label), picture)
 
     return RecordSource(
@@ -164,24 +164,19 @@ def official_set(
     """A set of official files, or a copy of it as class folders under $STRIATE_DATA.
 
     Args:
-        name: its name in the table; also the name of its folder.
-        files: all of its official files.
-        licence: its terms.
-        class_names: from the paths of the files to the names of the classes.
-        records: from the paths of the files to the pictures.
+        name: Name of the set, and of its folder.
+        files: All of its official files.
+        licence: Terms of the set.
+        class_names: Function from the files' paths to the names of the classes.
+        records: Function from the files' paths to the pictures.
     """
-    copy = _copy_of(name, files)
-    if copy is not None:
-        copy.licence = licence
-        copy.published = True
-        return copy
     paths: dict[str, Path] = {}
 
     def fetch(progress: Progress | None) -> None:
         if not paths:
             paths.update(_obtain(name, files, licence, progress))
 
-    official = RecordSource(
+    source = _copy_of(name, files) or RecordSource(
         name,
         f"{name} ({files[0].url.rpartition('/')[0]}/)",
         licence,
@@ -190,13 +185,8 @@ def official_set(
         lambda: class_names(paths),
         lambda: records(paths),
     )
-    official.published = True
-    return official
-
-
-def _local_folder(name: str) -> Path | None:
-    root = data_dir()
-    return None if root is None else root / name
+    source.licence, source.published = licence, True
+    return source
 
 
 def _forms(folder: Path, file: RemoteFile) -> list[Path]:
@@ -207,45 +197,42 @@ def _forms(folder: Path, file: RemoteFile) -> list[Path]:
 
 def _copy_of(name: str, files: Sequence[RemoteFile]) -> Source | None:
     """A copy in class folders, packed or not, that somebody put under $STRIATE_DATA."""
-    folder = _local_folder(name)
-    if folder is None:
+    root = data_dir()
+    if root is None:
         return None
-    if folder.is_dir() and not any(_forms(folder, file) for file in files):
-        return FolderSource(folder, f"{name} (copy in {folder.name}/)")
-    for ending in ARCHIVES:
-        archive = folder.with_name(name + ending)
-        if archive.is_file():
-            return ArchiveSource(archive, f"{name} (copy in {archive.name})")
-    return None
+    if (root / name).is_dir() and not any(_forms(root / name, file) for file in files):
+        return FolderSource(root / name, f"{name} (copy in {name}/)")
+    archives = (root / f"{name}{ending}" for ending in ARCHIVES)
+    archive = next(filter(Path.is_file, archives), None)
+    return ArchiveSource(archive, f"{name} (copy in {archive.name})") if archive else None
 
 
 def _obtain(
     name: str, files: Sequence[RemoteFile], licence: str, progress: Progress | None
 ) -> dict[str, Path]:
-    folder = _local_folder(name)
-    if folder is not None and folder.is_dir():
-        return {file.name: _verified(folder, file) for file in files}
+    """Paths of the official files: under $STRIATE_DATA, or downloaded into the cache."""
+    root = data_dir()
+    if root is not None and (root / name).is_dir():
+        return {file.name: _verified(root / name, file) for file in files}
     downloads = cache_dir() / "downloads" / name
+    what = f"downloading {name}: {{}} (licence: {licence})"
     return {
-        file.name: download(
-            file, downloads, f"downloading {name}: {file.name} (licence: {licence})", progress
-        )
-        for file in files
+        file.name: download(file, downloads, what.format(file.name), progress) for file in files
     }
 
 
 def _verified(folder: Path, file: RemoteFile) -> Path:
     """The file in `folder`, its content compared with the published checksums."""
-    found = _forms(folder, file)
-    if not found:
+    path = next(iter(_forms(folder, file)), None)
+    if path is None:
         raise DataError(
             f"{folder} holds some official files but no {file.name}. Put it there "
             f"({file.url}), or take the folder away to have all of them downloaded."
         )
-    path = found[0]
-    if path.name == file.name and md5_of(path) == file.md5:
+    if path.name == file.name and file.matches(path):
         return path
-    if file.unpacked_md5 is None or _content_md5(path) != file.unpacked_md5:
+    # The same content in another compression is as good.
+    if file.unpacked_md5 is None or _unpacked_md5(path) != file.unpacked_md5:
         raise DataError(
             f"{path} is not the official file: its content has another checksum. Replace it by "
             f"{file.url}, or take the folder {folder} away to have it downloaded."
@@ -253,7 +240,7 @@ def _verified(folder: Path, file: RemoteFile) -> Path:
     return path
 
 
-def _content_md5(path: Path) -> str | None:
+def _unpacked_md5(path: Path) -> str | None:
     digest = hashlib.md5(usedforsecurity=False)
     try:
         with open_unpacked(path) as stream:

@@ -1,4 +1,4 @@
-"""A picture as a person sees it, however it is stored: upright, the first frame, eight bits.
+"""Open a picture as a person sees it, however it is stored: upright, the first frame, eight bits.
 
 Transparency is laid on white; what comes out is grey ("L") or colour ("RGB").
 """
@@ -9,7 +9,7 @@ import struct
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -21,9 +21,11 @@ __all__ = [
     "DRAFT_SIDE",
     "MAX_PIXELS",
     "BrokenImage",
+    "Header",
     "Picture",
     "open_image",
     "open_quickly",
+    "read_header",
     "readable_formats",
 ]
 
@@ -43,6 +45,28 @@ class BrokenImage(DataError):  # noqa: N818 - the state of a file, as people say
     """A file that gives no picture; the message is the reason in words."""
 
 
+class Header(NamedTuple):
+    """A picture's size and form, known before it is unpacked."""
+
+    height: int
+    width: int
+    mode: str
+    """Pixel mode, as Pillow names it."""
+    format: str
+
+
+def read_header(content: bytes | np.ndarray) -> Header | None:
+    """Read the header of an image file; None where it is damaged or there is none."""
+    if isinstance(content, np.ndarray):
+        mode = "L" if content.ndim == 2 else "RGB"
+        return Header(content.shape[0], content.shape[1], mode, "array")
+    try:
+        with Image.open(io.BytesIO(content), formats=readable_formats()) as image:
+            return Header(image.height, image.width, image.mode, image.format or "unknown")
+    except Exception:  # Pillow's readers meet damaged bytes with errors of many kinds
+        return None
+
+
 def open_image(picture: Picture, smallest: int = DRAFT_SIDE) -> Image.Image:
     """The picture upright, eight bits a channel, opaque, in mode "L" or "RGB".
 
@@ -52,20 +76,20 @@ def open_image(picture: Picture, smallest: int = DRAFT_SIDE) -> Image.Image:
     arrays must lie in 0..1 or 0..255: beyond that they are most likely normalised already.
 
     Args:
-        picture: as in `decode_image`.
-        smallest: a JPEG may be unpacked at a fraction of its size as long as its shorter side
-            stays at least this long.
+        picture: Picture in any form that `decode_image` accepts.
+        smallest: Shorter side to keep, pixels: a JPEG may be unpacked at a fraction of its size
+            as long as its shorter side stays at least this long.
 
     Raises:
-        DataError: it is nothing that can be a picture.
-        BrokenImage: with the reason in words.
+        DataError: It is nothing that can be a picture.
+        BrokenImage: The picture cannot be read; the message is the reason in words.
     """
     opened = open_quickly(picture, smallest)
     return Image.fromarray(opened) if isinstance(opened, np.ndarray) else opened
 
 
 def open_quickly(picture: Any, smallest: int) -> Image.Image | np.ndarray:
-    """As `open_image`; an ordinary JPEG as an array (H, W) or (H, W, 3)."""
+    """Open a picture like `open_image`; an ordinary JPEG as an array (H, W) or (H, W, 3)."""
     if not isinstance(picture, (bytes, str, os.PathLike, Image.Image, np.ndarray)):
         raise DataError(_no_picture(picture))
     try:
@@ -133,7 +157,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     mode = image.mode
     if "transparency" in image.info and mode in ("1", "L", "P", "RGB", "I;16"):
         if mode == "I;16":
-            return _stretch(np.asarray(image), 65535)
+            return Image.fromarray(_scaled(np.asarray(image), 0, 65535))
         return _on_white(image.convert("RGBA"), grey=mode in ("1", "L"))
     if mode in ("L", "RGB"):
         return image
@@ -142,9 +166,10 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     if mode in ("LA", "La", "RGBA", "RGBa", "PA") or (mode == "P" and image.palette.mode == "RGBA"):
         return _on_white(image.convert("RGBA"), grey=mode in ("LA", "La"))
     if mode.startswith("I;16"):
-        return _stretch(np.asarray(image), 65535)
+        return Image.fromarray(_scaled(np.asarray(image), 0, 65535))
     if mode in ("I", "F"):
-        return _from_wide(np.asarray(image))
+        values = np.asarray(image)
+        return Image.fromarray(_scaled(values, *_range(values)))
     return image.convert("RGB")
 
 
@@ -168,33 +193,27 @@ def _from_array(values: np.ndarray) -> Image.Image:
         raise BrokenImage(f"an array of shape {values.shape} has no pixels")
     if values.ndim == 3 and values.shape[2] == 1:
         values = values[:, :, 0]
-    if values.dtype == np.bool_:
-        values = values.astype(np.uint8) * np.uint8(255)
+    if values.dtype == np.uint8:
+        levels = values
+    elif values.dtype == np.bool_:
+        levels = values.astype(np.uint8) * np.uint8(255)
     elif values.dtype == np.uint16:
-        values = np.asarray(_scaled(values, 0, 65535))
-    elif values.dtype != np.uint8:
-        if not (
-            np.issubdtype(values.dtype, np.floating) or np.issubdtype(values.dtype, np.integer)
-        ):
-            raise BrokenImage(f"an array of {values.dtype}; accepted: uint8, uint16, bool, float")
+        levels = _scaled(values, 0, 65535)
+    elif np.issubdtype(values.dtype, np.integer):
+        # Eight bits in a wider type, as arithmetic leaves them, keep their values.
+        eight_bits = values.min() >= 0 and values.max() <= 255
+        levels = _scaled(values, *((0, 255) if eight_bits else _range(values)))
+    elif np.issubdtype(values.dtype, np.floating):
         low, high = _range(values)
-        if np.issubdtype(values.dtype, np.integer) and values.min() >= 0 and values.max() <= 255:
-            low, high = 0.0, 255.0  # eight bits in a wider type, as arithmetic leaves them
-        if np.issubdtype(values.dtype, np.floating) and (low, high) not in ((0, 1), (0, 255)):
+        if (low, high) not in ((0, 1), (0, 255)):
             raise BrokenImage(
                 f"a float array with values from {values.min():.4g} to {values.max():.4g}; "
                 "accepted: 0..1 or 0..255. Undo a normalisation first"
             )
-        values = _scaled(values, low, high)
-    return _upright(Image.fromarray(np.ascontiguousarray(values)))
-
-
-def _from_wide(values: np.ndarray) -> Image.Image:
-    return Image.fromarray(_scaled(values, *_range(values)))
-
-
-def _stretch(values: np.ndarray, high: int) -> Image.Image:
-    return Image.fromarray(_scaled(values, 0, high))
+        levels = _scaled(values, low, high)
+    else:
+        raise BrokenImage(f"an array of {values.dtype}; accepted: uint8, uint16, bool, float")
+    return _upright(Image.fromarray(np.ascontiguousarray(levels)))
 
 
 def _range(values: np.ndarray) -> tuple[float, float]:

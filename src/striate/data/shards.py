@@ -1,7 +1,7 @@
 """Tar shards: a large set in many archives, read by position and never unpacked.
 
 Two layouts: that of WebDataset, where 000123.jpg lies beside 000123.cls (the class as a number or
-a name) or 000123.json (with "label"), and class folders inside the shards. The split is told by
+a name) or 000123.json (with "label"), and class folders inside the shards. The split is given by
 the shard's name (train-000.tar, val-000.tar) or by its folder (train/000.tar). Where each member
 lies is read from the headers once, and kept in the cache until the shard changes.
 """
@@ -10,8 +10,8 @@ import hashlib
 import json
 import os
 import re
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from glob import glob
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,19 +19,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from striate import durable
+from striate.data.archive import read_at
 from striate.data.cache import memo_path, read_json, require_writable
-from striate.data.layout import Entry, by_name, natural_key, read_layout, split_named, visible
-from striate.data.source import (
-    Content,
-    Item,
-    Listing,
-    Source,
-    Split,
-    read_text,
-    refuse_large,
+from striate.data.layout import (
+    Entry,
+    by_name,
+    name_parts,
+    natural_key,
+    read_layout,
+    split_named,
+    visible,
 )
+from striate.data.source import Content, Item, Listing, Source, Split, read_text
 from striate.data.spelling import enumerated, shown, text_name
-from striate.data.tarscan import UnusualTar, scan_tar
+from striate.data.tarscan import scan_tar
 from striate.errors import DataError
 
 __all__ = [
@@ -60,15 +61,16 @@ class _Member(NamedTuple):
     offset: int
     size: int
     label: str | None = None
-    """What a label file says; None for all other files."""
+    """Content of a label file; None for all other files."""
 
 
 class ShardSource(Source):
     """The images of many tar files.
 
     Args:
-        shards: their paths.
-        origin: how a person names them all.
+        shards: Paths of the tar files.
+        origin: Path or pattern by which a person names them all.
+        title: Name of the set; None: taken from the origin.
     """
 
     random_access = True
@@ -92,7 +94,7 @@ class ShardSource(Source):
         """The member's bytes, or the first `limit` of them."""
         number, offset, size = item.key
         with open(self.shards[number], "rb", buffering=0) as stream:
-            return _read_at(stream, offset, size, limit)
+            return read_at(stream, offset, size, limit)
 
     def stream(
         self, items: Sequence[Item], limit: int | None = None
@@ -109,7 +111,7 @@ class ShardSource(Source):
                 for item in of_shard:
                     _, offset, size = item.key
                     try:
-                        yield item, _read_at(stream, offset, size, limit)
+                        yield item, read_at(stream, offset, size, limit)
                     except OSError as error:
                         yield item, error
 
@@ -120,9 +122,7 @@ class ShardSource(Source):
         for path in self.shards:
             try:
                 members.append(_indexed(path))
-            except UnusualTar:
-                problems.append(f"  {path}: it is compressed or no plain tar")
-            except (OSError, ValueError) as error:
+            except OSError as error:
                 problems.append(f"  {path}: {error}")
         if problems:
             raise DataError(
@@ -135,11 +135,12 @@ class ShardSource(Source):
         return self._folders(members)
 
     def _folders(self, members: list[list[_Member]]) -> Listing:
+        """Images in class folders inside the shards."""
         entries = []
         for number, (path, of_shard) in enumerate(zip(self.shards, members, strict=True)):
             top = _split_word(path)
             for member in of_shard:
-                parts = tuple(p for p in member.name.split("/") if p not in ("", "."))
+                parts = name_parts(member.name)
                 if top is not None and not split_named(parts[0]):
                     parts = (top, *parts)
                 entries.append(Entry(parts, (number, member.offset, member.size)))
@@ -147,60 +148,57 @@ class ShardSource(Source):
 
     def _paired(self, members: list[list[_Member]]) -> Listing:
         """Images with the label files of the same name."""
-        found: list[tuple[str, str, Split | None, Any]] = []
+        images: list[tuple[str, str, Split | None, Any]] = []
         unlabelled: list[str] = []
-        titles = _told_apart(self.shards)
-        for number, (path, title, of_shard) in enumerate(
-            zip(self.shards, titles, members, strict=True)
-        ):
-            word = _split_word(path)
-            split = split_named(word) if word else None
-            groups: dict[str, list[_Member]] = defaultdict(list)
+        common = os.path.commonpath([path.absolute().parent for path in self.shards])
+        for number, (path, of_shard) in enumerate(zip(self.shards, members, strict=True)):
+            title = text_name(path.absolute().relative_to(common).as_posix())
+            split = split_named(_split_word(path) or "")
+            labels: dict[str, str] = {}
             for member in of_shard:
-                groups[_stem(member.name)].append(member)
-            for of_stem in groups.values():
-                labels = [m.label for m in of_stem if m.label is not None]
-                for member in of_stem:
-                    if _ending(member.name) not in _IMAGES:
-                        continue
-                    name = f"{title}/{member.name}"
-                    if not labels:
+                if member.label is not None:
+                    labels.setdefault(_stem(member.name), member.label)
+            for member in of_shard:
+                if _ending(member.name) in _IMAGES:
+                    name, label = f"{title}/{member.name}", labels.get(_stem(member.name))
+                    if label is None:
                         unlabelled.append(name)
-                        continue
-                    found.append((name, labels[0], split, (number, member.offset, member.size)))
+                    else:
+                        key = (number, member.offset, member.size)
+                        images.append((name, label, split, key))
         if unlabelled:
             raise DataError(
                 f"{len(unlabelled)} images of {self.title} have no label beside them: "
                 f"{enumerated(unlabelled)}. {_FORM}"
             )
-        names, index = self._classes({label for _, label, _, _ in found})
-        items = [Item(name, index[label], split, key) for name, label, split, key in found]
-        unique, repeats = by_name(items)
+        names, index = self._classes({label for _, label, _, _ in images})
+        unique, repeats = by_name(
+            [Item(name, index[label], split, key) for name, label, split, key in images]
+        )
         return Listing(names, unique, tuple(repeats))
 
     def _classes(self, labels: set[str]) -> tuple[tuple[str, ...], dict[str, int]]:
         """Names of the classes, and the class of each label as it is written."""
-        given = [line for path in self._name_files() for line in read_text(path).splitlines()]
-        names = tuple(line.strip() for line in given if line.strip())
+        lines = [line for path in self._name_files() for line in read_text(path).splitlines()]
+        names = tuple(line.strip() for line in lines if line.strip())
         numbers = all(label.isdigit() for label in labels)
-        if names and numbers:
-            strange = sorted(label for label in labels if int(label) >= len(names))
-            index = {label: int(label) for label in labels}
-        elif names:
-            strange = sorted(label for label in labels if label not in names)
-            index = {name: place for place, name in enumerate(names)}
+        if names:
+            known = {str(i): i for i in range(len(names))} if numbers else {}
+            known = known or {name: i for i, name in enumerate(names)}
         else:
-            strange = []
-            names = tuple(sorted({str(int(x)) if numbers else x for x in labels}, key=natural_key))
-            index = {x: names.index(str(int(x)) if numbers else x) for x in labels}
-        if strange or len(set(names)) < 2:
-            told = f"the labels {enumerated(strange)} are" if strange else "fewer than two are"
+            plain = {str(int(label)) if numbers else label for label in labels}
+            names = tuple(sorted(plain, key=natural_key))
+            known = {name: i for i, name in enumerate(names)}
+        plain_of = {label: str(int(label)) if numbers else label for label in labels}
+        unknown = sorted(label for label, plain in plain_of.items() if plain not in known)
+        if unknown or len(set(names)) < 2:
+            which = f"the labels {enumerated(unknown)} are" if unknown else "fewer than two are"
             raise DataError(
-                f"{self.title} has {len(set(names))} class(es), and {told} among them. Labels are "
+                f"{self.title} has {len(set(names))} class(es), and {which} among them. Labels are "
                 f"numbers from 0 or names; {' or '.join(_NAMES)} beside the shards lists the "
                 "names, one a line."
             )
-        return names, index
+        return names, {label: known[plain] for label, plain in plain_of.items()}
 
     def _name_files(self) -> list[Path]:
         """The first list of class names beside the shards or above them."""
@@ -217,41 +215,35 @@ def is_pattern(name: str) -> bool:
 
 
 def expand_pattern(pattern: str) -> list[Path]:
-    """The files that a pattern stands for.
+    """List the files that a pattern stands for.
 
     Raises:
-        DataError: some that a range names do not exist, or there are none.
+        DataError: Some that a range names do not exist, or there are none.
     """
-    if found := _RANGE.search(pattern):
-        first, last = found[1], found[2]
-        numbers = range(int(first), int(last) + 1)
+    if match := _RANGE.search(pattern):
+        first, last = match[1], match[2]
         width = len(first) if len(first) == len(last) or first.startswith("0") else 0
-        paths = [
-            path
-            for number in numbers
-            for path in expand_pattern(
-                f"{pattern[: found.start()]}{number:0{width}d}{pattern[found.end() :]}"
-            )
-        ]
+        numbers = (f"{number:0{width}d}" for number in range(int(first), int(last) + 1))
+        names = (f"{pattern[: match.start()]}{n}{pattern[match.end() :]}" for n in numbers)
+        paths = [path for name in names for path in expand_pattern(name)]
     elif "*" in pattern:
-        path = Path(pattern).expanduser()
-        root = Path(*path.parts[: _first_star(path.parts)])
-        paths = sorted(root.glob(str(Path(*path.parts[_first_star(path.parts) :]))))
+        paths = sorted(map(Path, glob(str(Path(pattern).expanduser()), recursive=True)))
     else:
         return [Path(pattern).expanduser()]
-    missing = [str(path) for path in paths if not path.is_file()]
-    if missing or not paths:
-        told = (
-            f"{len(missing)} of them do not exist: {enumerated(missing)}"
-            if missing
-            else ("there is none")
-        )
-        raise DataError(f"{pattern} stands for {len(paths)} shards, and {told}.")
+    if problem := _missing(paths):
+        raise DataError(f"{pattern} stands for {len(paths)} shards, and {problem}.")
     return paths
 
 
+def _missing(paths: Sequence[Path]) -> str | None:
+    missing = [str(path) for path in paths if not path.is_file()]
+    if missing:
+        return f"{len(missing)} of them do not exist: {enumerated(missing)}"
+    return None if paths else "there is none"
+
+
 def shards_below(folder: Path) -> list[Path]:
-    """The .tar files of a folder, or of its train/, val/ and test/; none where others lie there."""
+    """List the .tar files of a folder, or of its split folders; none where others lie there."""
     tars: list[Path] = []
     for path in sorted(folder.iterdir()):
         if not visible(path.name):
@@ -269,10 +261,10 @@ def shards_below(folder: Path) -> list[Path]:
 
 
 def shards_listed(path: Path) -> list[Path]:
-    """The shards that a text file names, one a line, relative to its folder; # begins a remark.
+    """List the shards that a text file names, one a line, relative to it; # begins a remark.
 
     Raises:
-        DataError: it names none, or some that do not exist.
+        DataError: It names none, or some that do not exist.
     """
     lines = [line.split("#", 1)[0].strip() for line in read_text(path).splitlines()]
     if remote := [line for line in lines if "://" in line]:
@@ -282,13 +274,11 @@ def shards_listed(path: Path) -> list[Path]:
         )
     paths = []
     for line in filter(None, lines):
-        place = str(path.parent / Path(line).expanduser())
-        paths += expand_pattern(place) if is_pattern(place) else [Path(place)]
-    missing = [str(shard) for shard in paths if not shard.is_file()]
-    if missing or not paths:
-        told = f"{len(missing)} do not exist: {enumerated(missing)}" if missing else "no file"
+        shard = str(path.parent / Path(line).expanduser())
+        paths += expand_pattern(shard) if is_pattern(shard) else [Path(shard)]
+    if problem := _missing(paths):
         raise DataError(
-            f"{path} should name .tar shards, one a line, and of its {len(paths)} lines {told}."
+            f"{path} should name .tar shards, one a line; it names {len(paths)}, and {problem}."
         )
     return paths
 
@@ -303,18 +293,18 @@ def _indexed(path: Path) -> list[_Member]:
     return [_Member(*member) for member in known]
 
 
-def _index(path: Path) -> list[tuple[str, int, int, str | None]]:
-    found: list[tuple[str, int, int, str | None]] = []
+def _index(path: Path) -> list[_Member]:
+    members = []
     with open(path, "rb") as stream:
-        for member in scan_tar(path):
-            name = text_name(member.name)
-            if member.is_folder or not visible(name.rpartition("/")[2]):
+        for name, is_folder, offset, size in scan_tar(path):
+            name = text_name(name)
+            if is_folder or not visible(name.rpartition("/")[2]):
                 continue
             label = None
             if _ending(name) in _LABELS:
-                label = _label(name, _read_at(stream, member.offset, member.size, _LABEL_BYTES))
-            found.append((name, member.offset, member.size, label))
-    return found
+                label = _label(name, read_at(stream, offset, size, _LABEL_BYTES))
+            members.append(_Member(name, offset, size, label))
+    return members
 
 
 def _label(name: str, content: bytes) -> str | None:
@@ -329,16 +319,6 @@ def _label(name: str, content: bytes) -> str | None:
     return None if label is None else str(label).strip()
 
 
-def _read_at(stream: Any, offset: int, size: int, limit: int | None) -> bytes:
-    refuse_large(size)
-    wanted = size if limit is None else min(size, limit)
-    stream.seek(offset)
-    content: bytes = stream.read(wanted)
-    if len(content) < wanted:
-        raise OSError("the shard ends before this file does")
-    return content
-
-
 def _identity(path: Path) -> str:
     try:
         status = os.stat(path)
@@ -347,20 +327,10 @@ def _identity(path: Path) -> str:
     return f"{text_name(str(path.resolve()))}\0{status.st_size}\0{status.st_mtime_ns}"
 
 
-def _told_apart(shards: Sequence[Path]) -> list[str]:
-    """The path of each shard below the folder that holds all of them."""
-    paths = [path.absolute() for path in shards]
-    common = os.path.commonpath([path.parent for path in paths])
-    return [text_name(path.relative_to(common).as_posix()) for path in paths]
-
-
 def _split_word(path: Path) -> str | None:
     """The word in a shard's name, or its folder's, that names a split; None where none does."""
-    word = re.match(r"[A-Za-z]*", path.name)
-    for name in (word[0] if word else "", path.parent.name):
-        if split_named(name):
-            return name
-    return None
+    words = (re.split(r"[^A-Za-z]", path.name)[0], path.parent.name)
+    return next((word for word in words if split_named(word)), None)
 
 
 def _stem(name: str) -> str:
@@ -373,12 +343,8 @@ def _ending(name: str) -> str:
     return name.rpartition(".")[2].lower()
 
 
-def _first_star(parts: Sequence[str]) -> int:
-    return next(place for place, part in enumerate(parts) if "*" in part)
-
-
 def shard_numbers(source: Source, items: Sequence[Item]) -> np.ndarray | None:
-    """For each item the shard that it lies in; None where the source has no shards."""
+    """Number of the shard in which each item lies; None where the source has no shards."""
     if not isinstance(source, ShardSource):
         return None
     return np.array([source.shard_of(item) for item in items], dtype=np.int64)

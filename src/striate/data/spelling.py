@@ -1,4 +1,4 @@
-"""How names of files and classes are written in messages, whatever bytes they are made of."""
+"""Write names of files and classes in messages, whatever bytes they are made of."""
 
 import re
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ _NO_TEXT = re.compile(r"[\ud800-\udfff]")
 
 def shown(name: str) -> str:
     r"""The name on one line: line breaks and control characters as "\n", "\x1b"."""
-    return _UNSHOWN.sub(lambda found: repr(found[0])[1:-1], name)
+    return _UNSHOWN.sub(lambda match: repr(match[0])[1:-1], name)
 
 
 def text_name(name: str) -> str:
     r"""A file's name as text; bytes that are no UTF-8 as "\xe4", so that names stay distinct."""
-    return _NO_TEXT.sub(lambda found: _escaped(ord(found[0])), name)
+    return _NO_TEXT.sub(lambda match: _escaped(ord(match[0])), name)
 
 
 def enumerated(names: Sequence[str], most: int = 8) -> str:

@@ -1,7 +1,7 @@
-"""The data gate: what is wrong with a set of images before anything is learned from it.
+"""Inspection of a set of images before anything is learned from it.
 
-look → likeness → groups and leaks; features → out-of-fold answers → suspected labels, outliers;
-all of it → one page, one JSON file, one table.
+scan → near duplicates → groups and leaks; features → out-of-fold predictions → suspected labels,
+outliers; all of it → one page, one JSON file, one table.
 """
 
 from striate.inspection.findings import Findings, inspect

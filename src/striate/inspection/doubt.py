@@ -1,8 +1,8 @@
-"""The chance that a label is wrong, from answers of a classifier that did not see the image.
+"""Probability that a label is wrong, from a classifier that did not see the image.
 
 A given label is thought to come about in one of two ways. With probability 1 − ν it was drawn as
-the classifier answers, by its probabilities p sharpened with some exponent T; else it was put there
-blindly, as often as its class is given (π):
+the classifier predicts, by its probabilities p sharpened with some exponent T; else it was put
+there blindly, as often as its class is given (π):
 
     P(y | x) = (1 − ν)·q_y + ν·π_y,  q = p^T / Σ p^T
 
@@ -20,7 +20,7 @@ error-rates using the EM algorithm", with a single blind observer; sharpening af
 import numpy as np
 from jaxtyping import Float, Int
 
-__all__ = ["chance_wrong"]
+__all__ = ["probability_wrong"]
 
 # Exponents T; that of calibration is 1, and lower than the best where labels are wrong.
 _SHARPNESS = np.geomspace(0.5, 32.0, 19)
@@ -30,27 +30,27 @@ _SHARES = 0.5 * (np.arange(1, 41) / 40) ** 2
 # Published sets have 0.2 to 10 % wrong labels (Northcutt, Athalye and Mueller 2021, "Pervasive
 # label errors in test sets destabilize machine learning benchmarks").
 _FALL = 18.0
-# So many labels tell T and ν as well as all do.
+# So many labels determine T and ν as well as all do.
 _SAMPLE = 20_000
 _CHUNK = 8192
 # Pairs of T and ν of smaller weight change no digit that is shown.
 _WEIGHTLESS = 1e-6
 
 
-def chance_wrong(
+def probability_wrong(
     probabilities: Float[np.ndarray, "N K"], labels: Int[np.ndarray, "N"]
 ) -> Float[np.ndarray, "N"]:
-    """(N,) the chance that each given label is wrong, float64 in 0..1.
+    """Estimate the probability that each given label is wrong, (N,) float64 in 0..1.
 
     Args:
-        probabilities: of classifiers that did not see the image.
-        labels: as given.
+        probabilities: Predictions of classifiers that did not see the images.
+        labels: Labels as given.
 
     Example:
         >>> labels = np.array([0, 1, 1] * 40)
         >>> p = np.where(np.eye(2)[labels] > 0, 0.98, 0.02)
         >>> labels[3] = 1
-        >>> doubt = chance_wrong(p, labels)
+        >>> doubt = probability_wrong(p, labels)
         >>> int(doubt.argmax()), bool(doubt[3] > 0.5), bool(np.delete(doubt, 3).max() < 0.05)
         (3, True, True)
     """
@@ -71,7 +71,7 @@ def chance_wrong(
 def _weights(
     probabilities: np.ndarray, labels: np.ndarray, prior: np.ndarray
 ) -> Float[np.ndarray, "T V"]:
-    """How likely each pair of T and ν is, given the labels; all sum to 1."""
+    """Posterior weight of each pair of T and ν, given the labels; all sum to 1."""
     logs = np.empty((len(_SHARPNESS), len(_SHARES)))
     for row, sharpness in zip(logs, _SHARPNESS, strict=True):
         own = _own(probabilities, labels, sharpness)

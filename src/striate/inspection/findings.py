@@ -1,14 +1,13 @@
-"""Everything that is found out about a set of images, as one value.
+"""Everything that an inspection finds out about a set of images, as one value.
 
-What is said of labels comes from the training and validation images alone. Test images are
-compared with the others by their pixels, and their labels take no part unless the test split was
-opened for it.
+Suspected labels come from the training and validation images alone. Test images are compared with
+the others by their pixels, and their labels take no part unless the test split was opened for it.
 """
 
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -41,51 +40,46 @@ class Findings:
     source: str
     licence: str | None
     class_names: tuple[str, ...]
-    seen: Scan
+    scan: Scan
     splits: tuple[str, ...]
-    """Of each item of `seen`: train, validation or test."""
+    """Split of each item of `scan`: train, validation or test."""
     test_origin: str
     opened: bool
     """Whether the test split was opened, so that its labels take part."""
     groups: tuple[Group, ...]
-    """Of copies and near copies: leaks first, then conflicts of labels, then the others."""
+    """Groups of copies and near duplicates: leaks first, then conflicts of labels, then others."""
     threshold: float
-    """The agreement of details that near copies must have in this set."""
+    """Agreement of details that near duplicates must have in this set."""
     labels: OutOfFold | None
     learned: np.ndarray
-    """(M,) which items labels were learned from."""
+    """(M,) items that labels were learned from."""
     suspects: Suspects | None
-    """With indices into the items of `seen`."""
+    """Suspected labels, with indices into the items of `scan`."""
     outliers: tuple[tuple[int, float], ...]
-    """(item, how many times the middle distance from its class)."""
+    """Items with their distances from their class, as multiples of the median distance."""
     notes: tuple[str, ...]
 
     @property
     def constant(self) -> list[int]:
         """Items that show next to nothing."""
-        return np.flatnonzero(self.seen.spread < _CONSTANT).tolist()
+        return np.flatnonzero(self.scan.spread < _CONSTANT).tolist()
 
     def count(self, relation: str) -> int:
-        """Groups of one relation."""
+        """Number of groups of one relation."""
         return sum(group.relation == relation for group in self.groups)
 
     @property
     def num_leaking(self) -> int:
-        """Test images that have their like outside the test split."""
-        return sum(
-            self.splits[i] == "test"
-            for group in self.groups
-            if group.relation == "leak"
-            for i in group.members
-        )
+        """Number of test images with copies outside the test split."""
+        leaks = (group.members for group in self.groups if group.relation == "leak")
+        return sum(self.splits[i] == "test" for members in leaks for i in members)
 
     def counts_per_class(self) -> dict[str, list[int]]:
         """Readable images of each class, split by split."""
-        counted = Counter(
-            (split, item.label) for split, item in zip(self.splits, self.seen.items, strict=True)
-        )
+        labels = [item.label for item in self.scan.items]
+        counts = Counter(zip(self.splits, labels, strict=True))
         return {
-            split: [counted[split, label] for label in range(len(self.class_names))]
+            split: [counts[split, label] for label in range(len(self.class_names))]
             for split in ("train", "validation", "test")
         }
 
@@ -97,150 +91,139 @@ def inspect(
     opened: bool = False,
     labels: bool = True,
     groups: str | None = None,
-    split: tuple[float, float | None, int] = (0.2, None, 0),
     progress: Progress | None = None,
 ) -> Findings:
-    """Scan every image of a source, compare them, and doubt their labels.
+    """Scan every image of a source, compare them, and look for wrong labels.
 
     Args:
-        source: of images.
-        flips: take mirror images for copies too.
-        opened: let test labels take part; the caller has written the opening into the ledger.
-        labels: look for suspected labels and outliers; the dearest part.
-        groups: where names hold that of a group, as for a training.
-        split: test fraction, validation fraction and seed where the source names no split, as a
-            training would divide it.
-        progress: told what is done, how much, and of how much.
+        source: Source of the images.
+        flips: Whether mirror images count as copies.
+        opened: Whether test labels take part; the caller has written the opening into the ledger.
+        labels: Whether to look for suspected labels and outliers, the most expensive part.
+        groups: Pattern of the group in an item's name, as for a training.
+        progress: Receives what is done, how much, and of how much.
 
     Raises:
-        DataError: nothing can be read.
+        DataError: Nothing can be read.
     """
-    seen = scan(source, progress)
-    gate = check_duplicates(
-        seen.items, seen.digests, seen.sides, seen.thumbnails, groups, progress, seen.rows
+    images = scan(source, progress)
+    check = check_duplicates(
+        images.items,
+        images.digests,
+        images.sides,
+        images.thumbnails,
+        groups,
+        progress,
+        images.rows,
     )
-    splits, origin, notes = _splits(source, seen, gate.groups, split)
-    alike, threshold = _alike(source, seen, splits, opened, flips, progress)
-    blank = seen.spread < _CONSTANT
-    known = [i for i, of in enumerate(splits) if (opened or of != "test") and not blank[i]]
-    answers, chosen, said = None, np.zeros(0, np.int64), ""
-    doubted: Suspects | None = None
-    far: tuple[tuple[int, float], ...] = ()
-    if labels:
-        answers, chosen, far, said = _learn(source, seen, known, alike, progress)
-    if answers is not None:
-        given = np.array([seen.items[i].label for i in chosen])
-        found = suspects(answers.probabilities, given)
-        doubted = found._replace(items=chosen[found.items])
-    return Findings(
+    splits, origin, notes = _splits(source, images, check.groups)
+    usable = [opened or split != "test" for split in splits]
+    duplicates, threshold = _duplicates(images, splits, usable, flips, progress)
+    findings = Findings(
         title=source.title,
         source=source.origin,
         licence=source.licence,
         class_names=source.class_names,
-        seen=seen,
+        scan=images,
         splits=splits,
         test_origin=origin,
         opened=opened,
-        groups=alike,
+        groups=duplicates,
         threshold=threshold,
-        labels=answers,
-        learned=chosen,
-        suspects=doubted,
-        outliers=far,
-        notes=(*source.notes, *notes, *([said] if said else [])),
+        labels=None,
+        learned=np.zeros(0, np.int64),
+        suspects=None,
+        outliers=(),
+        notes=(*source.notes, *notes),
     )
+    return _learn(findings, usable, progress) if labels else findings
 
 
 def _splits(
-    source: Source, seen: Scan, groups: Sequence[str], split: tuple[float, float | None, int]
+    source: Source, images: Scan, groups: Sequence[str]
 ) -> tuple[tuple[str, ...], str, list[str]]:
     """The split of each item as a training would have it."""
-    declared = [item.split for item in seen.items]
+    declared = [item.split for item in images.items]
     try:
-        found = assign(
-            seen.digests,
-            [item.label for item in seen.items],
+        assignment = assign(
+            images.digests,
+            [item.label for item in images.items],
             declared,
             source.class_names,
-            test_fraction=split[0],
-            validation_fraction=split[1],
-            seed=split[2],
+            test_fraction=0.2,
+            validation_fraction=None,
+            seed=0,
             groups=groups,
         )
     except DataError as error:
-        told = f"It cannot be trained on as it is: {error}"
-        return tuple(of or "train" for of in declared), "none", [told]
-    return found.splits, found.test_origin, list(found.notes)
+        note = f"It cannot be trained on as it is: {error}"
+        return tuple(split or "train" for split in declared), "none", [note]
+    return assignment.splits, assignment.test_origin, list(assignment.notes)
 
 
-def _alike(
-    source: Source,
-    seen: Scan,
+def _duplicates(
+    images: Scan,
     splits: Sequence[str],
-    opened: bool,
+    usable: Sequence[bool],
     flips: bool,
     progress: Progress | None,
 ) -> tuple[tuple[Group, ...], float]:
     first: dict[str, int] = {}
-    for i, digest in enumerate(seen.digests):
+    for i, digest in enumerate(images.digests):
         first.setdefault(digest, i)
-    # By content, so that what is found does not depend on names.
-    unique = [i for _, i in sorted(first.items()) if seen.sides[i] >= SMALLEST]
-    rows = seen.rows[unique]
-    pairs = find_pairs(seen.thumbnails, rows=rows, flips=flips, progress=progress)
+    # By content, so that the pairs do not depend on names.
+    unique = [i for _, i in sorted(first.items()) if images.sides[i] >= SMALLEST]
+    pairs = find_pairs(images.thumbnails, rows=images.rows[unique], flips=flips, progress=progress)
+    columns = (pairs.first, pairs.second, pairs.flipped, pairs.agreement)
     near = [
-        (unique[a], unique[b], bool(flipped), float(agreement))
-        for a, b, flipped, agreement in zip(
-            pairs.first.tolist(),
-            pairs.second.tolist(),
-            pairs.flipped.tolist(),
-            pairs.agreement.tolist(),
-            strict=True,
-        )
+        (unique[a], unique[b], flipped, agreement)
+        for a, b, flipped, agreement in zip(*(c.tolist() for c in columns), strict=True)
     ]
-    exact = [(first[digest], i) for i, digest in enumerate(seen.digests) if first[digest] != i]
+    exact = [(first[digest], i) for i, digest in enumerate(images.digests) if first[digest] != i]
     labels = [
-        item.label if opened or of != "test" else None
-        for item, of in zip(seen.items, splits, strict=True)
+        item.label if may_use else None for item, may_use in zip(images.items, usable, strict=True)
     ]
     return duplicate_groups(exact, near, splits, labels), pairs.threshold
 
 
-def _learn(
-    source: Source,
-    seen: Scan,
-    known: Sequence[int],
-    alike: Sequence[Group],
-    progress: Progress | None,
-) -> tuple[OutOfFold | None, np.ndarray, tuple[tuple[int, float], ...], str]:
-    """Out-of-fold answers for the images whose class has enough of them, and outliers."""
-    counts = Counter(seen.items[i].label for i in known)
-    usable = {label for label, count in counts.items() if count >= _LEAST_IN_CLASS}
-    chosen = np.array([i for i in known if seen.items[i].label in usable], dtype=np.int64)
-    if len(usable) < 2:
-        return None, chosen, (), "Labels were not doubted: that needs two classes of five images."
-    left = len(source.class_names) - len(usable)
-    said = f"The labels of {left} class(es) with fewer than five images were not doubted." * (
-        left > 0
+def _learn(findings: Findings, usable: Sequence[bool], progress: Progress | None) -> Findings:
+    """Add suspected labels and outliers, for classes of enough images."""
+    images, num_classes = findings.scan, len(findings.class_names)
+    known = np.flatnonzero(np.array(usable) & (images.spread >= _CONSTANT))
+    labels = np.array([images.items[i].label for i in known], dtype=np.int64)
+    enough = np.bincount(labels, minlength=num_classes) >= _LEAST_IN_CLASS
+    known, labels = known[enough[labels]], labels[enough[labels]]
+    if enough.sum() < 2:
+        note = "Labels were not checked: that needs two classes of five images."
+        return replace(findings, learned=known, notes=(*findings.notes, note))
+    notes = findings.notes
+    if few := int((~enough).sum()):
+        note = f"The labels of {few} class(es) with fewer than five images were not checked."
+        notes = (*notes, note)
+    folds = _folds(images, known, findings.groups)
+    described = features(images.thumbnails, images.grey, images.rows[known], progress=progress)
+    predictions = out_of_fold(described.kernel, labels, folds, num_classes)
+    suspected = suspects(predictions.probabilities, labels)
+    return replace(
+        findings,
+        labels=predictions,
+        learned=known,
+        suspects=suspected._replace(items=known[suspected.items]),
+        outliers=tuple((int(known[i]), far) for i, far in outliers(described.components, labels)),
+        notes=notes,
     )
-    folds = _folds(seen, chosen, alike)
-    labels = np.array([seen.items[i].label for i in chosen], dtype=np.int64)
-    computed = features(seen.thumbnails, seen.grey, seen.rows[chosen], progress=progress)
-    answers = out_of_fold(computed.kernel, labels, folds, len(source.class_names))
-    far = tuple((int(chosen[i]), times) for i, times in outliers(computed.components, labels))
-    return answers, chosen, far, said
 
 
-def _folds(seen: Scan, chosen: np.ndarray, alike: Sequence[Group]) -> np.ndarray:
+def _folds(images: Scan, known: np.ndarray, duplicates: Sequence[Group]) -> np.ndarray:
     """The fold of each image, copies in one, by the content of those that are learned from."""
-    mine = set(chosen.tolist())
+    used = set(known.tolist())
     name = {}
-    for group in alike:
-        members = [i for i in group.members if i in mine]
+    for group in duplicates:
+        members = [i for i in group.members if i in used]
         for i in members:
-            name[i] = min(seen.digests[k] for k in members)
+            name[i] = min(images.digests[k] for k in members)
     drawn = [
-        hashlib.blake2b(name.get(i, seen.digests[i]).encode(), digest_size=8).digest()
-        for i in chosen.tolist()
+        hashlib.blake2b(name.get(i, images.digests[i]).encode(), digest_size=8).digest()
+        for i in known.tolist()
     ]
     return np.array([int.from_bytes(each) % _FOLDS for each in drawn], dtype=np.int64)

@@ -1,9 +1,11 @@
 """Histograms of gradients of many small pictures at once: where edges run, field by field.
 
-After Dalal and Triggs 2005, "Histograms of oriented gradients for human detection": square root of
-the grey values, centred differences, nine unsigned orientations, fields of 8 pixels, blocks of 2×2
-fields normalised with their largest values cut. An orientation between two of the nine is shared
-among both; fields overlap by half, which stands for the paper's sharing among fields.
+Source: Dalal and Triggs 2005, "Histograms of oriented gradients for human detection": square root
+of the grey values, centred differences, nine unsigned orientations, fields of 8 pixels, blocks of
+2×2 fields normalised with their largest values cut. An orientation between two of the nine is
+shared among both; fields overlap by half, which stands for the paper's sharing among fields.
+`classical.hog`, where each pixel votes for one orientation in one cell, serves worse here: with it
+the classifier errs more often, and of planted label errors in photographs fewer are found.
 """
 
 import numpy as np
@@ -11,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
+
+from striate.classical.grey import gradients
 
 __all__ = ["gradient_histograms"]
 
@@ -24,21 +28,19 @@ _FLAT = 1e-4
 
 @torch.no_grad()
 def gradient_histograms(grey: UInt8[np.ndarray, "N S S"]) -> Float[Tensor, "N D"]:
-    """(N, 36·(S/8 − 1)²) float32: for 64×64 pictures 1,764 values in 0..0.2.
+    """Compute (N, 36·(S/8 − 1)²) float32: for 64×64 pictures 1,764 values in 0..0.2.
 
     Args:
-        grey: pictures whose side is a multiple of 8.
+        grey: Pictures whose side is a multiple of 8.
 
     Example:
         >>> flat = np.full((2, 16, 16), 90, np.uint8)
         >>> gradient_histograms(flat).shape, float(gradient_histograms(flat).abs().max())
         (torch.Size([2, 36]), 0.0)
     """
-    x = torch.from_numpy(grey.astype(np.float32) / 255)[:, None].sqrt()
-    across = F.pad(x[..., 2:] - x[..., :-2], (1, 1, 0, 0))
-    down = F.pad(x[..., 2:, :] - x[..., :-2, :], (0, 0, 1, 1))
-    strength = torch.sqrt(across.square() + down.square())
-    turn = torch.remainder(torch.atan2(down, across) / torch.pi, 1) * _ORIENTATIONS
+    down, across = gradients(torch.from_numpy(grey.astype(np.float32) / 255).sqrt())
+    strength = torch.sqrt(across.square() + down.square())[:, None]
+    turn = torch.remainder(torch.atan2(down, across)[:, None] / torch.pi, 1) * _ORIENTATIONS
     away = (turn - torch.arange(_ORIENTATIONS).view(1, -1, 1, 1)).abs()
     share = F.relu(1 - torch.minimum(away, _ORIENTATIONS - away))
     fields = F.avg_pool2d(strength * share, 2 * _CELL, _CELL, padding=_CELL // 2)

@@ -1,10 +1,11 @@
-"""Groups of pictures that are one picture, and what is wrong with each."""
+"""Groups of copies, and what is wrong with each."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from striate.data.near_duplicates import joined
+from striate.data.near_duplicates import connected
 
 __all__ = ["Group", "Relation", "duplicate_groups"]
 
@@ -16,7 +17,7 @@ _ORDER: tuple[Relation, ...] = ("leak", "conflict", "straddle", "within")
 
 @dataclass(frozen=True)
 class Group:
-    """Pictures that are copies or near copies of each other."""
+    """Images that are copies or near duplicates of each other."""
 
     members: tuple[int, ...]
     kind: Literal["exact", "near"]
@@ -24,9 +25,7 @@ class Group:
     flipped: bool
     """Whether some are mirror images of others."""
     agreement: float
-    """Of the least sure link; 1 for exact copies."""
-    conflict: bool
-    """Whether known labels differ, whatever the relation."""
+    """Agreement of the least certain pair; 1 for exact copies."""
 
 
 def duplicate_groups(
@@ -35,48 +34,39 @@ def duplicate_groups(
     splits: Sequence[str],
     labels: Sequence[int | None],
 ) -> tuple[Group, ...]:
-    """Groups that links join, the worst first.
+    """Join pairs to groups, the worst first.
 
     Args:
-        exact: links between equal pictures.
-        near: links between near copies: two items, whether one is mirrored, their agreement.
-        splits: of each item.
-        labels: of each item; None where the label is not to be looked at.
+        exact: Pairs of equal pictures.
+        near: Pairs of near duplicates: two items, whether one is mirrored, their agreement.
+        splits: Split of each item.
+        labels: Label of each item; None where it must not be used.
     """
-    links = [*exact, *((a, b) for a, b, _, _ in near)]
-    root = joined(len(splits), links)
-    members: dict[int, list[int]] = {}
-    for i in sorted({i for link in links for i in link}):
-        members.setdefault(int(root[i]), []).append(i)
-    least = dict.fromkeys(members, 1.0)
-    mirrored = dict.fromkeys(members, False)
-    close: set[int] = set()
+    pairs = [*exact, *((a, b) for a, b, _, _ in near)]
+    roots = connected(len(splits), pairs).tolist()
+    members: dict[int, list[int]] = defaultdict(list)
+    for i in sorted({i for pair in pairs for i in pair}):
+        members[roots[i]].append(i)
+    near_pairs: dict[int, list[tuple[bool, float]]] = defaultdict(list)
     for a, _, flipped, agreement in near:
-        key = int(root[a])
-        close.add(key)
-        least[key] = min(least[key], agreement)
-        mirrored[key] |= flipped
-    found = []
-    for key, of_group in members.items():
-        known = {labels[i] for i in of_group} - {None}
-        conflict = len(known) > 1
-        found.append(
-            Group(
-                tuple(of_group),
-                "near" if key in close else "exact",
-                _relation({splits[i] for i in of_group}, conflict),
-                mirrored[key],
-                least[key],
-                conflict,
-            )
+        near_pairs[roots[a]].append((flipped, agreement))
+    groups = [
+        Group(
+            tuple(of_group),
+            "near" if near_pairs[root] else "exact",
+            _relation([splits[i] for i in of_group], [labels[i] for i in of_group]),
+            any(flipped for flipped, _ in near_pairs[root]),
+            min((agreement for _, agreement in near_pairs[root]), default=1.0),
         )
-    found.sort(key=lambda g: (_ORDER.index(g.relation), -len(g.members), g.members))
-    return tuple(found)
+        for root, of_group in members.items()
+    ]
+    groups.sort(key=lambda g: (_ORDER.index(g.relation), -len(g.members), g.members))
+    return tuple(groups)
 
 
-def _relation(splits: set[str], conflict: bool) -> Relation:
-    if "test" in splits and len(splits) > 1:
+def _relation(splits: Sequence[str], labels: Sequence[int | None]) -> Relation:
+    if "test" in splits and len(set(splits)) > 1:
         return "leak"
-    if conflict:
+    if len(set(labels) - {None}) > 1:
         return "conflict"
-    return "straddle" if len(splits) > 1 else "within"
+    return "straddle" if len(set(splits)) > 1 else "within"

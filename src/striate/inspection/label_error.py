@@ -1,11 +1,11 @@
-"""Suspected label errors: by the chance that a label is wrong, and by confident learning.
+"""Suspected label errors, by the probability that a label is wrong and by confident learning.
 
 After Northcutt, Jiang and Chuang 2021, "Confident learning: estimating uncertainty in dataset
 labels" (JAIR 70). Each class has its own threshold, the mean probability that it is given among
 the images that carry it. An image whose likeliest class, of those that reach their thresholds, is
 not its own is counted in the confident joint off the diagonal. Where the classifier often errs,
 most of those labels are right all the same; so the list holds the images whose label is wrong with
-a fair chance (`doubt.py`), and tells of each whether the confident joint names it too.
+a fair chance (`doubt.py`), and says of each whether the confident joint names it too.
 docs/inspect.md has both measured on planted errors.
 """
 
@@ -14,16 +14,16 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
-from striate.inspection.doubt import chance_wrong
+from striate.inspection.doubt import probability_wrong
 
 __all__ = ["Suspects", "suspects"]
 
-# Below this chance more than three of four labels are right: such a list would be put away unread.
+# Below this probability more than three of four labels are right: too many to look through.
 _LEAST = 0.25
 
 
 class Suspects(NamedTuple):
-    """Images whose label is doubted, the surest first."""
+    """Images whose label is suspected, the most certain first."""
 
     items: np.ndarray
     likely: np.ndarray
@@ -51,12 +51,12 @@ class Suspects(NamedTuple):
 def suspects(
     probabilities: Float[np.ndarray, "N K"], labels: Int[np.ndarray, "N"], *, least: float = _LEAST
 ) -> Suspects:
-    """Images whose given label is doubted.
+    """List the images whose given label is suspected.
 
     Args:
-        probabilities: of classifiers that did not see the image.
-        labels: as given.
-        least: the chance of being wrong from which a label is named.
+        probabilities: Predictions of classifiers that did not see the images.
+        labels: Labels as given.
+        least: Smallest probability of being wrong with which a label is listed.
 
     Example:
         >>> labels = np.array([0, 1, 2] * 20)
@@ -82,7 +82,7 @@ def suspects(
     others = probabilities.copy()
     others[np.arange(len(labels)), labels] = -1.0
     likely = np.where(named, likely, others.argmax(1))
-    doubt = chance_wrong(probabilities, labels)
+    doubt = probability_wrong(probabilities, labels)
     items = np.flatnonzero(doubt >= least)
     items = items[np.lexsort((items, own[items], -doubt[items]))]
     share = float(doubt.mean())

@@ -1,4 +1,4 @@
-"""Pictures that are like no other of their class."""
+"""Outliers: images far from all others of their class."""
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -12,11 +12,11 @@ _FAR = 5.0
 def outliers(
     components: Float[np.ndarray, "N P"], labels: Int[np.ndarray, "N"]
 ) -> list[tuple[int, float]]:
-    """Items much farther from the middle of their class than the others are from theirs.
+    """Find items much farther from the middle of their class than the others are from theirs.
 
     Args:
-        components: principal components of variance 1.
-        labels: class indices.
+        components: Principal components of variance 1.
+        labels: Class indices.
 
     Returns:
         (item, how many times the middle distance), the farthest first.

@@ -1,38 +1,28 @@
-"""One pass over a source: every picture becomes a thumbnail, a digest and a few plain facts."""
+"""Read every image of a source once: its thumbnail, its digest and what its header says."""
 
-import io
+import math
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
 from striate.data.cache import require_room, require_writable
 from striate.data.decode import THUMBNAIL, ImageSpec
 from striate.data.decoding import decode_all
-from striate.data.picture import readable_formats
+from striate.data.picture import Header, read_header
 from striate.data.source import Content, Item, Progress, Source
 from striate.errors import DataError
 from striate.places import cache_dir
 
-__all__ = ["GREY", "Broken", "Header", "Scan", "scan"]
+__all__ = ["GREY", "Broken", "Scan", "scan"]
 
 GREY = ImageSpec((64, 64), 1, "squash")
-"""The form in which edges are looked at: of a photograph, thumbnails keep too few."""
+"""Form of the images whose edges are described: of a photograph, thumbnails keep too few."""
 
-# So much of a file that is no picture is looked into to tell text from damage.
+# First bytes of a broken file by which text is told from damage.
 _SNIFFED = 512
-
-
-class Header(NamedTuple):
-    """The header of a picture, read before it is unpacked."""
-
-    height: int
-    width: int
-    mode: str
-    format: str
 
 
 class Broken(NamedTuple):
@@ -44,125 +34,109 @@ class Broken(NamedTuple):
     """Whether it is text under the name of a picture."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Scan:
-    """The result of one pass over the items, in the order of their names."""
+    """All images of a source, in the order of their names."""
 
-    items: list[Item] = field(default_factory=list)
-    digests: list[str] = field(default_factory=list)
-    sides: list[int] = field(default_factory=list)
-    headers: list[Header] = field(default_factory=list)
-    broken: list[Broken] = field(default_factory=list)
-    thumbnails: np.ndarray = field(default_factory=lambda: np.zeros((0, 32, 32, 3), np.uint8))
+    items: list[Item]
+    digests: list[str]
+    sides: list[int]
+    """Shorter side of each picture, pixels, as far as it was unpacked."""
+    headers: list[Header]
+    spread: np.ndarray
+    """(N,) standard deviation of each thumbnail's grey values."""
+    rows: np.ndarray
+    """(N,) row of each item in `thumbnails` and in `grey`."""
+    thumbnails: np.ndarray
     """(N, 32, 32, 3) uint8, in a nameless file on the disk."""
-    grey: np.ndarray = field(default_factory=lambda: np.zeros((0, 64, 64), np.uint8))
+    grey: np.ndarray
     """(N, 64, 64) uint8, in another."""
-    rows: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
-    """Where the thumbnail and the grey picture of each item lie."""
-    spread: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
-    """(N,) deviation of each thumbnail's grey values."""
-    level: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
-    """(N,) mean grey value."""
+    broken: list[Broken]
+
+
+class _Image(NamedTuple):
+    item: Item
+    digest: str
+    side: int
+    header: Header
+    spread: float
 
 
 def scan(source: Source, progress: Progress | None = None) -> Scan:
     """Read every image of a source once.
 
     Args:
-        source: whatever it holds; nothing is said of labels.
-        progress: told how many images are done.
+        source: Source of the images.
+        progress: Receives how many images are done.
 
     Raises:
-        DataError: no image can be read, or the cache's disk is full.
+        DataError: No image can be read, or the cache's disk is full.
     """
     require_writable()
     source.fetch(progress)
-    shape = THUMBNAIL.shape
-    edges = GREY.input_size
-    require_room(source.title, len(source.items) * int(np.prod(shape) + np.prod(edges)))
+    row_bytes = math.prod(THUMBNAIL.shape) + math.prod(GREY.input_size)
+    require_room(source.title, len(source.items) * row_bytes)
     headers: dict[str, Header | bool] = {}
-    seen, spread, level = Scan(), [], []
+    images: list[_Image] = []
+    broken: list[Broken] = []
     with (
-        tempfile.TemporaryFile(dir=cache_dir()) as stream,
-        tempfile.TemporaryFile(dir=cache_dir()) as second,
+        tempfile.TemporaryFile(dir=cache_dir()) as thumbnails,
+        tempfile.TemporaryFile(dir=cache_dir()) as grey,
     ):
-        done = 0
-        for chunk in decode_all(_noted(source.stream(source.items), headers), GREY):
-            stream.write(chunk.thumbnails.data)
-            second.write(chunk.pixels.data)
+        for chunk in decode_all(_with_headers(source.stream(source.items), headers), GREY):
+            thumbnails.write(chunk.thumbnails.data)
+            grey.write(chunk.pixels.data)
             for item, reason in chunk.broken:
-                seen.broken.append(Broken(item.name, reason, headers.pop(item.name, False) is True))
-            for item, side in zip(chunk.items, chunk.sides, strict=True):
-                header = headers.pop(item.name, False)
-                known = isinstance(header, Header)
-                seen.headers.append(header if known else Header(side, side, "unknown", "unknown"))  # type: ignore[arg-type]
-            for thumbnail in chunk.thumbnails:
-                grey = thumbnail.mean(2)
-                spread.append(grey.std())
-                level.append(grey.mean())
-            seen.items += chunk.items
-            seen.digests += chunk.digests
-            seen.sides += chunk.sides
-            done += chunk.num_items
+                broken.append(Broken(item.name, reason, headers.pop(item.name, False) is True))
+            spread = chunk.thumbnails.mean(3).std((1, 2)).tolist()
+            for image in zip(chunk.items, chunk.digests, chunk.sides, spread, strict=True):
+                item, digest, side, deviation = image
+                header = headers.pop(item.name)
+                if not isinstance(header, Header):
+                    header = Header(side, side, "unknown", "unknown")
+                images.append(_Image(item, digest, side, header, deviation))
             if progress:
-                progress("looking at images", done, len(source.items))
-        stream.flush()
-        second.flush()
-        if not seen.items:
-            reason = seen.broken[0].reason if seen.broken else "there are none"
+                progress("scanning images", len(images) + len(broken), len(source.items))
+        thumbnails.flush()
+        grey.flush()
+        if not images:
+            reason = broken[0].reason if broken else "there are none"
             raise DataError(f"None of the images of {source.title} can be read: {reason}.")
-        num = len(seen.items)
-        seen.thumbnails = np.memmap(stream, dtype=np.uint8, mode="r", shape=(num, *shape))
-        seen.grey = np.memmap(second, dtype=np.uint8, mode="r", shape=(num, *edges))
-    return _by_name(seen, np.array(spread, np.float32), np.array(level, np.float32))
+        num = len(images)
+        # By name, so that the order of the medium leaves no trace.
+        order = sorted(range(num), key=lambda i: images[i].item.name)
+        images = [images[i] for i in order]
+        return Scan(
+            items=[image.item for image in images],
+            digests=[image.digest for image in images],
+            sides=[image.side for image in images],
+            headers=[image.header for image in images],
+            spread=np.array([image.spread for image in images], np.float32),
+            rows=np.array(order, dtype=np.int64),
+            thumbnails=np.memmap(thumbnails, np.uint8, "r", shape=(num, *THUMBNAIL.shape)),
+            grey=np.memmap(grey, np.uint8, "r", shape=(num, *GREY.input_size)),
+            broken=sorted(broken),
+        )
 
 
-def _by_name(seen: Scan, spread: np.ndarray, level: np.ndarray) -> Scan:
-    """In the order of the names, so that the order of the medium leaves no trace."""
-    order = sorted(range(len(seen.items)), key=lambda i: seen.items[i].name)
-    return Scan(
-        items=[seen.items[i] for i in order],
-        digests=[seen.digests[i] for i in order],
-        sides=[seen.sides[i] for i in order],
-        headers=[seen.headers[i] for i in order],
-        broken=sorted(seen.broken),
-        thumbnails=seen.thumbnails,
-        grey=seen.grey,
-        rows=np.array(order, dtype=np.int64),
-        spread=spread[order],
-        level=level[order],
-    )
-
-
-def _noted(
+def _with_headers(
     contents: Iterable[tuple[Item, Content]], headers: dict[str, Header | bool]
 ) -> Iterator[tuple[Item, Content]]:
-    """The contents as they pass, their headers written down; True stands for a text."""
+    """Pass the contents on, and keep their headers; True stands for a text."""
     for item, content in contents:
-        if isinstance(content, np.ndarray):
-            mode = "L" if content.ndim == 2 else "RGB"
-            headers[item.name] = Header(content.shape[0], content.shape[1], mode, "array")
-        elif isinstance(content, bytes):
-            headers[item.name] = _header(content) or _is_text(content)
+        if not isinstance(content, OSError):
+            headers[item.name] = read_header(content) or _is_text(content)
         yield item, content
 
 
-def _header(content: bytes) -> Header | None:
-    try:
-        with Image.open(io.BytesIO(content), formats=readable_formats()) as image:
-            return Header(image.height, image.width, image.mode, image.format or "unknown")
-    except Exception:  # Pillow's readers meet damaged bytes with errors of many kinds
-        return None
-
-
-def _is_text(content: bytes) -> bool:
+def _is_text(content: bytes | np.ndarray) -> bool:
     """Whether a file begins as text does: readable letters, no control characters.
 
     Example:
         >>> _is_text(b"<html><body>404 not found"), _is_text(bytes(range(60)))
         (True, False)
     """
-    start: Any = content[:_SNIFFED]
+    start = bytes(content[:_SNIFFED])
     try:
         letters = start.decode("utf-8", "strict" if len(content) <= _SNIFFED else "ignore")
     except UnicodeDecodeError:

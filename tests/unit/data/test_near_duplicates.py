@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from striate.data.near_duplicates import find_pairs, joined, pair
+from striate.data.near_duplicates import connected, find_pairs, pair
 from striate.data.near_duplicates.alignment import align
 from striate.data.near_duplicates.descriptor import describe, grey_of, views
 from striate.data.near_duplicates.forest import close_pairs
@@ -172,4 +172,4 @@ def test_the_forest_finds_the_nearest_of_many() -> None:
 
 
 def test_groups_join_through_others() -> None:
-    assert joined(7, [(5, 1), (6, 5), (2, 3)]).tolist() == [0, 1, 2, 2, 4, 1, 1]
+    assert connected(7, [(5, 1), (6, 5), (2, 3)]).tolist() == [0, 1, 2, 2, 4, 1, 1]

@@ -142,7 +142,7 @@ def test_patterns_that_name_nothing_are_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="download them first"):
         open_source(str(tmp_path / "all.txt"))
     (tmp_path / "all.txt").write_text("gone.tar\n")
-    with pytest.raises(DataError, match=r"1 do not exist: .*gone\.tar"):
+    with pytest.raises(DataError, match=r"1 of them do not exist: .*gone\.tar"):
         open_source(str(tmp_path / "all.txt"))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from striate.data import decoding, open_source, prepare
+from striate.data.layout import Entry
 from striate.data.written import outside_runs
 
 RUN = ("run.json", "events.jsonl", "checkpoints/1.safetensors", "figures/a.png")
@@ -46,6 +47,11 @@ def test_runs_beside_split_folders_and_in_archives(
         assert source.notes == ()
 
 
+def kept(files: list[tuple[str, ...]], folders: list[tuple[str, ...]]) -> tuple[list, list]:
+    entries, belonging = outside_runs([Entry(parts, None) for parts in files], folders)
+    return [entry.parts for entry in entries], belonging
+
+
 def test_what_only_resembles_a_run_is_kept() -> None:
     files = [
         ("cat", "run.json"),
@@ -56,17 +62,12 @@ def test_what_only_resembles_a_run_is_kept() -> None:
         ("events.jsonl",),
         ("run.json",),
     ]
-    belongs = outside_runs(files, [("cat",), ("runs",), ("runs", "one")])
-    kept = [parts for parts in files if belongs(parts)]
-    assert kept == [files[0], files[1], files[4], files[5], files[6]]
-    assert belongs(("runs",))
-    assert not belongs(("runs", "one"))
+    entries, folders = kept(files, [("cat",), ("runs",), ("runs", "one")])
+    assert entries == [files[0], files[1], files[4], files[5], files[6]]
+    assert folders == [("cat",), ("runs",)]
 
 
 def test_runs_of_a_training_that_was_cut_short() -> None:
     files = [("cat", "1.png"), ("dog", "runs", "2.png")]
-    belongs = outside_runs(files, [("cat",), ("dog",), ("dog", "runs"), ("runs",), ("runs", "a")])
-    assert all(map(belongs, files))
-    assert belongs(("dog", "runs"))
-    assert not belongs(("runs",))
-    assert not belongs(("runs", "a"))
+    folders = [("cat",), ("dog",), ("dog", "runs"), ("runs",), ("runs", "a")]
+    assert kept(files, folders) == (files, folders[:3])

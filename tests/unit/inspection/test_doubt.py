@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.integrate import trapezoid
 
-from striate.inspection.doubt import chance_wrong
+from striate.inspection.doubt import probability_wrong
 from striate.inspection.label_error import suspects
 
 
@@ -40,7 +40,7 @@ def test_chances_are_averages_over_what_is_not_known() -> None:
     labels = np.array([0, 0, 1, 2, 1])
     expected = integrals(p, labels)
     # Forty shares and nineteen exponents stand for all of them.
-    np.testing.assert_allclose(chance_wrong(p, labels), expected, rtol=0.03)
+    np.testing.assert_allclose(probability_wrong(p, labels), expected, rtol=0.03)
     # The twin: a blind label is wrong by the answer, not by how often its class is given.
     assert np.abs(integrals(p, labels, broken=True) / expected - 1).max() > 0.2
 
@@ -59,7 +59,7 @@ def test_as_many_labels_are_wrong_as_are_said_to_be(blind: float) -> None:
     wrong = labels != truth
     # Probabilities that are too blunt by half: the exponent has to mend that.
     blunt = np.sqrt(p) / np.sqrt(p).sum(1, keepdims=True)
-    doubt = chance_wrong(blunt, labels)
+    doubt = probability_wrong(blunt, labels)
     # In all, and among those that are named.
     for some in (doubt >= 0, doubt > 0.3):
         deviation = np.sqrt((doubt * (1 - doubt))[some].sum() + 1)
@@ -78,8 +78,8 @@ def test_the_list_is_ordered_cut_and_summed() -> None:
     assert found.likely.tolist() == [0, 1]
     assert found.confident.all()
     assert found.num_confident == 2
-    assert found.expected == pytest.approx(chance_wrong(p, labels)[[4, 11]].sum())
-    assert found.share == pytest.approx(chance_wrong(p, labels).mean())
+    assert found.expected == pytest.approx(probability_wrong(p, labels)[[4, 11]].sum())
+    assert found.share == pytest.approx(probability_wrong(p, labels).mean())
     assert len(suspects(p, labels, least=0.999).items) == 0
 
 

@@ -124,7 +124,7 @@ def test_opening_the_test_split_is_written_into_its_ledger(planted: Path, tmp_pa
     assert openings(digest) == []
     done = api.inspect(planted, out=tmp_path / "out", open_test_split=True)
     assert [opening.number for opening in openings(digest)] == [1]
-    assert len(done.findings.learned) == len(done.findings.seen.items) - 1  # all but the blank one
+    assert len(done.findings.learned) == len(done.findings.scan.items) - 1  # all but the blank one
 
 
 def test_the_split_is_the_one_that_a_training_makes(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_the_split_is_the_one_that_a_training_makes(tmp_path: Path) -> None:
     found = api.inspect(root, out=tmp_path / "out", labels=False).findings
     data = prepare(DataConfig(str(root), (20, 20), 3))
     trained = {
-        item.name for item, of in zip(found.seen.items, found.splits, strict=True) if of == "train"
+        item.name for item, of in zip(found.scan.items, found.splits, strict=True) if of == "train"
     }
     assert trained == set(data.train.names)
     assert found.suspects is None

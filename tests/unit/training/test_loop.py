@@ -68,7 +68,7 @@ def test_validations_change_nothing_of_the_training(tmp_path: Path) -> None:
 
 
 class TooLongError(Exception):
-    """A training that went further than it may."""
+    """A plan of more steps than were asked for."""
 
 
 @pytest.mark.parametrize("seconds", [1e9, 1e-9])
@@ -76,7 +76,7 @@ def test_minutes_never_lengthen_a_training_beyond_its_steps(tmp_path: Path, seco
     """Of minutes and steps that are given together the shorter holds, however fast steps are."""
 
     def note(event: Event) -> None:
-        if event.get("step", 0) > 12:
+        if event.get("steps", 0) > 12:
             raise TooLongError
 
     training = tiny_training(tmp_path, EventLog(tmp_path / "events.jsonl", (note,)))

@@ -388,3 +388,32 @@ def test_the_expected_error_is_that_of_the_images_that_will_be_shown() -> None:
     table = growth.most_alike(10, 250, 96)
     shown = float(told.value.removeprefix("about ").removesuffix("%")) / 100
     assert shown > 1.5 * min(table.error(factor, 594_000.0) for factor in table.points)
+
+
+def test_tiny_characters_are_learned_in_seconds_unless_a_length_was_asked_for() -> None:
+    def fail(*_: object) -> float:
+        raise AssertionError("measuring takes longer than it could win")
+
+    def planned(survey: Survey, **asked: object) -> tuple[float | None, int]:
+        training = advise("x", survey, asked)[0].training
+        return training.epochs, training.batch_size
+
+    digits = survey_of(1_797, 8, grey=1.0)
+    config, choices = advise("x", digits, {}, fail)
+    assert list(config.network.arguments["widths"]) == [64, 64]
+    assert (config.training.epochs, config.training.minutes) == (10.0, 10.0)
+    told = {choice.what: choice for choice in choices}
+    assert "CIFAR" not in told["expected error"].why
+    assert "digits" in told["expected error"].why
+    assert planned(digits) == (10.0, 64)
+    assert planned(survey_of(300, 8, grey=1.0)) == (40.0, 32)
+    assert planned(survey_of(1_797, 8, grey=1.0, classes=40)) == (40.0, 32)  # more to tell apart
+    # Whatever a person asked for is trained as it always was.
+    assert planned(digits, training={"minutes": 1.0}) == (120.0, 32)
+    assert planned(digits, training={"epochs": 3.0}) == (3.0, 32)
+    assert planned(digits, training={"steps": 150}) == (None, 32)
+    assert planned(digits, network={"name": "lenet5"}) == (40.0, 32)
+    assert planned(digits, training={"batch_size": 16}) == (40.0, 16)
+    # Photographs and larger characters show how hard they are only in a longer training.
+    assert planned(survey_of(1_797, 8, grey=0.5)) == (40.0, 32)
+    assert planned(survey_of(1_797, 28, grey=1.0)) == (100.0, 32)

@@ -1,4 +1,4 @@
-"""Whether two thumbnails show one picture: laid over each other, then compared.
+"""Align two thumbnails, then compare them: do they show one picture?
 
 One may be cut slightly tighter than the other, so that a small shift and stretch are found first
 (inverse compositional Gauss-Newton, Baker and Matthews 2004, "Lucas-Kanade 20 years on", from
@@ -45,14 +45,14 @@ def align(
     *,
     strict: bool = False,
 ) -> Agreement:
-    """How well pairs of thumbnails agree once the first is shifted and stretched onto the second.
+    """Measure how well pairs agree once the first is shifted and stretched onto the second.
 
     Args:
-        first: thumbnails.
-        second: their partners, row by row.
-        strict: for sets of look-alikes, where the last per cent of agreement decides: interpolate
-            by cubics and blur both alike, so that what stretching a copy has cost is not taken for
-            a difference.
+        first: Thumbnails.
+        second: Their partners, row by row.
+        strict: Whether to interpolate by cubics and blur both alike, so that what stretching a
+            copy has cost is not taken for a difference: for sets of look-alikes, where the last
+            per cent of agreement decides.
 
     Example:
         >>> picture = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
@@ -81,11 +81,11 @@ def _grey(images: np.ndarray) -> Tensor:
 @torch.no_grad()
 def _align(first: Tensor, second: Tensor, strict: bool) -> tuple[np.ndarray, ...]:
     # tx, ty: shift; sx, sy: stretch; in units of half the width.
-    place = torch.tensor([0.0, 0.0, 1.0, 1.0]).repeat(len(first), 1)
+    warp = torch.tensor([0.0, 0.0, 1.0, 1.0]).repeat(len(first), 1)
     for shrink, steps in _LEVELS:
         a, b = F.avg_pool2d(first, shrink), F.avg_pool2d(second, shrink)
-        place = _descend(a, b, place, steps)
-    warped, covered = _warp(first, place, "bicubic" if strict else "bilinear")
+        warp = _steps_to(a, b, warp, steps)
+    warped, covered = _apply(first, warp, "bicubic" if strict else "bilinear")
     if strict:
         warped, second = _blurred(warped), _blurred(second)
     grey = _correlation(warped, second, covered)
@@ -97,8 +97,8 @@ def _align(first: Tensor, second: Tensor, strict: bool) -> tuple[np.ndarray, ...
     return tuple(v.numpy() for v in (grey, fine, detail, covered.mean((1, 2, 3))))
 
 
-def _descend(a: Tensor, b: Tensor, place: Tensor, steps: int) -> Tensor:
-    """Gauss-Newton steps towards the place at which `a` looks like `b`."""
+def _steps_to(a: Tensor, b: Tensor, warp: Tensor, steps: int) -> Tensor:
+    """Take Gauss-Newton steps towards the warp at which `a` looks like `b`."""
     size = b.shape[-1]
     axis = (torch.arange(size) + 0.5) * (2 / size) - 1
     u, v = axis[None, None, None, :], axis[None, None, :, None]
@@ -107,7 +107,7 @@ def _descend(a: Tensor, b: Tensor, place: Tensor, steps: int) -> Tensor:
     by = (padded[:, :, 2:, 1:-1] - padded[:, :, :-2, 1:-1]) * (size / 4)
     slopes = torch.cat([bx, by, bx * u, by * v], 1).flatten(2)  # N 4 P
     for _ in range(steps):
-        warped, covered = _warp(a, place)
+        warped, covered = _apply(a, warp)
         count = covered.sum((1, 2, 3), keepdim=True).clamp(min=1)
         mean_a = (warped * covered).sum((1, 2, 3), keepdim=True) / count
         mean_b = (b * covered).sum((1, 2, 3), keepdim=True) / count
@@ -121,20 +121,20 @@ def _descend(a: Tensor, b: Tensor, place: Tensor, steps: int) -> Tensor:
         normal = normal + (1e-3 * trace + 1e-3) * torch.eye(4)
         step = torch.linalg.solve(normal, seen @ residual.mT)[..., 0]
         step = step.clamp(-0.15, 0.15)
-        stretch = place[:, 2:] / (1 + step[:, 2:])
-        shift = place[:, :2] - stretch * step[:, :2]
-        place = torch.cat([shift, stretch], 1)
+        stretch = warp[:, 2:] / (1 + step[:, 2:])
+        shift = warp[:, :2] - stretch * step[:, :2]
+        warp = torch.cat([shift, stretch], 1)
         far = (shift.abs() + (stretch - 1).abs()).amax(1, keepdim=True) > _FARTHEST
-        place = torch.where(far, torch.tensor([0.0, 0.0, 1.0, 1.0]), place)
-    return place
+        warp = torch.where(far, torch.tensor([0.0, 0.0, 1.0, 1.0]), warp)
+    return warp
 
 
-def _warp(a: Tensor, place: Tensor, mode: str = "bilinear") -> tuple[Tensor, Tensor]:
+def _apply(a: Tensor, warp: Tensor, mode: str = "bilinear") -> tuple[Tensor, Tensor]:
     """`a` at the shifted and stretched points, and which of them lie inside."""
     size = a.shape[-1]
     axis = (torch.arange(size) + 0.5) * (2 / size) - 1
-    x = place[:, 0, None] + place[:, 2, None] * axis
-    y = place[:, 1, None] + place[:, 3, None] * axis
+    x = warp[:, 0, None] + warp[:, 2, None] * axis
+    y = warp[:, 1, None] + warp[:, 3, None] * axis
     grid = torch.stack([x[:, None, :].expand(-1, size, -1), y[:, :, None].expand(-1, -1, size)], -1)
     warped = F.grid_sample(a, grid, mode=mode, padding_mode="border", align_corners=False)
     edge = 1 + 1e-4

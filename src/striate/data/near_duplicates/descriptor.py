@@ -1,4 +1,4 @@
-"""Short vectors by which alike thumbnails find each other."""
+"""Short vectors by which similar thumbnails find each other."""
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -53,11 +53,11 @@ def _unit(fields: np.ndarray) -> np.ndarray:
 
 
 def _stretch(side: int) -> np.ndarray:
-    """(SIDE, side): the matrix that interpolates `side` samples at SIDE places."""
-    places = ((np.arange(SIDE) + 0.5) * (side / SIDE) - 0.5).clip(0, side - 1)
-    low = np.minimum(places.astype(int), side - 2)
+    """(SIDE, side): the matrix that interpolates `side` samples at SIDE positions."""
+    positions = ((np.arange(SIDE) + 0.5) * (side / SIDE) - 0.5).clip(0, side - 1)
+    low = np.minimum(positions.astype(int), side - 2)
     weights = np.zeros((SIDE, side), np.float32)
     rows = np.arange(SIDE)
-    weights[rows, low] = 1 - (places - low)
-    weights[rows, low + 1] = places - low
+    weights[rows, low] = 1 - (positions - low)
+    weights[rows, low + 1] = positions - low
     return weights

@@ -1,4 +1,4 @@
-"""Which vectors lie close together, without comparing all with all.
+"""Find vectors that lie close together, without comparing all with all.
 
 Random projection trees (Dasgupta and Freund 2008, "Random projection trees and low dimensional
 manifolds"): the vectors are halved again and again at the median of a random direction, and only
@@ -20,7 +20,7 @@ _AT_ONCE = 4 * 2**20  # products
 
 
 class Neighbours(NamedTuple):
-    """Pairs of owners, each once, the most alike first."""
+    """Pairs of owners, each once, the most similar first."""
 
     first: np.ndarray
     second: np.ndarray
@@ -31,23 +31,23 @@ class Neighbours(NamedTuple):
 def close_pairs(
     vectors: Float[np.ndarray, "V D"],
     owners: Int[np.ndarray, "V"],
-    asking: Bool[np.ndarray, "V"],
+    queries: Bool[np.ndarray, "V"],
     *,
     least: float,
     trees: int,
     each: int,
     seed: int = 0,
 ) -> Neighbours:
-    """Pairs of owners of which some vectors have a large inner product.
+    """Find pairs of owners of which some vectors have a large inner product.
 
     Args:
-        vectors: unit vectors, or zeros, which pair with nothing.
-        owners: whose each vector is. Vectors of one owner are not compared.
-        asking: which vectors look for neighbours; two that do not ask are not compared.
-        least: the smallest inner product that counts.
-        trees: how often the vectors are divided anew.
-        each: how many neighbours of an asking vector are kept in a tree.
-        seed: of the random directions.
+        vectors: Unit vectors, or zeros, which pair with nothing.
+        owners: Owner of each vector. Vectors of one owner are not compared.
+        queries: Vectors whose neighbours are sought; of two compared, one must be a query.
+        least: Smallest inner product that counts.
+        trees: Number of trees.
+        each: Number of neighbours of a query that are kept in each tree.
+        seed: Random seed of the directions.
     """
     draw = np.random.default_rng(seed)
     useful = np.flatnonzero(vectors.any(axis=1))
@@ -55,15 +55,15 @@ def close_pairs(
     codes, values = [np.zeros(0, np.int64)], [np.zeros(0, np.float32)]
     if len(useful) > 1:
         if len(useful) < len(vectors):  # of a large set the copy would be the most that is held
-            vectors, owners, asking = vectors[useful], owners[useful], asking[useful]
+            vectors, owners, queries = vectors[useful], owners[useful], queries[useful]
         for _ in range(trees):
             leaves = _leaves(vectors, draw)
-            for pair, value in _meetings(vectors, owners, asking, leaves, least, each):
+            for pair, value in _near_pairs(vectors, owners, queries, leaves, least, each):
                 pair = np.sort(pair, axis=1)
                 codes.append(pair[:, 0] * span + pair[:, 1])
                 values.append(value)
     code, similarity = np.concatenate(codes), np.concatenate(values)
-    # Of each pair the most alike meeting: sorted by pair, then by likeness.
+    # Keep the largest product of each pair: sorted by pair, then by product.
     order = np.lexsort((-similarity, code))
     code, similarity = code[order], similarity[order]
     new = np.ones(len(code), bool)
@@ -91,24 +91,24 @@ def _leaves(vectors: np.ndarray, draw: np.random.Generator) -> np.ndarray:
     return order
 
 
-def _meetings(
+def _near_pairs(
     vectors: np.ndarray,
     owners: np.ndarray,
-    asking: np.ndarray,
+    queries: np.ndarray,
     leaves: np.ndarray,
     least: float,
     each: int,
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Owners (P, 2) of asking vectors and their nearest in their leaves, with inner products (P,).
+    """Owners (P, 2) of queries and their nearest in their leaves, with inner products (P,).
 
     Leaves are of one size; many at once cost a fraction of one after another.
     """
     held, whose = torch.from_numpy(vectors), torch.from_numpy(owners.astype(np.int32))
-    asks = torch.from_numpy(asking)
-    # In each leaf those that ask come first; the leaf where most ask says how many are looked at.
-    order = np.argsort(~asking[leaves], axis=1, kind="stable")
+    is_query = torch.from_numpy(queries)
+    # In each leaf the queries come first; the leaf with most of them says how many are compared.
+    order = np.argsort(~queries[leaves], axis=1, kind="stable")
     leaves = np.take_along_axis(leaves, order, 1)
-    most = int(asking[leaves].sum(1).max())
+    most = int(queries[leaves].sum(1).max())
     if most == 0:
         return
     for some in np.array_split(leaves, -(-leaves.size * most // _AT_ONCE)):
@@ -118,10 +118,10 @@ def _meetings(
         products = torch.bmm(met[:, :most], met.transpose(1, 2))
         own, theirs = whose[rows], whose[columns]
         products.masked_fill_(own[:, :, None] == theirs[:, None, :], -1.0)
-        # Most have nothing near: the dear search for the nearest is for those that have.
-        leaf, place = ((products.amax(2) >= least) & asks[rows]).nonzero(as_tuple=True)
-        value, near = products[leaf, place].topk(min(each, len(some[0])), dim=1, sorted=False)
-        one = own[leaf, place][:, None].expand_as(near)
+        # Most have nothing near: the expensive search for the nearest is for those that have.
+        leaf, position = ((products.amax(2) >= least) & is_query[rows]).nonzero(as_tuple=True)
+        value, near = products[leaf, position].topk(min(each, len(some[0])), dim=1, sorted=False)
+        one = own[leaf, position][:, None].expand_as(near)
         pair = torch.stack([one, theirs[leaf[:, None], near]], 2)
         close = value >= least
         yield pair[close].numpy().astype(np.int64), value[close].numpy()

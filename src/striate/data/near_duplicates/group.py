@@ -1,32 +1,29 @@
-"""Groups from pairs: what is linked through others belongs together."""
+"""Groups of items that pairs connect, directly or through others."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["joined"]
+__all__ = ["connected"]
 
 
-def joined(num: int, links: Iterable[tuple[int, int]]) -> np.ndarray:
-    """(num,) the smallest member of each one's group.
+def connected(num: int, pairs: Sequence[Sequence[int]] | np.ndarray) -> np.ndarray:
+    """Find the smallest member of each item's group, (num,) int64.
 
     Args:
-        num: how many there are.
-        links: pairs of what belongs together.
+        num: Number of items.
+        pairs: Pairs of items that belong together.
 
     Example:
-        >>> joined(6, [(0, 2), (4, 2)]).tolist()
+        >>> connected(6, [(0, 2), (4, 2)]).tolist()
         [0, 1, 0, 3, 0, 5]
     """
-    parent = np.arange(num)
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
 
-    def root(i: int) -> int:
-        while parent[i] != i:
-            parent[i] = parent[parent[i]]
-            i = int(parent[i])
-        return i
-
-    for first, second in links:
-        one, other = root(first), root(second)
-        parent[max(one, other)] = min(one, other)
-    return np.array([root(i) for i in range(num)], dtype=np.int64)
+    first, second = np.asarray(pairs, np.int64).reshape(-1, 2).T
+    graph = coo_array((np.ones(len(first), bool), (first, second)), (num, num))
+    _, groups = connected_components(graph, directed=False)
+    _, smallest = np.unique(groups, return_index=True)
+    found: np.ndarray = smallest[groups].astype(np.int64)
+    return found

@@ -40,14 +40,14 @@ _SUREST = 0.99999
 _SAMPLE = 256
 _AMONG = 4096
 _RANK = 3
-_ALIKE = 0.9
+_SIMILAR_SET = 0.9
 _FEW = 32
 _CHUNK = 8192
 _PARALLEL = 4  # chunks at a time, each of some 150 MB
 
 
 class Pairs(NamedTuple):
-    """Near duplicates as positions among those compared, each pair once, the surest first."""
+    """Near duplicates as positions among those compared, each pair once, the most certain first."""
 
     first: np.ndarray
     second: np.ndarray
@@ -56,7 +56,7 @@ class Pairs(NamedTuple):
     flipped: np.ndarray
     """Whether one is the mirror image of the other."""
     threshold: float
-    """The agreement that was asked for in this set."""
+    """Agreement that is required in this set."""
 
 
 def find_pairs(
@@ -64,19 +64,19 @@ def find_pairs(
     *,
     rows: Int[np.ndarray, "M"] | None = None,
     flips: bool = False,
-    looks: float = 2.0,
+    candidates: float = 2.0,
     progress: Progress | None = None,
 ) -> Pairs:
-    """Near duplicates: resized, recompressed, slightly cut or brightened copies.
+    """Find near duplicates: resized, recompressed, slightly cut or brightened copies.
 
     Args:
-        thumbnails: 32×32; they may lie on the disk, and are read in pieces.
-        rows: which of them to compare, none equal to another pixel for pixel; None: all. What is
-            found follows from the pictures and their order here.
-        flips: seek mirror images too.
-        looks: how many candidates are looked at closely, as a multiple of the number of pictures
-            (2,000 in any case); the most alike come first.
-        progress: told how far it is.
+        thumbnails: Images of 32×32 pixels; they may lie on the disk, and are read in pieces.
+        rows: Images to compare, none equal to another pixel for pixel; None: all. The result
+            follows from the images and their order here.
+        flips: Whether mirror images are sought too.
+        candidates: Number of pairs that are compared closely, as a multiple of the number of images
+            (2,000 in any case); the most similar come first.
+        progress: Receives how far the comparison is.
 
     Example:
         >>> draw = np.random.default_rng(0)
@@ -89,14 +89,13 @@ def find_pairs(
     """
     rows = np.arange(len(thumbnails)) if rows is None else rows
     num = len(rows)
-    none = np.zeros(0, np.int64)
-    empty = Pairs(none, none, np.zeros(0, np.float32), np.zeros(0, bool), _LEAST_FINE)
     if num < 2:
-        return empty
+        none = np.zeros(0, np.int64)
+        return Pairs(none, none, np.zeros(0, np.float32), np.zeros(0, bool), _LEAST_FINE)
     described = _descriptors(thumbnails, rows, flips)
     nearest = _candidates(described[:-1] if flips else described)
     threshold, strict = _ordinary(thumbnails, rows, described[0], nearest)
-    most = max(2000, int(looks * num))
+    most = max(2000, int(candidates * num))
     found = [_confirm(thumbnails, rows, nearest, most, False, threshold, strict)]
     if flips:
         nearest = _candidates(described[[0, -1]])
@@ -111,7 +110,7 @@ def find_pairs(
 def _descriptors(
     thumbnails: np.ndarray, rows: np.ndarray, flips: bool
 ) -> Float[np.ndarray, "V M D"]:
-    """Descriptors of whole pictures, of tighter cuts and, last, of mirror images."""
+    """Descriptors of whole images, tighter cuts and, last, mirror images: the one large array."""
 
     def described(start: int) -> list[np.ndarray]:
         grey = grey_of(np.asarray(thumbnails[rows[start : start + _CHUNK]]))
@@ -132,20 +131,19 @@ def _descriptors(
 
 
 def _candidates(described: Float[np.ndarray, "V M D"]) -> Neighbours:
-    """Whole pictures ask, so that one is compared with the others and with their tighter cuts."""
+    """Whole images are compared with the other whole images and with their tighter cuts."""
     num = described.shape[1]
     vectors = described.reshape(-1, described.shape[2])
     owners = np.tile(np.arange(num), len(described))
-    asking = np.arange(len(vectors)) < num
-    return close_pairs(vectors, owners, asking, least=_LEAST_SIMILAR, trees=_TREES, each=_EACH)
+    queries = np.arange(len(vectors)) < num
+    return close_pairs(vectors, owners, queries, least=_LEAST_SIMILAR, trees=_TREES, each=_EACH)
 
 
 def _ordinary(
     thumbnails: np.ndarray, rows: np.ndarray, plain: np.ndarray, candidates: Neighbours
 ) -> tuple[float, bool]:
-    """The agreement that a duplicate must have, from how much mere neighbours agree.
-
-    And whether it is measured strictly, as in a set of look-alikes: there the interpolation alone
+    """The agreement that a duplicate must have, from how much mere neighbours agree, and whether
+    it is measured strictly, as in a set of look-alikes: there the interpolation alone
     takes as much from the agreement of a cut copy as another photograph of one face does.
     """
     if len(plain) < _FEW:
@@ -158,7 +156,7 @@ def _ordinary(
     # Not the nearest, which may be a copy.
     near = among[np.argpartition(-products, _RANK, axis=1)[:, _RANK]]
     threshold = _above(thumbnails, rows[sample], rows[near], strict=False)
-    if threshold < _ALIKE:
+    if threshold < _SIMILAR_SET:
         return max(_LEAST_FINE, threshold), False
     threshold = _above(thumbnails, rows[sample], rows[near], strict=True)
     # In a set of look-alikes the nearest of all agree better than the nearest of a few thousand,
@@ -185,21 +183,19 @@ def _confirm(
     flipped: bool,
     threshold: float,
     strict: bool,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+) -> list[np.ndarray]:
+    """Candidates that agree, as the columns of `Pairs`."""
     first, second = candidates.first[:most], candidates.second[:most]
-    kept, agreement = [], []
+    agreement = np.full(len(first), -1.0, np.float32)
     for start in range(0, len(first), _CHUNK):
         some = slice(start, start + _CHUNK)
-        one = np.asarray(thumbnails[rows[first[some]]])
         other = np.asarray(thumbnails[rows[second[some]]])
         if flipped:
             other = np.ascontiguousarray(other[:, :, ::-1])
-        agreed = align(one, other, strict=strict)
-        kept.append(start + np.flatnonzero(_is_same(agreed, threshold)))
-        agreement.append(agreed.fine[kept[-1] - start])
-    chosen = np.concatenate(kept) if kept else np.zeros(0, np.int64)
-    values = np.concatenate(agreement) if agreement else np.zeros(0, np.float32)
-    return first[chosen], second[chosen], values, np.full(len(chosen), flipped)
+        agreed = align(np.asarray(thumbnails[rows[first[some]]]), other, strict=strict)
+        agreement[some] = np.where(_is_same(agreed, threshold), agreed.fine, -1)
+    kept = agreement > -1
+    return [first[kept], second[kept], agreement[kept], np.full(kept.sum(), flipped)]
 
 
 def _is_same(agreed: Agreement, threshold: float) -> np.ndarray:

@@ -21,9 +21,15 @@ from striate.training.planner.images import (
     decide_augmentation,
     decide_images,
     decide_shrinking,
+    is_tiny_character,
     num_training,
 )
-from striate.training.planner.length import decide_length, is_by_the_clock, planned_minutes
+from striate.training.planner.length import (
+    decide_length,
+    is_by_the_clock,
+    is_easy,
+    planned_minutes,
+)
 from striate.training.planner.network import SetLook, decide_network, is_hasty
 
 __all__ = ["Choice", "MeasureSpeed", "advise"]
@@ -52,7 +58,8 @@ def advise(
     Raises:
         ConfigError: settings that do not fit, all together.
     """
-    preferred = (task or Classification()).settings()
+    task = task or Classification()
+    preferred = task.settings()
     draft = Draft(settings, preferred)
     num, classes = num_training(survey, settings), max(1, len(survey.class_names))
     size = decide_images(draft, survey, num)
@@ -65,7 +72,9 @@ def advise(
         speed = partial(_speed, draft, measure_speed, execution, classes, size)
     look = SetLook(classes, num, size)
     hasty = draft.given("network") is None and is_hasty(seconds, look)
-    decide_network(draft, look, seconds, speed, hasty=hasty)
+    tiny = isinstance(task, Classification) and is_tiny_character(survey, size)
+    easy = is_easy(settings, num, classes, tiny_characters=tiny)
+    decide_network(draft, look, seconds, speed, hasty=hasty, easy=easy)
     decide_augmentation(draft, survey, size, seconds if minutes else math.inf, hasty=hasty)
     if is_by_the_clock(settings):
         decide_shrinking(draft, size)
@@ -73,7 +82,7 @@ def advise(
     for path, setting in preferred.items():
         if draft.planned(path) is None:
             draft.decide(path, setting.what, setting.value, setting.why)
-    decide_length(draft, num, size)
+    decide_length(draft, num, size, easy=easy)
     resolved = merge(merge(draft.plan, {"data": {"source": source}}), settings)
     return RunConfig.from_json(resolved), draft.choices
 

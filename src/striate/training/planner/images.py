@@ -16,6 +16,7 @@ __all__ = [
     "decide_augmentation",
     "decide_images",
     "decide_shrinking",
+    "is_tiny_character",
     "num_training",
 ]
 
@@ -60,6 +61,11 @@ def decide_images(draft: Draft, survey: Survey, num: int) -> tuple[int, int]:
     size = draft.decide("data.input_size", "input size", list(suggested), reason, shown)
     draft.decide("data.channels", "channels", 1 if grey else 3, why, "grey" if grey else "RGB")
     return size[0], size[1]
+
+
+def is_tiny_character(survey: Survey, size: tuple[int, ...]) -> bool:
+    """Whether all images are grey and of a few pixels, as scikit-learn's digits are."""
+    return survey.grey_share == 1.0 and max(size) <= TINY_SIZE
 
 
 def decide_augmentation(

@@ -1,4 +1,4 @@
-"""How long: epochs, steps or minutes, and what happens on the way."""
+"""How long: epochs, steps or minutes, and how often the training validates and saves on the way."""
 
 import math
 from typing import Any
@@ -7,11 +7,22 @@ from striate.settings import Settings
 from striate.training.planner.draft import Draft
 from striate.training.planner.images import TINY_SIZE
 
-__all__ = ["decide_length", "is_by_the_clock", "lengths", "most_images", "planned_minutes"]
+__all__ = [
+    "decide_length",
+    "is_by_the_clock",
+    "is_easy",
+    "lengths",
+    "most_images",
+    "planned_minutes",
+]
 
 _DEFAULT_MINUTES = 10.0
 _MOST_EPOCHS = 100
 _MOST_EPOCHS_TINY = 40
+_EASY_EPOCHS = 10.0
+"""Epochs in which the planner's network learns tiny characters (benchmarks/easy.py)."""
+_EASY_IMAGES = 125
+"""Images of each class at least, as digits has; of fewer it takes more epochs."""
 _IMAGES_SHOWN = 400_000  # beyond this many, one more epoch gains little without more time
 
 
@@ -32,6 +43,24 @@ def is_by_the_clock(settings: Settings) -> bool:
     return set(lengths(settings)) == {"minutes"}
 
 
+def is_easy(settings: Settings, num: int, num_classes: int, *, tiny_characters: bool) -> bool:
+    """Whether the planner's network learns a set in seconds.
+
+    Only the planner's own network, optimiser and batch were measured so: where a person asked for
+    another one, or for a length, no set is easy.
+
+    Args:
+        settings: what a person asked for.
+        num: images of the training split.
+        num_classes: K.
+        tiny_characters: see `images.is_tiny_character`.
+    """
+    training = settings.get("training") or {}
+    recipe = [settings.get("network"), settings.get("optimiser"), training.get("batch_size")]
+    is_own = not lengths(settings) and all(asked is None for asked in recipe)
+    return tiny_characters and is_own and num >= _EASY_IMAGES * num_classes
+
+
 def most_images(settings: Settings, num: int, size: tuple[int, ...], batch: int) -> float:
     """Images after which epochs or steps end the training, whatever time is left.
 
@@ -47,11 +76,24 @@ def most_images(settings: Settings, num: int, size: tuple[int, ...], batch: int)
     return min(ends, default=math.inf)
 
 
-def decide_length(draft: Draft, num: int, size: tuple[int, ...]) -> None:
-    """Length, average of weights, validations and checkpoints."""
+def decide_length(draft: Draft, num: int, size: tuple[int, ...], *, easy: bool) -> None:
+    """Decide the length, the average of weights, the validations and the checkpoints.
+
+    Args:
+        draft: of the plan.
+        num: images of the training split.
+        size: of the images, pixels.
+        easy: see `is_easy`.
+    """
     length, why = _length(num, size, draft.asked)
+    if easy:
+        length["epochs"] = min(_EASY_EPOCHS, length["epochs"])
+        why = "tiny characters: more epochs change the error by chance only; longer: --minutes M"
     for name, value in {**length, "ema_half_life": 0.03}.items():
         draft.fill(f"training.{name}", value)
+    if easy:
+        draft.fill("training.validations", 5)
+        draft.fill("training.checkpoints", 5)
     minutes = planned_minutes(draft.asked)
     if minutes is not None and minutes < 10:
         # Each look takes a second or so: a short training cannot afford many.
