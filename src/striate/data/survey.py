@@ -47,6 +47,11 @@ class Survey:
     """Sampled files whose header cannot be read."""
 
     @property
+    def num_outputs(self) -> int:
+        """Numbers that a network gives for an image: one for each class, one without classes."""
+        return max(1, len(self.class_names))
+
+    @property
     def smallest_class(self) -> int:
         """Number of images of the rarest class in the split that a network is trained on."""
         counts = self.counts_per_class.get("train") or self.counts_per_class["unsplit"]

@@ -14,7 +14,7 @@ _STEPS = 3
 
 
 def training_speed(
-    num_classes: int,
+    num_outputs: int,
     channels: int,
     size: tuple[int, int],
     batch_size: int,
@@ -25,7 +25,7 @@ def training_speed(
     """Training images a second of a network on random images.
 
     Args:
-        num_classes: K.
+        num_outputs: Number of outputs of the network.
         channels: C.
         size: H and W, pixels.
         batch_size: B.
@@ -34,7 +34,7 @@ def training_speed(
         execution: what was asked for; the rest is guessed.
     """
     keep_pages()  # as the training will
-    built = NETWORKS.build(network, num_classes=num_classes, in_channels=channels, input_size=size)
+    built = NETWORKS.build(network, num_classes=num_outputs, in_channels=channels, input_size=size)
     shape = (batch_size, channels, *size)
     place = choose(built, shape, execution, seconds=0).execution
     step = step_call(

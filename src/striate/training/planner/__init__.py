@@ -61,7 +61,7 @@ def advise(
     task = task or Classification()
     preferred = task.settings()
     draft = Draft(settings, preferred)
-    num, classes = num_training(survey, settings), max(1, len(survey.class_names))
+    num, classes = num_training(survey, settings), survey.num_outputs
     size = decide_images(draft, survey, num)
     minutes = planned_minutes(settings)
     seconds = 60 * (minutes or 0)
@@ -91,7 +91,7 @@ def _speed(
     draft: Draft,
     measure_speed: MeasureSpeed,
     execution: ExecutionConfig,
-    num_classes: int,
+    num_outputs: int,
     size: tuple[int, int],
     network: Pick,
     batch: int,
@@ -99,4 +99,4 @@ def _speed(
     """Training images a second of a network with the planner's optimiser for it."""
     descent = Pick.from_json(optimiser(network.name, batch)[0])
     channels = draft.planned("data.channels")
-    return measure_speed(num_classes, channels, size, batch, network, descent, execution)
+    return measure_speed(num_outputs, channels, size, batch, network, descent, execution)

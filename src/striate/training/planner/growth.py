@@ -27,17 +27,17 @@ class Reference:
     """A recorded set: what it looks like."""
 
     name: str
-    num_classes: int
+    num_outputs: int
     num_images: int
     """Of the training split."""
     side: int
     """Shorter side that the network saw, pixels."""
 
-    def distance(self, num_classes: int, num_images: int, side: int) -> float:
+    def distance(self, num_outputs: int, num_images: int, side: int) -> float:
         """How unlike another set it is: differences of logarithms, the number of images most."""
         return (
             abs(math.log(num_images / self.num_images))
-            + 0.5 * abs(math.log(num_classes / self.num_classes))
+            + 0.5 * abs(math.log(num_outputs / self.num_outputs))
             + 0.5 * abs(math.log(side / self.side))
         )
 
@@ -65,7 +65,7 @@ class Growth:
             0.283
         """
         points = self.points[width]
-        worst = 1 - 1 / self.reference.num_classes
+        worst = 1 - 1 / self.reference.num_outputs
         first, error = points[0]
         narrower = max((other for other in self.points if other < width), default=width)
         if images < first and self.points[narrower][0][0] < first:
@@ -114,6 +114,6 @@ def _merged(rows: list[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
     )
 
 
-def most_alike(num_classes: int, num_images: int, side: int) -> Growth:
+def most_alike(num_outputs: int, num_images: int, side: int) -> Growth:
     """The recorded set that resembles a set most."""
-    return min(load(), key=lambda growth: growth.reference.distance(num_classes, num_images, side))
+    return min(load(), key=lambda growth: growth.reference.distance(num_outputs, num_images, side))

@@ -43,7 +43,7 @@ def is_by_the_clock(settings: Settings) -> bool:
     return set(lengths(settings)) == {"minutes"}
 
 
-def is_easy(settings: Settings, num: int, num_classes: int, *, tiny_characters: bool) -> bool:
+def is_easy(settings: Settings, num: int, num_outputs: int, *, tiny_characters: bool) -> bool:
     """Whether the planner's network learns a set in seconds.
 
     Only the planner's own network, optimiser and batch were measured so: where a person asked for
@@ -52,13 +52,13 @@ def is_easy(settings: Settings, num: int, num_classes: int, *, tiny_characters: 
     Args:
         settings: what a person asked for.
         num: images of the training split.
-        num_classes: K.
+        num_outputs: Number of outputs of the network.
         tiny_characters: see `images.is_tiny_character`.
     """
     training = settings.get("training") or {}
     recipe = [settings.get("network"), settings.get("optimiser"), training.get("batch_size")]
     is_own = not lengths(settings) and all(asked is None for asked in recipe)
-    return tiny_characters and is_own and num >= _EASY_IMAGES * num_classes
+    return tiny_characters and is_own and num >= _EASY_IMAGES * num_outputs
 
 
 def most_images(settings: Settings, num: int, size: tuple[int, ...], batch: int) -> float:

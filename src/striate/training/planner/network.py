@@ -55,7 +55,7 @@ class Candidate:
 class SetLook:
     """The facts of a set that decide about its network."""
 
-    num_classes: int
+    num_outputs: int
     num_images: int
     """Of the training split."""
     size: tuple[int, int]
@@ -107,7 +107,7 @@ def decide_network(
     tried = ", ".join(f"{_shown(c.widths)} {c.images_per_second:,.0f}" for c in found)
     _decide(draft, chosen.widths, f"least error expected; images/s here: {tried}")
     _decide_batch(draft, chosen.batch)
-    table = growth.most_alike(look.num_classes, look.num_images, min(look.size))
+    table = growth.most_alike(look.num_outputs, look.num_images, min(look.size))
     images = min(chosen.images, most_images(draft.asked, look.num_images, look.size, chosen.batch))
     draft.note(
         "expected error",
@@ -145,7 +145,7 @@ def candidates(
         speed: measures a network.
         batch: images a step; None: what suits each width.
     """
-    table = growth.most_alike(look.num_classes, look.num_images, min(look.size))
+    table = growth.most_alike(look.num_outputs, look.num_images, min(look.size))
     found: list[Candidate] = []
     for factor in sorted(table.points):
         if factor > _ALWAYS_TRIED and not _may_win(found, factor, table):
