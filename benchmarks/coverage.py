@@ -18,12 +18,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from striate.errors import DataError
-from striate.evaluation import (
-    abstention,
-    expected_calibration_error,
-    measure,
-    reliability,
-)
+from striate.evaluation import abstention, measure
+from striate.evaluation.classification.calibration import expected_calibration_error, reliability
 from striate.evaluation.classification.comparison import compare_classifiers
 
 POPULATION = 200_000

@@ -9,30 +9,33 @@ from scipy.stats import binomtest
 from striate.errors import DataError
 from striate.evaluation import (
     abstention,
-    auc,
-    calibration_by_chance,
-    calibration_interval,
-    class_aucs,
-    clopper_pearson,
-    cochran_q,
     crossfitted,
     fit_temperature,
     fit_vector,
     holm,
-    macro_f1,
     mcnemar,
     mean_interval,
-    reliability,
     risk_coverage,
 )
-from striate.evaluation.classification.comparison import compare_classifiers, items_needed
+from striate.evaluation.classification.calibration import (
+    calibration_by_chance,
+    calibration_interval,
+    reliability,
+)
+from striate.evaluation.classification.comparison import (
+    cochran_q,
+    compare_classifiers,
+    items_needed,
+)
 from striate.evaluation.classification.loss import (
     FEW_MISTAKES,
     losses_of_a_mistake,
     losses_of_items,
 )
+from striate.evaluation.classification.macro import auc, class_aucs, macro_f1
 from striate.evaluation.classification.selective import THRESHOLDS
 from striate.evaluation.comparison import mean_difference
+from striate.evaluation.interval import clopper_pearson
 
 
 def predictions(n: int = 613, num_classes: int = 7, seed: int = 5, sharpness: float = 1.0):

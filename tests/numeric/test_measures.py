@@ -5,15 +5,9 @@ import pytest
 import torch
 from scipy.stats import binomtest, chi2
 
-from striate.evaluation import (
-    Proportion,
-    bootstrap,
-    clopper_pearson,
-    expected_calibration_error,
-    measure,
-    reliability,
-    wilson,
-)
+from striate.evaluation import Proportion, bootstrap, measure, wilson
+from striate.evaluation.classification.calibration import expected_calibration_error, reliability
+from striate.evaluation.interval import clopper_pearson
 
 DOUBLE = 1e-7
 

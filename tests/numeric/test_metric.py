@@ -16,9 +16,9 @@ from striate.evaluation import (
     estimate,
     holm,
     mean_interval,
-    sign_flip,
     wilson,
 )
+from striate.evaluation.comparison import sign_flip
 
 ERROR = Metric.mean("error", True, lambda rows: rows["wrong"])
 LOSS = Metric.mean("loss", True, lambda rows: rows["loss"])

@@ -24,12 +24,13 @@ from striate.run_folder import RunFolder
 from striate.settings import checked, merge, parse_assignments
 from striate.terminal import Reporter
 from striate.training.planner import advise
+from striate.typed_json import JsonRecord
 
 __all__ = ["LedgerView", "known_ledgers", "ledger"]
 
 
 @dataclass(frozen=True)
-class LedgerView:
+class LedgerView(JsonRecord):
     """All openings of one test split, and whether they can be believed."""
 
     title: str
@@ -45,15 +46,8 @@ class LedgerView:
 
     def to_json(self) -> dict[str, Any]:
         """The ledger as JSON values."""
-        return {
-            "title": self.title,
-            "test_digest": self.test_digest,
-            "count": self.count,
-            "openings": [record.to_json() for record in self.records],
-            "findings": list(self.findings),
-            "notices": list(self.notices),
-            "reading": self.reading.to_json() if self.reading else None,
-        }
+        values = super().to_json()
+        return {**values, "openings": values.pop("records")}
 
 
 def ledger(
@@ -71,10 +65,12 @@ def ledger(
 
     Args:
         data: path or name as in `train`, or the folder of a run or a study.
-        split_seed: of data that name no test split; None: the one that `train` takes.
-        groups: as in `train`: named groups are on one side, which makes another test split.
-        assignments: other settings that the split depends on: "data.test_fraction=0.3".
-        reporter: is told what happens; None: nobody.
+        split_seed: seed of the split, for data that name no test split; None: the one that
+            `train` takes.
+        groups: pattern of groups, as in `train`: named groups are on one side, which makes
+            another test split.
+        assignments: further settings that the split depends on: "data.test_fraction=0.3".
+        reporter: receives notes and progress; None: nobody.
 
     Raises:
         DataError: there is no such data.
@@ -89,28 +85,28 @@ def ledger(
         return _view(record["data"]["title"], record["data"]["test_digest"], receipts_of(folder))
     reporter = reporter or Reporter()
     try:
-        found = prepare(
+        dataset = prepare(
             _config(str(data), split_seed, groups, parse_assignments(assignments)),
             progress=reporter.progress,
         )
     finally:
         reporter.close()
-    return _view(found.title, found.test.digest, [])
+    return _view(dataset.title, dataset.test.digest, [])
 
 
 def _config(
     name: str, split_seed: int | None, groups: str | None, settings: Mapping[str, Any]
 ) -> DataConfig:
     """The form in which `train` decodes the data, so that what is decoded is used again."""
-    told = {"split_seed": split_seed, "groups": groups}
-    asked = {key: value for key, value in told.items() if value is not None}
-    settings = checked(merge(settings, {"data": asked} if asked else {}))
+    named = {"split_seed": split_seed, "groups": groups}
+    given_settings = {key: value for key, value in named.items() if value is not None}
+    settings = checked(merge(settings, {"data": given_settings} if given_settings else {}))
     if name in RECIPES and not Path(name).exists():
         recipe = RECIPES.build(Pick(name)).to_json()
         return RunConfig.from_json(merge(recipe, settings)).data
     path = Path(name).expanduser()
-    place = str(path.resolve()) if path.exists() else name
-    return advise(place, survey(open_source(name)), settings)[0].data
+    location = str(path.resolve()) if path.exists() else name
+    return advise(location, survey(open_source(name)), settings)[0].data
 
 
 def _view(title: str, digest: str, receipts: list[Receipt]) -> LedgerView:

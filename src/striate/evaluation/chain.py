@@ -80,20 +80,20 @@ class Chain:
 
     def problems(self) -> list[str]:
         """Signs that the file was changed, in plain words; empty when it is sound."""
-        found = []
+        problems = []
         previous: str | None = self.origin
         for number, entry in enumerate(self.lines, start=1):
             if entry is None:
-                found.append(f"Line {number} cannot be read as an entry.")
+                problems.append(f"Line {number} cannot be read as an entry.")
                 previous = None
                 continue
             if entry.get("hash") != entry_hash(entry):
-                found.append(f"Line {number} was edited: its content does not match its hash.")
+                problems.append(f"Line {number} was edited: its content does not match its hash.")
             if previous is not None and entry.get("previous") != previous:
                 place = f"Before line {number}" if number > 1 else "Before the first line"
-                found.append(f"{place} an entry was removed, inserted or replaced.")
+                problems.append(f"{place} an entry was removed, inserted or replaced.")
             previous = entry.get("hash")
-        return found + self._head_problems()
+        return problems + self._head_problems()
 
     def _head_problems(self) -> list[str]:
         there = len(self.lines)

@@ -117,11 +117,11 @@ def compare(
             f"{sizes}."
         )
     names = list(combinations(systems, 2))
-    told = [
+    differences = [
         _pair(metric, systems[a], systems[b], confidence, groups, strata, resamples, (seed, a, b))
         for a, b in names
     ]
-    adjusted = holm([p for _, p in told])
+    adjusted = holm([p for _, p in differences])
     return Comparison(
         metric,
         next(iter(sizes.values())),
@@ -139,7 +139,7 @@ def compare(
         },
         tuple(
             Pair(a, b, difference, p, holms)
-            for (a, b), (difference, p), holms in zip(names, told, adjusted, strict=True)
+            for (a, b), (difference, p), holms in zip(names, differences, adjusted, strict=True)
         ),
     )
 

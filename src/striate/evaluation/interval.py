@@ -64,7 +64,7 @@ def wilson(count: int, n: int, *, confidence: float = 0.95) -> Proportion:
     Args:
         count: items that have the property, 0..n.
         n: items in all, 1 or more.
-        confidence: coverage asked for, between 0 and 1.
+        confidence: nominal coverage, between 0 and 1.
 
     Raises:
         DataError: counts that are no share, or a confidence outside (0, 1).
@@ -81,8 +81,8 @@ def wilson(count: int, n: int, *, confidence: float = 0.95) -> Proportion:
     from scipy.special import gammaincinv
 
     check_share(count, n, confidence)
-    found = score_interval(count / n, n, normal_quantile(confidence) ** 2)
-    low, high = float(found.low or 0.0), float(found.high or 0.0)
+    interval = score_interval(count / n, n, normal_quantile(confidence) ** 2)
+    low, high = float(interval.low or 0.0), float(interval.high or 0.0)
     few = next(most for items, most in _FEW if n > items)
     if 0 < count < n and count <= few:
         low = min(low, float(gammaincinv(count, 1 - confidence)) / n)
@@ -120,7 +120,7 @@ def clopper_pearson(count: int, n: int, *, confidence: float = 0.95) -> Proporti
     Args:
         count: items that have the property, 0..n.
         n: items in all, 1 or more.
-        confidence: coverage asked for, between 0 and 1.
+        confidence: nominal coverage, between 0 and 1.
 
     Raises:
         DataError: counts that are no share, or a confidence outside (0, 1).

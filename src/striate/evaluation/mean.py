@@ -28,7 +28,7 @@ def mean_interval(
 
     Args:
         values: (N,) one number an item.
-        confidence: coverage asked for, between 0 and 1.
+        confidence: nominal coverage, between 0 and 1.
         unseen: a large value that may come, though these items had it once at most; the upper end
             is then at least what it would be with half an item more of this value. None: none.
 

@@ -32,7 +32,7 @@ def give_receipt(folder: Path, opening: Opening) -> None:
 
     Args:
         folder: the run's folder, which exists.
-        opening: whose line is in the ledger already.
+        opening: opening whose line is in the ledger already.
 
     Raises:
         LedgerError: the receipt cannot be written; the test split stays closed.

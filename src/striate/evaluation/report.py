@@ -148,14 +148,14 @@ def metric_section(scores: Mapping[str, Scores], *, confidence: float = 0.95) ->
 
 
 def _completed(report: Report) -> dict[str, Any]:
-    told = dict(report)
-    for key, standing in OPTIONAL.items():
-        given = told.get(key)
-        if isinstance(standing, dict):
-            told[key] = {**standing, **(given or {})}
+    completed = dict(report)
+    for key, default in OPTIONAL.items():
+        value = completed.get(key)
+        if isinstance(default, dict):
+            completed[key] = {**default, **(value or {})}
         else:
-            told[key] = standing if given is None else given
-    return told
+            completed[key] = default if value is None else value
+    return completed
 
 
 PICTURES = ("image", "images")
@@ -263,8 +263,8 @@ def _points(estimate: Mapping[str, float | None]) -> str:
         >>> _points({"value": -0.021, "low": -0.034, "high": 0.0})
         '−2.10 [−3.40, 0]'
     """
-    told = [estimate[key] for key in ("value", "low", "high")]
-    ends = ["–" if end is None else ("−" if end < 0 else "") + percent(abs(end)) for end in told]
+    values = [estimate[key] for key in ("value", "low", "high")]
+    ends = ["–" if end is None else ("−" if end < 0 else "") + percent(abs(end)) for end in values]
     return f"{ends[0]} [–]" if "–" in ends else f"{ends[0]} [{ends[1]}, {ends[2]}]"
 
 

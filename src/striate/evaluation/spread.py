@@ -54,7 +54,7 @@ def seed_spread(wrong: npt.NDArray[Any], *, confidence: float = 0.95) -> SeedSpr
 
     Args:
         wrong: (K, N) whether training k was wrong on image i.
-        confidence: coverage asked for, between 0 and 1.
+        confidence: nominal coverage, between 0 and 1.
 
     Raises:
         DataError: fewer than two trainings or two images.
@@ -139,7 +139,7 @@ def corrected_resampled(
         errors: of the J trainings, each on images that it did not see.
         num_train: images in each training set, about.
         num_test: images that each was measured on, about.
-        confidence: coverage asked for, between 0 and 1.
+        confidence: nominal coverage, between 0 and 1.
 
     Raises:
         DataError: fewer than two errors, or sizes below 1.

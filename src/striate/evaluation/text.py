@@ -1,12 +1,6 @@
-"""Measures as plain lines for a terminal."""
+"""Numbers as a person reads them."""
 
-from collections.abc import Callable, Sequence
-
-from striate.evaluation.classification.loss import FEW_MISTAKES
-from striate.evaluation.classification.measure import Measures
-from striate.evaluation.interval import Estimate, Proportion
-
-__all__ = ["most_confused", "number", "percent", "summary_lines", "table_lines"]
+__all__ = ["number", "percent"]
 
 
 def percent(value: float) -> str:
@@ -22,97 +16,6 @@ def percent(value: float) -> str:
     return f"{hundred:.2f}" if hundred < 9.995 else f"{hundred:.1f}"
 
 
-def most_confused(measures: Measures, limit: int = 15) -> list[tuple[str, str, int, int]]:
-    """The commonest confusions as (truth, answer, count, items of the true class)."""
-    names = measures.class_names
-    pairs = [
-        (count, row, column)
-        for row, counts in enumerate(measures.confusion)
-        for column, count in enumerate(counts)
-        if count and row != column
-    ]
-    pairs.sort(key=lambda pair: (-pair[0], pair[1], pair[2]))
-    return [
-        (names[row], names[column], count, measures.classes[row].support)
-        for count, row, column in pairs[:limit]
-    ]
-
-
-def summary_lines(measures: Measures) -> list[str]:
-    """The headline measures as an aligned plain text table, then the worst confusions."""
-    rows = _rows(measures)
-    left = max(len(name) for name, _, _ in rows)
-    middle = max(len(value) for _, value, _ in rows)
-    coverage = f"{100 * measures.confidence:g}"
-    lines = [f"{name:<{left}}  {value:<{middle}}  {note}".rstrip() for name, value, note in rows]
-    lines.append(f"n = {measures.n}; in brackets: {coverage} % intervals")
-    confused = most_confused(measures, limit=3)
-    if confused:
-        said = ", ".join(f"{truth} taken for {answer} ({n})" for truth, answer, n, _ in confused)
-        lines.append(f"most confused: {said}")
-    return lines
-
-
-def table_lines(names: Sequence[str], measures: Sequence[Measures]) -> list[str]:
-    """The headline measures of several networks side by side as an aligned plain text table."""
-    told = [{name: value for name, value, _ in _rows(m)} for m in measures]
-    titles = list(dict.fromkeys(title for column in told for title in column))
-    columns = [[f"n = {measures[0].n}", *titles]]
-    columns += [
-        [name, *(column.get(title, "–") for title in titles)]
-        for name, column in zip(names, told, strict=True)
-    ]
-    widths = [max(map(len, column)) for column in columns]
-    return [
-        "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in zip(*columns, strict=True)
-    ]
-
-
-def _rows(measures: Measures) -> list[tuple[str, str, str]]:
-    """Name, value with interval, and a note for each headline measure."""
-    rows = [("error", _share(measures.error), f"{measures.error.count} of {measures.n}")]
-    rows += [
-        (f"top-{k} error", _share(share), f"{share.count} of {measures.n}")
-        for k, share in measures.top_k_error.items()
-    ]
-    chance = measures.calibration_by_chance
-    bins = f"{len(measures.reliability)} bins"
-    few = ""
-    if measures.error.count <= FEW_MISTAKES:
-        few = f"hardly known from {measures.error.count} mistake(s): read the error"
-    told: list[tuple[str, Estimate | None, Callable[[float], str], str, str]] = [
-        ("balanced accuracy", measures.balanced_accuracy, percent, " %", ""),
-        ("macro F1", measures.macro_f1, percent, " %", ""),
-        ("AUC, one against the rest", measures.auc, number, "", ""),
-        ("negative log-likelihood", measures.negative_log_likelihood, number, "", few),
-        ("Brier score", measures.brier_score, number, "", few),
-        (
-            "calibration error",
-            measures.calibration_error,
-            percent,
-            " %",
-            bins if chance is None else f"{bins}; {percent(chance)} % by chance alone",
-        ),
-    ]
-    return rows + [
-        (name, _estimate(value, spell, unit), note)
-        for name, value, spell, unit, note in told
-        if value is not None
-    ]
-
-
-def _share(share: Proportion) -> str:
-    return f"{percent(share.value)} % [{percent(share.low)}, {percent(share.high)}]"
-
-
 def number(value: float) -> str:
     """A number with four decimals, as losses and scores are compared."""
     return f"{value:.4f}"
-
-
-def _estimate(estimate: Estimate, spell: Callable[[float], str], unit: str = "") -> str:
-    text = f"{spell(estimate.value)}{unit}"
-    if estimate.low is None or estimate.high is None:
-        return text
-    return f"{text} [{spell(estimate.low)}, {spell(estimate.high)}]"

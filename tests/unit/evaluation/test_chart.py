@@ -5,8 +5,8 @@ import xml.etree.ElementTree as ET
 import numpy as np
 import pytest
 
-from striate.evaluation import reliability
 from striate.evaluation.chart import Series, line_chart, reliability_chart, thinned, ticks
+from striate.evaluation.classification.calibration import reliability
 
 FALLING = [(0.0, 2.3), (10.0, 0.7), (20.0, 0.02)]
 

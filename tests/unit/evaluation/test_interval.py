@@ -3,7 +3,8 @@ import pytest
 import torch
 
 from striate.errors import DataError
-from striate.evaluation import Estimate, Proportion, bootstrap, clopper_pearson, wilson
+from striate.evaluation import Estimate, Proportion, bootstrap, wilson
+from striate.evaluation.interval import clopper_pearson
 
 
 @pytest.mark.parametrize("interval", [wilson, clopper_pearson])

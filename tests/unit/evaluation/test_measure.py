@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 
 from striate.errors import DataError, ShapeError
-from striate.evaluation import Measures, measure, measure_answers, truth_rank
+from striate.evaluation import Measures, measure
+from striate.evaluation.classification.measure import measure_answers
+from striate.evaluation.classification.probability import truth_rank
 
 NAMES = ["cat", "car", "frog"]
 

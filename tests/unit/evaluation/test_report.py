@@ -16,11 +16,10 @@ from striate.evaluation import (
     data_uri,
     measure,
     mistakes,
-    render,
     risk_coverage,
-    write,
 )
 from striate.evaluation import report as frame
+from striate.evaluation.classification.report import render, write
 from striate.evaluation.report import Headline, Section
 
 VOID = {"meta", "img", "br", "link", "input"}

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from striate.errors import DataError
-from striate.evaluation import mean_share, wilson
+from striate.evaluation import wilson
+from striate.evaluation.classification.macro import mean_share
 
 
 @pytest.mark.parametrize(("count", "n"), [(0, 3), (1, 1), (7, 7), (13, 57), (351, 360)])

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from striate.evaluation import measure, most_confused, percent, summary_lines
+from striate.evaluation import measure, percent, summary_lines
+from striate.evaluation.classification.text import most_confused
 
 P = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.5, 0.4, 0.1], [0.6, 0.3, 0.1]])
 

@@ -37,7 +37,7 @@ def reliability(confidence: Array, correct: Array, *, bins: int = 15) -> tuple[R
     Args:
         confidence: (N,) probability of the answer, in [0, 1].
         correct: (N,) whether the answer was right.
-        bins: how many; 15 is the number of the source and of most papers since.
+        bins: number of bins; 15 is the number of the source and of most papers since.
 
     Source: Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", 2017,
     equations 2 and 3: bins are open on the left and closed on the right.
@@ -70,7 +70,7 @@ def expected_calibration_error(bins: tuple[ReliabilityBin, ...]) -> float:
     small positive one on few items: `calibration_by_chance` says how large.
 
     Args:
-        bins: from `reliability`.
+        bins: bins from `reliability`.
 
     Source: Guo et al. 2017, equation 5.
 
@@ -94,7 +94,7 @@ def calibration_by_chance(bins: tuple[ReliabilityBin, ...]) -> float:
     that its bin says.
 
     Args:
-        bins: from `reliability`.
+        bins: bins from `reliability`.
 
     Source: Roelofs, Cain, Shlens and Mozer, "Mitigating bias in calibration error estimation",
     2022, section 2.
@@ -118,8 +118,8 @@ def calibration_interval(bins: tuple[ReliabilityBin, ...], *, confidence: float 
     where chance adds more, and is 0 where calibration cannot be excluded.
 
     Args:
-        bins: from `reliability`; the interval is for these bins.
-        confidence: coverage asked for, between 0 and 1.
+        bins: bins from `reliability`; the interval is for these bins.
+        confidence: nominal coverage, between 0 and 1.
 
     Raises:
         DataError: a confidence outside (0, 1).

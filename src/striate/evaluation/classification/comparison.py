@@ -21,6 +21,7 @@ __all__ = [
     "ClassifierPair",
     "cochran_q",
     "compare_classifiers",
+    "disagreements",
     "items_needed",
 ]
 
@@ -130,7 +131,7 @@ def items_needed(
         only_first: items that only the first network has wrong.
         only_second: items that only the second one has wrong.
         n: items in all.
-        level: of the two-sided test.
+        level: significance level of the two-sided test.
         power: share of test sets in which it should find the difference.
 
     Source: Connor, "Sample size for testing differences in proportions for the paired-sample
@@ -186,7 +187,7 @@ def compare_classifiers(
     if len(names) != len(answers) or len(set(names)) != len(names):
         raise ShapeError(f"{len(answers)} networks need as many different names.")
     wrong = answers != target
-    told = comparison.compare(
+    general = comparison.compare(
         _ERROR,
         {name: Columns({"wrong": row}) for name, row in zip(names, wrong, strict=True)},
         seed=seed,
@@ -197,15 +198,58 @@ def compare_classifiers(
     weight = len(target) / size[target] / np.count_nonzero(size)
     pairs = tuple(
         _pair(
-            pair, wrong[[a, b]], weight, [losses[a], losses[b]] if losses else [], len(told.pairs)
+            pair,
+            wrong[[a, b]],
+            weight,
+            [losses[a], losses[b]] if losses else [],
+            len(general.pairs),
         )
-        for pair, (a, b) in zip(told.pairs, combinations(range(len(names)), 2), strict=True)
+        for pair, (a, b) in zip(general.pairs, combinations(range(len(names)), 2), strict=True)
     )
-    errors = tuple(wilson(int(row.sum()), told.n) for row in wrong)
+    errors = tuple(wilson(int(row.sum()), general.n) for row in wrong)
     cochran = cochran_q(wrong) if len(names) > 2 else None
     return ClassifierComparison(
-        told.n, tuple(names), errors, cochran, pairs, _verdict(names, errors, pairs)
+        general.n, tuple(names), errors, cochran, pairs, _verdict(names, errors, pairs)
     )
+
+
+def disagreements(
+    answers: Array,
+    target: Array,
+    names: Sequence[str],
+    *,
+    classes: Sequence[str],
+    items: Sequence[str],
+    confidences: Sequence[Array | None],
+) -> dict[int, dict[str, Any]]:
+    """Items that some classifiers have right and others wrong, by index, as JSON values.
+
+    Args:
+        answers: (M, N) index of the class that each classifier predicts for each item.
+        target: (N,) index of the true class.
+        names: names of M classifiers.
+        classes: names of K classes.
+        items: names of N items.
+        confidences: (N,) confidence of each classifier in its predictions; None: not known.
+    """
+    wrong = answers != target
+    return {
+        i: {
+            "name": items[i],
+            "truth": classes[target[i]],
+            "answers": [
+                {
+                    "name": name,
+                    "answer": classes[answers[m, i]],
+                    "confidence": None if sure is None else float(sure[i]),
+                    "right": not wrong[m, i],
+                }
+                for m, (name, sure) in enumerate(zip(names, confidences, strict=True))
+            ],
+            "wrong": [name for m, name in enumerate(names) if wrong[m, i]],
+        }
+        for i in np.flatnonzero(wrong.any(axis=0) & ~wrong.all(axis=0)).tolist()
+    }
 
 
 def _pair(
@@ -257,8 +301,10 @@ def _verdict(
             f"{names[best]} made {few} these {errors[0].n:,} images do not show "
             "that it is better than any of the others."
         )
-    said = f"{names[best]} made the fewest errors and is better than {_joined(beaten)}"
-    return f"{said}; from {_joined(equal)} it cannot be told apart." if equal else f"{said}."
+    sentence = f"{names[best]} made the fewest errors and is better than {_joined(beaten)}"
+    return (
+        f"{sentence}; from {_joined(equal)} it cannot be told apart." if equal else f"{sentence}."
+    )
 
 
 def _of_two(pair: ClassifierPair, n: int) -> str:

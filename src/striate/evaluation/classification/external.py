@@ -1,4 +1,4 @@
-"""Predictions that other systems made: the measures, the comparison and the calibration of ours."""
+"""Predictions of other systems: metrics, comparison and calibration as of our own."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,14 +14,19 @@ from striate.evaluation import (
     crossfitted,
     fit_temperature,
     measure,
-    measure_answers,
     risk_coverage,
     summary_lines,
     table_lines,
 )
-from striate.evaluation.classification.comparison import ClassifierComparison, compare_classifiers
+from striate.evaluation.classification.comparison import (
+    ClassifierComparison,
+    compare_classifiers,
+    disagreements,
+)
+from striate.evaluation.classification.measure import calibration_figures, measure_answers
 from striate.evaluation.classification.prediction_file import Matched, match, read_table
 from striate.evaluation.classification.report import comparison_page
+from striate.typed_json import encode
 
 __all__ = ["ExternalMetrics", "measure_files"]
 
@@ -35,8 +40,8 @@ class ExternalMetrics:
     comparison: ClassifierComparison | None
     """None for one system."""
     calibrations: tuple[dict[str, Any] | None, ...]
-    """Of each system with probabilities: the temperature that would mend them, and what it
-    does to items that it was not fitted on."""
+    """Of each system with probabilities: the temperature that would calibrate them, and what
+    it does to items that it was not fitted on."""
     disagreements: tuple[dict[str, Any], ...]
     selective: dict[str, Any] | None
     notes: tuple[str, ...]
@@ -47,7 +52,7 @@ class ExternalMetrics:
             "names": list(self.names),
             "split": "items",
             "n": self.measures[0].n,
-            "measures": [m.to_json() for m in self.measures],
+            "measures": encode(self.measures),
             **({} if self.comparison is None else self.comparison.to_json()),
             "calibrations": list(self.calibrations),
             "disagreements": list(self.disagreements),
@@ -62,13 +67,13 @@ class ExternalMetrics:
 
     def write(self, page: Path) -> None:
         """Write the HTML page."""
-        told = {
+        shown = {
             **self.to_json(),
             "calibration": self.calibrations[0] if len(self.names) == 1 else None,
             "selective": self.selective,
             "disagreements": [{**d, "image": None} for d in self.disagreements[:60]],
         }
-        durable.write_bytes(page, comparison_page(told, "Items on which they disagree").encode())
+        durable.write_bytes(page, comparison_page(shown, "Items on which they disagree").encode())
 
 
 def measure_files(
@@ -79,7 +84,7 @@ def measure_files(
     Args:
         predictions: one file or more, each with ids and answers or probabilities.
         truth: a file with ids and labels.
-        extra_classes: that exist, though no item of the truth is of them.
+        extra_classes: further classes, though no item of the truth is of them.
 
     Raises:
         ConfigError: no file of predictions.
@@ -92,20 +97,29 @@ def measure_files(
     measures = tuple(_measured(system, target, classes) for system in systems)
     names = tuple(system.name for system in systems)
     comparison: ClassifierComparison | None = None
-    found: tuple[dict[str, Any], ...] = ()
+    mixed: dict[int, dict[str, Any]] = {}
     if len(systems) > 1:
         answers = np.stack([system.answers for system in systems])
         rows = [s.probabilities for s in systems if s.probabilities is not None]
         p = np.stack(rows) if len(rows) == len(systems) else None
         comparison = compare_classifiers(answers, target, names, probabilities=p)
-        found = _disagreements(systems, target, classes, ids)
+        mixed = disagreements(
+            answers,
+            target,
+            names,
+            classes=classes,
+            items=ids,
+            confidences=[
+                None if s.probabilities is None else s.probabilities.max(axis=1) for s in systems
+            ],
+        )
     notes = [note for system in systems for note in system.notes]
     return ExternalMetrics(
         names,
         measures,
         comparison,
         tuple(_calibration(system, m, target) for system, m in zip(systems, measures, strict=True)),
-        found,
+        tuple(mixed.values()),
         _selective(systems[0], target) if len(systems) == 1 else None,
         tuple(notes),
     )
@@ -121,25 +135,15 @@ def _calibration(system: Matched, before: Measures, target: np.ndarray) -> dict[
     if system.probabilities is None:
         return None
     scaling = fit_temperature(system.probabilities, target)
-    mended = crossfitted(fit_temperature, system.probabilities, target)
-    keys = (
-        "negative_log_likelihood",
-        "brier_score",
-        "calibration_error",
-        "calibration_by_chance",
-        "reliability",
-    )
-    told = {
-        "before": before.to_json(),
-        "after": measure(mended, target, before.class_names).to_json(),
-    }
+    calibrated = crossfitted(fit_temperature, system.probabilities, target)
     return {
         "method": "temperature",
         "temperature": scaling.temperature,
         "fitted_on": len(target),
         "note": None,
         "split": "given",  # nothing was divided; it says what a temperature would do
-        **{when: {key: value[key] for key in keys} for when, value in told.items()},
+        "before": calibration_figures(before),
+        "after": calibration_figures(measure(calibrated, target, before.class_names)),
     }
 
 
@@ -150,31 +154,6 @@ def _selective(system: Matched, target: np.ndarray) -> dict[str, Any] | None:
     return {
         "split": "items",
         "n": len(target),
-        "curve": [point.to_json() for point in curve],
+        "curve": encode(curve),
         "thresholds": None,
     }
-
-
-def _disagreements(
-    systems: Sequence[Matched], target: np.ndarray, classes: Sequence[str], ids: Sequence[str]
-) -> tuple[dict[str, Any], ...]:
-    wrong = np.stack([system.answers != target for system in systems])
-    return tuple(
-        {
-            "name": ids[i],
-            "truth": classes[target[i]],
-            "answers": [
-                {
-                    "name": system.name,
-                    "answer": classes[system.answers[i]],
-                    "confidence": None
-                    if system.probabilities is None
-                    else float(system.probabilities[i].max()),
-                    "right": not bool(wrong[m, i]),
-                }
-                for m, system in enumerate(systems)
-            ],
-            "wrong": [system.name for m, system in enumerate(systems) if wrong[m, i]],
-        }
-        for i in np.flatnonzero(wrong.any(axis=0) & ~wrong.all(axis=0)).tolist()
-    )

@@ -43,7 +43,7 @@ def mean_share(
     Args:
         counts: (K,) items of each group that have the property.
         sizes: (K,) items of each group, 1 or more.
-        confidence: coverage asked for, between 0 and 1.
+        confidence: nominal coverage, between 0 and 1.
 
     Raises:
         DataError: no groups, counts that are no shares, or a confidence outside (0, 1).
@@ -75,8 +75,8 @@ def mean_share(
     divisor = np.minimum(size, size - 1 + added)
     within = float((smoothed * (1 - smoothed) / divisor).sum())
     mean = float(smoothed.mean())
-    alike = mean * (1 - mean) * float((1 / size).sum())
-    effective = mean * (1 - mean) * groups**2 / min(within, alike)
+    equal_shares = mean * (1 - mean) * float((1 / size).sum())
+    effective = mean * (1 - mean) * groups**2 / min(within, equal_shares)
     return score_interval(float((count / size).mean()), effective, z2)
 
 
@@ -91,7 +91,7 @@ def macro_f1(confusion: npt.NDArray[Any], *, confidence: float = 0.95) -> Estima
 
     Args:
         confusion: (K, K) counts: row = truth, column = answer.
-        confidence: coverage asked for, between 0 and 1.
+        confidence: nominal coverage, between 0 and 1.
 
     Raises:
         ShapeError: no square table.
@@ -126,8 +126,8 @@ def macro_f1(confusion: npt.NDArray[Any], *, confidence: float = 0.95) -> Estima
     f1 = _f1(counts)[present]
     size = (counts.sum(axis=0) + counts.sum(axis=1))[present]
     lost = float((f1 * (1 - f1) / np.maximum(size - 1, 1)).mean())
-    found = score_interval(min(1.0, float(f1.mean()) + lost), effective, z2)
-    return Estimate(float(f1.mean()), found.low, found.high)
+    interval = score_interval(min(1.0, float(f1.mean()) + lost), effective, z2)
+    return Estimate(float(f1.mean()), interval.low, interval.high)
 
 
 def _variance(counts: Floats, present: npt.NDArray[np.bool_]) -> float:
@@ -184,7 +184,7 @@ def auc(probabilities: Array, target: Array, *, confidence: float = 0.95) -> Est
     Args:
         probabilities: (N, K), rows that sum to 1.
         target: (N,) index of the true class.
-        confidence: coverage asked for, between 0 and 1.
+        confidence: nominal coverage, between 0 and 1.
 
     Raises:
         ShapeError, DataError: as for `measure`, or a confidence outside (0, 1).

@@ -25,7 +25,7 @@ from striate.evaluation.interval import Estimate, Proportion, wilson
 from striate.evaluation.mean import mean_interval
 from striate.typed_json import JsonRecord
 
-__all__ = ["ClassMeasures", "Measures", "measure", "measure_answers"]
+__all__ = ["ClassMeasures", "Measures", "calibration_figures", "measure", "measure_answers"]
 
 Array = npt.NDArray[Any]
 
@@ -83,7 +83,7 @@ class Measures(JsonRecord):
 
     def lines(self) -> list[str]:
         """The headline figures as an aligned table for a terminal, then the worst confusions."""
-        from striate.evaluation.text import summary_lines
+        from striate.evaluation.classification.text import summary_lines
 
         return summary_lines(self)
 
@@ -103,6 +103,21 @@ class Measures(JsonRecord):
             "low": self.error.low,
             "high": self.error.high,
         }
+
+
+def calibration_figures(measures: Measures) -> dict[str, Any]:
+    """The metrics that calibration changes, as JSON values."""
+    figures = measures.to_json()
+    return {
+        key: figures[key]
+        for key in (
+            "negative_log_likelihood",
+            "brier_score",
+            "calibration_error",
+            "calibration_by_chance",
+            "reliability",
+        )
+    }
 
 
 def measure(

@@ -38,7 +38,7 @@ def mistakes(probabilities: Array, target: Array, *, limit: int = 24) -> list[Mi
     Args:
         probabilities: (N, K), rows that sum to 1.
         target: (N,) index of the true class.
-        limit: how many at most. Equal ones come in the order of the items.
+        limit: largest number of mistakes. Equal ones come in the order of the items.
 
     Raises:
         ShapeError, DataError: as for `measure`.
@@ -57,7 +57,7 @@ def confident_mistakes(probabilities: Array, target: Array, *, limit: int = 24) 
     Args:
         probabilities: (N, K), rows that sum to 1.
         target: (N,) index of the true class.
-        limit: how many at most. Equal ones come in the order of the items.
+        limit: largest number of mistakes. Equal ones come in the order of the items.
 
     Raises:
         ShapeError, DataError: as for `measure`.

@@ -136,7 +136,7 @@ def _json_rows(path: Path, text: str) -> list[dict[str, Any]]:
     ]
 
 
-def _from_rows(path: Path, rows: list[dict[str, Any]], place: str) -> PredictionTable:
+def _from_rows(path: Path, rows: list[dict[str, Any]], row_name: str) -> PredictionTable:
     if not rows:
         raise DataError(f"{path} has no rows. {_FORM}")
     columns = list(dict.fromkeys(key for row in rows for key in row))
@@ -159,7 +159,7 @@ def _from_rows(path: Path, rows: list[dict[str, Any]], place: str) -> Prediction
     if problems:
         raise DataError(
             f"{path}: {len(problems)} items have no answer but a problem, the first is "
-            f"{shown(str(problems[0][id_column]))}. Take them out of both files, or mend them."
+            f"{shown(str(problems[0][id_column]))}. Take them out of both files, or correct them."
         )
     ids = tuple(_text(row.get(id_column)) for row in rows)
     probabilities = _numbers(path, rows, rest, ids) if len(rest) >= 2 else None
@@ -169,8 +169,8 @@ def _from_rows(path: Path, rows: list[dict[str, Any]], place: str) -> Prediction
         empty = [i for i, label in enumerate(labels, start=1) if not label]
         if empty:
             raise DataError(
-                f"{path}: {len(empty)} rows have no label, the first is {place} "
-                f"{empty[0] + (place == 'line')}."
+                f"{path}: {len(empty)} rows have no label, the first is {row_name} "
+                f"{empty[0] + (row_name == 'line')}."
             )
     return PredictionTable(path, ids, labels, tuple(rest) if labels is None else (), probabilities)
 
@@ -193,14 +193,14 @@ def _numbers(
 
 
 def _from_arrays(path: Path) -> PredictionTable:
-    found = read_arrays(path)
-    ids = next((found[name] for name in IDS if name in found), None)
-    names = found.get("class_names")
-    labels = next((found[name] for name in LABELS if name in found), None)
-    probabilities = found.get("probabilities")
+    arrays = read_arrays(path)
+    ids = next((arrays[name] for name in IDS if name in arrays), None)
+    names = arrays.get("class_names")
+    labels = next((arrays[name] for name in LABELS if name in arrays), None)
+    probabilities = arrays.get("probabilities")
     if probabilities is None and labels is None:
         raise DataError(
-            f"{path} holds {', '.join(found) or 'nothing'}; expected probabilities (N, K) or "
+            f"{path} holds {', '.join(arrays) or 'nothing'}; expected probabilities (N, K) or "
             "labels (N,), and perhaps ids (N,) and class_names (K,)."
         )
     if probabilities is None and labels is not None and labels.ndim != 1:
@@ -221,17 +221,17 @@ def _from_arrays(path: Path) -> PredictionTable:
         return PredictionTable(
             path, known, None, tuple(map(_text, columns)), probabilities.astype(np.float64)
         )
-    told = labels.tolist() if labels is not None else []
+    values = labels.tolist() if labels is not None else []
     if names is not None and labels is not None and labels.dtype.kind in "iu":
         classes = names.tolist()
-        strange = sorted({index for index in told if not 0 <= index < len(classes)})
+        strange = sorted({index for index in values if not 0 <= index < len(classes)})
         if strange:
             raise DataError(
-                f"{path}: the labels {enumerated([str(index) for index in strange])} are no places "
-                f"in class_names, which has {len(classes)}: 0 to {len(classes) - 1}."
+                f"{path}: the labels {enumerated([str(index) for index in strange])} are no "
+                f"indices in class_names, which has {len(classes)}: 0 to {len(classes) - 1}."
             )
-        told = [classes[index] for index in told]
-    return PredictionTable(path, known, tuple(map(_text, told)))
+        values = [classes[index] for index in values]
+    return PredictionTable(path, known, tuple(map(_text, values)))
 
 
 def _text(value: Any) -> str:
@@ -249,9 +249,9 @@ def match(
     """Ids, targets (N,), class names (K,) and each system's predictions in the truth's order.
 
     Args:
-        truth: with labels.
-        predictions: of one system or more, on the very same items.
-        extra_classes: that exist, though no item of the truth is of them.
+        truth: table with labels.
+        predictions: tables of one system or more, on the very same items.
+        extra_classes: further classes, though no item of the truth is of them.
 
     Raises:
         DataError: ids that are missing, unknown or there twice; classes that the truth does
@@ -331,7 +331,7 @@ def _matched(
 
 
 def _order(table: PredictionTable, ids: Sequence[str], with_ids: bool, count: int) -> list[int]:
-    """For each item of the truth its place in the table."""
+    """For each item of the truth its index in the table."""
     if table.ids is None or not with_ids:
         if table.ids is None and not with_ids and count == len(ids):
             return list(range(count))
@@ -340,20 +340,20 @@ def _order(table: PredictionTable, ids: Sequence[str], with_ids: bool, count: in
             "both files. Without ids in either, rows are matched by order and must be as many."
         )
     _refuse_twice(table.path, table.ids)
-    place = {name: i for i, name in enumerate(table.ids)}
-    missing = [name for name in ids if name not in place]
-    strange = sorted(set(place) - set(ids))
+    index = {name: i for i, name in enumerate(table.ids)}
+    missing = [name for name in ids if name not in index]
+    strange = sorted(set(index) - set(ids))
     if missing or strange:
-        said = []
+        parts = []
         if missing:
-            said.append(f"{len(missing)} ids of the truth are missing ({enumerated(missing, 3)})")
+            parts.append(f"{len(missing)} ids of the truth are missing ({enumerated(missing, 3)})")
         if strange:
-            said.append(f"{len(strange)} ids are not in the truth ({enumerated(strange, 3)})")
+            parts.append(f"{len(strange)} ids are not in the truth ({enumerated(strange, 3)})")
         raise DataError(
-            f"{table.path}: {' and '.join(said)}. Measures of a part would not be those of the "
+            f"{table.path}: {' and '.join(parts)}. Measures of a part would not be those of the "
             "whole: give predictions of exactly the items of the truth."
         )
-    return [place[name] for name in ids]
+    return [index[name] for name in ids]
 
 
 def _refuse_twice(path: Path, ids: Sequence[str]) -> None:

@@ -12,10 +12,10 @@ from striate.evaluation.chart import Series, line_chart, reliability_chart
 from striate.evaluation.classification.calibration import ReliabilityBin
 from striate.evaluation.classification.loss import FEW_MISTAKES
 from striate.evaluation.classification.measure import Measures
+from striate.evaluation.classification.text import most_confused
 from striate.evaluation.interval import Estimate
 from striate.evaluation.picture import data_uri
 from striate.evaluation.report import Headline, Report, Section
-from striate.evaluation.text import most_confused
 
 __all__ = ["comparison_page", "render", "sections", "write"]
 
@@ -202,36 +202,36 @@ def _matrix_picture(measures: Measures) -> str | None:
     return data_uri(picture)
 
 
-def comparison_page(told: Mapping[str, Any], heading: str) -> str:
+def comparison_page(report: Report, heading: str) -> str:
     """One or more networks on the same images as an HTML page that loads nothing from elsewhere.
 
     Args:
-        told: JSON values: "names", "measures" (`Measures.to_json` of each), "split", "notes",
+        report: JSON values: "names", "measures" (`Measures.to_json` of each), "split", "notes",
             and of two networks or more those of `Comparison.to_json`; perhaps "disagreements"
             (each "name", "truth", "answers", "wrong", "image"), "calibration" and "selective"
             of a single network as in a report.
-        heading: of the disagreeing images.
+        heading: heading of the disagreeing images.
     """
-    measures = [Measures.from_json(value) for value in told["measures"]]
+    measures = [Measures.from_json(value) for value in report["measures"]]
     first = measures[0]
     parts = {
-        **told,
-        **_page_parts(first, told.get("calibration"), told.get("selective")),
-        "tiny": bool(told.get("tiny")),
+        **report,
+        **_page_parts(first, report.get("calibration"), report.get("selective")),
+        "tiny": bool(report.get("tiny")),
     }
     return (
         frame.environment(__package__)
         .get_template("comparison.html.j2")
         .render(
             **parts,
-            columns=list(zip(told["names"], measures, strict=True)),
+            columns=list(zip(report["names"], measures, strict=True)),
             heading=heading,
-            shown_name=told["split"],
-            compared=told if len(measures) > 1 else None,
-            groups=_groups(told.get("disagreements", ())),
+            shown_name=report["split"],
+            compared=report if len(measures) > 1 else None,
+            groups=_groups(report.get("disagreements", ())),
             diagrams=[
                 {"title": name, "svg": reliability_chart(value.reliability)}
-                for name, value in zip(told["names"], measures, strict=True)
+                for name, value in zip(report["names"], measures, strict=True)
                 if value.reliability
             ],
             table=MEASURE_ROWS,

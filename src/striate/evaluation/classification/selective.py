@@ -63,7 +63,7 @@ def risk_coverage(confidence: Array, correct: Array, *, points: int = 60) -> lis
     Args:
         confidence: (N,) probability of the answer.
         correct: (N,) whether the answer was right.
-        points: how many at most, evenly spread over the coverage; the last one answers all.
+        points: largest number of points, evenly spread over the coverage; the last one answers all.
 
     Raises:
         DataError: no items, or arrays that do not fit together.
@@ -80,14 +80,14 @@ def risk_coverage(confidence: Array, correct: Array, *, points: int = 60) -> lis
     sure, last, wrong = _steps(confidence, correct)
     n = len(confidence)
     wanted = np.unique(np.ceil(np.linspace(n / points, n, min(points, n))).astype(np.int64))
-    places = np.unique(np.searchsorted(last + 1, wanted))
+    steps = np.unique(np.searchsorted(last + 1, wanted))
     curve = []
-    for place in places:
-        answered, missed = int(last[place]) + 1, int(wrong[place])
+    for step in steps:
+        answered, missed = int(last[step]) + 1, int(wrong[step])
         share = wilson(missed, answered)
         curve.append(
             CoveragePoint(
-                float(sure[place]),
+                float(sure[step]),
                 answered,
                 missed,
                 answered / n,
@@ -113,7 +113,7 @@ def abstention(
         confidence: (N,) probability of the answer, on items that no weight was fitted to.
         correct: (N,) whether the answer was right.
         error: largest share of wrong ones among the answers, between 0 and 1.
-        certainty: with which the promise holds, between 0 and 1.
+        certainty: probability with which the promise holds, between 0 and 1.
 
     Raises:
         DataError: no items, or an error that these items cannot prove; the message says which
@@ -144,15 +144,15 @@ def abstention(
             f"smallest that they prove is {least:.1f} %; ask for that, or train with more "
             "validation images."
         )
-    place = int(kept[-1])
+    step = int(kept[-1])
     return Abstention(
-        float(sure[place]),
+        float(sure[step]),
         error,
         certainty,
-        float(bound[place]),
-        float(answered[place] / n),
-        int(answered[place]),
-        int(wrong[place]),
+        float(bound[step]),
+        float(answered[step] / n),
+        int(answered[step]),
+        int(wrong[step]),
         n,
     )
 
@@ -163,7 +163,7 @@ def promises(confidence: Array, correct: Array, *, certainty: float = 0.95) -> f
     Args:
         confidence: (N,) probability of the answer.
         correct: (N,) whether the answer was right.
-        certainty: with which a promise holds.
+        certainty: probability with which a promise holds.
 
     Raises:
         DataError: no items.
@@ -181,17 +181,17 @@ def _bounds(
     """Thresholds, falling; items answered and wrong at each; upper limits of the error."""
     sure, last, wrong = _steps(confidence, correct)
     wanted = np.ceil(np.arange(1, THRESHOLDS + 1) * len(confidence) / THRESHOLDS)
-    places = np.unique(np.searchsorted(last + 1, wanted))
+    steps = np.unique(np.searchsorted(last + 1, wanted))
     doubt = (1 - certainty) / THRESHOLDS
     bound = [
-        clopper_pearson(int(wrong[place]), int(last[place]) + 1, confidence=1 - 2 * doubt).high
-        for place in places
+        clopper_pearson(int(wrong[step]), int(last[step]) + 1, confidence=1 - 2 * doubt).high
+        for step in steps
     ]
-    return sure[places], last[places] + 1, wrong[places], np.array(bound)
+    return sure[steps], last[steps] + 1, wrong[steps], np.array(bound)
 
 
 def _steps(confidence: Array, correct: Array) -> tuple[Floats, Counts, Counts]:
-    """Distinct confidences, falling; the place of the last item of each; wrong ones up to it."""
+    """Distinct confidences, falling; the index of the last item of each; wrong ones up to it."""
     sure, right = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=bool)
     if sure.ndim != 1 or right.shape != sure.shape or not len(sure):
         raise DataError(

@@ -1,6 +1,6 @@
 """Temperature and vector scaling: probabilities made honest on data that was held out.
 
-A network whose confidence is wrong in one direction is mended by one number T: its scores are
+A network whose confidence is wrong in one direction is corrected by one number T: its scores are
 divided by T before the softmax. The answers stay as they are. Scores need not be kept for it:
 log-probabilities are scores up to a constant that the softmax takes away again.
 """
@@ -133,7 +133,8 @@ def fit_vector(probabilities: Array, target: Array, *, penalty: float = 0.01) ->
     Args:
         probabilities: (N, K), rows that sum to 1, of items that no weight was fitted to.
         target: (N,) index of the true class.
-        penalty: of the squares of what departs from the temperature, against the mean negative
+        penalty: weight of the squares of what departs from the temperature, against the mean
+            negative
             log-likelihood.
 
     Raises:

@@ -10,7 +10,11 @@ import numpy as np
 
 from striate import durable
 from striate.evaluation import Measures, Predictions, data_uri, measure, table_lines
-from striate.evaluation.classification.comparison import ClassifierComparison, compare_classifiers
+from striate.evaluation.classification.comparison import (
+    ClassifierComparison,
+    compare_classifiers,
+    disagreements,
+)
 from striate.evaluation.classification.report import comparison_page
 
 __all__ = ["ClassComparison", "compare_classes"]
@@ -102,43 +106,21 @@ def compare_classes(
     stored: dict[int, _Picture] = {}
     for one in reversed(predictions):
         stored |= {i: partial(np.asarray, picture) for i, picture in one.pictures.items()}
-    items = _disagreements(p, target, names, class_names, predictions[0].names, pictures or stored)
+    images = predictions[0].names or tuple(map(str, range(len(target))))
+    mixed = disagreements(
+        p.argmax(axis=2),
+        target,
+        names,
+        classes=class_names,
+        items=images,
+        confidences=list(p.max(axis=2)),
+    )
+    # Those first where they differ most in the probability of the truth.
+    gap = np.ptp(np.take_along_axis(p, target[None, :, None], axis=2)[..., 0], axis=0)
+    order = sorted(mixed, key=lambda i: -gap[i])
+    pictures = pictures or stored
+    items = [{"index": i, **mixed[i], "image": pictures.get(i)} for i in order]
     return ClassComparison(comparison, measures, split, tuple(items), notes, tiny)
-
-
-def _disagreements(
-    p: np.ndarray,
-    target: np.ndarray,
-    names: Sequence[str],
-    classes: Sequence[str],
-    images: Sequence[str],
-    pictures: Mapping[int, _Picture],
-) -> list[dict[str, Any]]:
-    """Items that some have right and others wrong, those first where they differ most."""
-    predicted = p.argmax(axis=2)
-    wrong = predicted != target
-    mixed = np.flatnonzero(wrong.any(axis=0) & ~wrong.all(axis=0))
-    truth = np.take_along_axis(p, target[None, :, None], axis=2)[..., 0]
-    gap = truth[:, mixed].max(axis=0) - truth[:, mixed].min(axis=0)
-    return [
-        {
-            "index": int(i),
-            "name": images[i] if i < len(images) else str(i),
-            "truth": classes[target[i]],
-            "answers": [
-                {
-                    "name": name,
-                    "answer": classes[predicted[m, i]],
-                    "confidence": float(p[m, i, predicted[m, i]]),
-                    "right": not wrong[m, i],
-                }
-                for m, name in enumerate(names)
-            ],
-            "wrong": [name for m, name in enumerate(names) if wrong[m, i]],
-            "image": pictures.get(int(i)),
-        }
-        for i in mixed[np.argsort(-gap, kind="stable")]
-    ]
 
 
 def _chosen(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

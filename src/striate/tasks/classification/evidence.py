@@ -8,7 +8,6 @@ import numpy as np
 
 from striate.errors import DataError, RunError
 from striate.evaluation import (
-    CoveragePoint,
     Measures,
     Scaling,
     abstention,
@@ -20,6 +19,8 @@ from striate.evaluation import (
     risk_coverage,
     wilson,
 )
+from striate.evaluation.classification.measure import calibration_figures
+from striate.evaluation.classification.selective import CoveragePoint
 from striate.run_folder import RunFolder
 
 __all__ = [
@@ -122,8 +123,8 @@ def calibration_part(
         "fitted_on": kept["n"],
         "note": kept.get("note"),
         "split": split,
-        "before": _shown(before),
-        "after": _shown(after),
+        "before": calibration_figures(before),
+        "after": calibration_figures(after),
     }
 
 
@@ -169,18 +170,4 @@ def selective_part(
         "curve": [point.to_json() for point in curve],
         "thresholds": thresholds,
         "proved": proves(calibration_of(folder)[0]),
-    }
-
-
-def _shown(measures: Measures) -> dict[str, Any]:
-    told = measures.to_json()
-    return {
-        key: told[key]
-        for key in (
-            "negative_log_likelihood",
-            "brier_score",
-            "calibration_error",
-            "calibration_by_chance",
-            "reliability",
-        )
     }

@@ -32,19 +32,19 @@ def write_neighbours(
     """Write neighbours.html beside the report; None, and no page, where nothing keeps images.
 
     Args:
-        folder: of the run.
-        data: that it learned from.
+        folder: folder of the run.
+        data: dataset that it learned from.
         nearest: (N, num) places in the training split of the nearest images of (N, H, W, C).
     """
     # Spread over the split, so that all classes are seen.
     rows = np.unique(np.linspace(0, len(data.validation) - 1, _ROWS).round().astype(int))
     images = np.stack([np.asarray(data.validation.images[i]) for i in rows])
-    places = nearest(images, _SHOWN)
-    if places is None:
+    indices = nearest(images, _SHOWN)
+    if indices is None:
         return None
     names = data.class_names
     lines = []
-    for image, truth, near in zip(images, data.validation.labels[rows], places, strict=True):
+    for image, truth, near in zip(images, data.validation.labels[rows], indices, strict=True):
         cells = [_cell(image, names[truth], "")]
         for i in near:
             label = data.train.labels[i]
