@@ -293,8 +293,8 @@ class TestForeign:
     @pytest.mark.parametrize(
         ("change", "says"),
         [
-            ({"labels": np.array([0, -1, 1])}, r"labels -1 are no places in class_names.*0 to 2"),
-            ({"labels": np.array([0, 3, 1])}, "labels 3 are no places"),
+            ({"labels": np.array([0, -1, 1])}, r"labels -1 are no indices in class_names.*0 to 2"),
+            ({"labels": np.array([0, 3, 1])}, "labels 3 are no indices"),
             ({"labels": np.zeros((3, 1), int)}, r"labels are \(N,\); these are \(3, 1\)"),
             ({"probabilities": np.array(0.5)}, r"probabilities are \(N, K\); these are \(\)"),
             ({"ids": np.array(["a", "b"])}, r"ids are \(2,\) for 3 items"),
