@@ -94,7 +94,7 @@ def render(report: Report, headline: Headline, sections: Sequence[Section]) -> s
 
     Args:
         report: JSON values: "title", "run", "data", "network", "curves", "test" (None, or
-            "opening", "ledger" and "findings"); docs/evaluation.md lists them all. Names and
+            "opening", "ledger" and "findings"); docs/reference/run.md lists them all. Names and
             texts may hold anything: all of them are escaped.
         headline: the number with which it begins, of the test split where it was opened.
         sections: what was measured, in the order of the page.

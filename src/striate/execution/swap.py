@@ -41,7 +41,7 @@ def accelerate(network: nn.Module, execution: Execution) -> nn.Module:
 
     A layer is left alone where its class is a person's own (a subclass may do anything), where
     its padding is not zeros, or where nothing was chosen for it. Results agree with torch's to
-    rounding, not bit for bit (docs/kernels.md has the measured bounds).
+    rounding, not bit for bit (docs/inside/kernels.md has the measured bounds).
 
     Args:
         network: module, changed in place.

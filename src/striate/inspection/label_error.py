@@ -6,7 +6,7 @@ the images that carry it. An image whose likeliest class, of those that reach th
 not its own is counted in the confident joint off the diagonal. Where the classifier often errs,
 most of those labels are right all the same; so the list holds the images whose label is wrong with
 a fair chance (`doubt.py`), and says of each whether the confident joint names it too.
-docs/inspect.md has both measured on planted errors.
+docs/explanation/inspection.md has both measured on planted errors.
 """
 
 from typing import NamedTuple

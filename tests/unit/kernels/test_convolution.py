@@ -159,7 +159,7 @@ def test_candidates_and_defaults():
     ],
 )
 def test_the_guess_knows_what_was_measured(monkeypatch, isa, whitening, pointwise, first):
-    """docs/kernels.md: few places and channels, or one place, pay with wide vectors only."""
+    """docs/inside/kernels.md: few places and channels, or one place, pay with wide vectors only."""
     monkeypatch.setattr(kernels.library, "isa", lambda: isa)
     assert kernels.default_methods(Geometry((8, 3, 32, 32), (24, 3, 2, 2))) == whitening
     assert kernels.default_methods(Geometry((8, 64, 9, 9), (32, 64, 1, 1))) == pointwise

@@ -1,6 +1,6 @@
 """Predictions and truths of other systems: CSV, JSON and NPZ files to arrays, ids matched.
 
-Formats: docs/evidence.md. A file holds an id for each item and either the class that was
+Formats: docs/how-to/external.md. A file holds an id for each item and either the class that was
 answered or a probability for each class.
 """
 

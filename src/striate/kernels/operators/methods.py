@@ -68,7 +68,7 @@ def default_methods(geometry: Geometry) -> str:
 def _guess(geometry: Geometry, direction: Direction) -> str:
     """Winograd where channels pay for its transforms; else ours where torch was measured slower.
 
-    Source: the tables of docs/kernels.md.
+    Source: the tables of docs/inside/kernels.md.
     """
     fits = {name for name, method in METHODS.items() if method.supports(geometry, direction)}
     if "depthwise" in fits:
