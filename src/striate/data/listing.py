@@ -89,7 +89,8 @@ class ListSource(Source):
     def _check_columns(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Refuse a list of other columns by its header, not once for each row."""
         columns = list(dict.fromkeys(key for row in rows for key in row))
-        needed = ("path",) if set(columns) - _COLUMNS else ("path", "label")
+        tasks_own = "path" in columns and set(columns) - _COLUMNS
+        needed = ("path",) if tasks_own else ("path", "label")
         missing = [name for name in needed if name not in columns]
         if missing:
             raise DataError(
