@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 PYTEST := $(BIN)/python -m pytest -n 2 --dist worksteal
 
-.PHONY: demo test lint types layers native unit slow mutation docs serve-docs bench bench-prepare bench-page \
-	bench-throughput bench-error bench-data bench-inference bench-startup bench-memory clean
+.PHONY: demo test lint types layers native unit slow docs serve-docs mutation bench bench-prepare \
+	bench-page bench-throughput bench-error bench-data bench-inference bench-startup bench-memory clean
 
 demo: $(INSTALLED)  ## Train on scikit-learn's digits and say how good it is.
 	$(BIN)/striate train digits
@@ -41,11 +41,11 @@ slow: native  ## Minutes of training, crashes by the dozen.
 docs: $(INSTALLED)  ## Build the documents; pictures that the package did not change are kept in build/docs.
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-serve-mutation: native  ## Put 100 small faults into the code; which do the tests notice? An hour.
-	$(BIN)/python tests/mutation.py $(MUTATION_ARGS)
-
-docs: $(INSTALLED)
+serve-docs: $(INSTALLED)
 	$(BIN)/mkdocs serve
+
+mutation: native  ## Put 100 small faults into the code; which do the tests notice? An hour.
+	$(BIN)/python tests/mutation.py $(MUTATION_ARGS)
 
 bench: $(INSTALLED)  ## Measure beside the peers; hours. BENCH_ARGS="--quick" or others go along.
 	$(BIN)/python -m benchmarks all $(BENCH_ARGS)
