@@ -134,7 +134,7 @@ def _decode_group(kind: type[C], value: Any, path: str, problems: list[str]) -> 
             filled[item.name] = decode(
                 hints[item.name], value[item.name], prefix + item.name, problems
             )
-        elif not (item.default is item.default_factory is dataclasses.MISSING):
+        elif not (is_record or item.default is item.default_factory is dataclasses.MISSING):
             continue
         elif is_record and type(None) in typing.get_args(hints[item.name]):
             filled[item.name] = None
