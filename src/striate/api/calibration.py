@@ -1,12 +1,31 @@
 """The calibration of a finished run, fitted anew."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from striate.api.run import Run
 from striate.errors import RunError
+from striate.evaluation import percent
 
-__all__ = ["calibrate"]
+__all__ = ["calibrate", "calibration_lines"]
+
+
+def calibration_lines(fit: Mapping[str, Any]) -> list[str]:
+    """What `calibrate` returns, as lines for a terminal."""
+    kind = fit["method"]
+    if fit["temperature"] is not None:
+        kind = f"temperature {fit['temperature']:.3g}"
+    lines = [f"{kind}, fitted on {fit['n']:,} images"]
+    for when in ("before", "after"):
+        error, loss = fit[when]["calibration_error"], fit[when]["negative_log_likelihood"]
+        value, low, high = (percent(error[key]) for key in ("value", "low", "high"))
+        lines.append(
+            f"{when}: calibration error {value} % [{low}, {high}], "
+            f"negative log-likelihood {loss['value']:.4f}"
+        )
+    note = [fit["note"]] if fit["note"] else []
+    return [*lines, *note, "After: each fifth of the validation images by a fit on the other four."]
 
 
 def calibrate(run: Run | str | Path, *, classwise: bool = False) -> dict[str, Any]:

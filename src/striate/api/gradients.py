@@ -9,7 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from striate import calculus
-from striate.calculus import Decay, GradientReport, Graph, LayerCost
+from striate.calculus import (
+    Decay,
+    GradientReport,
+    Graph,
+    LayerCost,
+    cost_text,
+    decay_text,
+    graph_svg,
+    jacobian_svg,
+)
 from striate.data import Normalisation, open_source, prepare, survey
 from striate.data.field import Category, take
 from striate.data.loader import to_float
@@ -23,7 +32,21 @@ from striate.settings import parse_assignments
 from striate.terminal import Reporter
 from striate.training.planner import advise
 
-__all__ = ["bptt", "check", "cost", "graph", "jacobian", "mirror", "network_graph", "write_svg"]
+__all__ = [
+    "NETWORKS",
+    "bptt",
+    "check",
+    "cost",
+    "cost_text",
+    "decay_text",
+    "graph",
+    "graph_svg",
+    "jacobian",
+    "jacobian_svg",
+    "mirror",
+    "network_graph",
+    "write_svg",
+]
 
 SHAPE = (3, 32, 32)
 """Channels, height and width where neither data nor a shape is named: CIFAR's."""

@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from striate.data.spelling import shown
 from striate.errors import DataError
 
-__all__ = ["named_images"]
+__all__ = ["named_images", "shown"]
 
 
 def named_images(images: Any) -> list[tuple[str, Any]]:

@@ -11,9 +11,10 @@ from striate.errors import DataError
 from striate.evaluation import open_test
 from striate.inspection import Findings, write
 from striate.inspection import inspect as inspect_source
+from striate.inspection.table import table
 from striate.terminal import Reporter
 
-__all__ = ["Inspection", "inspect"]
+__all__ = ["Inspection", "inspect", "table"]
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from striate.evaluation import (
     adjusted_reading,
     opened,
     openings,
+    percent,
     receipts_of,
     verify,
 )
@@ -44,10 +45,42 @@ class LedgerView(JsonRecord):
     reading: Reading | None
     """The latest result as it reads after so many openings."""
 
+    @property
+    def times(self) -> str:
+        """The number of openings, in words."""
+        plural = "s" if self.count > 1 else ""
+        return "never opened" if self.count == 0 else f"opened {self.count} time{plural}"
+
+    def lines(self) -> list[str]:
+        """The ledger as lines for a terminal."""
+        openings = [
+            f"{record.number:>4}  {record.time[:16]}  {_headline(record.result or {}):<16}  "
+            f"{record.folder}"
+            for record in self.records
+        ]
+        return [
+            f"{self.title}: test split {self.test_digest[:12]}, {self.times}",
+            *openings,
+            *(f"The ledger was altered: {finding}" for finding in self.findings),
+            *self.notices,
+            *([] if self.reading is None else [self.reading.sentence]),
+        ]
+
     def to_json(self) -> dict[str, Any]:
         """The ledger as JSON values."""
         values = super().to_json()
         return {**values, "openings": values.pop("records")}
+
+
+def _headline(result: Mapping[str, Any]) -> str:
+    """The headline of an opening's result: a share of wrong items in percent."""
+    numbers = ("n", "wrong", "low", "high", "runs")
+    name = next((key for key in result if key not in numbers), None)
+    if name is None:
+        return "no result"
+    value = result[name]
+    spelled = "-" if value is None else f"{value:.4g}"
+    return f"{name} {f'{percent(value)} %' if 'wrong' in result else spelled}"
 
 
 def ledger(

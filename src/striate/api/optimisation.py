@@ -19,7 +19,7 @@ from striate.optim.race import Maker, Race, run_race
 from striate.optim.range_test import RangeTest, draw_range_test
 from striate.optim.range_test import range_test as run_range_test
 from striate.optim.surface import Surface
-from striate.optim.variance import VarianceRow, variance_table
+from striate.optim.variance import VarianceRow, compare_text, variance_table
 from striate.randomness import generator, layer_randomness
 from striate.registry import Pick
 from striate.settings import Settings, merge, parse_assignments
@@ -27,7 +27,7 @@ from striate.terminal import Reporter
 from striate.training.assemble import Parts, assemble, check_config
 from striate.training.planner import advise
 
-__all__ = ["race", "range_test", "variance"]
+__all__ = ["compare_text", "race", "range_test", "variance"]
 
 
 def race(

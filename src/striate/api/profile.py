@@ -8,6 +8,7 @@ from striate.api.run import Run
 from striate.config import ExecutionConfig
 from striate.errors import ConfigError, unknown_name
 from striate.execution import Trial, choose, keep_pages
+from striate.execution.table import trial_json, trial_text
 from striate.networks import NETWORKS
 from striate.randomness import layer_randomness
 from striate.registry import Pick
@@ -15,7 +16,7 @@ from striate.settings import parse_assignments
 from striate.training.assemble import whole
 from striate.typed_json import decode
 
-__all__ = ["profile"]
+__all__ = ["profile", "trial_json", "trial_text"]
 
 _SECONDS = 15.0
 

@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 from striate.recipes import RECIPES
 from striate.settings import Settings, merge, parse_assignments
+from striate.tasks import task_named
 
-__all__ = ["Request"]
+__all__ = ["Request", "task_named"]
 
 
 @dataclass(frozen=True)

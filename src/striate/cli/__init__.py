@@ -92,7 +92,7 @@ def options(
 ) -> None:
     """Deep learning for images that people can see through."""
     for file in task_file or ():
-        from striate.tasks import task_named
+        from striate.api.request import task_named
 
         task_named(file)
 

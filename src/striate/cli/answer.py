@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from striate.tasks import Prediction
+    from striate.api import Prediction
 
 __all__ = ["evaluate", "predict"]
 
@@ -89,12 +89,11 @@ def _evaluate_pretrained(
     pretrained: str, data: str, network: str | None, json_file: Path | None
 ) -> None:
     from striate.api.pretrained import evaluate_pretrained
-    from striate.evaluation import summary_lines
     from striate.terminal import Terminal
 
     terminal = Terminal()
     evaluation = evaluate_pretrained(pretrained, data, network=network, reporter=terminal)
-    for line in [*summary_lines(evaluation.measures), *evaluation.notes()]:
+    for line in [*evaluation.measures.lines(), *evaluation.notes()]:
         terminal.say(line)
     if json_file is not None:
         _write_json(json_file, evaluation.to_json())
@@ -167,7 +166,7 @@ def _print_csv(predictions: list["Prediction"], columns: tuple[str, ...]) -> Non
 
 
 def _print_text(predictions: list["Prediction"]) -> None:
-    from striate.data.spelling import shown
+    from striate.api.images import shown
 
     width = max(len(shown(prediction.name)) for prediction in predictions)
     for prediction in predictions:

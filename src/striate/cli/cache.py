@@ -14,7 +14,7 @@ def list_() -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from striate.data import list_cache
+    from striate.api.cache import list_cache
     from striate.places import cache_dir
 
     table = Table("name", "kind", "images", "size", "last used", title=str(cache_dir()))
@@ -36,7 +36,7 @@ def clear(
     """Remove decoded sets and downloads; they are made again when they are needed."""
     from rich.console import Console
 
-    from striate.data import clear_cache
+    from striate.api.cache import clear_cache
 
     removed = clear_cache(names or (), downloads=not keep_downloads)
     freed = sum(entry.num_bytes for entry in removed)

@@ -1,14 +1,11 @@
 """striate compare, striate calibrate, striate ledger, striate measure."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-
-if TYPE_CHECKING:
-    from striate.api.ledger import LedgerView
 
 __all__ = ["calibrate", "compare", "ledger", "measure"]
 
@@ -62,24 +59,11 @@ def calibrate(
 ) -> None:
     """Fit a run's calibration anew on its validation predictions."""
     from striate.api.calibration import calibrate as fit
-    from striate.evaluation import percent
+    from striate.api.calibration import calibration_lines
 
     told = fit(run, classwise=classwise)
-    if told["temperature"] is not None:
-        typer.echo(f"temperature {told['temperature']:.3g}, fitted on {told['n']:,} images")
-    else:
-        typer.echo(f"{told['method']}, fitted on {told['n']:,} images")
-    for when in ("before", "after"):
-        error = told[when]["calibration_error"]
-        loss = told[when]["negative_log_likelihood"]
-        ends = f"[{percent(error['low'])}, {percent(error['high'])}]"
-        typer.echo(
-            f"{when}: calibration error {percent(error['value'])} % {ends}, "
-            f"negative log-likelihood {loss['value']:.4f}"
-        )
-    if told["note"]:
-        typer.echo(told["note"])
-    typer.echo("After: each fifth of the validation images by a fit on the other four.")
+    for line in calibration_lines(told):
+        typer.echo(line)
     _write(json_, told)
 
 
@@ -117,7 +101,7 @@ def ledger(
             last = view.records[-1] if view.records else None
             end = f"; last {last.time[:16]} by {last.folder}" if last else ""
             alarm = "; ALTERED" if view.findings else ""
-            typer.echo(f"{view.test_digest[:12]}  {_times(view.count)}{end}{alarm}")
+            typer.echo(f"{view.test_digest[:12]}  {view.times}{end}{alarm}")
         if not views:
             typer.echo("No test split was opened on this machine so far.")
         _write(json_, {"ledgers": [view.to_json() for view in views]})
@@ -129,7 +113,8 @@ def ledger(
         assignments=tuple(set_ or ()),
         reporter=Terminal(),
     )
-    _tell_ledger(view)
+    for line in view.lines():
+        typer.echo(line)
     _write(json_, view.to_json())
 
 
@@ -151,61 +136,18 @@ def measure(
     json_: Json = None,
 ) -> None:
     """Measure predictions that any system made: intervals, comparison, calibration."""
-    from striate.evaluation import percent, summary_lines
-    from striate.evaluation.classification.external import measure_files
+    from striate.api.external import measure_files
 
     extra = tuple(name.strip() for name in (classes or "").split(",") if name.strip())
     found = measure_files(list(predictions), truth, extra_classes=extra)
     for note in found.notes:
         typer.echo(note)
-    if found.comparison is None:
-        for line in summary_lines(found.measures[0]):
-            typer.echo(line)
-    else:
-        for line in found.lines():
-            typer.echo(line)
-    for name, told in zip(found.names, found.calibrations, strict=True):
-        if told is None:
-            continue
-        before, after = (told[when]["calibration_error"]["value"] for when in ("before", "after"))
-        typer.echo(
-            f"{name}: a temperature of {told['temperature']:.3g} would change the calibration "
-            f"error from {percent(before)} to {percent(after)} % (on folds it was not fitted on)"
-        )
+    for line in found.lines():
+        typer.echo(line)
     if page is not None:
         found.write(page)
         typer.echo(f"Page: {page}")
     _write(json_, found.to_json())
-
-
-def _tell_ledger(view: "LedgerView") -> None:
-    typer.echo(f"{view.title}: test split {view.test_digest[:12]}, {_times(view.count)}")
-    for record in view.records:
-        shown = _headline(record.result or {})
-        typer.echo(f"{record.number:>4}  {record.time[:16]}  {shown:<16}  {record.folder}")
-    for finding in view.findings:
-        typer.echo(f"The ledger was altered: {finding}")
-    for notice in view.notices:
-        typer.echo(notice)
-    if view.reading is not None:
-        typer.echo(view.reading.sentence)
-
-
-def _headline(result: Mapping[str, Any]) -> str:
-    """The headline of an opening's result: a share of wrong items in percent."""
-    from striate.evaluation import percent
-
-    numbers = ("n", "wrong", "low", "high", "runs")
-    name = next((key for key in result if key not in numbers), None)
-    if name is None:
-        return "no result"
-    value = result[name]
-    spelled = "-" if value is None else f"{value:.4g}"
-    return f"{name} {f'{percent(value)} %' if 'wrong' in result else spelled}"
-
-
-def _times(count: int) -> str:
-    return "never opened" if count == 0 else f"opened {count} time{'s' if count > 1 else ''}"
 
 
 def _write(path: Path | None, value: dict[str, Any]) -> None:

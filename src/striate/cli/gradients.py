@@ -87,9 +87,8 @@ def graph(
 ) -> None:
     """Show the computational graph of a formula or a network: value and gradient on every edge."""
     from striate.api import gradients
-    from striate.calculus import graph_svg
+    from striate.api.gradients import NETWORKS, graph_svg
     from striate.errors import ConfigError
-    from striate.networks import NETWORKS
 
     named = what in NETWORKS
     if named and values:
@@ -127,7 +126,7 @@ def jacobian(
 ) -> None:
     """Write out the Jacobian of a formula: rows are vec f, columns vec x, both row-major."""
     from striate.api import gradients
-    from striate.calculus import jacobian_svg
+    from striate.api.gradients import jacobian_svg
 
     matrix = gradients.jacobian(expression, values, by=by)
     for row in matrix.tolist():
@@ -155,7 +154,7 @@ def bptt(
 ) -> None:
     """Measure how gradients vanish or explode with distance in time."""
     from striate.api.gradients import bptt as run
-    from striate.calculus import decay_text
+    from striate.api.gradients import decay_text
 
     measured = run(
         cell or ("simple", "gru", "lstm"),
@@ -182,7 +181,7 @@ def cost(
 ) -> None:
     """Predict and measure the cost of forward and backward passes, layer by layer."""
     from striate.api.gradients import cost as run
-    from striate.calculus import cost_text
+    from striate.api.gradients import cost_text
 
     rows = run(
         network,

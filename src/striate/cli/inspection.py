@@ -37,7 +37,7 @@ def inspect(
     from rich.console import Console
 
     from striate import api
-    from striate.inspection.table import table
+    from striate.api.inspection import table
     from striate.terminal import Terminal
 
     done = api.inspect(

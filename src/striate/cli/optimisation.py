@@ -115,8 +115,8 @@ def variance(
     ] = None,
 ) -> None:
     """Compare first weights: forward and backward variances, layer by layer."""
+    from striate.api.optimisation import compare_text
     from striate.api.optimisation import variance as measure
-    from striate.optim.variance import compare_text
 
     tables = measure(
         network,

@@ -33,7 +33,7 @@ def profile(
 ) -> None:
     """Measure how a network runs fastest on this machine, layer by layer, and remember it."""
     from striate.api.profile import profile as run
-    from striate.execution.table import trial_json, trial_text
+    from striate.api.profile import trial_json, trial_text
 
     trial = run(
         what,

@@ -14,6 +14,7 @@ from striate.evaluation import (
     crossfitted,
     fit_temperature,
     measure,
+    percent,
     risk_coverage,
     summary_lines,
     table_lines,
@@ -60,10 +61,22 @@ class ExternalMetrics:
         }
 
     def lines(self) -> list[str]:
-        """The comparison as lines for a terminal; of one system, its measures."""
+        """The comparison as lines for a terminal (of one system, its measures), and calibrations."""
         if self.comparison is None:
-            return summary_lines(self.measures[0])
-        return [*table_lines(self.names, self.measures), *self.comparison.lines()]
+            lines = summary_lines(self.measures[0])
+        else:
+            lines = [*table_lines(self.names, self.measures), *self.comparison.lines()]
+        for name, fit in zip(self.names, self.calibrations, strict=True):
+            if fit is None:
+                continue
+            before, after = (
+                fit[when]["calibration_error"]["value"] for when in ("before", "after")
+            )
+            lines.append(
+                f"{name}: a temperature of {fit['temperature']:.3g} would change the calibration "
+                f"error from {percent(before)} to {percent(after)} % (on folds it was not fitted on)"
+            )
+        return lines
 
     def write(self, page: Path) -> None:
         """Write the HTML page."""
