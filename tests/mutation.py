@@ -159,6 +159,8 @@ def judge(mutation: Mutation, tests: list[str], tree: Path, number: int) -> dict
     finally:
         path.write_bytes(source)
         os.utime(path, (1, 1))
+    if status in (4, 5) and (unchanged := pytest(tree, "--collect-only", f"@{listed}"))[0]:
+        raise RuntimeError(f"The tests are not found in the unchanged tree: {unchanged[1][-500:]}")
     failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", output, re.MULTILINE)
     return result | {"caught": status != 0, "by": failed.group(1) if failed else output[-200:]}
 
