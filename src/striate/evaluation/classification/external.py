@@ -61,7 +61,7 @@ class ExternalMetrics:
         }
 
     def lines(self) -> list[str]:
-        """The comparison as lines for a terminal (of one system, its measures), and calibrations."""
+        """The comparison (of one system, its measures) and calibrations, for a terminal."""
         if self.comparison is None:
             lines = summary_lines(self.measures[0])
         else:
@@ -69,12 +69,11 @@ class ExternalMetrics:
         for name, fit in zip(self.names, self.calibrations, strict=True):
             if fit is None:
                 continue
-            before, after = (
-                fit[when]["calibration_error"]["value"] for when in ("before", "after")
-            )
+            errors = (fit[when]["calibration_error"]["value"] for when in ("before", "after"))
+            before, after = map(percent, errors)
             lines.append(
                 f"{name}: a temperature of {fit['temperature']:.3g} would change the calibration "
-                f"error from {percent(before)} to {percent(after)} % (on folds it was not fitted on)"
+                f"error from {before} to {after} % (on folds it was not fitted on)"
             )
         return lines
 
