@@ -300,7 +300,7 @@ class Run:
         return [
             next(rows)
             if isinstance(image, np.ndarray)
-            else Prediction(text_name(name), None, str(image))
+            else self.task.unreadable(text_name(name), str(image))
             for name, image in readable
         ]
 

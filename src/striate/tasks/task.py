@@ -202,6 +202,10 @@ class Task(ABC):
             for i, name in enumerate(names)
         ]
 
+    def unreadable(self, name: str, problem: str) -> Prediction:
+        """The prediction for an image that could not be read, and why."""
+        return Prediction(name, None, problem)
+
     def columns(self, predictions: Sequence[Prediction], data: DataShape) -> tuple[str, ...]:
         """The columns of a table of predictions, beside name and problem."""
         return tuple(next((p.cells() for p in predictions if p.problem is None), {}))

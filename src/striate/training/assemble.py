@@ -36,6 +36,9 @@ __all__ = [
     "whole",
 ]
 
+NO_LOSS = "none"
+"""Name of the loss of what is fitted in one piece."""
+
 _NETWORK_OFFERED = ("num_classes", "in_channels", "input_size")
 
 
@@ -183,7 +186,8 @@ def build_task(config: RunConfig) -> Task:
         ConfigError: the task is neither registered nor in an installed package.
     """
     task_named(config.task.name)
-    return TASKS.build(config.task, loss=config.loss)
+    loss = None if config.loss.name == NO_LOSS else config.loss
+    return TASKS.build(config.task, loss=loss)
 
 
 def assemble(config: RunConfig, data: Dataset, execution: Execution | None = None) -> Parts:

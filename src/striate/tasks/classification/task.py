@@ -81,6 +81,9 @@ class Classification(Task):
             predictions.append(ClassPrediction(name, ranked, threshold=threshold))
         return predictions
 
+    def unreadable(self, name: str, problem: str) -> Prediction:
+        return ClassPrediction(name, None, problem)
+
     def columns(self, predictions: Sequence[Prediction], data: DataShape) -> tuple[str, ...]:
         return ("label", "confidence", *_names(data))
 
