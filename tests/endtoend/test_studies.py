@@ -72,7 +72,7 @@ def test_seeds_go_on_after_a_kill_and_tell_their_spread(photographs, tmp_path):
     assert ledger(out).count == 2
     with pytest.raises(RunError, match=r"a folder of 2 runs; name one of them: .*seed-0"):
         load(out)
-    with pytest.raises(RunError, match=r"asked otherwise \(steps\)"):
+    with pytest.raises(RunError, match=r"another request \(steps\)"):
         train_seeds(photographs, 2, **{**how, "steps": 9})
     with pytest.raises(ConfigError, match="2 seeds or more"):
         train_seeds(photographs, 1, **how)
@@ -124,9 +124,9 @@ def test_folds_without_an_error_do_not_promise_that_there_is_none(photographs, t
 
 
 def _validated(run):
-    from striate.evaluation import load_answers
+    from striate.evaluation import load_predictions
 
-    return load_answers(run.folder.answers).names
+    return load_predictions(run.folder.answers).names
 
 
 @pytest.fixture
