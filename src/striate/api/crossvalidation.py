@@ -137,7 +137,8 @@ def cross_validate(
     def complete(resolved: Resolved, reporter: Reporter) -> tuple[RunConfig, dict[str, Any]]:
         if resolved.config.data.folds is not None:
             raise ConfigError("data.folds is chosen by --folds here; leave out the setting.")
-        check_images(replace(resolved.config.data, folds=folds), resolved, reporter)
+        data = replace(resolved.config.data, folds=folds)
+        check_images(replace(resolved.config, data=data), resolved, reporter)
         return resolved.config, {}
 
     study = open_study(f"cv-{folds}", Request(data, **request), out, reporter, complete)

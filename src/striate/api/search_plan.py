@@ -88,7 +88,7 @@ class SearchPlan:
         problems = space_problems(space, _checker())
         if problems:
             raise ConfigError(problems)
-        for config in dict.fromkeys(base.data for base in bases.values()):
+        for config in {base.data: base for base in bases.values()}.values():
             data = check_images(config, resolved, reporter)
         metric = planned_metric(space.plan, data)
         space = replace(space, bases={name: self._timed(base) for name, base in bases.items()})

@@ -14,16 +14,16 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from striate import durable
+from striate.api.frame import same_images, training_images
 from striate.api.request import Request
 from striate.api.resolve import Resolved, resolve
 from striate.api.run import Run
 from striate.api.training import go_on, train_resolved
-from striate.config import DataConfig, RunConfig
-from striate.data import Dataset, open_source, prepare, refuse_leaks
+from striate.config import RunConfig
+from striate.data import Dataset, open_source
 from striate.data.duplicate_check import leak_note
 from striate.drawing.table import text_table
 from striate.errors import RunError
-from striate.run_folder import RunFolder
 from striate.terminal import Reporter
 from striate.training.planner import Choice
 from striate.training.session import Pruner
@@ -105,23 +105,21 @@ class StudyResult(ABC):
         durable.write_bytes(self.page, html.encode())
 
 
-def check_images(config: DataConfig, resolved: Resolved, reporter: Reporter) -> Dataset:
+def check_images(config: RunConfig, resolved: Resolved, reporter: Reporter) -> Dataset:
     """Decode the images before a study begins, so that refused ones leave no folder.
 
     Raises:
         DataError, LeakError: As for any training.
     """
     try:
-        data = prepare(config, source=resolved.source, progress=reporter.progress)
-        refuse_leaks(config, data)
-        return data
+        return training_images(config, resolved.source, reporter)
     finally:
         reporter.close()
 
 
 def images_checked(resolved: Resolved, reporter: Reporter) -> tuple[RunConfig, Mapping[str, Any]]:
     """The configuration as it was resolved, once its images are decoded."""
-    check_images(resolved.config.data, resolved, reporter)
+    check_images(resolved.config, resolved, reporter)
     return resolved.config, {}
 
 
@@ -235,22 +233,11 @@ def _recorded(record: Path, asked: Mapping[str, Any], reporter: Reporter) -> Stu
     config = RunConfig.from_json(known["config"])
     choices = [Choice(**choice) for choice in known["choices"]]
     resolved = Resolved(config, choices, open_source(config.data.source))
-    _refuse_other_images(record.parent, resolved, reporter)
+    first = next(iter(sorted(record.parent.glob("*/run.json"))), None)
+    if first is not None:  # runs of one study must learn from, and seal, the same images
+        run = Run(first.parent)
+        try:
+            same_images(run.folder, run.config, None, reporter)
+        finally:
+            reporter.close()
     return Study(record.parent, resolved, known.get("beside", {}))
-
-
-def _refuse_other_images(folder: Path, resolved: Resolved, reporter: Reporter) -> None:
-    """Runs of one study are compared: all must learn from, and seal, the same images."""
-    first = next(iter(sorted(folder.glob("*/run.json"))), None)
-    if first is None:
-        return
-    known = RunFolder.existing(first.parent).record()["data"]
-    try:
-        data = prepare(resolved.config.data, source=resolved.source, progress=reporter.progress)
-    finally:
-        reporter.close()
-    if (data.digest, data.test.digest) != (known["digest"], known["test_digest"]):
-        raise RunError(
-            f"The images of {data.source} have changed since {folder} began: its runs could not "
-            "be compared with those to come. Restore them, or begin anew with another --out."
-        )
