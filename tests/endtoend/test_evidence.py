@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from striate import api
-from striate.api import calibration
 from striate.api.calibration import calibrate
 from striate.api.compare import compare_runs
 from striate.api.ledger import known_ledgers, ledger
@@ -21,9 +20,10 @@ from striate.evaluation import (
     crossfitted,
     fit_temperature,
     fit_vector,
-    load_answers,
+    load_predictions,
 )
 from striate.evaluation.classification.external import measure_files
+from striate.tasks.classification import calibrate as calibration
 from striate.tasks.classification.evidence import validated
 
 QUICK = ("network.widths=[8,8]", "training.batch_size=16", "execution.threads=1")
@@ -75,8 +75,8 @@ def test_runs_on_other_splits_are_refused_with_the_reason(train):
 def test_the_temperature_is_kept_and_used_and_old_runs_have_none(train, photographs):
     run = train("one")
     assert run.scaling.temperature not in (None, 1.0)
-    stored = load_answers(run.folder.answers)
-    calibrated = run.scaling(stored.probabilities)
+    stored = load_predictions(run.folder.answers)
+    calibrated = run.scaling(stored.rows["probabilities"])
     images = [photographs / name for name in stored.names]
     told = [[a.probabilities[n] for n in run.class_names] for a in run.predict(images)]
     np.testing.assert_allclose(told, calibrated, rtol=1e-4, atol=1e-6)
@@ -85,7 +85,7 @@ def test_the_temperature_is_kept_and_used_and_old_runs_have_none(train, photogra
     run.folder.calibration.unlink()
     plain = run.predict(images)
     told = [[a.probabilities[n] for n in run.class_names] for a in plain]
-    np.testing.assert_allclose(told, stored.probabilities, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(told, stored.rows["probabilities"], rtol=1e-4, atol=1e-6)
     run.folder.calibration.write_text("{")
     with pytest.raises(RunError, match="striate calibrate"):
         run.predict(images)
@@ -143,8 +143,8 @@ def test_a_split_of_another_share_is_named_by_the_words_of_the_training(train, p
 def test_validation_is_never_the_test_split(train):
     run = train("one", steps=2)
     run.evaluate()
-    validation = load_answers(run.folder.answers)
-    test = load_answers(run.folder.test_answers)
+    validation = load_predictions(run.folder.answers)
+    test = load_predictions(run.folder.test_answers)
     assert (validation.split, test.split) == ("validation", "test")
     assert not set(validation.digests) & set(test.digests)
     assert test.split_digest == run.record["data"]["test_digest"]
@@ -164,13 +164,15 @@ def test_a_promise_after_a_fit_of_many_numbers_is_called_an_estimate(train, monk
     told = calibrate(run, classwise=True)
     assert (told["method"], told["penalty"]) == ("vector scaling", 1.0)
     again = api.load(run.path)
-    stored = load_answers(run.folder.answers)
+    stored = load_predictions(run.folder.answers)
     held_out = crossfitted(
-        lambda p, t: fit_vector(p, t, penalty=1.0), stored.probabilities, stored.labels
+        lambda p, t: fit_vector(p, t, penalty=1.0),
+        stored.rows["probabilities"],
+        stored.rows["labels"],
     )
     assert not again.abstention_is_proved
     assert again.abstention(0.9) == abstention(
-        held_out.max(axis=1), held_out.argmax(axis=1) == stored.labels, 0.9
+        held_out.max(axis=1), held_out.argmax(axis=1) == stored.rows["labels"], 0.9
     )
     np.testing.assert_array_equal(validated(run.folder)[0], held_out)
 
