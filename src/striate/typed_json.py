@@ -35,7 +35,7 @@ class JsonRecord:
         return {f.name: encode(getattr(self, f.name)) for f in dataclasses.fields(self)}
 
     @classmethod
-    def from_json(cls: type[C], value: Mapping[str, Any]) -> C:
+    def from_json(cls: type[C], value: Any) -> C:
         """The record back from `to_json`.
 
         Raises:

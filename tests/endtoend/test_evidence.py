@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from striate import api
-from striate.api import calibration
 from striate.api.calibration import calibrate
 from striate.api.compare import compare_runs
 from striate.api.ledger import known_ledgers, ledger
@@ -24,6 +23,7 @@ from striate.evaluation import (
     load_predictions,
 )
 from striate.evaluation.classification.external import measure_files
+from striate.tasks.classification import calibrate as calibration
 from striate.tasks.classification.evidence import validated
 
 QUICK = ("network.widths=[8,8]", "training.batch_size=16", "execution.threads=1")

@@ -80,7 +80,7 @@ def test_a_killed_search_ends_as_if_it_had_not_been_and_the_winner_is_an_ordinar
     more = find(photographs, out, trials=4)
     assert more.num_finished == 4
     assert facts(more)["trials"][:3] == facts(whole)["trials"]
-    with pytest.raises(RunError, match=r"asked otherwise \(steps\)"):
+    with pytest.raises(RunError, match=r"another request \(steps\)"):
         find(photographs, out, steps=9)
 
     page = whole.page.read_text()
@@ -96,20 +96,20 @@ def test_trials_that_diverge_or_do_not_fit_end_and_the_search_goes_on(
 ):
     from striate.api import search as module
 
-    real, ends = module.member, iter([DivergenceError("to infinity"), MemoryError("no room")])
+    real, ends = module.train_run, iter([DivergenceError("to infinity"), MemoryError("no room")])
 
-    def member(study, name, *rest):
+    def train_run(study, name, *rest):
         run = real(study, name, *rest)
         for error in ends:
             raise error
         return run
 
-    monkeypatch.setattr(module, "member", member)
+    monkeypatch.setattr(module, "train_run", train_run)
     found = find(photographs, tmp_path / "study", trials=2, steps=2)
     assert [r.state for r in found.records] == ["pruned", "failed", "whole"]
-    assert found.records[0].told["ended"] == "to infinity"
+    assert found.records[0].notes["ended"] == "to infinity"
     assert "1 could not be trained" in " ".join(found.sentences)
-    monkeypatch.setattr(module, "member", lambda *words: real(None))
+    monkeypatch.setattr(module, "train_run", lambda *words: real(None))
     with pytest.raises(TypeError):
         find(photographs, tmp_path / "other")  # a fault of the program is not hidden
 
@@ -118,7 +118,7 @@ def test_a_space_in_which_nothing_can_be_trained_ends(photographs, tmp_path, mon
     def none(*words):
         raise MemoryError("no room")
 
-    monkeypatch.setattr("striate.api.search.member", none)
+    monkeypatch.setattr("striate.api.search.train_run", none)
     with pytest.raises(RunError, match="3 trials in a row could not be trained: no room"):
         find(photographs, tmp_path / "study")
 

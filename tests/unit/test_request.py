@@ -8,12 +8,15 @@ from typer.testing import CliRunner
 
 from striate.api.request import Request
 from striate.cli import app
-from striate.cli.request import request_options
+from striate.cli.request import RequestOptions, request_keywords
 
 
 def test_every_field_but_settings_has_an_option():
     """`settings` is what --set says in Python."""
-    assert set(request_options("digits")) == {f.name for f in fields(Request)} - {"_", "settings"}
+    keywords = request_keywords(
+        **dict.fromkeys(RequestOptions.__annotations__, False) | {"set_": None}
+    )
+    assert set(keywords) == {f.name for f in fields(Request)} - {"_", "settings"}
 
 
 def test_what_is_not_set_is_not_recorded():

@@ -5,6 +5,7 @@ from typing import Any
 
 from striate.api.report import write_report
 from striate.api.run import data_of, recorded_fields
+from striate.classical import PREDICTORS
 from striate.config import RunConfig
 from striate.data import Dataset, Normalisation, Source, prepare, refuse_leaks
 from striate.errors import RunError
@@ -25,9 +26,11 @@ def training_images(config: RunConfig, source: Source, reporter: Reporter) -> Da
     Raises:
         DataError, LeakError.
     """
-    task = build_task(config)
-    # Classes alone are known from the cache, without listing the source.
-    fields = None if task.needs == ("image", "category") else task.fields(source)
+    fields = None
+    if config.network.name not in PREDICTORS:
+        task = build_task(config)
+        # Classes alone are known from the cache, without listing the source.
+        fields = None if task.needs == ("image", "category") else task.fields(source)
     found = prepare(config.data, source=source, fields=fields, progress=reporter.progress)
     refuse_leaks(config.data, found)
     for note in found.notes:

@@ -1,19 +1,21 @@
 """Search for settings: trials are ordinary runs of equal length, judged on validation only."""
 
-import math
 import shutil
 import time
 from pathlib import Path
 from typing import Any
 
+from striate.api.headline import format_metric, headline, headline_metric, validation_loss
 from striate.api.request import Request
 from striate.api.run import Run
-from striate.api.search_plan import Beginning, check_asked
-from striate.api.search_result import Search, found_so_far
-from striate.api.study import Study, member, open_study
+from striate.api.search_plan import SearchPlan, check_request
+from striate.api.search_result import Search, search_result
+from striate.api.study import Study, open_study, train_run
+from striate.drawing.table import text_table
 from striate.errors import ConfigError, DivergenceError, RunError, ShapeError
+from striate.evaluation import Proportion
 from striate.execution import lacks_memory
-from striate.search import Space, read_words
+from striate.search import Space, read_dimensions
 from striate.search.storage import Storage
 from striate.search.trial import Trial
 from striate.terminal import Once, Reporter
@@ -35,153 +37,154 @@ def search(
     out: Path | None = None,
     reporter: Reporter | None = None,
     started: float | None = None,
-    **how: Any,
+    **request: Any,
 ) -> Search:
     """Try settings in trainings of equal length, and say which made the least validation error.
 
-    The same call goes on after a kill; given in several processes at once, they share the trials.
-    No trial can read the test split.
+    The same call continues after a kill; given in several processes at once, they share the
+    trials. No trial can read the test split.
 
     Args:
-        data: as in `train`.
-        trials: finished ones that are wanted, those that were given up early among them.
-        minutes: of the whole search, over all its processes; each trial has an equal part. None:
-            each is as long as `train` would make it, or `epochs` or `steps`.
-        space: what is searched, each KEY=VALUES, a file, or "defaults"; none: what surrounds the
-            plan for the data.
-        prune: give up trials whose error is above the median of the others at the same point.
-        out: folder of the study; None: one under runs/ that follows from what is asked.
-        reporter: is told what happens; None: nobody.
+        data: Path or name.
+        trials: Number of finished trials, those that were stopped early among them.
+        minutes: Time for the whole search, over all its processes; each trial has an equal part.
+            None: each is as long as `train` would make it, or `epochs` or `steps`.
+        space: Dimensions to search, each KEY=VALUES, a file, or "defaults"; none: those that
+            surround the plan for the data.
+        prune: Stop trials whose error is above the median of the others at the same point.
+        out: Folder of the study; None: one under runs/ whose name follows from the request.
+        reporter: Receives what happens; None: nobody.
         started: `time.monotonic()` when the clock of `minutes` began; None: now.
-        how: the other arguments of `train`.
+        request: Any other field of `Request`.
 
     Raises:
         ConfigError, DataError, RunError, CheckpointError.
     """
     started = time.monotonic() if started is None else started
     reporter = Once(reporter or Reporter())
-    dimensions, keep = read_words(space)
+    dimensions, keep = read_dimensions(space)
     each = None if minutes is None else float(f"{minutes / max(1, trials):.4g}")
-    request = Request(data, minutes=each, **how)
-    check_asked(trials, minutes, dimensions, request)
-    begun = Beginning(request, dimensions, keep, prune, started, minutes, trials, reporter)
-    asked = {"space": [d.to_json() for d in dimensions], "defaults": keep, "prune": prune}
-    study = open_study("search", request, out, reporter, also=asked, complete=begun.complete)
+    asked = Request(data, minutes=each, **request)
+    check_request(asked, trials, minutes, dimensions)
+    plan = SearchPlan(asked, dimensions, keep, prune, started, minutes, trials)
+    also = {"space": [d.to_json() for d in dimensions], "defaults": keep, "prune": prune}
+    study = open_study("search", asked, out, reporter, plan.complete, also)
     known = Space.from_json(study.beside["space"])
-    reporter.say("\n".join(["What is searched:", *_described(known)]))
+    rows = [
+        [f"  {d.key}", f"{d.spell()}{'  (multiples of the plan)' if d.relative else ''}"]
+        for d in known.dimensions
+    ]
+    reporter.say("Settings to search:\n" + text_table(rows, "<"))
     training = known.plan.training
     storage = Storage(
-        study.path, known, seed=training.seed, points=training.validations, prune=prune
+        study.path,
+        known,
+        seed=training.seed,
+        points=training.validations,
+        prune=prune,
+        lower_is_better=study.beside.get("lower_is_better", True),
     )
     length = None if minutes is None or training.minutes is None else 60 * training.minutes
-
-    def may_begin() -> bool:
-        if length is None:
-            return True
-        records = storage.records()
-        used = sum(record.told.get("seconds", 0.0) for record in records)
-        used += sum(record.state == "running" for record in records) * length
-        return bool(used + 0.5 * length < length * trials)
-
     while True:
-        with storage.claim(trials, may_begin) as trial:
+        with storage.claim(trials, lambda: _may_begin(storage, trials, length)) as trial:
             if trial is None:
                 break
             stopped_by = _train(study, storage, trial, trials, reporter)
         if stopped_by is not None:
-            return found_so_far(study, known, storage, stopped_by=stopped_by)
+            return search_result(study, known, storage, stopped_by=stopped_by)
         _stop_if_all_fail(storage)
-        found_so_far(study, known, storage).write()
-    found = found_so_far(study, known, storage, compared=True)
-    found.write()
-    return found
+        search_result(study, known, storage).write()
+    result = search_result(study, known, storage, compared=True)
+    result.write()
+    return result
 
 
-def _described(space: Space) -> list[str]:
-    wide = max(len(dimension.key) for dimension in space.dimensions)
-    return [
-        f"  {d.key:<{wide}}  {d.spell()}{'  (multiples of the plan)' if d.relative else ''}"
-        for d in space.dimensions
-    ]
+def _may_begin(storage: Storage, trials: int, length: float | None) -> bool:
+    """Whether the time of the search, `trials` of `length` seconds, has half a trial left."""
+    if length is None:
+        return True
+    records = storage.records()
+    used = sum(record.notes.get("seconds", 0.0) for record in records)
+    used += sum(record.state == "running" for record in records) * length
+    return bool(used + 0.5 * length < length * trials)
 
 
 def _train(
     study: Study, storage: Storage, trial: Trial, trials: int, reporter: Reporter
 ) -> int | None:
     """Train one trial; the number of the signal that stopped it, if one did."""
-    if trial.proposal is None:
-        trial.fail(trial.problem)
+    if isinstance(trial.proposal, str):
+        trial.end("failed", reason=trial.proposal)
         return None
     finished = sum(record.is_finished for record in storage.records())
     words = ", ".join(f"{key} {value}" for key, value in trial.proposal.values.items())
     again = ", resumed" if trial.resumed else ""
     reporter.say(f"Trial {trial.number} ({finished + 1} of {trials}{again}): {words}")
     name = f"trial-{trial.number:03d}"
+    folder = study.path / name
     trial.note(run=name, values=dict(trial.proposal.values))
 
     def prune(event: Event) -> str | None:
         if event["event"] != "validation" or event["progress"] >= 1:
             return None
-        hopeless = trial.report(event["progress"], event[event["metric"]], event["low"])
-        return "given up" if hopeless else None
+        end = event["low" if headline_metric(Run(folder)).lower_is_better else "high"]
+        return "pruned" if trial.report(event["progress"], event[event["metric"]], end) else None
 
     try:
-        run = member(study, name, trial.proposal.config, reporter, prune)
+        run = train_run(study, name, trial.proposal.config, reporter, prune)
     except DivergenceError as error:
         reporter.say(f"Trial {trial.number} diverged.")
-        _tidy(study.path / name, trial, ended=str(error))
-        trial.prune()
+        trial.end("pruned", **_tidied(folder), ended=str(error))
         return None
     except (ConfigError, ShapeError, MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not lacks_memory(error):
             raise
         reporter.say(f"Trial {trial.number} cannot be trained: {error}")
-        trial.fail(str(error))
+        trial.end("failed", reason=str(error))
         return None
     except RunError as error:
         if not trial.resumed:
             raise
         reporter.say(f"Trial {trial.number} cannot be resumed: {error}")
-        trial.fail(str(error))
+        trial.end("failed", reason=str(error))
         return None
-    if run.stopped_by is not None:
-        return run.stopped_by
-    _conclude(run, trial, reporter)
-    return None
+    if run.stopped_by is None:
+        _conclude(run, trial, reporter)
+    return run.stopped_by
 
 
 def _conclude(run: Run, trial: Trial, reporter: Reporter) -> None:
     if not run.is_finished:
         points = [e for e in read_events(run.folder.events) if e["event"] == "validation"]
-        last = points[-1]
+        value = points[-1][headline_metric(run).name]
+        at = f"{points[-1]['progress']:.0%}"
         reporter.say(
-            f"Trial {trial.number} given up at {last['progress']:.0%}: error {last['error']:.2%}, "
-            "more than the median there, and not by chance."
+            f"Trial {trial.number} pruned at {at}: error {format_metric(value)}, worse than the "
+            "median there by more than chance."
         )
-        _tidy(run.path, trial, ended=f"given up at {last['progress']:.0%}")
-        trial.prune()
+        trial.end("pruned", **_tidied(run.path), ended=f"pruned at {at}")
         return
-    measures = run.validation
-    error = measures.error
-    reporter.say(f"Trial {trial.number}: error {error.value:.2%} ({error.count} of {error.n:,})")
-    told = measures.negative_log_likelihood
-    loss = None if told is None or not math.isfinite(told.value) else told.value
-    trial.note(wrong=error.count, n=error.n, loss=loss)
-    _tidy(run.path, trial)
-    trial.finish(error.value)
+    error = headline(run)
+    count = f" ({error.count} of {error.n:,})" if isinstance(error, Proportion) else ""
+    reporter.say(f"Trial {trial.number}: error {format_metric(error.value)}{count}")
+    if isinstance(error, Proportion):
+        trial.note(wrong=error.count, n=error.n)
+    else:
+        trial.note(low=error.low, high=error.high, n=run.validation.n)
+    trial.end("whole", error.value, loss=validation_loss(run), **_tidied(run.path))
 
 
-def _tidy(folder: Path, trial: Trial, **told: Any) -> None:
-    """Note the time that was used; the checkpoints of so many runs would fill a disk."""
+def _tidied(folder: Path) -> dict[str, float]:
+    """The time that was used; the checkpoints, which would fill a disk, are removed."""
     seconds = [e["seconds"] for e in read_events(folder / "events.jsonl") if "seconds" in e]
-    trial.note(seconds=max(seconds, default=0.0), **told)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    return {"seconds": max(seconds, default=0.0)}
 
 
 def _stop_if_all_fail(storage: Storage) -> None:
     last = [r for r in storage.records() if r.state != "running"][-_FAILURES:]
     if len(last) == _FAILURES and all(record.state == "failed" for record in last):
-        reasons = {record.told.get("reason", "") for record in last}
+        reasons = {record.notes.get("reason", "") for record in last}
         raise RunError(
             f"{_FAILURES} trials in a row could not be trained: {' '.join(sorted(reasons))} "
             "Search other values with --space, or give other settings."

@@ -7,7 +7,7 @@ from typing import Any
 from markupsafe import Markup
 
 from striate.evaluation.chart import Series, bar_chart, line_chart
-from striate.search import Choices, Space
+from striate.search import Space
 from striate.search.trial import TrialRecord
 
 __all__ = ["search_charts"]
@@ -31,7 +31,7 @@ def search_charts(
         records: All trials.
         importance: Importance by setting; empty while there are too few trials.
     """
-    errors = {r.number: 100 * r.told["wrong"] / r.told["n"] for r in records if r.state == "whole"}
+    errors = {r.number: 100 * r.error for r in records if r.error is not None}
     if not errors:
         return []
     lost = [(r.number, 100 * r.errors[-1][1]) for r in records if r.state == "pruned" and r.errors]
@@ -42,7 +42,7 @@ def search_charts(
     left_out = f" ({above} above {top:.3g} % not shown)" if above else ""
     charts = [
         {
-            "title": f"Trials, given up ones in grey{left_out}",
+            "title": f"Trials, pruned ones in grey{left_out}",
             "svg": _history(list(shown.items()), [point for point in lost if point[1] <= top]),
         }
     ]
@@ -56,17 +56,15 @@ def search_charts(
             for n, error in shown.items()
             if dimension.key in by_number[n].drawn
         ]
-        names = dimension.labels if isinstance(dimension, Choices) else ()
-        log = not isinstance(dimension, Choices) and dimension.log
         label = dimension.key + (", × the plan" if dimension.relative else "")
-        if drawn := _setting(label, points, names, log):
+        if drawn := _setting(label, points, dimension.labels, dimension.log):
             charts.append({"title": dimension.key, "svg": drawn})
     return charts
 
 
-def _history(whole: Points, given_up: Points) -> Markup:
+def _history(whole: Points, pruned: Points) -> Markup:
     """Validation errors over the trials, and the least so far."""
-    last = max(n for n, _ in (*whole, *given_up))
+    last = max(n for n, _ in (*whole, *pruned))
     stairs: list[tuple[float, float]] = []
     for number, error in sorted(whole):
         if stairs:  # a value holds until the next one comes
@@ -78,7 +76,7 @@ def _history(whole: Points, given_up: Points) -> Markup:
     return line_chart(
         [
             Series("least so far", "accent", stairs),
-            Series("given up", "soft", given_up, dots=True, line=False),
+            Series("pruned", "soft", pruned, dots=True, line=False),
             Series("trial", "second", whole, dots=True, line=False),
         ],
         x_label="trial",

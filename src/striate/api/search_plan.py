@@ -1,4 +1,4 @@
-"""The decisions of a new search: a plan for each network, the space, the length of a trial."""
+"""The plan of a new search: a plan for each network, its dimensions, the length of a trial."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -6,41 +6,36 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from striate.api import classical
+from striate.api.headline import planned_metric
 from striate.api.request import Request
 from striate.api.resolve import Resolved, resolve
-from striate.api.study import look
+from striate.api.study import check_images
 from striate.config import DataConfig, RunConfig
 from striate.errors import ConfigError, ShapeError
 from striate.networks import NETWORKS
 from striate.registry import Pick
-from striate.search import (
-    Choices,
-    Dimension,
-    Space,
-    change,
-    default_dimensions,
-    space_problems,
-)
+from striate.search import Dimension, Space, change
+from striate.search.space import default_dimensions, space_problems
 from striate.terminal import Reporter
 from striate.training.assemble import check_choices, check_config
 
-__all__ = ["Beginning", "check_asked"]
+__all__ = ["SearchPlan", "check_request"]
 
 _LEAST_SECONDS = 3.0
-"""Of a trial: below this the set-up takes all of it."""
+"""Least length of a trial: below this the set-up takes all of it."""
 _LEAST_VALIDATIONS = 4
-"""Of a trial, so that there are points at which to give it up."""
+"""Validations of a trial, so that there are points at which to prune it."""
 _OTHER_NETWORK = "resnet"
-"""What the planner's network is held against when nobody says; with the paper's 16 channels."""
+"""The network that the planner's is compared with by default; with the paper's 16 channels."""
 
 
-def check_asked(
-    trials: int, minutes: float | None, dimensions: tuple[Dimension, ...], request: Request
+def check_request(
+    request: Request, trials: int, minutes: float | None, dimensions: tuple[Dimension, ...]
 ) -> None:
-    """Refuse what cannot become a search, before anything is looked at.
+    """Refuse a request that cannot become a search, before any data are read.
 
     Raises:
-        ConfigError: all problems together.
+        ConfigError: All problems together.
     """
     problems = []
     if trials < 2:
@@ -50,99 +45,97 @@ def check_asked(
     elif minutes is not None and 60 * minutes < _LEAST_SECONDS * trials:
         most = int(60 * minutes // _LEAST_SECONDS)
         problems.append(
-            f"--minutes {minutes:g} is of the whole search: each of {trials} trials would have "
+            f"--minutes {minutes:g} is for the whole search: each of {trials} trials would have "
             f"{60 * minutes / max(1, trials):.3g} s and needs {_LEAST_SECONDS:g}. Give more "
             f"minutes{f', or ask for {most} trials at most' if most > 1 else ''}."
         )
     if classical.is_classical(request.network):
         problems.append(f"{request.network} is fitted in one piece, with nothing to search.")
-    networks = [d for d in dimensions if d.key == "network"]
-    for dimension in networks:
-        names = dimension.values if isinstance(dimension, Choices) else ()
+    network = next((d for d in dimensions if d.key == "network"), None)
+    if network is not None:
         problems += [
             f"--space network: {name!r} is no network; known: {', '.join(NETWORKS)}."
-            for name in names
+            for name in network.choices
             if name not in NETWORKS
         ]
-        if not names:
+        if not network.choices:
             problems.append("--space network: name the networks: network=airbench,resnet.")
-    if networks and (request.network or request.pretrained):
-        problems.append("The network is chosen and searched: leave out one of the two.")
+        if request.network or request.pretrained:
+            problems.append("The network is chosen and searched: leave out one of the two.")
     if problems:
         raise ConfigError(problems)
 
 
 @dataclass(frozen=True)
-class Beginning:
+class SearchPlan:
     """The decisions of a new search, made once for all its processes and sessions."""
 
     request: Request
     dimensions: tuple[Dimension, ...]
     keep: bool
+    """Whether the usual dimensions stay beside `dimensions`."""
     prune: bool
     started: float
     minutes: float | None
     trials: int
-    reporter: Reporter
 
-    def complete(self, resolved: Resolved) -> tuple[Resolved, dict[str, Any]]:
-        """Plans, space and length of the trials; the images are decoded."""
+    def complete(self, resolved: Resolved, reporter: Reporter) -> tuple[RunConfig, dict[str, Any]]:
+        """The plan for the data and, as JSON, the whole space; the images are decoded."""
         if classical.is_classical(resolved.config.network.name):
             raise ConfigError("The network is fitted in one piece, with nothing to search.")
-        space = self._space(resolved)
+        bases = self._bases(resolved)
+        space = Space(self._all_dimensions(bases), bases)
         problems = space_problems(space, _checker())
         if problems:
             raise ConfigError(problems)
-        for config in dict.fromkeys(base.data for base in space.bases.values()):
-            look(config, resolved, self.reporter)
-        space = replace(
-            space, bases={name: self._timed(base) for name, base in space.bases.items()}
-        )
-        return resolved._replace(config=space.plan), {"space": space.to_json()}
+        for config in {base.data: base for base in bases.values()}.values():
+            data = check_images(config, resolved, reporter)
+        metric = planned_metric(space.plan, data)
+        space = replace(space, bases={name: self._timed(base) for name, base in bases.items()})
+        beside = {"space": space.to_json(), "lower_is_better": metric.lower_is_better}
+        return space.plan, beside
 
-    def _space(self, resolved: Resolved) -> Space:
-        plan = resolved.config
-        own = {d.key: d for d in self.dimensions}
-        networks = own.get("network")
-        if isinstance(networks, Choices):
-            names = networks.values
-        elif self.keep and self._is_open("network") and plan.pretrained is None:
-            names = tuple(dict.fromkeys((plan.network.name, _OTHER_NETWORK)))
-        else:
-            names = (plan.network.name,)
+    def _bases(self, resolved: Resolved) -> dict[str, RunConfig]:
+        """The plan for the data with each network that is searched."""
+        plan, asked = resolved.config, self.request
+        chosen = next((d.choices for d in self.dimensions if d.key == "network"), ())
+        names = list(chosen or [plan.network.name])
+        is_open = "network" not in asked.assigned and not asked.network and not asked.is_recipe
+        if not chosen and self.keep and is_open and plan.pretrained is None:
+            names.append(_OTHER_NETWORK)
         bases = {}
         for name in names:
             try:
-                bases[name] = self._base(resolved, name)
+                config = plan
+                if name != plan.network.name:
+                    config = resolve(replace(asked, network=name)).config
+                if name == _OTHER_NETWORK and "width" not in config.network.arguments:
+                    config = change(config, "network.width", 16)
+                check_config(config)
+                bases[name] = config
             except (ConfigError, ShapeError):
-                if networks is not None or name == plan.network.name:
+                if chosen or name == plan.network.name:
                     raise  # one that nobody asked for is left out
-        usual = default_dimensions(bases, self._is_fixed) if self.keep else ()
+        return bases
+
+    def _all_dimensions(self, bases: Mapping[str, RunConfig]) -> tuple[Dimension, ...]:
+        """The dimensions that were asked for, after the usual ones that stay."""
+        own = {d.key for d in self.dimensions}
         fixed = [key for key in own if self._is_fixed(key)]
         if fixed:
             raise ConfigError(
                 [f"{key} is set with --set and searched too: leave out one." for key in fixed]
             )
-        kept = tuple(d for d in usual if d.key not in own)
-        if not kept and not own:
+        usual = default_dimensions(bases, self._is_fixed) if self.keep else ()
+        dimensions = (*(d for d in usual if d.key not in own), *self.dimensions)
+        if not dimensions:
             raise ConfigError("Everything is set, and nothing is left to search.")
-        return Space((*kept, *self.dimensions), bases)
-
-    def _base(self, resolved: Resolved, name: str) -> RunConfig:
-        """The plan for the data with a network."""
-        if name == resolved.config.network.name:
-            config = resolved.config
-        else:
-            config = resolve(replace(self.request, network=name)).config
-        if name == _OTHER_NETWORK and "width" not in config.network.arguments:
-            config = change(config, "network.width", 16)
-        check_config(config)
-        return config
+        return dimensions
 
     def _timed(self, base: RunConfig) -> RunConfig:
-        """With the length of each trial, and points to judge it at."""
+        """The length of each trial, and enough validations to prune it at."""
         training = base.training
-        if self.prune and "validations" not in self.request.assigned.get("training", {}):
+        if self.prune and not self._is_fixed("training.validations"):
             validations = max(_LEAST_VALIDATIONS, training.validations)
             training = replace(training, validations=validations)
         if self.minutes is not None:
@@ -150,11 +143,6 @@ class Beginning:
             each = max(_LEAST_SECONDS, left / self.trials) / 60
             training = replace(training, minutes=float(f"{each:.4g}"))
         return replace(base, training=training)
-
-    def _is_open(self, group: str) -> bool:
-        """Whether nobody said anything of a group of settings, nor named a recipe."""
-        named = group in self.request.assigned or getattr(self.request, group, None)
-        return not named and not self.request.is_recipe
 
     def _is_fixed(self, key: str) -> bool:
         value: Any = self.request.assigned

@@ -1,63 +1,62 @@
 """The result of a search: its trials, the best of them and how far that can be trusted."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
-from striate.api import search_trial
-from striate.api.run import Run, per_item
+from striate.api.headline import format_metric, headline, headline_metric, rows_by_digest
+from striate.api.run import Run
 from striate.api.search_chart import search_charts
-from striate.api.study import Study, leaks_of, write_page
+from striate.api.study import Study, StudyResult
+from striate.drawing.table import text_table
 from striate.errors import RunError
-from striate.evaluation import Proportion, holm, load_predictions, mcnemar, percent
-from striate.run_folder import RunFolder
+from striate.evaluation import Estimate, Proportion, compare, holm, wilson
 from striate.search import Space
 from striate.search.storage import Storage
 from striate.search.trial import TrialRecord
 
-__all__ = ["Search", "found_so_far"]
+__all__ = ["Search", "search_result"]
 
 _SHOWN = 10
 """Trials in the table of the terminal; the page has all."""
 
 
 @dataclass(frozen=True)
-class Search:
-    """The trials of a search, the best first among those that were trained whole."""
+class Search(StudyResult):
+    """The trials of a search, and the best of those that were trained whole."""
 
-    path: Path
-    title: str
+    page_name: ClassVar[str] = "search.html"
     space: Space
     records: tuple[TrialRecord, ...]
     importance: Mapping[str, float]
-    """By setting; empty while there are too few trials."""
-    alike: int | None = None
-    """Trials that cannot be told from the best on the same images; None: not looked at."""
-    leaks: tuple[str, ...] = ()
-    """What is said of test images that have their like among the others."""
-    stopped_by: int | None = None
-
-    @property
-    def page(self) -> Path:
-        return self.path / "search.html"
+    """Importance by setting; empty while there are too few trials."""
+    num_equal: int | None = None
+    """Trials that cannot be told from the best on the same images; None: not compared."""
 
     @property
     def whole(self) -> list[TrialRecord]:
         """Trials trained to their end, the best first: least error, then least loss."""
-        found = [record for record in self.records if record.state == "whole"]
-        return sorted(found, key=search_trial.standing)
+        ascending = not self.runs or headline_metric(self.runs[0]).lower_is_better
+
+        def rank(record: TrialRecord) -> tuple[float, float, int]:
+            loss = record.notes.get("loss")
+            error = (record.error or 0.0) * (1 if ascending else -1)
+            return error, math.inf if loss is None else loss, record.number
+
+        return sorted((r for r in self.records if r.state == "whole"), key=rank)
 
     @property
     def best(self) -> Path:
         """The run of the best trial.
 
         Raises:
-            RunError: no trial has been trained whole.
+            RunError: No trial has been trained whole.
         """
         if not self.whole:
             raise RunError(f"No trial of {self.path} has been trained to its end.")
-        return self.path / str(self.whole[0].told["run"])
+        return self.path / self.whole[0].run
 
     @property
     def num_finished(self) -> int:
@@ -65,133 +64,129 @@ class Search:
 
     def to_json(self) -> dict[str, Any]:
         """The figures as JSON values."""
-        told: dict[str, Any] = {
+        values: dict[str, Any] = {
             "kind": "search",
             "counts": {s: self._count(s) for s in ("whole", "pruned", "failed", "running")},
-            "trials": [search_trial.to_json(record) for record in self.records],
+            "trials": [_trial_json(record) for record in self.records],
             "importance": dict(self.importance),
-            "alike": self.alike,
-            "leaks": list(self.leaks),
+            "alike": self.num_equal,
+            "leaks": self.leaks,
         }
         if self.whole:
-            first = self.whole[0].told
-            adjusted = self._adjusted()
-            told["best"] = {
-                "trial": self.whole[0].number,
-                "run": first["run"],
+            first, adjusted = self.whole[0], self._adjusted()
+            values["best"] = {
+                "trial": first.number,
+                "run": first.run,
                 "error": adjusted.value,
-                "n": adjusted.n,
+                "n": first.notes["n"],
                 "looks": self.num_finished,
                 "low": adjusted.low,
                 "high": adjusted.high,
             }
-        return told
+        return values
 
     def lines(self) -> list[str]:
         """The best trials as a plain table, and how to read it."""
-        shown = [search_trial.row(record, self.space) for record in self.whole[:_SHOWN]]
-        rows = [search_trial.columns(self.space), *shown]
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        table = [
-            "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-            for row in rows
-        ]
+        lines = [text_table([self._columns(), *map(self._row, self.whole[:_SHOWN])], "<")]
         more = len(self.whole) - _SHOWN
         if more > 0:
-            table.append(f"... and {more} more on the page")
+            lines.append(f"... and {more} more on the page")
         closing = [f"Best run: {self.best}"] if self.whole else []
-        return [*table, "", *self.sentences, *closing]
+        return [*lines, "", *self.sentences, *self.leaks, *closing]
 
     @property
     def sentences(self) -> list[str]:
-        """Sentences on the result of a search, and how far it can be trusted."""
+        """The result, and how far it can be trusted."""
         counted = (
             f"{self.num_finished} trials: {self._count('whole')} trained whole, "
-            f"{self._count('pruned')} given up early."
+            f"{self._count('pruned')} stopped early."
         )
         if self._count("failed"):
             counted += f" {self._count('failed')} could not be trained."
         if self._count("running"):
             counted += f" {self._count('running')} are being trained by other processes."
         if not self.whole:
-            return [counted, *self.leaks]
-        best, share = self.whole[0], self._adjusted()
-        found = [
+            return [counted]
+        best, adjusted = self.whole[0], self._adjusted()
+        wrong = f" ({_wrong(best)})" if _wrong(best) else ""
+        sentences = [
             counted,
-            f"Trial {best.number} has the least validation error, {percent(share.value)} % "
-            f"({share.count} of {share.n:,}).",
-            f"It was chosen for just that, on these very images, so the error is too good by "
-            f"chance: read it with the interval {percent(share.low)} to {percent(share.high)} % "
-            f"(Bonferroni, for {self.num_finished} trials). The test split is there to settle it: "
-            f"striate evaluate {self.best}",
+            f"Trial {best.number} has the least validation error, "
+            f"{format_metric(adjusted.value)}{wrong}.",
         ]
-        if self.alike:
-            found.insert(
-                2,
-                f"{self.alike} of the other {len(self.whole) - 1} whole trials cannot be told from "
-                "it on these images (exact McNemar tests, Holm).",
-            )
-        plan = next((r for r in self.whole if search_trial.is_plan(r, self.space)), None)
+        plan = next((r for r in self.whole if r.is_plan(self.space)), None)
         if plan is not None and plan is not best:
-            found.insert(
-                2,
+            sentences.append(
                 f"The plan that train would follow, trial {plan.number}, has "
-                f"{percent(plan.told['wrong'] / plan.told['n'])} %.",
+                f"{format_metric(plan.error)}."
             )
-        return [*found, *self.leaks]
-
-    def write(self) -> None:
-        """Write search.html and result.json."""
-        headline = "No trial has been trained to its end yet."
-        if self.whole:
-            share = self._adjusted()
-            headline = (
-                f"The best of {self.num_finished} trials has {percent(share.value)} % validation "
-                f"error; read it as {percent(share.low)} to {percent(share.high)} %, n = "
-                f"{share.n:,}."
+        if self.num_equal:
+            sentences.append(
+                f"{self.num_equal} of the other {len(self.whole) - 1} whole trials cannot be told "
+                "from it on these images (exact McNemar tests, Holm)."
             )
-        write_page(
-            self.path,
-            self.to_json(),
-            name=self.page.name,
-            title=f"{self.title} · search",
-            headline=headline,
-            facts=self.sentences,
-            charts=search_charts(self.space, self.records, self.importance),
-            tables=self._tables(),
+        sentences.append(
+            f"It was chosen for just that, on these very images, so the error is too good by "
+            f"chance: read it with the interval {_interval(adjusted)} "
+            f"(Bonferroni, for {self.num_finished} trials). The test split is there to settle it: "
+            f"striate evaluate {self.best}"
         )
+        return sentences
 
-    def _tables(self) -> list[dict[str, Any]]:
+    def content(self) -> dict[str, Any]:
+        """The content of the page."""
         keys = [dimension.key for dimension in self.space.dimensions]
+        others = [record for record in self.records if record.state != "whole"]
+        text = "No trial has been trained to its end yet."
+        if self.whole:
+            adjusted = self._adjusted()
+            text = (
+                f"The best of {self.num_finished} trials has {format_metric(adjusted.value)} "
+                f"validation error; read it as {_interval(adjusted)}, n = "
+                f"{self.whole[0].notes['n']:,}."
+            )
+        return {
+            "title": f"{self.title} · search",
+            "headline": text,
+            "facts": self.sentences,
+            "charts": search_charts(self.space, self.records, self.importance),
+            "tables": [
+                {
+                    "heading": "Trials trained whole",
+                    "columns": self._columns(),
+                    "rows": [
+                        [cell.replace(" ", "\u00a0") for cell in self._row(r)] for r in self.whole
+                    ],
+                },
+                {
+                    "heading": "Others",
+                    "columns": ["trial", "ended", *keys],
+                    "rows": [[str(r.number), r.ending, *r.cells(keys)] for r in others],
+                },
+            ],
+        }
+
+    def _columns(self) -> list[str]:
+        return ["trial", "error", "95 % interval", "wrong", *(d.key for d in self.space.dimensions)]
+
+    def _row(self, record: TrialRecord) -> list[str]:
         return [
-            {
-                "heading": "Trials trained whole",
-                "columns": search_trial.columns(self.space),
-                "rows": [
-                    [cell.replace(" ", "\u00a0") for cell in search_trial.row(r, self.space)]
-                    for r in self.whole
-                ],
-            },
-            {
-                "heading": "Others",
-                "columns": ["trial", "ended", *keys],
-                "rows": [
-                    [str(r.number), search_trial.ending(r), *search_trial.spelt(r, keys)]
-                    for r in self.records
-                    if r.state != "whole"
-                ],
-            },
+            f"{record.number}{' (the plan)' if record.is_plan(self.space) else ''}",
+            format_metric(record.error),
+            _interval(_estimate(record)),
+            _wrong(record),
+            *record.cells([dimension.key for dimension in self.space.dimensions]),
         ]
 
     def _count(self, state: str) -> int:
         return sum(record.state == state for record in self.records)
 
-    def _adjusted(self) -> Proportion:
-        """The share of the best with an interval that holds for all finished trials at once."""
-        return search_trial.share(self.whole[0], looks=max(1, self.num_finished))
+    def _adjusted(self) -> Estimate | Proportion:
+        """The error of the best with an interval that holds for all finished trials at once."""
+        return headline(Run(self.best), confidence=1 - 0.05 / max(1, self.num_finished))
 
 
-def found_so_far(
+def search_result(
     study: Study,
     space: Space,
     storage: Storage,
@@ -202,44 +197,50 @@ def found_so_far(
     """The trials as they stand.
 
     Args:
-        study: the search's folder.
-        space: what varies.
-        storage: of the trials.
-        compared: compare the whole trials with the best, image by image.
-        stopped_by: number of the signal that stopped the search, if one did.
+        study: The search's study.
+        space: Space that is searched.
+        storage: Storage of the trials.
+        compared: Compare the whole trials with the best, image by image.
+        stopped_by: Number of the signal that stopped the search, if one did.
     """
-    found = Search(
-        study.path,
-        study.resolved.source.title,
-        space,
-        tuple(storage.records()),
-        storage.importance(),
-        leaks=tuple(_leaks(study.path, storage.records())),
-        stopped_by=stopped_by,
-    )
-    if not compared or len(found.whole) < 2:
-        return found
-    runs = [found.path / str(record.told["run"]) for record in found.whole]
-    return Search(**{**vars(found), "alike": _alike(runs)})
+    title, records = study.resolved.source.title, tuple(storage.records())
+    folders = [study.path / record.run for record in records if record.run]
+    runs = tuple(Run(folder) for folder in folders if (folder / "run.json").is_file())
+    result = Search(study.path, title, runs, stopped_by, space, records, storage.importance())
+    if not compared or len(result.whole) < 2:
+        return result
+    whole = [Run(result.path / record.run) for record in result.whole]
+    return replace(result, num_equal=_num_equal(whole))
 
 
-def _leaks(folder: Path, records: Sequence[TrialRecord]) -> list[str]:
-    for record in records:
-        run = folder / str(record.told.get("run", ""))
-        if (run / "run.json").is_file():
-            return leaks_of([Run(run)])
-    return []
-
-
-def _alike(runs: Sequence[Path]) -> int:
-    """How many of the others err about as often as the first, on the same images."""
-    paths = [RunFolder(run).answers for run in runs]
-    stored = [load_predictions(path) for path in paths]
-    order = [{digest: i for i, digest in enumerate(s.digests)} for s in stored]
-    wrong = [per_item(Run(runs[0]), [path])[0] for path in paths]
-    first = wrong[0]
-    p = []
-    for places, other in zip(order[1:], wrong[1:], strict=True):
-        paired = other[[places[digest] for digest in stored[0].digests]]
-        p.append(mcnemar(int((first & ~paired).sum()), int((paired & ~first).sum())))
+def _num_equal(runs: list[Run]) -> int:
+    """How many runs cannot be told from the first one on the same images (Holm, 5 %)."""
+    metric = headline_metric(runs[0])
+    best, *others = map(rows_by_digest, runs)
+    p = [compare(metric, {"best": best, "other": other}).pairs[0].p for other in others]
     return sum(value > 0.05 for value in holm(p))
+
+
+def _estimate(record: TrialRecord) -> Estimate | Proportion:
+    """The error of a trial trained whole, with its own 95 % interval."""
+    notes = record.notes
+    if "wrong" in notes:
+        return wilson(notes["wrong"], notes["n"])
+    return Estimate(record.error or 0.0, notes["low"], notes["high"])
+
+
+def _trial_json(record: TrialRecord) -> dict[str, Any]:
+    values = {"trial": record.number, "state": record.state, **record.notes}
+    if record.state == "whole":
+        error = _estimate(record)
+        values |= {"error": error.value, "low": error.low, "high": error.high}
+    return values | {"drawn": dict(record.drawn), "on_the_way": [list(e) for e in record.errors]}
+
+
+def _interval(estimate: Estimate | Proportion) -> str:
+    return f"{format_metric(estimate.low).removesuffix(' %')} to {format_metric(estimate.high)}"
+
+
+def _wrong(record: TrialRecord) -> str:
+    notes = record.notes
+    return f"{notes['wrong']:,} of {notes['n']:,}" if "wrong" in notes else ""

@@ -1,32 +1,42 @@
 """Several ordinary runs in one folder that answer one question together.
 
-study.json holds what was asked and the configuration that all runs share, so that the same
-command goes on after a kill: runs that have finished are kept, one that was stopped is resumed.
+study.json holds the request and the configuration that all runs share, so that the same command
+continues after a kill: runs that have finished are kept, one that was stopped is resumed.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from striate import durable
+from striate.api.frame import same_images, training_images
 from striate.api.request import Request
 from striate.api.resolve import Resolved, resolve
 from striate.api.run import Run
 from striate.api.training import go_on, train_resolved
-from striate.config import DataConfig, RunConfig
-from striate.data import open_source, prepare, refuse_leaks
+from striate.config import RunConfig
+from striate.data import Dataset, open_source
 from striate.data.duplicate_check import leak_note
+from striate.drawing.table import text_table
 from striate.errors import RunError
-from striate.run_folder import RunFolder
 from striate.terminal import Reporter
 from striate.training.planner import Choice
 from striate.training.session import Pruner
 
-__all__ = ["Study", "leaks_of", "look", "member", "open_study", "with_seed", "write_page"]
+__all__ = [
+    "Study",
+    "StudyResult",
+    "check_images",
+    "open_study",
+    "train_run",
+    "train_runs",
+    "with_seed",
+]
 
 
 @dataclass(frozen=True)
@@ -36,11 +46,81 @@ class Study:
     path: Path
     resolved: Resolved
     beside: Mapping[str, Any] = field(default_factory=dict)
-    """JSON values that were decided when it began."""
+    """JSON values that were decided when the study began."""
 
 
-Complete = Callable[[Resolved], tuple[Resolved, Mapping[str, Any]]]
-"""What else a new study decides: the configuration that is shared, and JSON values beside it."""
+Complete = Callable[[Resolved, Reporter], tuple[RunConfig, Mapping[str, Any]]]
+"""Decides the rest of a new study: the configuration that its runs share, and JSON values."""
+
+
+@dataclass(frozen=True)
+class StudyResult(ABC):
+    """The result of a study, as far as it has come."""
+
+    page_name: ClassVar[str] = "study.html"
+    path: Path
+    title: str
+    runs: tuple[Run, ...]
+    stopped_by: int | None
+    """Number of the signal that stopped it; None where it ran to its end."""
+
+    @property
+    def page(self) -> Path:
+        return self.path / self.page_name
+
+    @property
+    def leaks(self) -> list[str]:
+        """A sentence about near duplicates of test images in other splits, if there are any."""
+        data = self.runs[0].record["data"] if self.runs else {}
+        leaks = data.get("leaks", {"num_test": 0})
+        if not leaks["num_test"]:
+            return []
+        num_test = data["counts"]["test"]
+        return [leak_note(leaks["num_test"], num_test, leaks["dropped"], leaks["published"])]
+
+    @abstractmethod
+    def to_json(self) -> dict[str, Any]:
+        """The figures as JSON values."""
+
+    @abstractmethod
+    def content(self) -> dict[str, Any]:
+        """The content of the page: "title", "headline", "facts" (sentences), "tables" (each a
+        heading, column names and rows) and "charts" (each a title and SVG).
+        """
+
+    def lines(self) -> list[str]:
+        """The result as plain lines."""
+        content = self.content()
+        tables = [text_table([t["columns"], *t["rows"]], "<") for t in content["tables"]]
+        return [*tables, content["headline"], *self.leaks]
+
+    def write(self) -> None:
+        """Write result.json and a page that loads nothing from elsewhere."""
+        from striate.evaluation.report import environment
+
+        durable.write_json(self.path / "result.json", self.to_json())
+        content = {"charts": [], **self.content()}
+        content["facts"] += self.leaks
+        html = environment().get_template("study.html.j2").render(**content)
+        durable.write_bytes(self.page, html.encode())
+
+
+def check_images(config: RunConfig, resolved: Resolved, reporter: Reporter) -> Dataset:
+    """Decode the images before a study begins, so that refused ones leave no folder.
+
+    Raises:
+        DataError, LeakError: As for any training.
+    """
+    try:
+        return training_images(config, resolved.source, reporter)
+    finally:
+        reporter.close()
+
+
+def images_checked(resolved: Resolved, reporter: Reporter) -> tuple[RunConfig, Mapping[str, Any]]:
+    """The configuration as it was resolved, once its images are decoded."""
+    check_images(resolved.config, resolved, reporter)
+    return resolved.config, {}
 
 
 def open_study(
@@ -48,30 +128,28 @@ def open_study(
     request: Request,
     out: Path | None,
     reporter: Reporter,
-    *,
+    complete: Complete = images_checked,
     also: Mapping[str, Any] | None = None,
-    complete: Complete | None = None,
 ) -> Study:
-    """The study that was asked for: a new one, or the one that the same words began.
+    """Begin a study, or open the one that the same request began.
 
     Args:
-        kind: "seeds", "cv" or "search".
+        kind: Kind of the study: "seeds", "cv-5", "search".
         request: What to train.
-        out: its folder; None: one under runs/ that follows from what is asked.
-        reporter: is told what happens.
-        also: what else was asked, as JSON values.
-        complete: decides the rest of a new study; None: there is none.
+        out: Folder of the study; None: one under runs/ whose name follows from the request.
+        reporter: Receives what happens.
+        complete: Decides the rest of a new study, and checks its images.
+        also: JSON values that belong to the request.
 
     Raises:
-        ConfigError, DataError: as `resolve`.
-        RunError: the folder holds something else.
+        ConfigError, DataError: As in `resolve`.
+        RunError: The folder holds something else.
     """
     asked = {"kind": kind, **request.to_json(), **(also or {})}
-    canonical = json.dumps(asked, sort_keys=True)
     if out is None:
         words = re.sub(r"[^\w.-]+", "-", Path(request.data).stem).strip("-").lower()
-        digits = hashlib.sha256(canonical.encode()).hexdigest()[:12]
-        out = Path("runs") / f"{words}-{kind}-{digits}"
+        digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+        out = Path("runs") / f"{words}-{kind}-{digest[:12]}"
     with durable.lock(out / ".study.lock", wait=True, taken=""):
         record = out / "study.json"
         if record.is_file():
@@ -79,17 +157,14 @@ def open_study(
         if any(path.name != ".study.lock" for path in out.iterdir()):
             raise RunError(f"{out} holds something else than this study; choose another --out.")
         resolved = resolve(request, reporter=reporter)
-        beside: Mapping[str, Any] = {}
-        if complete is not None:
-            resolved, beside = complete(resolved)
+        config, beside = complete(resolved, reporter)
+        resolved = resolved._replace(config=config)
         durable.write_json(
             record,
             {
                 "asked": asked,
-                "config": resolved.config.to_json(),
-                "choices": [
-                    {"what": c.what, "value": c.value, "why": c.why} for c in resolved.choices
-                ],
+                "config": config.to_json(),
+                "choices": [asdict(choice) for choice in resolved.choices],
                 **({"beside": beside} if beside else {}),
             },
         )
@@ -97,111 +172,72 @@ def open_study(
     return Study(out, resolved, beside)
 
 
-def member(
-    study: Study,
-    name: str,
-    config: RunConfig,
-    reporter: Reporter,
-    pruner: Pruner | None = None,
-) -> Run:
-    """One run of a study: as it is when finished, resumed when stopped, else trained.
+def train_runs(
+    study: Study, configs: Iterable[tuple[str, str, RunConfig]], reporter: Reporter
+) -> tuple[list[Run], int | None]:
+    """Train configurations one after the other, or keep their runs where they have finished.
 
     Args:
-        study: whose it is.
-        name: of its folder.
-        config: what it follows.
-        reporter: is told what happens.
+        study: Study that they belong to.
+        configs: Folder name, announcement and configuration of each run.
+        reporter: Receives what happens.
+
+    Returns:
+        The finished runs, and the number of the signal that stopped the next one, if one did.
+    """
+    runs: list[Run] = []
+    for name, announcement, config in configs:
+        reporter.say(announcement)
+        run = train_run(study, name, config, reporter)
+        if run.stopped_by is not None:
+            return runs, run.stopped_by
+        runs.append(run)
+    return runs, None
+
+
+def train_run(
+    study: Study, name: str, config: RunConfig, reporter: Reporter, pruner: Pruner | None = None
+) -> Run:
+    """Train one run of a study; a finished one is kept, a stopped one resumed.
+
+    Args:
+        study: Study that it belongs to.
+        name: Name of its folder.
+        config: Configuration of the run.
+        reporter: Receives what happens.
         pruner: May end it early; None: it runs to its end.
     """
     path = study.path / name
     if (path / "run.json").is_file():
-        known = Run(path)
-        if known.config.to_json() != config.to_json():
+        if Run(path).config.to_json() != config.to_json():
             raise RunError(f"{path} is another run than this study's; choose another --out.")
         return go_on(path, reporter=reporter, pruner=pruner)
-    source = study.resolved.source
-    return train_resolved(Resolved(config, [], source), out=path, reporter=reporter, pruner=pruner)
+    resolved = Resolved(config, [], study.resolved.source)
+    return train_resolved(resolved, out=path, reporter=reporter, pruner=pruner)
 
 
-def look(config: DataConfig, resolved: Resolved, reporter: Reporter) -> None:
-    """Decode the images before a study begins, so that what refuses them leaves no folder.
-
-    Raises:
-        DataError, LeakError: as for any training.
-    """
-    try:
-        refuse_leaks(config, prepare(config, source=resolved.source, progress=reporter.progress))
-    finally:
-        reporter.close()
-
-
-def leaks_of(runs: Sequence[Run]) -> list[str]:
-    """A sentence on test images that have their like among the others, if there are any."""
-    data = runs[0].record["data"] if runs else {}
-    told = data.get("leaks", {"num_test": 0})
-    if not told["num_test"]:
-        return []
-    num_test = data["counts"]["test"]
-    return [leak_note(told["num_test"], num_test, told["dropped"], told["published"])]
-
-
-def write_page(
-    folder: Path, told: Mapping[str, Any], *, name: str = "study.html", **parts: Any
-) -> Path:
-    """Write a page that loads nothing from elsewhere, and result.json; the page's path.
-
-    Args:
-        folder: of the study.
-        told: JSON values of the result.
-        name: of the page.
-        parts: "title", "headline", "facts" (sentences), "tables" (each a heading, column names
-            and rows) and "charts" (each a title and SVG).
-    """
-    from striate.evaluation.report import environment
-
-    durable.write_json(folder / "result.json", told)
-    page = folder / name
-    html = environment().get_template("study.html.j2").render(**parts)
-    durable.write_bytes(page, html.encode())
-    return page
+def with_seed(config: RunConfig, seed: int) -> RunConfig:
+    """A training with another random seed, and all else equal."""
+    return replace(config, training=replace(config.training, seed=seed))
 
 
 def _recorded(record: Path, asked: Mapping[str, Any], reporter: Reporter) -> Study:
     known = json.loads(record.read_text("utf-8"))
     if known["asked"] != asked:
-        differing = sorted(
-            key for key in {*known["asked"], *asked} if known["asked"].get(key) != asked.get(key)
-        )
+        keys = {*known["asked"], *asked}
+        differing = sorted(key for key in keys if known["asked"].get(key) != asked.get(key))
         raise RunError(
-            f"{record.parent} is a study that was asked otherwise ({', '.join(differing)}). Choose "
-            "another --out, or repeat its own command to go on with it."
+            f"{record.parent} is the study of another request ({', '.join(differing)}). "
+            "Choose another --out, or repeat its own command to continue it."
         )
     config = RunConfig.from_json(known["config"])
     choices = [Choice(**choice) for choice in known["choices"]]
     resolved = Resolved(config, choices, open_source(config.data.source))
-    _refuse_other_images(record.parent, config, resolved, reporter)
+    first = next(iter(sorted(record.parent.glob("*/run.json"))), None)
+    if first is not None:  # runs of one study must learn from, and seal, the same images
+        run = Run(first.parent)
+        try:
+            same_images(run.folder, run.config, None, reporter)
+        finally:
+            reporter.close()
     return Study(record.parent, resolved, known.get("beside", {}))
-
-
-def _refuse_other_images(
-    folder: Path, config: RunConfig, resolved: Resolved, reporter: Reporter
-) -> None:
-    """Runs of one study are compared: all must have learned from, and seal, the same images."""
-    first = next(iter(sorted(folder.glob("*/run.json"))), None)
-    if first is None:
-        return
-    known = RunFolder.existing(first.parent).record()["data"]
-    try:
-        found = prepare(config.data, source=resolved.source, progress=reporter.progress)
-    finally:
-        reporter.close()
-    if (found.digest, found.test.digest) != (known["digest"], known["test_digest"]):
-        raise RunError(
-            f"The images of {found.source} have changed since {folder} began: its runs could not "
-            "be compared with those to come. Restore them, or begin anew with another --out."
-        )
-
-
-def with_seed(config: RunConfig, seed: int) -> RunConfig:
-    """A copy of a training's settings with another seed."""
-    return replace(config, training=replace(config.training, seed=seed))

@@ -7,31 +7,33 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = ["request_options", "with_request"]
+__all__ = ["RequestOptions", "request_keywords", "with_request"]
 
 
-def request_options(
+class RequestOptions:
+    """The fields of a request as the command line has them."""
+
     data: Annotated[
         str,
         typer.Argument(
             help="A folder or archive of images in class folders, a list, or a name: "
             "digits, mnist, fashion-mnist, cifar10, cifar100."
         ),
-    ],
+    ]
     task: Annotated[
         str | None,
         typer.Option(
             metavar="NAME|FILE", help="Task: a name of striate list tasks, or my_task.py."
         ),
-    ] = None,
+    ] = None
     network: Annotated[
         str | None,
         typer.Option("--network", "-n", help="Name of a network; see: striate list networks."),
-    ] = None,
+    ] = None
     pretrained: Annotated[
         str | None,
         typer.Option(metavar="NAME|FILE", help="Start from published weights: resnet18 ..."),
-    ] = None,
+    ] = None
     freeze: Annotated[
         float | None,
         typer.Option(
@@ -39,67 +41,61 @@ def request_options(
             help="Share of the training in which only the new last layer learns; 0.3 by default, "
             "0: all layers at once, 1: never the others.",
         ),
-    ] = None,
+    ] = None
     epochs: Annotated[
         float | None, typer.Option(help="Stop after so many passes over the images.")
-    ] = None,
-    steps: Annotated[int | None, typer.Option(help="Stop after so many batches.")] = None,
+    ] = None
+    steps: Annotated[int | None, typer.Option(help="Stop after so many batches.")] = None
     minutes: Annotated[
         float | None,
         typer.Option("--minutes", "-m", help="End each training, all included, in this time."),
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Random seed.")] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse data with broken files.")
-    ] = False,
+    ] = None
+    seed: Annotated[int | None, typer.Option(help="Random seed.")] = None
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse data with broken files.")] = False
     allow_leaks: Annotated[
         bool,
         typer.Option("--allow-leaks", help="Accept near-duplicates of test images in training."),
-    ] = False,
+    ] = False
     drop_leaks: Annotated[
         bool, typer.Option("--drop-leaks", help="Leave near-duplicates of test images out.")
-    ] = False,
+    ] = False
     groups: Annotated[
         str | None,
         typer.Option(
             metavar="PATTERN",
             help='No split divides a group (a patient): "*/GROUP/*" where its folder has its name.',
         ),
-    ] = None,
+    ] = None
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Any setting: optimiser.lr=0.1 ..."),
-    ] = None,
+    ] = None
+
+
+def request_keywords(
+    *, allow_leaks: bool, drop_leaks: bool, set_: list[str] | None, **options: Any
 ) -> dict[str, Any]:
     """Keywords of `striate.train` from the options of the command line."""
     if allow_leaks and drop_leaks:
         raise typer.BadParameter("--allow-leaks and --drop-leaks exclude each other.")
-    return {
-        "data": data,
-        "task": task,
-        "network": network,
-        "pretrained": pretrained,
-        "freeze": freeze,
-        "epochs": epochs,
-        "steps": steps,
-        "minutes": minutes,
-        "seed": seed,
-        "strict": strict,
-        "leaks": "allow" if allow_leaks else "drop" if drop_leaks else None,
-        "groups": groups,
-        "assignments": tuple(set_ or ()),
-    }
+    leaks = "allow" if allow_leaks else "drop" if drop_leaks else None
+    return {**options, "leaks": leaks, "assignments": tuple(set_ or ())}
 
 
 def with_request(command: Callable[..., None]) -> Callable[..., None]:
-    """Replace the parameter `request` of a command by all parameters of `request_options`.
+    """Replace the parameter `request` of a command by all options of `RequestOptions`.
 
-    A parameter of the command keeps its own meaning where `request_options` has one of that name.
+    A parameter of the command keeps its own meaning where `RequestOptions` has one of that name.
     """
     own = inspect.signature(command).parameters
     common = {
-        name: parameter
-        for name, parameter in inspect.signature(request_options).parameters.items()
+        name: inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=getattr(RequestOptions, name, inspect.Parameter.empty),
+            annotation=annotation,
+        )
+        for name, annotation in RequestOptions.__annotations__.items()
         if name not in own
     }
     merged: list[inspect.Parameter] = []
@@ -108,13 +104,7 @@ def with_request(command: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(command)
     def call(**values: Any) -> None:
-        request = request_options(**{name: values.pop(name) for name in common})
-        for name in own.keys() & request.keys():
-            del request[name]
-        command(request=request, **values)
+        command(request=request_keywords(**{name: values.pop(name) for name in common}), **values)
 
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [parameter.replace(kind=keyword) for parameter in merged]
-    )
+    call.__signature__ = inspect.Signature(merged)  # type: ignore[attr-defined]
     return call

@@ -1,19 +1,22 @@
 """One setting that a search varies: a range of numbers, or a few choices.
 
 Numbers may be multiples of what the plan for the data says ("x0.5..x2"): a rate that suits one
-network says little of another, while twice the planned one means the same for both.
+network says little about another, while twice the planned one means the same for both.
 """
 
 import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
-from striate.errors import nearest
+import optuna
 
-__all__ = ["Choices", "Dimension", "Range", "from_json", "parse_dimension"]
+from striate.errors import ConfigError
+
+__all__ = ["Dimension", "parse_dimension"]
 
 _NUMBER = r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
 _RANGE = re.compile(rf"(x?)({_NUMBER})\.\.(x?)({_NUMBER})(:log)?")
@@ -25,12 +28,14 @@ _ACCEPTED = (
 
 
 @dataclass(frozen=True)
-class Range:
-    """All numbers from low to high."""
+class Dimension:
+    """All numbers from `low` to `high`, or one of `choices`."""
 
     key: str
-    low: float
-    high: float
+    choices: tuple[Any, ...] = ()
+    """JSON values; empty for a range."""
+    low: float = 0.0
+    high: float = 0.0
     log: bool = False
     """Equal ratios are equally likely, rather than equal differences."""
     whole: bool = False
@@ -39,173 +44,146 @@ class Range:
     """Multiples of the planned value."""
 
     @property
+    def labels(self) -> tuple[str, ...]:
+        """The choices as text, which is what a search stores."""
+        if self.relative:
+            return tuple(f"x{value:g}" for value in self.choices)
+        return tuple(v if isinstance(v, str) else json.dumps(v) for v in self.choices)
+
+    @property
     def samples(self) -> tuple[Any, ...]:
-        """Both ends."""
-        ends = (self.low, self.high)
-        return tuple(int(end) for end in ends) if self.whole else ends
+        """All choices, or both ends of a range."""
+        ends = (int(self.low), int(self.high)) if self.whole else (self.low, self.high)
+        return self.choices or ends
+
+    @property
+    def middle(self) -> Any:
+        """The first choice, or the middle of a range."""
+        if self.choices:
+            return self.choices[0]
+        middle = math.sqrt(self.low * self.high) if self.log else (self.low + self.high) / 2
+        return round(middle) if self.whole else middle
+
+    def contains(self, value: Any) -> bool:
+        """Whether a value is a choice, or lies in the range."""
+        if self.choices:
+            return value in self.choices
+        return isinstance(value, (int, float)) and self.low <= value <= self.high
+
+    def stored(self, value: Any) -> Any:
+        """The number, or the label of the choice, that a search stores for a value."""
+        return self.labels[self.choices.index(value)] if self.choices else value
+
+    def draw(self, trial: optuna.Trial) -> Any:
+        """The value in a trial: drawn now, or as it was drawn before."""
+        if self.choices:
+            label = trial.suggest_categorical(self.key, self.labels)
+            return self.choices[self.labels.index(label)]
+        if self.whole:
+            return trial.suggest_int(self.key, int(self.low), int(self.high), log=self.log)
+        return trial.suggest_float(self.key, self.low, self.high, log=self.log)
 
     def spell(self) -> str:
-        """As it is written on the command line."""
+        """The dimension as it is written on the command line."""
+        if self.choices:
+            return ",".join(self.labels)
         mark = "x" if self.relative else ""
         log = ":log" if self.log and not self.relative else ""
         return f"{mark}{self.low:g}..{mark}{self.high:g}{log}"
 
     def to_json(self) -> dict[str, Any]:
+        """The dimension as JSON values."""
+        if self.choices:
+            return {"key": self.key, "choices": list(self.choices), "relative": self.relative}
         return {"key": self.key, "values": self.spell(), "whole": self.whole}
 
-
-@dataclass(frozen=True)
-class Choices:
-    """A few values to choose from."""
-
-    key: str
-    values: tuple[Any, ...]
-    """JSON values; multiples where `relative`."""
-    relative: bool = False
-    """Multiples of the planned value."""
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """The values as text, which is what a search remembers."""
-        if self.relative:
-            return tuple(f"x{value:g}" for value in self.values)
-        return tuple(v if isinstance(v, str) else json.dumps(v) for v in self.values)
-
-    @property
-    def samples(self) -> tuple[Any, ...]:
-        """All values."""
-        return self.values
-
-    def value(self, label: str) -> Any:
-        """The value that a label stands for."""
-        return self.values[self.labels.index(label)]
-
-    def spell(self) -> str:
-        """As it is written on the command line."""
-        return ",".join(self.labels)
-
-    def to_json(self) -> dict[str, Any]:
-        return {"key": self.key, "choices": list(self.values), "relative": self.relative}
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> "Dimension":
+        """The dimension back from `to_json`."""
+        if "choices" in value:
+            return cls(value["key"], tuple(value["choices"]), relative=value["relative"])
+        return replace(parse_dimension(value["key"], value["values"]), whole=value["whole"])
 
 
-Dimension = Range | Choices
-
-
-def from_json(told: Mapping[str, Any]) -> Dimension:
-    """The dimension back from `to_json`."""
-    if "choices" in told:
-        return Choices(told["key"], tuple(told["choices"]), told["relative"])
-    problems: list[str] = []
-    found = parse_dimension(told["key"], told["values"], problems)
-    if not isinstance(found, Range):
-        raise ValueError("; ".join(problems) or f"{told!r} is no range")
-    return Range(**{**vars(found), "whole": told["whole"]})
-
-
-def parse_dimension(key: str, value: Any, problems: list[str]) -> Dimension | None:
-    """Read the range or choices of one setting; None, and a problem, where it makes no sense.
+def parse_dimension(key: str, value: Any) -> Dimension:
+    """The dimension that is meant by a value of the command line or of a file.
 
     Args:
-        key: the setting: "optimiser.lr".
-        value: words as on the command line, a list of choices, or a group with "low", "high" and
-            perhaps "log", as in a file.
-        problems: is added to.
+        key: The setting: "optimiser.lr".
+        value: Text of the command line, a list of choices, or a group with "low", "high" and
+            perhaps "log".
+
+    Raises:
+        ConfigError: A value that makes no sense.
 
     Example:
-        >>> parse_dimension("optimiser.lr", "1e-3..0.1:log", [])
-        Range(key='optimiser.lr', low=0.001, high=0.1, log=True, whole=False, relative=False)
-        >>> parse_dimension("training.batch_size", "x0.5,x1", []).values
+        >>> parse_dimension("optimiser.lr", "1e-3..0.1:log").spell()
+        '0.001..0.1:log'
+        >>> parse_dimension("training.batch_size", "x0.5,x1").choices
         (0.5, 1.0)
     """
     if isinstance(value, Mapping):
-        return _group(key, value, problems)
+        return _group_range(key, value)
     if isinstance(value, str):
-        match = _RANGE.fullmatch(value.strip())
-        if match is not None:
-            return _range(key, match, problems)
+        if match := _RANGE.fullmatch(value.strip()):
+            return _range(key, match)
         if ".." in value:
-            problems.append(f"{key}={value} is no range of numbers; {_ACCEPTED}.")
-            return None
-        value = _choices(value)
+            raise ConfigError(f"{key}={value} is no range of numbers; {_ACCEPTED}.")
+        value = _split(value)
     if not isinstance(value, Sequence) or not value:
-        problems.append(f"{key}={value!r} says nothing to search; {_ACCEPTED}.")
-        return None
-    return _chosen(key, list(value), problems)
+        raise ConfigError(f"{key}={value!r} says nothing to search; {_ACCEPTED}.")
+    return _choices(key, list(value))
 
 
-def _range(key: str, match: re.Match[str], problems: list[str]) -> Range | None:
+def _range(key: str, match: re.Match[str]) -> Dimension:
     first, low, second, high, log = match.groups()
     if first != second:
-        problems.append(f"{key}={match[0]}: write x before both ends of a multiple, or neither.")
-        return None
-    relative = bool(first)
-    whole = not relative and all(end.lstrip("+-").isdigit() for end in (low, high))
-    found = Range(key, float(low), float(high), bool(log) or relative, whole, relative)
-    return _sound(found, problems)
+        raise ConfigError(f"{key}={match[0]}: write x before both ends of a multiple, or neither.")
+    whole = not first and all(end.lstrip("+-").isdigit() for end in (low, high))
+    dimension = Dimension(
+        key, (), float(low), float(high), bool(log or first), whole, relative=bool(first)
+    )
+    text = f"{key}={dimension.spell()}"
+    if not (math.isfinite(dimension.high) and dimension.low < dimension.high):
+        raise ConfigError(f"{text}: the first number must be below the second one.")
+    if dimension.log and dimension.low <= 0:
+        raise ConfigError(f"{text}: multiples and logarithms need numbers above zero.")
+    return dimension
 
 
-def _sound(found: Range, problems: list[str]) -> Range | None:
-    said = f"{found.key}={found.spell()}"
-    if not (math.isfinite(found.low) and math.isfinite(found.high) and found.low < found.high):
-        problems.append(f"{said}: the first number must be below the second one.")
-    elif found.log and found.low <= 0:
-        problems.append(f"{said}: multiples and logarithms need numbers above zero.")
-    else:
-        return found
-    return None
-
-
-def _group(key: str, value: Mapping[str, Any], problems: list[str]) -> Range | None:
-    known = ("low", "high", "log")
-    for name in value:
-        if name not in known:
-            hint = nearest(name, known)
-            problems.append(
-                f"{key}.{name} does not fit beside low and high."
-                + (f" Did you mean {hint!r}?" if hint else "")
-            )
-            return None
-    low, high, log = value.get("low"), value.get("high"), value.get("log", False)
-    numbers = all(isinstance(n, (int, float)) and not isinstance(n, bool) for n in (low, high))
-    if not numbers or low is None or high is None or not isinstance(log, bool):
-        problems.append(
+def _group_range(key: str, value: Mapping[str, Any]) -> Dimension:
+    """The range of a group with "low", "high" and perhaps "log", as a file may have it."""
+    log = value.get("log", False)
+    match = _RANGE.fullmatch(f"{value.get('low')}..{value.get('high')}{':log' if log else ''}")
+    if match is None or not isinstance(log, bool) or not {*value} <= {"low", "high", "log"}:
+        raise ConfigError(
             f"{key}={dict(value)!r} does not fit; accepted: low and high as numbers, log as true "
             "or false."
         )
-        return None
-    whole = isinstance(low, int) and isinstance(high, int)
-    return _sound(Range(key, float(low), float(high), log, whole), problems)
+    return _range(key, match)
 
 
-def _choices(text: str) -> list[Any]:
-    """The values between commas: JSON where they are, else text."""
+def _split(text: str) -> list[Any]:
+    """The values between commas: JSON where they parse, else text."""
+    values: list[Any]
     try:
-        whole: list[Any] = json.loads(f"[{text}]")
-        return whole
+        values = json.loads(f"[{text}]")
     except ValueError:
-        return [_plain(word.strip()) for word in text.split(",") if word.strip()]
+        values = [word.strip() for word in text.split(",") if word.strip()]
+        for i, word in enumerate(values):
+            with suppress(ValueError):
+                values[i] = json.loads(word)
+    return values
 
 
-def _plain(word: str) -> Any:
-    try:
-        return json.loads(word)
-    except ValueError:
-        return word
-
-
-def _chosen(key: str, values: list[Any], problems: list[str]) -> Choices | None:
-    multiples = [_MULTIPLE.fullmatch(v) if isinstance(v, str) else None for v in values]
-    if all(multiples):
-        found = Choices(key, tuple(float(m[1]) for m in multiples if m), relative=True)
-        if min(found.values) <= 0:
-            problems.append(f"{key}={found.spell()}: multiples must be above zero.")
-            return None
-    elif any(multiples):
-        problems.append(f"{key}: write x before every multiple of the plan, or before none.")
-        return None
-    else:
-        found = Choices(key, tuple(values))
-    if len(set(found.labels)) < len(values):
-        problems.append(f"{key}={found.spell()} names one choice twice.")
-        return None
-    return found
+def _choices(key: str, values: list[Any]) -> Dimension:
+    multiples = [_MULTIPLE.fullmatch(v) for v in values if isinstance(v, str)]
+    factors = [float(match[1]) for match in multiples if match]
+    if 0 < len(factors) < len(values):
+        raise ConfigError(f"{key}: write x before every multiple of the plan, or before none.")
+    dimension = Dimension(key, tuple(factors or values), relative=bool(factors))
+    if factors and min(factors) <= 0:
+        raise ConfigError(f"{key}={dimension.spell()}: multiples must be above zero.")
+    if len(set(dimension.labels)) < len(values):
+        raise ConfigError(f"{key}={dimension.spell()} names one choice twice.")
+    return dimension

@@ -1,7 +1,7 @@
-"""optuna's journal: one line of JSON for each thing that happened, appended under a lock.
+"""optuna's journal: one line of JSON for each change, appended under a lock.
 
 The system drops the lock when a process dies, and so it does with the claim on a trial: one whose
-process was killed can be taken over at once, by whoever comes next.
+process was killed can be taken over at once by the next process.
 """
 
 import os
@@ -15,31 +15,31 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, Jou
 
 from striate import durable
 
-__all__ = ["CLAIMS", "open_journal", "quiet"]
-
-CLAIMS = ".claims"
-"""Folder beside the journal, of the files that are locked."""
+__all__ = ["open_journal", "quiet"]
 
 
-def open_journal(folder: Path) -> optuna.Study:
-    """The study of a folder, which is begun where there is none.
+def open_journal(folder: Path, locks: Path, lower_is_better: bool) -> optuna.Study:
+    """Open the study of a folder, or begin one.
 
     Args:
-        folder: with trials.jsonl, or for it.
+        folder: Folder of trials.jsonl.
+        locks: Folder of the files that are locked.
+        lower_is_better: Direction of the metric.
     """
     journal = folder / "trials.jsonl"
-    backend = JournalFileBackend(str(journal), _Lock(journal))
+    backend = JournalFileBackend(str(journal), _Lock(journal, locks / "journal"))
     return optuna.create_study(
         storage=JournalStorage(backend),
         study_name="search",
         pruner=optuna.pruners.NopPruner(),
+        direction="minimize" if lower_is_better else "maximize",
         load_if_exists=True,
     )
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without what optuna tells on the way: the search tells it in its own words."""
+    """Silence optuna: the search has messages of its own."""
     level = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     try:
@@ -53,30 +53,26 @@ def quiet() -> Iterator[None]:
 class _Lock(JournalFileOpenLock):
     """A lock that the system drops when the process dies; optuna's own stays 30 s."""
 
-    def __init__(self, journal: Path) -> None:
+    def __init__(self, journal: Path, lock: Path) -> None:
         super().__init__(str(journal))
-        self._journal = journal
+        self._journal, self._file = journal, lock
         self._held = ExitStack()
 
     def acquire(self) -> bool:
-        place = self._journal.parent / CLAIMS / "journal"
-        self._held.enter_context(durable.lock(place, wait=True, taken=""))
-        _mend(self._journal)
+        self._held.enter_context(durable.lock(self._file, wait=True, taken=""))
+        _drop_torn_line(self._journal)
         return True
 
     def release(self) -> None:
         self._held.close()
 
 
-def _mend(journal: Path) -> None:
-    """Take away a last line that a power cut tore."""
+def _drop_torn_line(journal: Path) -> None:
+    """Remove a last line that a power cut left incomplete."""
     with open(journal, "r+b") as stream:
         size = stream.seek(0, os.SEEK_END)
-        if size == 0:
-            return
-        stream.seek(size - 1)
-        if stream.read(1) == b"\n":
+        stream.seek(max(0, size - 1))
+        if stream.read(1) in (b"", b"\n"):
             return
         stream.seek(0)
-        whole = stream.read().rfind(b"\n") + 1
-        stream.truncate(whole)
+        stream.truncate(stream.read().rfind(b"\n") + 1)

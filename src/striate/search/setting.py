@@ -19,7 +19,7 @@ from striate.registry import Pick, Registry
 from striate.settings import checked, merge
 from striate.typed_json import encode
 
-__all__ = ["applies", "change", "planned", "spell_augmentation", "value_at", "widened"]
+__all__ = ["applies", "change", "number_at", "spell_augmentation", "value_at"]
 
 WIDTH = "width"
 NOTHING = "none"
@@ -47,18 +47,18 @@ def applies(config: RunConfig, key: str) -> bool:
 
 
 def change(config: RunConfig, key: str, value: Any) -> RunConfig:
-    """The configuration with one setting changed.
+    """Change one setting of a configuration.
 
     Args:
-        config: to change.
-        key: dotted name, or "width".
-        value: of JSON; a multiple for "width".
+        config: Configuration to start from.
+        key: Dotted name, or "width".
+        value: JSON value; a multiple for "width".
 
     Raises:
-        ConfigError: a setting that does not exist, or a value that does not fit.
+        ConfigError: A setting that does not exist, or a value that does not fit.
     """
     if key == WIDTH:
-        return replace(config, network=widened(config.network, float(value)))
+        return replace(config, network=_widened(config.network, float(value)))
     if key == "augmentation":
         return _augmented(config, value)
     nested: Any = value
@@ -67,25 +67,24 @@ def change(config: RunConfig, key: str, value: Any) -> RunConfig:
     return RunConfig.from_json(merge(config.to_json(), checked(nested)))
 
 
-def planned(config: RunConfig, key: str) -> float | None:
+def number_at(config: RunConfig, key: str) -> float | None:
     """The number that a setting has in a configuration; None where it has none."""
     value = value_at(config, key)
-    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return value if is_number else None
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
 
 
 def value_at(config: RunConfig, key: str) -> Any:
-    """The value of a setting in a configuration, or its default."""
+    """The value of a setting in a configuration, its default where it is not set."""
     if key == WIDTH:
         name = _width(config.network)
         return None if name is None else config.network.arguments.get(name)
     if key == "augmentation":
         return spell_augmentation(config)
     group, _, name = key.partition(".")
-    held = getattr(config, group, None)
-    if isinstance(held, Pick):
-        return _argument(_TABLES.get(group), held, name) if name else held.name
-    return encode(getattr(held, name, None)) if name else encode(held)
+    part = getattr(config, group, None)
+    if isinstance(part, Pick):
+        return _argument(group, part, name) if name else part.name
+    return encode(getattr(part, name, None)) if name else encode(part)
 
 
 def spell_augmentation(config: RunConfig) -> str:
@@ -93,26 +92,18 @@ def spell_augmentation(config: RunConfig) -> str:
     return "+".join(pick.name for pick in config.augmentation) or NOTHING
 
 
-def widened(pick: Pick, factor: float) -> Pick:
-    """The network with all its widths times a factor, multiples of 8 where they allow it.
-
-    Example:
-        >>> widened(Pick("airbench", widths=[32, 128]), 1.5)
-        Pick('airbench', widths=[48, 192])
-
-    Raises:
-        ConfigError: a network without widths.
-    """
+def _widened(pick: Pick, factor: float) -> Pick:
+    """The network with all its widths times a factor, multiples of 8 where they allow it."""
     name = _width(pick)
-    held = None if name is None else _argument(NETWORKS, pick, name)
-    if name is None or held is None:
+    if name is None:
         raise ConfigError(
             f"The network {pick.name!r} has no width to vary; leave out width, or search an "
             "argument of its own."
         )
-    if isinstance(held, (list, tuple)):
-        return pick.replace(**{name: [_scaled(width, factor) for width in held]})
-    return pick.replace(**{name: _scaled(held, factor)})
+    width = _argument("network", pick, name)
+    if isinstance(width, (list, tuple)):
+        return pick.replace(**{name: [_scaled(w, factor) for w in width]})
+    return pick.replace(**{name: _scaled(width, factor)})
 
 
 def _scaled(width: int, factor: float) -> int:
@@ -121,19 +112,15 @@ def _scaled(width: int, factor: float) -> int:
 
 
 def _width(pick: Pick) -> str | None:
-    if pick.name not in NETWORKS:
-        return None
-    accepted = NETWORKS.parameters(pick.name)
-    named = [name for name in _WIDTHS if name in accepted]
-    return next((n for n in named if _argument(NETWORKS, pick, n) is not None), None)
+    """The argument of a network that is its width; None where there is none."""
+    return next((n for n in _WIDTHS if _argument("network", pick, n) is not None), None)
 
 
-def _argument(table: Registry[Any] | None, pick: Pick, name: str) -> Any:
-    """An argument as given, else its default; None where it has neither."""
-    if name in pick.arguments:
-        return pick.arguments[name]
-    if table is None or pick.name not in table:
-        return None
+def _argument(group: str, pick: Pick, name: str) -> Any:
+    """The argument of a pick, its default where it is not set; None where it has neither."""
+    table = _TABLES.get(group)
+    if name in pick.arguments or table is None or pick.name not in table:
+        return pick.arguments.get(name)
     parameter = table.parameters(pick.name).get(name)
     if parameter is None or parameter.default is inspect.Parameter.empty:
         return None
@@ -141,7 +128,7 @@ def _argument(table: Registry[Any] | None, pick: Pick, name: str) -> Any:
 
 
 def _augmented(config: RunConfig, value: Any) -> RunConfig:
-    """With other augmentations; the network answers from mirrored views only if it saw such."""
+    """Other augmentations; predictions average mirrored views only if training has them."""
     words = value.split("+") if isinstance(value, str) else value
     if value == NOTHING:
         words = []
@@ -156,13 +143,12 @@ def _augmented(config: RunConfig, value: Any) -> RunConfig:
         pick = Pick.from_json(dict(word) if isinstance(word, Mapping) else word)
         if pick.name not in AUGMENTATIONS:
             raise ConfigError(unknown_name("augmentation", pick.name, AUGMENTATIONS))
-        # a name alone means it as it was planned
+        # a name alone stands for the augmentation as it was planned
         picks.append(kept.get(pick.name, pick) if isinstance(word, str) else pick)
     names = {pick.name for pick in picks}
-    views = config.prediction
-    views = replace(
-        views,
-        mirrored=views.mirrored and "flip" in names,
-        shift=views.shift if "shift" in names else 0,
+    prediction = replace(
+        config.prediction,
+        mirrored=config.prediction.mirrored and "flip" in names,
+        shift=config.prediction.shift if "shift" in names else 0,
     )
-    return replace(config, augmentation=tuple(picks), prediction=views)
+    return replace(config, augmentation=tuple(picks), prediction=prediction)

@@ -1,4 +1,4 @@
-"""The space of a search: dimensions over the plans that each network has for the data."""
+"""What a search varies: dimensions over the plans that each network has for the data."""
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -7,23 +7,20 @@ from typing import Any
 
 from striate.config import RunConfig
 from striate.errors import ConfigError
-from striate.search.dimension import Choices, Dimension, Range, from_json
+from striate.search.dimension import Dimension
 from striate.search.setting import (
     WIDTH,
     applies,
     change,
-    planned,
+    number_at,
     spell_augmentation,
     value_at,
 )
 
-__all__ = ["Draw", "Proposal", "Space", "default_dimensions", "space_problems"]
-
-Draw = Callable[[Dimension], Any]
-"""A value of a dimension: a number, or one of the choices."""
+__all__ = ["Proposal", "Space", "default_dimensions", "space_problems"]
 
 _PICKS = ("network", "optimiser", "schedule", "loss")
-"""What brings arguments of its own is drawn first."""
+"""Settings that bring arguments of their own are drawn first."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +29,9 @@ class Proposal:
 
     config: RunConfig
     values: Mapping[str, Any]
-    """By dimension: the setting as it is trained with; multiples as multiples for "width"."""
+    """The setting that is trained with, by dimension; a multiple for "width"."""
     drawn: Mapping[str, Any]
-    """By dimension: what was drawn; multiples of the plan as multiples."""
+    """The value that was drawn, by dimension; multiples of the plan as multiples."""
 
 
 @dataclass(frozen=True)
@@ -43,21 +40,23 @@ class Space:
 
     dimensions: tuple[Dimension, ...]
     bases: Mapping[str, RunConfig]
-    """By network; the first is the plan for the data."""
+    """Plans by network; the first is the plan for the data."""
 
     @property
     def plan(self) -> RunConfig:
         return next(iter(self.bases.values()))
 
-    def propose(self, draw: Draw) -> Proposal:
-        """The configuration with a value of each dimension that applies to it.
+    def propose(self, draw: Callable[[Dimension], Any]) -> Proposal:
+        """A configuration with a value of each dimension that applies to it.
+
+        Args:
+            draw: Chooses the value of a dimension: a number, or one of the choices.
 
         Raises:
-            ConfigError: a value that does not fit.
+            ConfigError: A value that does not fit.
         """
         config, values, drawn = self.plan, {}, {}
-        ordered = sorted(self.dimensions, key=lambda d: _rank(d.key))
-        for dimension in ordered:
+        for dimension in sorted(self.dimensions, key=_rank):
             key = dimension.key
             if not applies(config, key):
                 continue
@@ -72,133 +71,105 @@ class Space:
         return Proposal(config, values, drawn)
 
     def plan_drawn(self) -> dict[str, Any]:
-        """The draws that give the plan itself; empty where the space does not hold it."""
-        found: dict[str, Any] = {}
-        for dimension in self.dimensions:
-            key = dimension.key
-            if not applies(self.plan, key):
-                continue
-            value = 1.0 if dimension.relative else value_at(self.plan, key)
-            inside = (
-                value in dimension.values
-                if isinstance(dimension, Choices)
-                else isinstance(value, (int, float)) and dimension.low <= value <= dimension.high
-            )
-            if not inside:
-                return {}
-            found[key] = value
-        return found
+        """The values to draw for the plan itself; empty where the space does not hold it."""
+        drawn = {
+            d.key: 1.0 if d.relative else value_at(self.plan, d.key)
+            for d in self.dimensions
+            if applies(self.plan, d.key)
+        }
+        inside = all(d.contains(drawn[d.key]) for d in self.dimensions if d.key in drawn)
+        return drawn if inside else {}
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
+        """The space as JSON values."""
         return {
             "dimensions": [dimension.to_json() for dimension in self.dimensions],
             "bases": {name: base.to_json() for name, base in self.bases.items()},
         }
 
     @classmethod
-    def from_json(cls, told: Mapping[str, Any]) -> "Space":
+    def from_json(cls, value: Mapping[str, Any]) -> "Space":
         """The space back from `to_json`."""
         return cls(
-            tuple(map(from_json, told["dimensions"])),
-            {name: RunConfig.from_json(base) for name, base in told["bases"].items()},
+            tuple(map(Dimension.from_json, value["dimensions"])),
+            {name: RunConfig.from_json(base) for name, base in value["bases"].items()},
         )
 
 
 def default_dimensions(
     bases: Mapping[str, RunConfig], fixed: Callable[[str], bool]
 ) -> tuple[Dimension, ...]:
-    """The default dimensions: network, width, rate, decay, batch, augmentation.
+    """The usual dimensions: network, width, rate, decay, batch size and augmentation.
 
     The ranges surround the plan: a learning rate between a quarter and four times the planned one
-    holds the best of nearly every set, and few trials can look no further.
+    holds the best of nearly every data set, and few trials cannot search further.
 
     Args:
-        bases: the plan for each network.
-        fixed: whether a person has chosen a setting, which is then left alone.
+        bases: The plan for each network.
+        fixed: Whether a setting was chosen by a person, and is then left alone.
     """
+
+    def around(key: str, factor: float) -> Dimension:
+        return Dimension(key, (), 1 / factor, factor, log=True, relative=True)
+
+    def is_used(dimension: Dimension) -> bool:
+        key = dimension.key
+        held = [number_at(base, key) for base in bases.values() if applies(base, key)]
+        # a decay of 0 has no multiples
+        return bool(held) and (not dimension.relative or key == WIDTH or all(held))
+
     plan = next(iter(bases.values()))
     names = spell_augmentation(plan)
     stronger = [f"{names}+{more}" for more in ("erase", "cutmix") if more not in names]
     augmentations = ("none", names, *stronger) if plan.augmentation else ("none", "shift", "erase")
-    wanted: list[tuple[Dimension, str]] = [
-        (Range(WIDTH, 0.5, 2.0, log=True, relative=True), "network.widths"),
-        (Range("optimiser.lr", 0.25, 4.0, log=True, relative=True), "optimiser.lr"),
-        (
-            Range("optimiser.weight_decay", 0.1, 10.0, log=True, relative=True),
-            "optimiser.weight_decay",
-        ),
-        (Choices("training.batch_size", (0.5, 1.0, 2.0), relative=True), "training.batch_size"),
-        (Choices("augmentation", augmentations), "augmentation"),
+    usual = [
+        around(WIDTH, 2.0) if plan.pretrained is None else around("pretrained.feature_rate", 10.0),
+        around("optimiser.lr", 4.0),
+        around("optimiser.weight_decay", 10.0),
+        Dimension("training.batch_size", (0.5, 1.0, 2.0), relative=True),
+        Dimension("augmentation", augmentations),
     ]
-    if plan.pretrained is not None:
-        wanted[0] = (
-            Range("pretrained.feature_rate", 0.1, 10.0, log=True, relative=True),
-            "pretrained.feature_rate",
-        )
-    found: list[Dimension] = []
-    if len(bases) > 1:
-        found.append(Choices("network", tuple(bases)))
-    for dimension, setting in wanted:
-        used = any(applies(base, dimension.key) for base in bases.values())
-        # a decay of 0 has no multiples
-        has_plan = not dimension.relative or all(
-            dimension.key == WIDTH or planned(base, dimension.key)
-            for base in bases.values()
-            if applies(base, dimension.key)
-        )
-        if used and has_plan and not fixed(setting) and not fixed(dimension.key):
-            found.append(dimension)
-    return tuple(found)
+    network = [Dimension("network", tuple(bases))] if len(bases) > 1 else []
+    names_of = {WIDTH: "network.widths"}
+    free = [d for d in usual if not fixed(d.key) and not fixed(names_of.get(d.key, d.key))]
+    return tuple(network + [d for d in free if is_used(d)])
 
 
 def space_problems(space: Space, check: Callable[[RunConfig], None]) -> list[str]:
-    """Problems at the ends of the space, as sentences; each one once.
+    """Problems at the ends of a space, as sentences, each once.
 
     Args:
-        space: to look at.
-        check: raises ConfigError for a configuration that cannot be built.
+        space: Space to check.
+        check: Raises ConfigError for a configuration that cannot be built.
     """
     problems: dict[str, None] = {}
     met: set[str] = set()
-    for draw in _corners(space.dimensions):
+    for corner in _corners(space.dimensions):
         try:
-            proposal = space.propose(draw)
+            proposal = space.propose(lambda d, at=corner: at[d.key])  # type: ignore[misc]
             met.update(proposal.values)
             check(proposal.config)
         except ConfigError as error:
             problems.update(dict.fromkeys(error.problems))
     for dimension in space.dimensions:
         if dimension.key not in met and not problems:
-            problems[_unused(space, dimension, check)] = None
+            problems[_why_unused(space, dimension, check)] = None
     return list(problems)
 
 
-def _corners(dimensions: Sequence[Dimension]) -> Iterator[Draw]:
+def _corners(dimensions: Sequence[Dimension]) -> Iterator[dict[str, Any]]:
     """Each network with each end of each other dimension, the others in their middle."""
     picks = [d for d in dimensions if d.key in _PICKS]
     rest = [d for d in dimensions if d.key not in _PICKS]
-    middle = {d.key: _middle(d) for d in rest}
     for chosen in itertools.product(*(d.samples for d in picks)):
-        fixed = middle | {d.key: value for d, value in zip(picks, chosen, strict=True)}
-        variants = [{d.key: value} for d in rest for value in d.samples] or [{}]
-        for variant in variants:
-            at = fixed | variant
-            yield lambda dimension, at=at: at[dimension.key]  # type: ignore[misc]
+        corner = {d.key: d.middle for d in rest}
+        corner |= {d.key: value for d, value in zip(picks, chosen, strict=True)}
+        yield from [corner | {d.key: value} for d in rest for value in d.samples] or [corner]
 
 
-def _middle(dimension: Dimension) -> Any:
-    if isinstance(dimension, Choices):
-        return dimension.values[0]
-    if dimension.log:
-        value = (dimension.low * dimension.high) ** 0.5
-    else:
-        value = (dimension.low + dimension.high) / 2
-    return round(value) if dimension.whole else value
-
-
-def _rank(key: str) -> int:
-    return _PICKS.index(key) if key in _PICKS else len(_PICKS)
+def _rank(dimension: Dimension) -> int:
+    """The position of a dimension in the order of drawing; the sort keeps the order of equals."""
+    return _PICKS.index(dimension.key) if dimension.key in _PICKS else len(_PICKS)
 
 
 def _absolute(base: RunConfig, dimension: Dimension, value: Any) -> Any:
@@ -206,22 +177,21 @@ def _absolute(base: RunConfig, dimension: Dimension, value: Any) -> Any:
         value = float(f"{value:.4g}")  # as a person would write it
     if not dimension.relative or dimension.key == WIDTH:
         return value
-    held = planned(base, dimension.key)
-    if not held:
+    planned = number_at(base, dimension.key)
+    if not planned:
         raise ConfigError(
             f"{dimension.key}={dimension.spell()}: the plan for {base.network.name} has no number "
             "there to take multiples of; give a range of its own, such as 1e-5..1e-2:log."
         )
-    if isinstance(held, int):
-        return max(1, round(held * value))
-    return float(f"{held * value:.4g}")
+    if isinstance(planned, int):
+        return max(1, round(planned * value))
+    return float(f"{planned * value:.4g}")
 
 
-def _unused(space: Space, dimension: Dimension, check: Callable[[RunConfig], None]) -> str:
-    """Why no configuration has the setting, in the words of what it would be a setting of."""
-    key = dimension.key
+def _why_unused(space: Space, dimension: Dimension, check: Callable[[RunConfig], None]) -> str:
+    """The reason why no configuration of the space has a setting."""
     try:
-        check(change(space.plan, key, dimension.samples[0]))
+        check(change(space.plan, dimension.key, dimension.samples[0]))
     except ConfigError as error:
         return str(error)
-    return f"{key}: nothing that is searched has this setting; leave it out."
+    return f"{dimension.key}: nothing that is searched has this setting; leave it out."

@@ -1,9 +1,8 @@
 """The trials of one search, in a file that several processes share."""
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import optuna
 from optuna.trial import TrialState
@@ -11,15 +10,14 @@ from optuna.trial import TrialState
 from striate import durable
 from striate.errors import ConfigError, RunError
 from striate.randomness import derive_seed
-from striate.search.dimension import Dimension, Range
-from striate.search.journal import CLAIMS, open_journal, quiet
-from striate.search.space import Space
+from striate.search.journal import open_journal, quiet
+from striate.search.space import Proposal, Space
 from striate.search.trial import FINISHED, Trial, TrialRecord
 
 __all__ = ["Storage"]
 
 _RANDOM_TRIALS = 8
-"""Drawn at random before the others follow from them; optuna's ten would be half of a search."""
+"""Trials drawn at random before the others follow from them; optuna's ten are half of a search."""
 _ENOUGH_FOR_IMPORTANCE = 8
 
 
@@ -27,39 +25,49 @@ class Storage:
     """The trials of a search.
 
     Args:
-        folder: of the search.
-        space: what varies.
-        seed: of what is tried.
-        points: validations of a whole training.
-        prune: give up trials that do worse than the median of the others.
+        folder: Folder of the search.
+        space: Space that is searched.
+        seed: Random seed of the draws.
+        points: Validations of a whole training.
+        prune: Stop trials that do worse than the median of the others.
+        lower_is_better: Direction of the metric.
     """
 
     def __init__(
-        self, folder: Path, space: Space, *, seed: int, points: int, prune: bool = True
+        self,
+        folder: Path,
+        space: Space,
+        *,
+        seed: int,
+        points: int,
+        prune: bool = True,
+        lower_is_better: bool = True,
     ) -> None:
-        self._claims = folder / CLAIMS
+        self._claims = folder / ".claims"
         self._space, self._seed = space, seed
         self._points, self._prune = points, prune
-        with durable.lock(self._claims / "lock", wait=True, taken=""), quiet():
-            self._study = open_journal(folder)
+        with self._lock("lock", wait=True), quiet():
+            self._study = open_journal(folder, self._claims, lower_is_better)
             plan = space.plan_drawn()
             if plan and not self._study.get_trials(deepcopy=False):
                 planned = [d for d in space.dimensions if d.key in plan]
-                self._study.enqueue_trial({d.key: _stored(d, plan) for d in planned})
+                self._study.enqueue_trial({d.key: d.stored(plan[d.key]) for d in planned})
 
     @contextmanager
-    def claim(self, most: int, may_begin: Callable[[], bool]) -> Iterator[Trial | None]:
-        """A trial to train: one that was left behind, else a new one; None when all are taken.
+    def claim(self, wanted: int, may_begin: Callable[[], bool]) -> Iterator[Trial | None]:
+        """Claim a trial: one whose process died, else a new one; None when all are taken.
 
         Args:
-            most: finished trials that are wanted.
-            may_begin: whether there is time for a new one.
+            wanted: Number of finished trials that are wanted.
+            may_begin: Whether there is time for a new one.
         """
         with ExitStack() as held:
-            with durable.lock(self._claims / "lock", wait=True, taken=""), quiet():
-                trial = self._left_behind(held)
-                if trial is None and self._wanted(most) and may_begin():
-                    trial = self._begin(held)
+            with self._lock("lock", wait=True), quiet():
+                trial = self._abandoned(held)
+                if trial is None and self._count_taken() < wanted and may_begin():
+                    new = self._study.ask()
+                    held.enter_context(self._lock(str(new.number)))
+                    trial = self._proposed(new, resumed=False)
             yield trial
 
     def records(self) -> list[TrialRecord]:
@@ -70,7 +78,7 @@ class Storage:
         return [record for record in records if record is not None]
 
     def importance(self) -> dict[str, float]:
-        """The share of each dimension in what makes a trial good, the largest first; empty while
+        """The share of each dimension in what makes a trial good, largest first; empty while
         there are too few trials.
 
         Source: Watanabe, Bansal and Hutter, "PED-ANOVA: Efficiently quantifying hyperparameter
@@ -80,52 +88,37 @@ class Storage:
             whole = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
             if len(whole) < _ENOUGH_FOR_IMPORTANCE or len({t.value for t in whole}) < 2:
                 return {}
-            # five good trials at least (optuna's advice), a tenth where there are many
+            # at least five good trials (optuna's advice), a tenth where there are many
             quantile = min(0.5, max(0.1, 5 / len(whole)))
             evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=quantile)
             return optuna.importance.get_param_importances(self._study, evaluator=evaluator)
 
-    def _left_behind(self, held: ExitStack) -> Trial | None:
-        """A trial whose process died."""
+    def _abandoned(self, held: ExitStack) -> Trial | None:
         for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             try:
-                held.enter_context(self._lock(frozen.number))
+                held.enter_context(self._lock(str(frozen.number)))
             except RunError:
                 continue
             trial = optuna.trial.Trial(self._study, frozen._trial_id)
             return self._proposed(trial, resumed=True)
         return None
 
-    def _wanted(self, most: int) -> bool:
+    def _count_taken(self) -> int:
         taken = (*FINISHED, TrialState.RUNNING)
-        return len(self._study.get_trials(deepcopy=False, states=taken)) < most
-
-    def _begin(self, held: ExitStack) -> Trial:
-        trial = self._study.ask()
-        held.enter_context(self._lock(trial.number))
-        return self._proposed(trial, resumed=False)
+        return len(self._study.get_trials(deepcopy=False, states=taken))
 
     def _proposed(self, trial: optuna.Trial, *, resumed: bool) -> Trial:
-        # A sampler for each trial, so that a search that was stopped goes on as if it had not been.
+        # A sampler for each trial, so that a resumed search draws what it would have drawn.
         seed = derive_seed(self._seed, "search", trial.number) % 2**32
         self._study.sampler = optuna.samplers.TPESampler(
             seed=seed, n_startup_trials=_RANDOM_TRIALS, constant_liar=True
         )
-        found = Trial(self._study, trial, self._points, self._prune)
-        found.resumed = resumed
+        proposal: Proposal | str
         try:
-            found.proposal = self._space.propose(found.draw)
+            proposal = self._space.propose(lambda dimension: dimension.draw(trial))
         except ConfigError as error:
-            found.problem = str(error)
-        return found
+            proposal = str(error)
+        return Trial(self._study, trial, self._points, self._prune, proposal, resumed)
 
-    def _lock(self, number: int) -> Any:
-        return durable.lock(self._claims / str(number), wait=False, taken="taken")
-
-
-def _stored(dimension: Dimension, drawn: Mapping[str, Any]) -> Any:
-    """A value as the journal has it."""
-    value = drawn[dimension.key]
-    if isinstance(dimension, Range):
-        return value
-    return dimension.labels[dimension.values.index(value)]
+    def _lock(self, name: str, *, wait: bool = False) -> AbstractContextManager[None]:
+        return durable.lock(self._claims / name, wait=wait, taken="taken")

@@ -1,139 +1,150 @@
-"""One trial of a search: what is known of it, and what its process does with it."""
+"""One trial of a search: the record of it, and the trial in the hands of this process."""
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import optuna
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from striate.search.dimension import Choices, Dimension
-from striate.search.space import Proposal
+from striate.search.space import Proposal, Space
 
-__all__ = ["FINISHED", "Trial", "TrialRecord"]
+__all__ = ["FINISHED", "State", "Trial", "TrialRecord"]
 
 _MEDIAN_OF = 4
-"""So many trials must have been where one is given up: a median of fewer is chance."""
-_SPARED = 0.3
-"""Share of a training in which none is given up: a high rate looks bad before it falls."""
+"""Finished trials that must exist before one is pruned: a median of fewer is luck."""
+_NOT_BEFORE = 0.3
+"""Share of a training in which none is pruned: a high rate looks bad before it falls."""
 
-_STATES: dict[TrialState, Literal["whole", "pruned", "failed", "running"]] = {
-    TrialState.COMPLETE: "whole",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
-    TrialState.RUNNING: "running",
+State = Literal["whole", "pruned", "failed", "running"]
+_STATES: dict[State, TrialState] = {
+    "whole": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "failed": TrialState.FAIL,
+    "running": TrialState.RUNNING,
 }
-
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """The record of a trial."""
+    """A trial as the journal knows it."""
 
     number: int
-    state: Literal["whole", "pruned", "failed", "running"]
+    state: State
     drawn: Mapping[str, Any]
-    """By dimension: number, or label of the choice."""
-    told: Mapping[str, Any]
-    """What was noted beside: see `Trial.note`."""
+    """Number, or label of the choice, by dimension."""
+    notes: Mapping[str, Any]
+    """JSON values that were written beside the trial: "run" (folder), "values" (settings),
+    "wrong" and "n" or "low" and "high" (of the headline), "loss", "seconds", "ended", "reason"."""
     errors: tuple[tuple[float, float], ...]
-    """(progress, validation error) on the way."""
+    """(progress, validation error) during the training."""
+    error: float | None = None
+    """Validation error at the end; None for a trial that was not trained whole."""
+
+    @classmethod
+    def of(cls, trial: FrozenTrial, points: int) -> "TrialRecord | None":
+        """The record of optuna's trial, of `points` validations; None for one not yet begun."""
+        state = next((name for name, state in _STATES.items() if state is trial.state), None)
+        if state is None:
+            return None
+        errors = sorted(trial.intermediate_values.items())
+        return cls(
+            trial.number,
+            state,
+            dict(trial.params),
+            dict(trial.user_attrs),
+            tuple((point / points, error) for point, error in errors),
+            trial.value if state == "whole" else None,
+        )
 
     @property
     def is_finished(self) -> bool:
         return self.state in ("whole", "pruned")
 
-    @classmethod
-    def of(cls, trial: FrozenTrial, points: int) -> "TrialRecord | None":
-        """The journal's record of a trial; None for one that nobody has begun.
+    @property
+    def run(self) -> str:
+        """Name of the run's folder; empty for a trial that had none."""
+        return str(self.notes.get("run", ""))
 
-        Args:
-            trial: of optuna.
-            points: validations of a whole training.
-        """
-        if trial.state not in _STATES:
-            return None
-        errors = sorted(trial.intermediate_values.items())
-        return cls(
-            trial.number,
-            _STATES[trial.state],
-            dict(trial.params),
-            dict(trial.user_attrs),
-            tuple((point / points, error) for point, error in errors),
-        )
+    @property
+    def ending(self) -> str:
+        """How a trial ended that was not trained whole."""
+        if self.state == "running":
+            return "under way"
+        return str(self.notes.get("ended") or self.notes.get("reason") or self.state)
+
+    def is_plan(self, space: Space) -> bool:
+        """Whether the trial is what `train` would do."""
+        plan = space.plan_drawn()
+        planned = [d for d in space.dimensions if d.key in plan]
+        return bool(plan) and all(self.drawn.get(d.key) == d.stored(plan[d.key]) for d in planned)
+
+    def cells(self, keys: Sequence[str]) -> list[str]:
+        """The settings of the trial as text; empty where it does not have one."""
+        values = self.notes.get("values", {})
+        texts = {k: f"{v:.4g}" if isinstance(v, float) else str(v) for k, v in values.items()}
+        if "width" in texts:
+            texts["width"] = f"×{texts['width']}"
+        return [texts.get(key, "") for key in keys]
 
 
+@dataclass(frozen=True)
 class Trial:
-    """A trial that this process holds.
+    """A trial that this process holds."""
 
-    Args:
-        study: of optuna.
-        trial: of optuna.
-        points: validations of a whole training.
-        prune: whether it may be given up.
-    """
+    study: optuna.Study
+    trial: optuna.Trial
+    points: int
+    """Validations of a whole training."""
+    prune: bool
+    """Whether it may be stopped early."""
+    proposal: Proposal | str
+    """The configuration to train, or why there is none."""
+    resumed: bool
+    """Whether another process began it."""
 
-    def __init__(self, study: optuna.Study, trial: optuna.Trial, points: int, prune: bool) -> None:
-        self._study, self._trial = study, trial
-        self._points, self._prune = points, prune
-        self.number: int = trial.number
-        self.resumed = False
-        self.proposal: Proposal | None = None
-        self.problem = ""
-        """Why there is no proposal."""
+    @property
+    def number(self) -> int:
+        return self.trial.number
 
-    def draw(self, dimension: Dimension) -> Any:
-        """The value of a dimension: drawn now, or as it was drawn before."""
-        key = dimension.key
-        if isinstance(dimension, Choices):
-            return dimension.value(self._trial.suggest_categorical(key, dimension.labels))
-        if dimension.whole:
-            low, high = int(dimension.low), int(dimension.high)
-            return self._trial.suggest_int(key, low, high, log=dimension.log)
-        return self._trial.suggest_float(key, dimension.low, dimension.high, log=dimension.log)
+    def report(self, progress: float, value: float, best: float) -> bool:
+        """Write down the validation metric at a point of the training; whether to prune the trial.
 
-    def report(self, progress: float, error: float, low: float) -> bool:
-        """Note the validation error at a point of the training; whether to give the trial up.
-
-        It is given up where its error is above the median of the trials that came to this point,
-        and not by the chance of few images: with the whole interval. Medians ask nothing of how a
-        training goes on, where rungs as Hyperband's would compare rates before they fall.
+        It is pruned where its metric is worse than the median of the trials that came to this
+        point, and not only for want of images: with its whole interval. Medians assume nothing
+        about the rest of a training, where Hyperband would compare rates before they fall.
 
         Args:
-            progress: share of the training that is done.
-            error: validation error.
-            low: lower end of its interval.
+            progress: Share of the training that is done.
+            value: Validation metric.
+            best: Better end of its interval.
 
         Source: the median rule: Golovin et al., "Google Vizier", 2017, section 3.2.
         """
-        point = int(progress * self._points + 1e-6)
-        trials = self._study.get_trials(deepcopy=False)
-        if point not in trials[self.number].intermediate_values:  # a resumed training tells twice
-            self._trial.report(error, point)
+        point = int(progress * self.points + 1e-6)
+        trials = self.study.get_trials(deepcopy=False)
+        if point not in trials[self.number].intermediate_values:  # a resumed training repeats some
+            self.trial.report(value, point)
         others = [
             t.intermediate_values[point]
             for t in trials
             if t.state in FINISHED and point in t.intermediate_values
         ]
-        late = progress >= _SPARED and len(others) >= _MEDIAN_OF
-        return self._prune and late and low > statistics.median(others)
+        if not self.prune or progress < _NOT_BEFORE or len(others) < _MEDIAN_OF:
+            return False
+        median = statistics.median(others)
+        minimised = self.study.direction is StudyDirection.MINIMIZE
+        return best > median if minimised else best < median
 
-    def note(self, **told: Any) -> None:
+    def note(self, **values: Any) -> None:
         """Write JSON values down beside the trial."""
-        for name, value in told.items():
-            self._trial.set_user_attr(name, value)
+        for name, value in values.items():
+            self.trial.set_user_attr(name, value)
 
-    def finish(self, error: float) -> None:
-        """The trial was trained whole."""
-        self._study.tell(self._trial, error)
-
-    def prune(self) -> None:
-        """The trial was given up."""
-        self._study.tell(self._trial, state=TrialState.PRUNED)
-
-    def fail(self, reason: str) -> None:
-        """The trial could not be trained; another one takes its place."""
-        self.note(reason=reason)
-        self._study.tell(self._trial, state=TrialState.FAIL)
+    def end(self, state: State, error: float | None = None, **notes: Any) -> None:
+        """End the trial; another one takes the place of one that failed."""
+        self.note(**notes)
+        self.study.tell(self.trial, error, state=_STATES[state])

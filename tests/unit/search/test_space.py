@@ -3,21 +3,15 @@
 import json
 from dataclasses import replace
 
+import optuna
 import pytest
 
 from striate.config import PredictionConfig
 from striate.errors import ConfigError
 from striate.recipes import cifar10_airbench, cifar10_resnet20
 from striate.registry import Pick
-from striate.search import (
-    Choices,
-    Range,
-    Space,
-    change,
-    default_dimensions,
-    read_words,
-    space_problems,
-)
+from striate.search import Dimension, Space, change, read_dimensions
+from striate.search.space import default_dimensions, space_problems
 from striate.training.assemble import check_choices, check_config
 
 AIRBENCH = cifar10_airbench()
@@ -25,7 +19,7 @@ RESNET = change(cifar10_resnet20(), "network.width", 16)
 
 
 def space_of(*words: str) -> Space:
-    dimensions, _ = read_words(words)
+    dimensions, _ = read_dimensions(words)
     return Space(dimensions, {"airbench": AIRBENCH, "resnet": RESNET})
 
 
@@ -92,7 +86,7 @@ def test_a_network_answers_from_mirrored_views_only_if_it_saw_such():
     }.items(),
 )
 def test_the_ends_of_a_space_are_checked(word, told):
-    space = Space(read_words((word,))[0], {"resnet": RESNET})
+    space = Space(read_dimensions((word,))[0], {"resnet": RESNET})
     problems = space_problems(space, check_config)
     assert any(told in problem for problem in problems), problems
 
@@ -107,10 +101,14 @@ def test_sound_spaces_have_no_problems():
 
 def test_widths_without_a_network_that_has_them_are_told():
     linear = change(AIRBENCH, "network", "linear")
-    space = Space((Range("width", 0.5, 2, relative=True),), {"linear": linear})
+    space = Space((Dimension("width", (), 0.5, 2, relative=True),), {"linear": linear})
     assert "no width to vary" in space_problems(space, check_config)[0]
 
 
 def test_labels_of_choices_stand_for_their_values():
-    choices = Choices("k", ([8, 16], "a", None))
-    assert [choices.value(label) for label in choices.labels] == [[8, 16], "a", None]
+    choices = Dimension("k", ([8, 16], "a", None))
+    assert choices.labels == ("[8, 16]", "a", "null")
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    for value in choices.choices:
+        study.enqueue_trial({"k": choices.stored(value)})
+        assert choices.draw(study.ask()) == value

@@ -3,11 +3,11 @@
 import pytest
 
 from striate.recipes import cifar10_airbench
-from striate.search import Space, read_words
+from striate.search import Space, read_dimensions
 from striate.search.storage import Storage
 
 SPACE = Space(
-    read_words(("optimiser.lr=x0.25..x4", "augmentation=none,flip,flip+shift"))[0],
+    read_dimensions(("optimiser.lr=x0.25..x4", "augmentation=none,flip,flip+shift"))[0],
     {"airbench": cifar10_airbench()},
 )
 POINTS = 5
@@ -35,7 +35,7 @@ def work(storage, most):
             if trial is None:
                 return drawn
             drawn.append(dict(trial.proposal.drawn))
-            trial.finish(error_of(trial))
+            trial.end("whole", error_of(trial))
 
 
 def test_a_search_that_was_stopped_draws_what_it_would_have_drawn(tmp_path):
@@ -47,7 +47,7 @@ def test_a_search_that_was_stopped_draws_what_it_would_have_drawn(tmp_path):
     with again.claim(14, always) as trial:
         assert (trial.number, trial.resumed) == (5, True)
         assert dict(trial.proposal.drawn) == parts[-1]
-        trial.finish(error_of(trial))
+        trial.end("whole", error_of(trial))
     parts += work(again, 14)
     assert parts == whole
     other = work(opened(tmp_path / "other", seed=4), 14)
@@ -63,11 +63,11 @@ def test_a_trial_that_another_process_holds_is_not_taken(tmp_path):
             assert none is None
         with first.claim(3, lambda: False) as none:
             assert none is None
-        one.finish(0.5)
-        two.fail("no memory")
+        one.end("whole", 0.5)
+        two.end("failed", reason="no memory")
     states = [record.state for record in second.records()]
     assert states == ["whole", "failed"]
-    assert second.records()[1].told["reason"] == "no memory"
+    assert second.records()[1].notes["reason"] == "no memory"
     assert len(work(second, 3)) == 2  # one takes the place of the failed one
 
 
@@ -75,9 +75,9 @@ def report_and_finish(storage, errors, final):
     with storage.claim(99, always) as trial:
         for point, error in enumerate(errors, start=1):
             if trial.report(point / POINTS, error, error - 0.02):
-                trial.prune()
+                trial.end("pruned")
                 return point
-        trial.finish(final)
+        trial.end("whole", final)
         return None
 
 
@@ -103,7 +103,7 @@ def test_a_point_is_reported_once(tmp_path):
     with storage.claim(2, always) as trial:
         trial.report(0.2, 0.5, 0.4)
         trial.report(0.2 + 1e-9, 0.7, 0.6)
-        trial.finish(0.1)
+        trial.end("whole", 0.1)
     assert storage.records()[0].errors == ((0.2, 0.5),)
 
 
@@ -125,7 +125,7 @@ def test_what_decides_the_error_is_the_most_important(tmp_path, capsys):
         with storage.claim(24, always) as trial:
             if trial is None:
                 break
-            trial.finish(abs(trial.proposal.drawn["optimiser.lr"] - 1.3))
+            trial.end("whole", abs(trial.proposal.drawn["optimiser.lr"] - 1.3))
     found = storage.importance()
     assert max(found, key=found.get) == "optimiser.lr"
     assert sum(found.values()) == pytest.approx(1)

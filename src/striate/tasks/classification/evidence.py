@@ -50,7 +50,7 @@ def calibration_of(folder: RunFolder) -> tuple[Scaling, dict[str, Any]]:
     try:
         kept = json.loads(path.read_text("utf-8"))
         return Scaling.from_json(kept), kept
-    except (ValueError, AttributeError, DataError) as error:
+    except (ValueError, DataError) as error:
         raise RunError(
             f"{path} cannot be read: {error}. Fit it anew: striate calibrate {folder.path}"
         ) from error

@@ -3,16 +3,16 @@
 import pytest
 
 from striate.errors import ConfigError
-from striate.search import Choices, Range, read_words
+from striate.search import Dimension, read_dimensions
 
 
 def test_nothing_said_means_the_usual_space():
-    assert read_words(()) == ((), True)
-    assert read_words(("width=x0.5..x2",)) == (
-        (Range("width", 0.5, 2.0, log=True, relative=True),),
+    assert read_dimensions(()) == ((), True)
+    assert read_dimensions(("width=x0.5..x2",)) == (
+        (Dimension("width", (), 0.5, 2.0, log=True, relative=True),),
         False,
     )
-    assert read_words(("defaults", "optimiser=sgd,adamw"))[1]
+    assert read_dimensions(("defaults", "optimiser=sgd,adamw"))[1]
 
 
 def test_files_hold_nested_or_dotted_settings(tmp_path):
@@ -23,14 +23,14 @@ def test_files_hold_nested_or_dotted_settings(tmp_path):
     )
     json = tmp_path / "space.json"
     json.write_text('{"optimiser": {"lr": "1e-3..0.1:log"}, "network": ["vgg", "lenet5"]}')
-    found, keep = read_words((str(toml),))
+    found, keep = read_dimensions((str(toml),))
     assert keep
     assert found == (
-        Range("optimiser.lr", 1e-3, 0.1, log=True),
-        Range("loss.label_smoothing", 0.0, 0.3),
-        Choices("training.batch_size", (16, 48)),
+        Dimension("optimiser.lr", (), 1e-3, 0.1, log=True),
+        Dimension("loss.label_smoothing", (), 0.0, 0.3),
+        Dimension("training.batch_size", (16, 48)),
     )
-    found, keep = read_words((str(json), "width=x1..x2"))
+    found, keep = read_dimensions((str(json), "width=x1..x2"))
     assert [d.key for d in found] == ["optimiser.lr", "network", "width"]
     assert not keep
 
@@ -55,7 +55,7 @@ def test_all_problems_are_told_together(tmp_path):
         str(listed),
     )
     with pytest.raises(ConfigError) as told:
-        read_words(words)
+        read_dimensions(words)
     expected = [
         "same length", "same images", "luckiest seed", "how fast", "given twice",
         "no setting before", "neither KEY=VALUES", "cannot be read", "is no TOML",
