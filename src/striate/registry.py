@@ -7,12 +7,12 @@ before any data or device is touched, and every problem is reported, not only th
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from types import NoneType, UnionType
+from types import ModuleType, NoneType, UnionType
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin
 
 from striate.errors import ConfigError, nearest, unknown_name
 
-__all__ = ["Pick", "Registry"]
+__all__ = ["Pick", "Registry", "functions_giving"]
 
 T = TypeVar("T")
 
@@ -196,6 +196,17 @@ class Registry(Generic[T]):
         if problems:
             raise ConfigError(problems)
         return functools.partial(function, **self._typed(pick))
+
+
+def functions_giving(kind: Any, *modules: ModuleType) -> dict[str, Callable[..., Any]]:
+    """The public functions of modules that are annotated to return a type, by name, in order."""
+    return {
+        name: function
+        for module in modules
+        for name, function in vars(module).items()
+        if inspect.isfunction(function) and function.__module__ == module.__name__
+        if not name.startswith("_") and inspect.get_annotations(function)["return"] is kind
+    }
 
 
 _PLAIN = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}

@@ -13,7 +13,6 @@ import torch
 
 from striate.optim import OPTIMISERS, evaluation_weights
 from striate.optim.muon import COEFFICIENTS, RMS_OF_ADAMW
-from striate.optim.sharpness import uphill
 from striate.registry import Pick
 
 STEPS = 50
@@ -337,18 +336,3 @@ def test_muon_agrees_with_torchs_own_on_matrices():
     # torch's products are in bfloat16, of 8 bits: 2⁻⁸ a product, 10 steps of size 0.03·0.6.
     assert (ours - theirs).abs().max() < 10 * 0.03 * 0.6 * 2**-6
     assert (ours - weight).abs().max() > 0.05
-
-
-def test_sharpness_aware_step_follows_its_papers_rule():
-    point = torch.tensor(START, dtype=torch.float64, requires_grad=True)
-    optimiser = OPTIMISERS.build(Pick("gradient_descent", lr=0.05), [point])
-    x = START.copy()
-    for _ in range(STEPS):
-        point.grad = torch.from_numpy(gradient(point.detach().numpy()))
-        with uphill([point], rho=0.3):
-            point.grad = torch.from_numpy(gradient(point.detach().numpy()))
-        optimiser.step()
-        g = gradient(x)
-        x = x - 0.05 * gradient(x + 0.3 * g / (np.linalg.norm(g) + 1e-12))
-    assert apart(point.detach().numpy(), x) < 1e-12
-    assert apart(plain(0.05), x) > 1e-6

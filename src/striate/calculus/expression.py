@@ -5,9 +5,10 @@ Python's own parser gives the tree; what is not in the tables below is refused.
 
 import ast
 import math
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeGuard
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -35,20 +36,21 @@ FUNCTIONS: dict[str, tuple[int, Callable[..., Tensor]]] = {
 """Name -> number of arguments and torch's function."""
 
 _OPERATORS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
-    ast.Add: lambda a, b: a + b,
-    ast.Sub: lambda a, b: a - b,
-    ast.Mult: lambda a, b: a * b,
-    ast.Div: lambda a, b: a / b,
-    ast.Pow: lambda a, b: a**b,
-    ast.MatMult: lambda a, b: a @ b,
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+    ast.MatMult: operator.matmul,
 }
 
 LONGEST = 1000
 """Characters; far beyond what a picture can show, far below what Python's parser can stand."""
 
-LARGEST_POWER = 64
+DEEPEST = 450
+"""Nested operations; Python stops at 1000 nested calls, of which others need some."""
 
-_Operation = Callable[[Mapping[str, Tensor]], Any]
+LARGEST_POWER = 64
 
 
 @dataclass(frozen=True)
@@ -58,10 +60,10 @@ class Expression:
     text: str
     names: tuple[str, ...]
     """The variables, in the order in which the text names them first."""
-    _operation: _Operation
+    _tree: ast.expr
 
     def __call__(self, *tensors: Tensor) -> Tensor:
-        result = self._operation(dict(zip(self.names, tensors, strict=True)))
+        result = _evaluate(self._tree, dict(zip(self.names, tensors, strict=True)))
         return result if isinstance(result, Tensor) else torch.tensor(result, dtype=torch.float64)
 
 
@@ -86,21 +88,22 @@ def parse_expression(text: str) -> Expression:
     """
     if len(text) > LONGEST:
         raise ConfigError(f"The expression has {len(text)} characters; at most {LONGEST}.")
+    names: dict[str, None] = {}
+    problems: list[str] = []
     try:
-        tree = ast.parse(text.strip(), mode="eval")
-        reader = _Reader(text)
-        operation = reader.read(tree.body)
+        tree = ast.parse(text.strip(), mode="eval").body
+        _check(tree, text.strip(), names, problems)
     except SyntaxError as error:
         raise ConfigError(
             f"{text!r} is not an expression: {error.msg}. Write, for example, (x+y)*z."
         ) from None
     except (RecursionError, MemoryError, ValueError):
         raise ConfigError("The expression is nested too deeply to be read.") from None
-    if reader.problems:
-        raise ConfigError(reader.problems)
-    if not reader.names:
+    if problems:
+        raise ConfigError(problems)
+    if not names:
         raise ConfigError(f"{text!r} names no variable: there is nothing to differentiate.")
-    return Expression(text, tuple(reader.names), operation)
+    return Expression(text, tuple(names), tree)
 
 
 def parse_values(words: list[str] | tuple[str, ...], names: tuple[str, ...]) -> dict[str, Tensor]:
@@ -139,117 +142,88 @@ def parse_values(words: list[str] | tuple[str, ...], names: tuple[str, ...]) -> 
     return {name: values[name] for name in names}
 
 
-class _Reader:
-    """Turns a syntax tree into nested functions, and gathers what it refuses."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.names: list[str] = []
-        self.problems: list[str] = []
-
-    def read(self, node: ast.expr) -> _Operation:
-        if isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS:
-            return self._binary(node)
-        if isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.USub, ast.UAdd)):
-            return self._unary(node)
-        if isinstance(node, ast.Name):
-            return self._name(node.id)
-        if isinstance(node, ast.Constant) and _is_number(node.value):
-            return self._number(node.value)
-        if isinstance(node, ast.List):
-            return self._matrix(node)
-        if isinstance(node, ast.Call):
-            return self._call(node)
-        return self._refuse(
-            f"{self._words(node)} is not accepted; accepted: numbers, names, lists of numbers, "
-            f"+ - * / ** @, parentheses and {', '.join(FUNCTIONS)}."
-        )
-
-    def _binary(self, node: ast.BinOp) -> _Operation:
-        left, right = self.read(node.left), self.read(node.right)
-        operator = _OPERATORS[type(node.op)]
-        if isinstance(node.op, ast.Pow):
-            power = _constant(node.right)
+def _check(
+    node: ast.expr, text: str, names: dict[str, None], problems: list[str], depth: int = 0
+) -> None:
+    """Collect the variables of a formula, and what in it is not accepted."""
+    if depth > DEEPEST:
+        raise RecursionError
+    words = ast.get_source_segment(text, node) or type(node).__name__
+    words = words if len(words) <= 40 else words[:37] + "..."
+    inner: list[ast.expr] = []
+    match node:
+        case ast.BinOp() if type(node.op) in _OPERATORS:
+            inner = [node.left, node.right]
+            power = _constant(node.right) if isinstance(node.op, ast.Pow) else None
             if power is not None and abs(power) > LARGEST_POWER:
-                return self._refuse(
-                    f"{self._words(node)}: a power beyond {LARGEST_POWER} is not accepted."
+                problems.append(f"{words}: a power beyond {LARGEST_POWER} is not accepted.")
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd()):
+            inner = [node.operand]
+        case ast.Name(id=name) if name in FUNCTIONS:
+            problems.append(f"{name!r} is a function: write {name}(...), or rename it.")
+        case ast.Name(id=name) if name.startswith("_"):
+            problems.append(f"{name!r} is not accepted: names begin with a letter.")
+        case ast.Name(id=name):
+            names[name] = None
+        case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
+            if (isinstance(value, int) and abs(value) > 2**53) or not math.isfinite(value):
+                problems.append(f"{str(value)[:20]} is too large for a number in float64.")
+        case ast.List():
+            try:
+                _evaluate(node, {})
+            except (ValueError, TypeError):
+                problems.append(f"{words} is not a list of numbers of one length.")
+        case ast.Call(func=ast.Name(id=name)) if name in FUNCTIONS:
+            count, _ = FUNCTIONS[name]
+            if not node.keywords and len(node.args) == count:
+                inner = node.args
+            else:
+                problems.append(
+                    f"{name} takes {count} argument{'s' * (count > 1)}; what came is {words}."
                 )
+        case ast.Call():
+            name = ast.get_source_segment(text, node.func) or ""
+            near = nearest(name, FUNCTIONS)
+            hint = f" Did you mean {near!r}?" if near else ""
+            problems.append(f"There is no function {name}.{hint} Known: {', '.join(FUNCTIONS)}.")
+        case _:
+            problems.append(
+                f"{words} is not accepted; accepted: numbers, names, lists of numbers, "
+                f"+ - * / ** @, parentheses and {', '.join(FUNCTIONS)}."
+            )
+    for child in inner:
+        _check(child, text, names, problems, depth + 1)
 
-        def apply(values: Mapping[str, Tensor]) -> Any:
-            a, b = left(values), right(values)
+
+def _evaluate(node: ast.expr, values: Mapping[str, Tensor]) -> Any:
+    """The value of a formula that was checked: a tensor, or a number where it has none."""
+    match node:
+        case ast.Name(id=name):
+            return values[name]
+        case ast.Constant(value=int() | float() as number):
+            return float(number)
+        case ast.UnaryOp(op=sign, operand=operand):
+            inner = _evaluate(operand, values)
+            return -inner if isinstance(sign, ast.USub) else inner
+        case ast.BinOp():
+            a, b = _evaluate(node.left, values), _evaluate(node.right, values)
             if not isinstance(a, Tensor) and not isinstance(b, Tensor):
                 # In tensors an overflow is inf; in Python's numbers it is an error.
                 a = torch.tensor(a, dtype=torch.float64)
-            return operator(a, b)
-
-        return apply
-
-    def _unary(self, node: ast.UnaryOp) -> _Operation:
-        inner = self.read(node.operand)
-        negative = isinstance(node.op, ast.USub)
-        return lambda values: -inner(values) if negative else inner(values)
-
-    def _name(self, name: str) -> _Operation:
-        if name in FUNCTIONS:
-            return self._refuse(f"{name!r} is a function: write {name}(...), or rename it.")
-        if name.startswith("_"):
-            return self._refuse(f"{name!r} is not accepted: names begin with a letter.")
-        if name not in self.names:
-            self.names.append(name)
-        return lambda values: values[name]
-
-    def _number(self, value: int | float) -> _Operation:
-        if (isinstance(value, int) and abs(value) > 2**53) or not math.isfinite(value):
-            return self._refuse(f"{str(value)[:20]} is too large for a number in float64.")
-        return lambda values: float(value)
-
-    def _matrix(self, node: ast.List) -> _Operation:
-        try:
-            matrix = torch.tensor(ast.literal_eval(node), dtype=torch.float64)
-        except (ValueError, TypeError):
-            return self._refuse(f"{self._words(node)} is not a list of numbers of one length.")
-        return lambda values: matrix
-
-    def _call(self, node: ast.Call) -> _Operation:
-        if not isinstance(node.func, ast.Name) or node.func.id not in FUNCTIONS:
-            name = self._words(node.func)
-            near = nearest(name, FUNCTIONS)
-            hint = f" Did you mean {near!r}?" if near else ""
-            return self._refuse(
-                f"There is no function {name}.{hint} Known: {', '.join(FUNCTIONS)}."
+            return _OPERATORS[type(node.op)](a, b)
+        case ast.Call(func=ast.Name(id=name)):
+            arguments = [_evaluate(argument, values) for argument in node.args]
+            return FUNCTIONS[name][1](
+                *(torch.as_tensor(argument, dtype=torch.float64) for argument in arguments)
             )
-        count, function = FUNCTIONS[node.func.id]
-        if node.keywords or len(node.args) != count:
-            return self._refuse(
-                f"{node.func.id} takes {count} argument{'s' * (count > 1)}; what came is "
-                f"{self._words(node)}."
-            )
-        inner = [self.read(argument) for argument in node.args]
-
-        def apply(values: Mapping[str, Tensor]) -> Tensor:
-            arguments = (operation(values) for operation in inner)
-            return function(*(torch.as_tensor(a, dtype=torch.float64) for a in arguments))
-
-        return apply
-
-    def _refuse(self, problem: str) -> _Operation:
-        self.problems.append(problem)
-        return lambda values: values
-
-    def _words(self, node: ast.expr) -> str:
-        words = ast.get_source_segment(self.text.strip(), node) or type(node).__name__
-        return words if len(words) <= 40 else words[:37] + "..."
-
-
-def _is_number(value: object) -> TypeGuard[int | float]:
-    return type(value) in (int, float)
+    return torch.tensor(ast.literal_eval(node), dtype=torch.float64)
 
 
 def _constant(node: ast.expr) -> float | None:
     """The number that an exponent is, signs included; 9**9 and the like count as huge."""
     if isinstance(node, ast.UnaryOp):
         return _constant(node.operand)
-    if isinstance(node, ast.Constant) and _is_number(node.value):
+    if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
         return float(min(abs(node.value), 2**53))
     if isinstance(node, ast.BinOp):
         inner = (_constant(node.left), _constant(node.right))

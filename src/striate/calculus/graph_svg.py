@@ -7,6 +7,7 @@ green and the gradient below it in red (left and right of it where the graph run
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import Literal
 
 from markupsafe import Markup
@@ -26,41 +27,7 @@ NAME, NUMBER = 8.2, 7.3
 LINE = 34.0
 """Height of a value above and a gradient below a line."""
 
-STYLE = """
-.sg{--ground:#fdfdfc;--ink:#1c2530;--faint:#6b7683;--edge:#9aa5b1;--value:#0b7a4b;
---gradient:#c2331f;--input:#e3edf9;--input-rim:#4b80bd;--plain:#fff;--rim:#5d6977;
---add:#dff0ec;--add-rim:#2f8f7d;--max:#fbeecb;--max-rim:#b98410;--multiply:#ece5f8;
---multiply-rim:#7a5cb8;--output:#1c2530;--output-ink:#fdfdfc}
-@media (prefers-color-scheme:dark){.sg{--ground:#12161c;--ink:#e8ebef;--faint:#98a3b0;
---edge:#5a6675;--value:#5fd39b;--gradient:#ff8a73;--input:#1b2c42;--input-rim:#6d9fd8;
---plain:#1b222b;--rim:#8894a3;--add:#17332e;--add-rim:#5cbfab;--max:#3a2f12;--max-rim:#dcae4a;
---multiply:#2c2442;--multiply-rim:#ab92e3;--output:#e8ebef;--output-ink:#12161c}}
-.sg text{font:13px system-ui,-apple-system,"Segoe UI",Roboto,"DejaVu Sans",sans-serif;
-fill:var(--ink)}
-.sg .ground{fill:var(--ground)}
-.sg .edge{fill:none;stroke:var(--edge);stroke-width:1.5}
-.sg .arrow{fill:var(--edge)}
-.sg .node{stroke-width:1.6;fill:var(--plain);stroke:var(--rim)}
-.sg .input{fill:var(--input);stroke:var(--input-rim)}
-.sg .parameter{stroke:var(--input-rim)}
-.sg .constant{stroke-dasharray:4 3}
-.sg .add{fill:var(--add);stroke:var(--add-rim)}
-.sg .max{fill:var(--max);stroke:var(--max-rim)}
-.sg .multiply{fill:var(--multiply);stroke:var(--multiply-rim)}
-.sg .output{fill:var(--output);stroke:var(--output)}
-.sg .name{text-anchor:middle;dominant-baseline:central;font-weight:600}
-.sg .name.on-output{fill:var(--output-ink)}
-.sg .more{text-anchor:middle;dominant-baseline:central;font-size:11px;fill:var(--faint)}
-.sg .number{font:12px ui-monospace,"SF Mono",Menlo,Consolas,"DejaVu Sans Mono",monospace;
-text-anchor:middle;paint-order:stroke;stroke:var(--ground);stroke-width:4px;stroke-linejoin:round}
-.sg .value{fill:var(--value)}
-.sg .gradient{fill:var(--gradient)}
-.sg .left{text-anchor:end}
-.sg .right{text-anchor:start}
-.sg .legend{fill:var(--faint);font-size:12px}
-.sg .needs{fill:none;stroke:var(--edge);stroke-width:1.2;stroke-dasharray:2 5}
-.sg .edge.back{stroke:var(--gradient);stroke-opacity:.55}
-"""
+STYLE = "\n" + files("striate.calculus").joinpath("graph.css").read_text(encoding="utf-8")
 
 
 def graph_svg(

@@ -5,6 +5,7 @@ gradient p by y. Backpropagation never forms J; for small f it can be shown.
 """
 
 from collections.abc import Callable
+from importlib.resources import files
 
 import torch
 from jaxtyping import Float
@@ -140,14 +141,4 @@ def jacobian_svg(matrix: Float[Tensor, "M N"], *, title: str = "Jacobian") -> st
     return picture(body, width=right + 28, height=bottom + 40, title=title, style=_STYLE, name="sj")
 
 
-_STYLE = """
-.sj{--ground:#fdfdfc;--ink:#1c2530;--faint:#6b7683;--plus:#d9731a;--minus:#2f6fb5;--strong:#fff}
-@media (prefers-color-scheme:dark){.sj{--ground:#12161c;--ink:#e8ebef;--faint:#98a3b0;
---plus:#f0a05a;--minus:#6aa5e6;--strong:#10141a}}
-.sj text{font:12px ui-monospace,Menlo,Consolas,"DejaVu Sans Mono",monospace;fill:var(--ink)}
-.sj .n{text-anchor:middle}.sj .n.strong{fill:var(--strong)}
-.sj .title{font:600 15px system-ui,"Segoe UI","DejaVu Sans",sans-serif}
-.sj .axis{fill:var(--faint)}.sj .ground{fill:var(--ground)}
-.sj .plus{fill:var(--plus)}.sj .minus{fill:var(--minus)}
-.sj .frame{fill:none;stroke:var(--ink);stroke-width:1.5}
-"""
+_STYLE = "\n" + files("striate.calculus").joinpath("jacobian.css").read_text(encoding="utf-8")
