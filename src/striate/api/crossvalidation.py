@@ -67,10 +67,20 @@ class CrossValidation(StudyResult):
             ],
         }
 
+    @property
+    def share(self) -> bool:
+        """Whether the headline metric is a share of items."""
+        return all(errors.dtype == np.bool_ for errors in self.errors)
+
     def content(self) -> dict[str, Any]:
         """The content of the page."""
         rows = [
-            [row["run"], format_metric(row["error"]), f"{row['wrong']:,}", f"{row['n']:,}"]
+            [
+                row["run"],
+                format_metric(row["error"], self.share),
+                f"{row['wrong']:,}" if self.share else "–",
+                f"{row['n']:,}",
+            ]
             for row in self.to_json()["runs"]
         ]
         return {
@@ -91,10 +101,11 @@ class CrossValidation(StudyResult):
         """The error with its interval, and how it was measured."""
         if self.error is None:
             return "The cross-validation has not ended."
-        ends = f"[{format_metric(self.error.low)}, {format_metric(self.error.high)}]"
+        low, high = (format_metric(v, self.share) for v in (self.error.low, self.error.high))
         times = f", {self.repeats} times" if self.repeats > 1 else ""
         return (
-            f"Error {format_metric(self.error.value)} {ends} (corrected 95 % interval over "
+            f"Error {format_metric(self.error.value, self.share)} [{low}, {high}] (corrected 95 % "
+            "interval over "
             f"{len(self.runs)} trainings; {self.folds} folds{times}, n = {self.n:,}); the test "
             "split is sealed as it was."
         )
@@ -167,7 +178,11 @@ def _error(errors: Sequence[npt.NDArray[Any]], folds: int, repeats: int) -> Esti
     pooled = np.concatenate(errors)
     total = len(pooled) / repeats
     held_out = total / folds
-    mean = corrected_resampled([float(e.mean()) for e in errors], total - held_out, held_out)
+    share = bool(np.isin(pooled, (0, 1)).all())
+    means = [float(e.mean()) for e in errors]
+    mean = corrected_resampled(means, total - held_out, held_out, is_share=share)
+    if not share:
+        return mean
     # Folds whose errors happen to be equal, perhaps all 0, are no evidence of more images.
     images = wilson(round(pooled.sum() / repeats), round(total))
     return Estimate(

@@ -22,6 +22,7 @@ __all__ = [
     "format_metric",
     "headline",
     "headline_metric",
+    "is_share",
     "planned_metric",
     "rows_by_digest",
     "validation_loss",
@@ -56,6 +57,13 @@ def validation_loss(run: Run) -> float | None:
     return None if loss is None or not math.isfinite(loss.value) else float(loss.value)
 
 
-def format_metric(value: float | None) -> str:
-    """A value of the headline metric for people."""
-    return "–" if value is None else f"{percent(value)} %"
+def is_share(run: Run) -> bool:
+    """Whether the headline metric of a run's task is a share of items."""
+    return isinstance(headline(run), Proportion)
+
+
+def format_metric(value: float | None, share: bool = True) -> str:
+    """A value of the headline metric for people: a share of items in percent."""
+    if value is None:
+        return "–"
+    return f"{percent(value)} %" if share else f"{value:.4g}"

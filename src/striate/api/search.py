@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from striate.api.headline import format_metric, headline, headline_metric, validation_loss
+from striate.api.headline import format_metric, headline, headline_metric, is_share, validation_loss
 from striate.api.request import Request
 from striate.api.run import Run
 from striate.api.search_plan import SearchPlan, check_request
@@ -159,14 +159,15 @@ def _conclude(run: Run, trial: Trial, reporter: Reporter) -> None:
         value = points[-1][headline_metric(run).name]
         at = f"{points[-1]['progress']:.0%}"
         reporter.say(
-            f"Trial {trial.number} pruned at {at}: error {format_metric(value)}, worse than the "
-            "median there by more than chance."
+            f"Trial {trial.number} pruned at {at}: error {format_metric(value, is_share(run))}, "
+            "worse than the median there by more than chance."
         )
         trial.end("pruned", **_tidied(run.path), ended=f"pruned at {at}")
         return
     error = headline(run)
     count = f" ({error.count} of {error.n:,})" if isinstance(error, Proportion) else ""
-    reporter.say(f"Trial {trial.number}: error {format_metric(error.value)}{count}")
+    shown = format_metric(error.value, isinstance(error, Proportion))
+    reporter.say(f"Trial {trial.number}: error {shown}{count}")
     if isinstance(error, Proportion):
         trial.note(wrong=error.count, n=error.n)
     else:

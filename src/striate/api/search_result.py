@@ -112,13 +112,13 @@ class Search(StudyResult):
         sentences = [
             counted,
             f"Trial {best.number} has the least validation error, "
-            f"{format_metric(adjusted.value)}{wrong}.",
+            f"{format_metric(adjusted.value, 'wrong' in best.notes)}{wrong}.",
         ]
         plan = next((r for r in self.whole if r.is_plan(self.space)), None)
         if plan is not None and plan is not best:
             sentences.append(
                 f"The plan that train would follow, trial {plan.number}, has "
-                f"{format_metric(plan.error)}."
+                f"{format_metric(plan.error, 'wrong' in plan.notes)}."
             )
         if self.num_equal:
             sentences.append(
@@ -141,7 +141,7 @@ class Search(StudyResult):
         if self.whole:
             adjusted = self._adjusted()
             text = (
-                f"The best of {self.num_finished} trials has {format_metric(adjusted.value)} "
+                f"The best of {self.num_finished} trials has {_value(adjusted)} "
                 f"validation error; read it as {_interval(adjusted)}, n = "
                 f"{self.whole[0].notes['n']:,}."
             )
@@ -172,7 +172,7 @@ class Search(StudyResult):
     def _row(self, record: TrialRecord) -> list[str]:
         return [
             f"{record.number}{' (the plan)' if record.is_plan(self.space) else ''}",
-            format_metric(record.error),
+            format_metric(record.error, "low" not in record.notes),
             _interval(_estimate(record)),
             _wrong(record),
             *record.cells([dimension.key for dimension in self.space.dimensions]),
@@ -238,7 +238,13 @@ def _trial_json(record: TrialRecord) -> dict[str, Any]:
 
 
 def _interval(estimate: Estimate | Proportion) -> str:
-    return f"{format_metric(estimate.low).removesuffix(' %')} to {format_metric(estimate.high)}"
+    share = isinstance(estimate, Proportion)
+    low, high = format_metric(estimate.low, share), format_metric(estimate.high, share)
+    return f"{low.removesuffix(' %')} to {high}"
+
+
+def _value(estimate: Estimate | Proportion) -> str:
+    return format_metric(estimate.value, isinstance(estimate, Proportion))
 
 
 def _wrong(record: TrialRecord) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from striate.api.headline import format_metric
+from striate.api.headline import format_metric, is_share
 from striate.api.request import Request
 from striate.api.run import per_item
 from striate.api.study import (
@@ -37,13 +37,18 @@ class SeedStudy(StudyResult):
             "splits": {name: spread.to_json() for name, spread in self.spreads.items()},
         }
 
+    @property
+    def share(self) -> bool:
+        """Whether the headline metric is a share of items."""
+        return is_share(self.runs[0])
+
     def content(self) -> dict[str, Any]:
         """The content of the page."""
         split, spread = list(self.spreads.items())[-1]
         return {
             "title": f"{self.title} · {len(self.runs)} seeds",
-            "headline": f"The {split} error is {format_metric(spread.mean)} "
-            f"{_interval(spread.both)} over seeds and images, n = {spread.n:,}.",
+            "headline": f"The {split} error is {format_metric(spread.mean, self.share)} "
+            f"{_interval(spread.both, self.share)} over seeds and images, n = {spread.n:,}.",
             "facts": [
                 "A seed changes where the training starts and in which order it sees the images. "
                 "The deviation between seeds would be seen again on the same images; the interval "
@@ -51,7 +56,11 @@ class SeedStudy(StudyResult):
             ],
             "tables": [
                 *(
-                    {"heading": s.capitalize(), "columns": ["", ""], "rows": _spread_rows(s, found)}
+                    {
+                        "heading": s.capitalize(),
+                        "columns": ["", ""],
+                        "rows": _spread_rows(s, found, self.share),
+                    }
                     for s, found in self.spreads.items()
                 ),
                 {"heading": "Runs", "columns": ["", *self.spreads], "rows": self._run_rows()},
@@ -62,7 +71,7 @@ class SeedStudy(StudyResult):
         return [
             [
                 f"seed {run.config.training.seed}",
-                *(format_metric(spread.errors[k]) for spread in self.spreads.values()),
+                *(format_metric(spread.errors[k], self.share) for spread in self.spreads.values()),
             ]
             for k, run in enumerate(self.runs)
         ]
@@ -115,21 +124,22 @@ def train_seeds(
     return result
 
 
-def _spread_rows(split: str, spread: SeedSpread) -> list[tuple[str, str]]:
-    mean = f"{format_metric(spread.mean)}, n = {spread.n:,}"
-    deviation = f"{format_metric(spread.deviation.value)} {_interval(spread.deviation)}"
-    own = format_metric(spread.own_deviation)
+def _spread_rows(split: str, spread: SeedSpread, share: bool) -> list[tuple[str, str]]:
+    mean = f"{format_metric(spread.mean, share)}, n = {spread.n:,}"
+    ends = _interval(spread.deviation, share)
+    deviation = f"{format_metric(spread.deviation.value, share)} {ends}"
+    own = format_metric(spread.own_deviation, share)
     return [
         (f"{split} error, mean of {len(spread.errors)} seeds", mean),
         ("standard deviation between seeds", deviation.replace("%", "points")),
         ("part of it beyond these images", own.replace("%", "points")),
-        ("95 % interval for more seeds, these images", _interval(spread.seeds)),
-        ("95 % interval for other images, these networks", _interval(spread.images)),
-        ("95 % interval for both", _interval(spread.both)),
+        ("95 % interval for more seeds, these images", _interval(spread.seeds, share)),
+        ("95 % interval for other images, these networks", _interval(spread.images, share)),
+        ("95 % interval for both", _interval(spread.both, share)),
     ]
 
 
-def _interval(estimate: Estimate) -> str:
+def _interval(estimate: Estimate, share: bool) -> str:
     if estimate.low is None or estimate.high is None:
         return "[–] (all seeds have the same error)"
-    return f"[{format_metric(estimate.low)}, {format_metric(estimate.high)}]"
+    return f"[{format_metric(estimate.low, share)}, {format_metric(estimate.high, share)}]"

@@ -79,6 +79,7 @@ def seed_spread(wrong: npt.NDArray[Any], *, confidence: float = 0.95) -> SeedSpr
     num, n = table.shape
     errors, items = table.mean(axis=1), table.mean(axis=0)
     mean = float(table.mean())
+    is_share = bool(np.isin(table, (0, 1)).all())
     rest = table - errors[:, None] - items + mean
     squares = np.array(
         [
@@ -92,7 +93,10 @@ def seed_spread(wrong: npt.NDArray[Any], *, confidence: float = 0.95) -> SeedSpr
     high, low = (math.sqrt((num - 1) / chi2.ppf(q, num - 1)) for q in (tail, 1 - tail))
     reach = float(t.ppf(1 - tail, num - 1)) * deviation / math.sqrt(num)
     # Below the variance of perfectly independent answers only by chance.
-    variance = max(float(squares @ (1, 1, -1)) / (num * n), mean * (1 - mean) / (num * n))
+    least = mean * (1 - mean) / (num * n) if is_share else 0.0
+    variance = max(float(squares @ (1, 1, -1)) / (num * n), least)
+    interval = _share if is_share else _mean
+    most = 1.0 if is_share else math.inf
     weights = squares / (num * n)
     freedom = variance**2 / max(
         float((weights**2 / (num - 1, n - 1, (num - 1) * (n - 1))).sum()), 1e-300
@@ -104,9 +108,9 @@ def seed_spread(wrong: npt.NDArray[Any], *, confidence: float = 0.95) -> SeedSpr
         mean=mean,
         deviation=_unless_equal(errors, deviation, deviation * low, deviation * high),
         own_deviation=math.sqrt(max(0.0, float(squares[0] - squares[2]) / n)),
-        seeds=_unless_equal(errors, mean, max(0.0, mean - reach), min(1.0, mean + reach)),
-        images=_share(mean, float(items.var(ddof=1)) / n, n, float(norm.ppf(1 - tail))),
-        both=_share(mean, variance, n, float(t.ppf(1 - tail, freedom))),
+        seeds=_unless_equal(errors, mean, max(0.0, mean - reach), min(most, mean + reach)),
+        images=interval(mean, float(items.var(ddof=1)) / n, n, float(norm.ppf(1 - tail))),
+        both=interval(mean, variance, n, float(t.ppf(1 - tail, freedom))),
         confidence=confidence,
     )
 
@@ -127,8 +131,19 @@ def _share(mean: float, variance: float, n: int, reach: float) -> Estimate:
     return Estimate(mean, max(0.0, centre - half), min(1.0, centre + half))
 
 
+def _mean(mean: float, variance: float, n: int, reach: float) -> Estimate:
+    """The interval of a mean with this variance."""
+    half = reach * math.sqrt(variance)
+    return Estimate(mean, mean - half, mean + half)
+
+
 def corrected_resampled(
-    errors: Sequence[float], num_train: float, num_test: float, *, confidence: float = 0.95
+    errors: Sequence[float],
+    num_train: float,
+    num_test: float,
+    *,
+    confidence: float = 0.95,
+    is_share: bool = True,
 ) -> Estimate:
     """The mean of J errors from overlapping training sets, with its corrected interval.
 
@@ -140,6 +155,7 @@ def corrected_resampled(
         num_train: images in each training set, about.
         num_test: images that each was measured on, about.
         confidence: nominal coverage, between 0 and 1.
+        is_share: whether the errors are shares, which lie between 0 and 1.
 
     Raises:
         DataError: fewer than two errors, or sizes below 1.
@@ -163,4 +179,6 @@ def corrected_resampled(
     variance = (1 / len(values) + num_test / num_train) * values.var(ddof=1)
     reach = float(t.ppf((1 + confidence) / 2, len(values) - 1) * math.sqrt(variance))
     mean = float(values.mean())
+    if not is_share:
+        return Estimate(mean, mean - reach, mean + reach)
     return Estimate(mean, max(0.0, mean - reach), min(1.0, mean + reach))
