@@ -106,3 +106,16 @@ def test_a_file_without_one_task_is_refused(folder: Path, text: str | None, reas
 
 def test_a_list_without_labels_is_no_classifier(folder: Path) -> None:
     assert "needs a column 'label'" in striate(folder, "train", "dots.csv", code=2)
+
+
+def test_an_installed_package_offers_its_tasks(folder: Path) -> None:
+    """A distribution on the path with an entry point, as pip leaves one."""
+    package = folder / "count_dots-1.0.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Metadata-Version: 2.1\nName: count-dots\nVersion: 1.0\n")
+    (package / "entry_points.txt").write_text("[striate.tasks]\ndots = my_task:CountDots\n")
+    listed = striate(folder, "list", "tasks")
+    assert "The number of dots in each image." in listed
+    train = ["train", "dots.csv", "--task", "dots", "--steps", "2", "-n", "mlp", "--out", "a"]
+    striate(folder, *train, "--set", "data.leaks=allow")
+    assert "name,count,problem" in striate(folder, "predict", "a", "images/000.png", "--csv")

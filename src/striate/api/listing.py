@@ -14,6 +14,7 @@ from striate.optim import OPTIMISERS, SCHEDULES
 from striate.recipes import RECIPES
 from striate.registry import Registry
 from striate.tasks import TASKS
+from striate.tasks.load import register_installed
 
 __all__ = ["Row", "listing"]
 
@@ -50,6 +51,8 @@ def listing(kind: str) -> list[Row]:
     }
     if kind not in tables:
         raise ConfigError(unknown_name("kind of names", kind, tables))
+    if kind == "tasks":
+        register_installed(TASKS)
     table = tables[kind]
     return [Row(name, table.describe(name), _arguments(table, name)) for name in table]
 

@@ -11,7 +11,7 @@ from striate.errors import ConfigError, unknown_name
 from striate.registry import Registry
 from striate.tasks.task import Task
 
-__all__ = ["ENTRY_POINTS", "load_task", "task_named"]
+__all__ = ["ENTRY_POINTS", "load_task", "register_installed", "task_named"]
 
 ENTRY_POINTS = "striate.tasks"
 """Group of entry points under which a package offers its tasks by name."""
@@ -34,14 +34,20 @@ def task_named(tasks: Registry[Task], name: str) -> str:
         return name
     if name.endswith(".py"):
         return load_task(tasks, Path(name))
-    for point in entry_points(group=ENTRY_POINTS):
-        if point.name == name:
-            tasks.register(name, point.load())
-            return name
+    register_installed(tasks)
+    if name in tasks:
+        return name
     raise ConfigError(
         f"{unknown_name('task', name, tasks)} A task of your own is named by its file: my_task.py; "
         f"for a run of one: striate --task-file my_task.py COMMAND RUN"
     )
+
+
+def register_installed(tasks: Registry[Task]) -> None:
+    """Register the tasks that installed packages offer as entry points."""
+    for point in entry_points(group=ENTRY_POINTS):
+        if point.name not in tasks:
+            tasks.register(point.name, point.load())
 
 
 def load_task(tasks: Registry[Task], path: Path) -> str:
