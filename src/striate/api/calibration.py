@@ -12,7 +12,7 @@ __all__ = ["calibrate", "calibration_lines"]
 
 
 def calibration_lines(fit: Mapping[str, Any]) -> list[str]:
-    """What `calibrate` returns, as lines for a terminal."""
+    """The fit that `calibrate` returns, as lines for a terminal."""
     kind = fit["method"]
     if fit["temperature"] is not None:
         kind = f"temperature {fit['temperature']:.3g}"

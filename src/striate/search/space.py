@@ -1,4 +1,4 @@
-"""What a search varies: dimensions over the plans that each network has for the data."""
+"""The space of a search: dimensions over the plans that each network has for the data."""
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence

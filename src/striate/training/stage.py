@@ -57,6 +57,7 @@ def resized(
     Source: Howard (2018), "Training Imagenet in 3 hours for 25 minutes" (progressive resizing).
 
     Example:
+        >>> import torch
         >>> training = TrainingConfig(batch_size=8, small_share=0.5, small_scale=0.5)
         >>> resized(torch.zeros(2, 3, 12, 8), training, progress=0.1).shape
         torch.Size([2, 3, 6, 4])
