@@ -13,8 +13,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from striate import evaluation
+from striate.evaluation.bootstrap import bootstrap
 from striate.evaluation.chart import Series, bar_chart, line_chart, reliability_chart
+from striate.evaluation.classification.calibration import reliability
+from striate.evaluation.classification.comparison import cochran_q, compare_classifiers
+from striate.evaluation.classification.macro import mean_share
+from striate.evaluation.classification.measure import measure
+from striate.evaluation.classification.mistake import confident_mistakes, mistakes
+from striate.evaluation.classification.selective import abstention, risk_coverage
+from striate.evaluation.classification.temperature import fit_temperature, fit_vector
+from striate.evaluation.classification.text import most_confused, summary_lines, table_lines
+from striate.evaluation.comparison import holm, mcnemar, sign_flip
+from striate.evaluation.interval import clopper_pearson, wilson
+from striate.evaluation.mean import mean_interval
+from striate.evaluation.metric import Columns, Metric, estimate
+from striate.evaluation.spread import corrected_resampled, seed_spread
 from striate.randomness import generator
 
 FIGURES = Path(__file__).with_name("figures.txt")
@@ -33,7 +46,7 @@ def predictions(seed: int, num: int, classes: int, skill: float) -> tuple[np.nda
 
 
 def measured(seed: int, num: int, classes: int, skill: float) -> Callable[[], Any]:
-    return lambda: evaluation.measure(*predictions(seed, num, classes, skill), NAMES[:classes])
+    return lambda: measure(*predictions(seed, num, classes, skill), NAMES[:classes])
 
 
 def confidences() -> tuple[np.ndarray, np.ndarray]:
@@ -45,7 +58,7 @@ def compared() -> Any:
     pairs = [predictions(6, 150, 4, skill) for skill in (1.0, 1.6, 3.0)]
     probabilities = np.stack([own for own, _ in pairs])
     target = pairs[0][1]
-    return evaluation.compare_classifiers(
+    return compare_classifiers(
         probabilities.argmax(2), target, ["a", "b", "c"], probabilities=probabilities
     )
 
@@ -60,16 +73,16 @@ def wrong(trainings: int = 5) -> np.ndarray:
 def grouped() -> Any:
     draw = np.random.default_rng(9)
     right, groups = draw.uniform(size=90) < 0.8, np.sort(draw.integers(0, 12, 90))
-    metric = evaluation.Metric.mean("error", True, lambda rows: ~rows["right"])
-    rows = evaluation.Columns({"right": right})
-    loss = evaluation.Metric.mean("loss", True, lambda rows: rows["loss"])
-    losses = evaluation.Columns({"loss": draw.exponential(1.0, 90)})
+    metric = Metric.mean("error", True, lambda rows: ~rows["right"])
+    rows = Columns({"right": right})
+    loss = Metric.mean("loss", True, lambda rows: rows["loss"])
+    losses = Columns({"loss": draw.exponential(1.0, 90)})
     return [
-        evaluation.estimate(metric, rows),
-        evaluation.estimate(metric, rows, groups=groups),
-        evaluation.estimate(loss, losses),
-        evaluation.estimate(loss, losses, groups=groups),
-        evaluation.mean_interval(losses["loss"], confidence=0.9, unseen=9.0),
+        estimate(metric, rows),
+        estimate(metric, rows, groups=groups),
+        estimate(loss, losses),
+        estimate(loss, losses, groups=groups),
+        mean_interval(losses["loss"], confidence=0.9, unseen=9.0),
     ]
 
 
@@ -77,7 +90,7 @@ def bootstrapped() -> Any:
     draw = np.random.default_rng(10)
     values, strata = draw.normal(size=60), np.arange(60) % 3
     return [
-        evaluation.bootstrap(
+        bootstrap(
             lambda index: float(np.median(values[index])), 60, generator=generator(1, "b"), **how
         )
         for how in ({}, {"strata": strata}, {"groups": strata * 5}, {"resamples": 40})
@@ -93,42 +106,41 @@ def curves(**options: Any) -> Any:
 
 FIGURES_OF: dict[str, Callable[[], Any]] = {
     "wilson": lambda: [
-        evaluation.wilson(count, n, confidence=c)
+        wilson(count, n, confidence=c)
         for count, n, c in ((0, 9, 0.95), (3, 9, 0.95), (9, 9, 0.9), (40, 400, 0.99))
     ],
     "clopper and pearson": lambda: [
-        evaluation.clopper_pearson(count, n) for count, n in ((0, 9), (3, 9), (9, 9), (40, 400))
+        clopper_pearson(count, n) for count, n in ((0, 9), (3, 9), (9, 9), (40, 400))
     ],
     "four classes": measured(1, 240, 4, 1.5),
     "two classes": measured(2, 60, 2, 1.0),
     "few mistakes": measured(3, 90, 3, 6.0),
-    "lines": lambda: evaluation.summary_lines(measured(1, 240, 4, 1.5)()),
-    "table": lambda: evaluation.table_lines(
+    "lines": lambda: summary_lines(measured(1, 240, 4, 1.5)()),
+    "table": lambda: table_lines(
         ["a", "b"], [measured(1, 240, 4, 1.5)(), measured(5, 240, 4, 2.5)()]
     ),
-    "confusions": lambda: evaluation.most_confused(measured(1, 240, 4, 1.5)(), limit=5),
+    "confusions": lambda: most_confused(measured(1, 240, 4, 1.5)(), limit=5),
     "mistakes": lambda: [
-        find(*predictions(1, 80, 4, 1.5), limit=4)
-        for find in (evaluation.mistakes, evaluation.confident_mistakes)
+        find(*predictions(1, 80, 4, 1.5), limit=4) for find in (mistakes, confident_mistakes)
     ],
-    "shares": lambda: evaluation.mean_share([3, 0, 7], [10, 4, 9]),
-    "temperature": lambda: evaluation.fit_temperature(*predictions(4, 300, 4, 1.8)),
-    "vector": lambda: evaluation.fit_vector(*predictions(4, 300, 4, 1.8)),
+    "shares": lambda: mean_share([3, 0, 7], [10, 4, 9]),
+    "temperature": lambda: fit_temperature(*predictions(4, 300, 4, 1.8)),
+    "vector": lambda: fit_vector(*predictions(4, 300, 4, 1.8)),
     "abstention": lambda: [
-        evaluation.risk_coverage(*confidences(), points=9),
-        evaluation.abstention(*confidences(), 0.1),
+        risk_coverage(*confidences(), points=9),
+        abstention(*confidences(), 0.1),
     ],
     "comparison": compared,
-    "needed": lambda: evaluation.cochran_q(wrong()),
+    "needed": lambda: cochran_q(wrong()),
     "tests": lambda: [
-        evaluation.mcnemar(3, 11),
-        evaluation.mcnemar(0, 0),
-        evaluation.sign_flip(np.random.default_rng(1).normal(0.2, 1, 9)),
-        evaluation.sign_flip(np.random.default_rng(1).normal(0.2, 1, 40)),
-        evaluation.holm([0.04, 0.01, 0.03]),
+        mcnemar(3, 11),
+        mcnemar(0, 0),
+        sign_flip(np.random.default_rng(1).normal(0.2, 1, 9)),
+        sign_flip(np.random.default_rng(1).normal(0.2, 1, 40)),
+        holm([0.04, 0.01, 0.03]),
     ],
-    "seeds": lambda: [evaluation.seed_spread(wrong()), evaluation.seed_spread(wrong(2))],
-    "folds": lambda: evaluation.corrected_resampled([0.1, 0.14, 0.08, 0.12], 300, 100),
+    "seeds": lambda: [seed_spread(wrong()), seed_spread(wrong(2))],
+    "folds": lambda: corrected_resampled([0.1, 0.14, 0.08, 0.12], 300, 100),
     "rows": grouped,
     "bootstrap": bootstrapped,
     "curves": lambda: [
@@ -138,7 +150,7 @@ FIGURES_OF: dict[str, Callable[[], Any]] = {
         line_chart([Series("a", "b", [(0.0, 5.0), (1.0, 5.01)])], x_label="x", y_label="y"),
     ],
     "bars": lambda: bar_chart({"lr": 0.62, "width": 0.3, "other": 0.08}, "importance"),
-    "reliability": lambda: reliability_chart(evaluation.reliability(*confidences(), bins=6)),
+    "reliability": lambda: reliability_chart(reliability(*confidences(), bins=6)),
 }
 
 

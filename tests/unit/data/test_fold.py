@@ -91,8 +91,8 @@ def test_batches_of_a_fold_are_those_of_its_images_in_memory(photos, config_of):
     assert normalise == Normalisation.measure(copied.images)
     one, other = (BatchLoader(part, 5, 2, normalise) for part in (found.train, copied))
     for step in range(7):
-        assert torch.equal(one.batch(step).images, other.batch(step).images)
-    assert not torch.equal(one.batch(0).images, one.batch(1).images)
+        assert torch.equal(one.batch(step)["image"], other.batch(step)["image"])
+    assert not torch.equal(one.batch(0)["image"], one.batch(1)["image"])
 
 
 def test_a_class_whose_images_lie_in_one_fold_is_refused():

@@ -86,8 +86,8 @@ def test_batches_are_functions_of_their_step(shards: Path, config_of: Config) ->
         for step in (7, 2, 8):
             other.load_state_dict({"position": step, "seed": 3})
             batch = next(other)
-            assert torch.equal(batch.images, batches[step].images)
-            assert torch.equal(batch.target, batches[step].target)
+            assert torch.equal(batch["image"], batches[step]["image"])
+            assert torch.equal(batch["category"], batches[step]["category"])
         epoch = np.concatenate([one.items(step) for step in range(len(data.train))])
         for start in range(0, len(epoch), len(data.train)):
             assert sorted(epoch[start : start + len(data.train)]) == [*range(len(data.train))]
