@@ -31,33 +31,6 @@ Report = Mapping[str, Any]
 TINY = 96
 """Images smaller than this are enlarged with their pixels kept square."""
 
-OPTIONAL: dict[str, Any] = {
-    "run": {
-        "choices": [],
-        "versions": {},
-        "hardware": {},
-        "status": "finished",
-        "config": {},
-        "warnings": [],
-    },
-    "data": {
-        "licence": None,
-        "class_names": [],
-        "examples": [],
-        "notes": [],
-        "broken": [],
-        "leaks": {"num_test": 0},
-        "digest": None,
-        "test_origin": None,
-        "test_openings": 0,
-    },
-    "network": {"text": None},
-    "curves": {"train": [], "validation": [], "lr": [], "unit": "step"},
-    "test": None,
-    "notes": [],
-}
-"""What a report may leave out, and what stands for it."""
-
 
 @dataclass(frozen=True)
 class Section:
@@ -99,15 +72,14 @@ def render(report: Report, headline: Headline, sections: Sequence[Section]) -> s
         headline: the number with which it begins, of the test split where it was opened.
         sections: what was measured, in the order of the page.
     """
-    facts = _completed(report)
-    height, width = facts["data"]["input_size"]
+    height, width = report["data"]["input_size"]
     page = environment().get_template("report.html.j2")
     return page.render(
-        **facts,
+        **report | {"data": {"class_names": [], "examples": [], **report["data"]}},
         headline=headline,
         sections=sections,
-        split="test" if facts["test"] else "validation",
-        charts=_charts(facts["curves"]),
+        split="test" if report["test"] else "validation",
+        charts=_charts(report["curves"], headline),
         tiny=max(height, width) < TINY,
     )
 
@@ -145,17 +117,6 @@ def metric_section(scores: Mapping[str, Scores], *, confidence: float = 0.95) ->
         coverage=f"{100 * confidence:g}",
     )
     return Section("How good it is", Markup(body))
-
-
-def _completed(report: Report) -> dict[str, Any]:
-    completed = dict(report)
-    for key, default in OPTIONAL.items():
-        value = completed.get(key)
-        if isinstance(default, dict):
-            completed[key] = {**default, **(value or {})}
-        else:
-            completed[key] = default if value is None else value
-    return completed
 
 
 PICTURES = ("image", "images")
@@ -202,30 +163,33 @@ def environment(*packages: str) -> "Environment":
     return environment
 
 
-def _charts(curves: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _charts(curves: Mapping[str, Any], headline: Headline) -> list[dict[str, Any]]:
     """The curves as drawings with their captions; those without points are left out."""
-    unit = str(curves["unit"])
-    validation = _floats(curves["validation"])
+    checks = curves["validation"]
+    losses = [(x, loss) for x, loss in _floats([check[:2] for check in checks])]
     train, rates = _floats(curves["train"]), _floats(curves["lr"])
     loss = [
         Series("training loss", "soft", thinned([(x, y) for x, y in train])),
-        Series("validation loss", "accent", [(x, y) for x, y, *_ in validation], dots=True),
+        Series("validation loss", "accent", losses, dots=True),
     ]
-    errors = Series(
-        "validation error",
+    metrics = _floats([[x, *interval] for x, _, *interval in checks])
+    scale, unit = (100, " %") if headline.is_percent else (1, "")
+    metric = Series(
+        f"validation {headline.name}",
         "accent",
-        [(x, 100 * error) for x, _, error, _, _ in validation],
-        band=[(x, 100 * low, 100 * high) for x, _, _, low, high in validation],
+        [(x, scale * value) for x, value, _, _ in metrics],
+        band=[(x, scale * low, scale * high) for x, _, low, high in metrics],
         dots=True,
     )
     rate = Series("learning rate", "second", thinned([(x, y) for x, y in rates]))
     last = max(
         (float(p[0]) for key in ("train", "validation", "lr") for p in curves[key]), default=1
     )
-    draw = partial(line_chart, x_label=unit, x_range=(0.0, float(last)))
+    label = f"{headline.name}, %" if headline.is_percent else headline.name
+    draw = partial(line_chart, x_label=str(curves["unit"]), x_range=(0.0, float(last)))
     drawings = [
         ("Loss", loss, draw(loss, y_label="loss")),
-        ("Validation error", [errors], draw([errors], y_label="error, %", zero=True, unit=" %")),
+        (metric.name.capitalize(), [metric], draw([metric], y_label=label, zero=True, unit=unit)),
         ("Learning rate", [rate], draw([rate], y_label="learning rate", zero=True)),
     ]
     return [
