@@ -101,7 +101,7 @@ def scores_of(answer: Tensor | tuple[Tensor, ...]) -> Tensor:
 
 
 def per_pixel(network: nn.Module) -> bool:
-    return bool(getattr(network, "per_pixel", False))
+    return getattr(network, "outputs", "scores") == "map"
 
 
 @pytest.mark.parametrize(("pick", "size"), CASES)

@@ -6,6 +6,7 @@ from striate import api
 from striate.errors import ConfigError
 from striate.networks import NETWORKS
 from striate.training.events import read_events
+from striate.training.fitting import outputs_of
 
 SMALL = {
     # The smallest form of each network that has several.
@@ -15,7 +16,7 @@ SMALL = {
     "alexnet": ("network.hidden=64",),
     "alexnet_owt": ("network.hidden=64",),
 }
-CLASSIFIERS = [name for name in NETWORKS if not getattr(NETWORKS[name], "per_pixel", False)]
+CLASSIFIERS = [name for name in NETWORKS if outputs_of(name) == "scores"]
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
@@ -41,5 +42,5 @@ def test_trains_on_digits_by_name(name, tmp_path):
 
 @pytest.mark.parametrize("name", sorted(set(NETWORKS) - set(CLASSIFIERS)))
 def test_a_network_that_answers_per_pixel_is_refused(name, tmp_path):
-    with pytest.raises(ConfigError, match="answers for each pixel"):
+    with pytest.raises(ConfigError, match="scores for each pixel"):
         api.train("digits", network=name, steps=2, out=tmp_path / "run")

@@ -129,7 +129,7 @@ class TestEvaluate:
         ("options", "message"),
         [
             ({}, "Give a run"),
-            ({"run": Path("run"), "network": "resnet"}, "Give a run"),
+            ({"runs": [Path("run")], "network": "resnet"}, "Give a run"),
             ({"pretrained": "resnet20"}, "are measured on data"),
             ({"pretrained": "rasnet20-cifar10", "data": "digits"}, "mean 'resnet20-cifar10'"),
         ],
