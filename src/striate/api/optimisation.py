@@ -70,7 +70,7 @@ def race(
     makers = (
         optimisers
         if isinstance(optimisers, Mapping)
-        else {name: _without_decay(name) for name in names}
+        else {n: OPTIMISERS.bind(Pick(n, weight_decay=0.0), ("params", "lr")) for n in names}
     )
     races = []
     chosen = list(surfaces) or list(SURFACES)
@@ -220,10 +220,3 @@ def variance(
 def _settings(network: str | None, assignments: tuple[str, ...]) -> Settings:
     settings = parse_assignments(assignments)
     return settings if network is None else merge({"network": {"name": network}}, settings)
-
-
-def _without_decay(name: str) -> Maker:
-    def make(params: Any, lr: float) -> torch.optim.Optimizer:
-        return OPTIMISERS.build(Pick(name, lr=lr, weight_decay=0.0), params)
-
-    return make

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
@@ -61,6 +62,13 @@ class Race:
     def height(self) -> float:
         """Height of the start above the lowest value; 1 where nothing is lower than it."""
         return (self.tracks[0].values[0] - self.lowest) or 1.0
+
+    def heights(self, resolution: int) -> np.ndarray:
+        """log₁₀ (value − minimum) on an even grid (R, R), with 0.1 % of the spread added."""
+        values = self.surface.grid(resolution).numpy()
+        base = min(self.lowest, float(values.min()))
+        heights: np.ndarray = np.log10(values - base + 1e-3 * (float(values.max()) - base))
+        return heights
 
     def rows(self) -> list[dict[str, float | int | str | None]]:
         """One line per optimiser: rate, values on the way, and the step at which it arrived."""
