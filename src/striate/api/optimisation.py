@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from striate.data import open_source, prepare, survey
+from striate.api.request import Request
+from striate.api.resolve import resolve
+from striate.data import prepare
 from striate.data.batch import Batch
 from striate.errors import ConfigError
 from striate.execution import Execution
@@ -22,10 +24,9 @@ from striate.optim.surface import Surface
 from striate.optim.variance import VarianceRow, compare_text, variance_table
 from striate.randomness import generator, layer_randomness
 from striate.registry import Pick
-from striate.settings import Settings, merge, parse_assignments
+from striate.settings import merge, parse_assignments
 from striate.terminal import Reporter
-from striate.training.assemble import Parts, assemble, check_config
-from striate.training.planner import advise
+from striate.training.assemble import Parts, assemble
 
 __all__ = ["compare_text", "race", "range_test", "variance"]
 
@@ -117,11 +118,8 @@ def range_test(
         ConfigError, DataError.
     """
     reporter = reporter or Reporter()
-    settings = _settings(network, assignments)
-    source = open_source(str(data))
-    place = str(Path(data).resolve()) if Path(data).exists() else str(data)
-    config, _ = advise(place, survey(source), settings)
-    check_config(config)
+    request = Request(data, network=network, assignments=assignments)
+    config, _, source = resolve(request, speed=None, reporter=reporter)
     dataset = prepare(config.data, source=source, progress=reporter.progress)
     parts = assemble(config, dataset, Execution.of(config.execution))
 
@@ -192,7 +190,8 @@ def variance(
         ConfigError: names that do not exist, all together.
     """
     names = initialisations or list(INITIALISATIONS)
-    pick = Pick.from_json(_settings(network, assignments)["network"])
+    settings = merge({"network": {"name": network}}, parse_assignments(assignments))
+    pick = Pick.from_json(settings["network"])
     offered = {
         "num_classes": num_classes,
         "in_channels": channels,
@@ -215,8 +214,3 @@ def variance(
             built.initialise_from(batch)  # type: ignore[operator]
         tables[name] = variance_table(built, batch, seed=seed)
     return tables
-
-
-def _settings(network: str | None, assignments: tuple[str, ...]) -> Settings:
-    settings = parse_assignments(assignments)
-    return settings if network is None else merge({"network": {"name": network}}, settings)
