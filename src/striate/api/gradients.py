@@ -32,6 +32,7 @@ from striate.randomness import generator, layer_randomness
 from striate.registry import Pick
 from striate.settings import parse_assignments
 from striate.terminal import Reporter
+from striate.training.fitting import NETWORK_ARGUMENTS, build_network
 
 __all__ = [
     "NETWORKS",
@@ -274,18 +275,13 @@ def _build(
     picks: list[Pick], shape: tuple[int, ...], count: int, seed: int, images: Tensor
 ) -> tuple[nn.Module, Callable[..., Tensor]]:
     pick, loss = picks
-    offered: dict[str, Any] = {
-        "num_classes": count,
-        "in_channels": shape[0],
-        "input_size": shape[1:],
-        "ndim": len(shape) - 1,
-    }
     wanted = ("scores", "target")
-    problems = NETWORKS.problems(pick, tuple(offered)) + LOSSES.problems(loss, wanted)
+    problems = NETWORKS.problems(pick, (*NETWORK_ARGUMENTS, "ndim"))
+    problems += LOSSES.problems(loss, wanted)
     if problems:
         raise ConfigError(problems)
     with layer_randomness(seed, "initialise"):
-        built = NETWORKS.build(pick, **offered)
+        built = build_network(pick, count, shape[0], shape[1:], ndim=len(shape) - 1)
     if hasattr(built, "initialise_from"):
         built.initialise_from(images)  # type: ignore[operator]
     return built, LOSSES.bind(loss, wanted)

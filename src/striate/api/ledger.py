@@ -1,5 +1,6 @@
 """The ledger of a test split as a person asks for it: by data, by run, or all of them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

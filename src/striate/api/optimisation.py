@@ -27,6 +27,7 @@ from striate.registry import Pick
 from striate.settings import merge, parse_assignments
 from striate.terminal import Reporter
 from striate.training.assemble import Parts, assemble
+from striate.training.fitting import NETWORK_ARGUMENTS, build_network
 
 __all__ = ["compare_text", "race", "range_test", "variance"]
 
@@ -192,12 +193,7 @@ def variance(
     names = initialisations or list(INITIALISATIONS)
     settings = merge({"network": {"name": network}}, parse_assignments(assignments))
     pick = Pick.from_json(settings["network"])
-    offered = {
-        "num_classes": num_classes,
-        "in_channels": channels,
-        "input_size": (input_size, input_size),
-    }
-    problems = NETWORKS.problems(pick, tuple(offered))
+    problems = NETWORKS.problems(pick, NETWORK_ARGUMENTS)
     for name in names:
         problems += INITIALISATIONS.problems(Pick(name), ("network", "batch"))
     if problems:
@@ -207,7 +203,7 @@ def variance(
     tables = {}
     for name in ("own", *names):
         with layer_randomness(seed, "initialise"):
-            built = NETWORKS.build(pick, **offered)
+            built = build_network(pick, num_classes, channels, (input_size, input_size))
         if name != "own":
             INITIALISATIONS.build(Pick(name, seed=seed), built, batch=batch)
         elif hasattr(built, "initialise_from"):
