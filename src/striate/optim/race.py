@@ -135,7 +135,7 @@ def run_race(
     _record_values(surface, runners)
     lowest = surface.lowest
     if lowest is None:
-        lowest = min(min(runner.finite_values()) for runner in runners)
+        lowest = min(v for runner in runners for v in runner.values if math.isfinite(v))
     best = []
     for name in optimisers:
         own = [runner for runner in runners if runner.name == name and runner.finished]
@@ -146,7 +146,8 @@ def run_race(
             )
         inside = [runner for runner in own if runner.stays_inside(surface.bounds)]
         best.append(min(inside or own, key=lambda runner: runner.cost(lowest)))
-    tracks = sorted((runner.track() for runner in best), key=lambda track: track.values[-1])
+    tracks = [Track(r.name, r.rate, tuple(r.points), tuple(r.values), r.finished) for r in best]
+    tracks.sort(key=lambda track: track.values[-1])
     return Race(surface, num_steps, tuple(tracks), lowest)
 
 
@@ -171,9 +172,6 @@ class _Runner:
         else:
             self.finished = False
 
-    def finite_values(self) -> list[float]:
-        return [value for value in self.values if math.isfinite(value)]
-
     def stays_inside(self, bounds: tuple[float, float, float, float]) -> bool:
         left, right, bottom, top = bounds
         return all(left <= x <= right and bottom <= y <= top for x, y in self.points)
@@ -181,9 +179,6 @@ class _Runner:
     def cost(self, lowest: float) -> float:
         floor = 1e-6 * (self.values[0] - lowest) or 1e-12
         return sum(math.log10(max(value - lowest, floor)) for value in self.values)
-
-    def track(self) -> Track:
-        return Track(self.name, self.rate, tuple(self.points), tuple(self.values), self.finished)
 
 
 FAR_AWAY = 1e6
