@@ -28,7 +28,7 @@ from striate.data.decode import THUMBNAIL, ImageSpec
 from striate.data.decoding import decode_all
 from striate.data.duplicate_check import check_duplicates
 from striate.data.field import Column, Field, strata_of, take
-from striate.data.source import Item, Progress, Source, collector_paused
+from striate.data.source import Item, Progress, Source
 from striate.data.split import Assignment, assign
 from striate.errors import DataError
 from striate.places import cache_dir
@@ -73,8 +73,7 @@ def build(
     shutil.rmtree(folder, ignore_errors=True)
     try:
         folder.mkdir(parents=True)
-        with collector_paused():
-            key = _build(source, config, fields, folder, progress)
+        key = _build(source, config, fields, folder, progress)
         _move(folder, cache.images_dir() / key)
         return key
     except OSError as error:
@@ -159,7 +158,7 @@ def _build(
     found = gate.describe(config.leaks)
     lines = _lines(columns, fields, digests)
     counts = {
-        split: [Counter(strata[i] for i in chosen)[k] for k in range(len(names))]
+        split: np.bincount([strata[i] for i in chosen], minlength=len(names)).tolist()
         for split, chosen in rows.items()
     }
     described = _describe(source, spec, config, lines, assignment, rows, staged, found)

@@ -3,9 +3,9 @@
 import gzip
 import io
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 
@@ -131,21 +131,12 @@ def cifar_records(archive: Path, label_bytes: int, splits: dict[str, Split]) -> 
     """
     length = label_bytes + 3 * 32 * 32
     first = _first_rows(splits)
-    with tarfile.open(archive, "r|*") as stream:
-        for member in stream:
-            name = member.name.rpartition("/")[2]
-            content = stream.extractfile(member) if name in splits else None
-            if content is None:
-                continue
-            for row in range(member.size // length):
-                record = content.read(length)
-                pixels = np.frombuffer(record, np.uint8, offset=label_bytes).reshape(3, 32, 32)
-                yield Record(
-                    splits[name],
-                    first[name] + row,
-                    record[label_bytes - 1],
-                    np.ascontiguousarray(pixels.transpose(1, 2, 0)),
-                )
+    for name, size, content in _cifar_members(archive, splits):
+        for row in range(size // length):
+            record = content.read(length)
+            planes = np.frombuffer(record, np.uint8, offset=label_bytes).reshape(3, 32, 32)
+            pixels = np.ascontiguousarray(planes.transpose(1, 2, 0))
+            yield Record(splits[name], first[name] + row, record[label_bytes - 1], pixels)
 
 
 def _first_rows(splits: dict[str, Split]) -> dict[str, int]:
@@ -160,10 +151,16 @@ def _first_rows(splits: dict[str, Split]) -> dict[str, int]:
 
 def cifar_names(archive: Path, member_name: str) -> list[str]:
     """The class names that the archive itself lists, one a line."""
+    for _, _, content in _cifar_members(archive, {member_name}):
+        return content.read().decode().split()
+    raise DataError(f"{archive} holds no {member_name}; it is not the official file.")
+
+
+def _cifar_members(archive: Path, names: Container[str]) -> Iterator[tuple[str, int, IO[bytes]]]:
+    """Name, size and content of the members with some file names, in the archive's order."""
     with tarfile.open(archive, "r|*") as stream:
         for member in stream:
-            if member.name.rpartition("/")[2] == member_name:
-                content = stream.extractfile(member)
-                if content is not None:
-                    return content.read().decode().split()
-    raise DataError(f"{archive} holds no {member_name}; it is not the official file.")
+            name = member.name.rpartition("/")[2]
+            content = stream.extractfile(member) if name in names else None
+            if content is not None:
+                yield name, member.size, content

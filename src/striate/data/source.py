@@ -1,14 +1,12 @@
 """Sources of items, and the interface of each kind: folder, archive, list, named set."""
 
 import codecs
-import gc
 import os
 import stat
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -25,7 +23,6 @@ __all__ = [
     "Progress",
     "Source",
     "Split",
-    "collector_paused",
     "read_arrays",
     "read_file",
     "read_text",
@@ -136,22 +133,6 @@ def refuse_large(num_bytes: int) -> None:
         raise OSError(f"{num_bytes / 2**20:.0f} MiB, above the limit of {FILE_LIMIT // 2**20} MiB")
 
 
-@contextmanager
-def collector_paused() -> Iterator[None]:
-    """Keep the collector of reference cycles from looking through a growing list of items.
-
-    It starts again and again while hundreds of thousands of items are made, finds nothing, and
-    takes as long as making them.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
-
-
 class Source(ABC):
     """A set of labelled images that has not been decoded yet.
 
@@ -201,8 +182,7 @@ class Source(ABC):
 
     @cached_property
     def _listing(self) -> Listing:
-        with collector_paused():
-            return self._list()
+        return self._list()
 
     @property
     def class_names(self) -> tuple[str, ...]:
