@@ -4,6 +4,7 @@ import gzip
 import io
 import tarfile
 from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -24,34 +25,27 @@ class Record(NamedTuple):
     pixels: np.ndarray
 
 
+@dataclass(eq=False, repr=False)
 class RecordSource(Source):
-    """Pictures that come one after another from files known by heart."""
+    """Pictures that come one after another from files of a known form."""
 
-    def __init__(
-        self,
-        title: str,
-        origin: str,
-        licence: str,
-        identity: str,
-        fetch: Callable[[Progress | None], object],
-        class_names: Callable[[], Sequence[str]],
-        records: Callable[[], Iterator[Record]],
-    ) -> None:
-        self.title = title
-        self.origin = origin
-        self.licence = licence
-        self._identity = identity
-        self._fetch = fetch
-        self._names = class_names
-        self._records = records
+    title: str
+    origin: str
+    licence: str | None
+    identity: str
+    """The set's official checksums: its content can be no other."""
+    obtain: Callable[[Progress | None], object]
+    """Finds the official files, or downloads them."""
+    names: Callable[[], Sequence[str]]
+    records: Callable[[], Iterator[Record]]
 
     def fingerprint(self) -> str:
-        """The set's official checksums: its content can be no other."""
-        return self._identity
+        """The set's official checksums."""
+        return self.identity
 
     def fetch(self, progress: Progress | None = None) -> None:
         """Find the official files, or download them."""
-        self._fetch(progress)
+        self.obtain(progress)
 
     def _list(self) -> Listing:
         self.fetch()
@@ -62,9 +56,9 @@ class RecordSource(Source):
                 record.split,
                 (record.split, record.row),
             )
-            for record in self._records()
+            for record in self.records()
         ]
-        return Listing(tuple(self._names()), tuple(sorted(items, key=lambda item: item.name)))
+        return Listing(tuple(self.names()), tuple(sorted(items, key=lambda item: item.name)))
 
     def read(self, item: Item, limit: int | None = None) -> np.ndarray:
         """The pixels of one item; reads all that lies before it, `stream` is the quick way."""
@@ -78,7 +72,7 @@ class RecordSource(Source):
     ) -> Iterator[tuple[Item, Content]]:
         """The items in the order of the files."""
         wanted = {item.key: item for item in items}
-        for record in self._records():
+        for record in self.records():
             item = wanted.get((record.split, record.row))
             if item is not None:
                 yield item, record.pixels
