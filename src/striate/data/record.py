@@ -4,7 +4,7 @@ import gzip
 import io
 import tarfile
 from collections.abc import Callable, Container, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -31,7 +31,7 @@ class RecordSource(Source):
 
     title: str
     origin: str
-    licence: str | None
+    licence: str | None = field()
     identity: str
     """The set's official checksums: its content can be no other."""
     obtain: Callable[[Progress | None], object]
