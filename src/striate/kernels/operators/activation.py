@@ -99,7 +99,7 @@ class _Activation(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None]:
         (saved,) = ctx.saved_tensors
         if ctx.activation == "tanh":
             return torch.ops.aten.tanh_backward(grad, saved), None

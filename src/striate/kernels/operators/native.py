@@ -128,6 +128,8 @@ def differentiate(
         needed: whether each of them needs a gradient.
         grad: gradient of its output.
     """
+    if not any(needed):
+        return [None] * len(needed)
     is_recorded = torch.is_grad_enabled()
     with torch.enable_grad():
         # A view is a variable of its own, also where one input was computed from another.

@@ -92,8 +92,8 @@ class NormAct(torch.autograd.Function):
         if torch.is_grad_enabled() or not native.runs_natively(grad):
 
             def by_torch(x: Tensor, residual: Any, weight: Any, bias: Any) -> Tensor:
-                known = (None, None) if is_batch else (mean, variance)
-                z = F.batch_norm(x, *known, weight, bias, is_batch, eps=eps)
+                known = [None, None] if is_batch else [mean, variance]
+                z = F.batch_norm(x, known[0], known[1], weight, bias, is_batch, eps=eps)
                 return ACTIVATIONS[activation](z if residual is None else z + residual)
 
             inputs = (x, residual, weight, bias)
