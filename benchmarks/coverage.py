@@ -19,7 +19,7 @@ import numpy as np
 
 from striate.errors import DataError
 from striate.evaluation import abstention, measure
-from striate.evaluation.classification.calibration import expected_calibration_error, reliability
+from striate.evaluation.classification.calibration import calibration_interval, reliability
 from striate.evaluation.classification.comparison import compare_classifiers
 
 POPULATION = 200_000
@@ -79,7 +79,7 @@ def truths(p: np.ndarray, target: np.ndarray, names: list[str]) -> dict[str, flo
     if 2 in whole.top_k_error:
         told["top-2 error"] = whole.top_k_error[2].value
     bins = reliability(p.max(axis=1), p.argmax(axis=1) == target)
-    told["calibration_error"] = expected_calibration_error(bins)
+    told["calibration_error"] = calibration_interval(bins).value
     return told
 
 

@@ -41,7 +41,7 @@ def main() -> None:
         config, _ = advise(data, look, HELD_OUT)
         usual = config.network.arguments["widths"]
         about = {
-            "num_classes": len(look.class_names),
+            "num_outputs": len(look.class_names),
             "num_images": num_training(look, HELD_OUT),
             "side": min(config.data.input_size),
         }

@@ -10,11 +10,10 @@ from striate.config import DataConfig, RunConfig, TrainingConfig
 from striate.data import prepare
 from striate.registry import Pick
 from striate.training.assemble import Parts, assemble
-from striate.training.budget import Clock
+from striate.training.budget import Clock, first_plan, most_steps
 from striate.training.checkpoint import CheckpointStore
 from striate.training.events import Event, EventLog
 from striate.training.inference import infer
-from striate.training.limit import first_plan, most_steps
 from striate.training.loop import Training
 from striate.training.step import Outcome, learn
 

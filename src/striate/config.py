@@ -6,7 +6,7 @@ settings for a few of its fields (settings.py), the planner fills in the rest.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -22,6 +22,10 @@ __all__ = [
     "RunConfig",
     "TrainingConfig",
 ]
+
+_LATER = {"left_out": True}
+"""Marks a field that earlier versions did not have: its default is left out of the JSON, so that
+an older run keeps its hash."""
 
 
 @dataclass(frozen=True)
@@ -45,21 +49,21 @@ class DataConfig:
     """Seed of the splits; separate from the training's seed, so that runs stay comparable."""
     strict: bool = False
     """Refuse a set with broken files instead of going on without them."""
-    streaming: bool = False
+    streaming: bool = field(default=False, metadata=_LATER)
     """Decode each image whenever it is needed, for sets whose decoded form the disk cannot hold;
     nothing but names and digests stays in the cache."""
-    leaks: Literal["stop", "allow", "drop"] = "stop"
+    leaks: Literal["stop", "allow", "drop"] = field(default="stop", metadata=_LATER)
     """Where test images have their like beside the test split: stop, go on all the same, or go on
     without those images."""
-    groups: str | None = None
+    groups: str | None = field(default=None, metadata=_LATER)
     """Where the names of the images hold the name of a group that no split may divide: "*/GROUP/*";
     None: the column "group" of a list, if it has one."""
-    folds: int | None = None
+    folds: int | None = field(default=None, metadata=_LATER)
     """Of how many folds of all images outside the test split one is the validation split; None:
     no folds, the source or `validation_fraction` decides."""
-    fold: int = 0
+    fold: int = field(default=0, metadata=_LATER)
     """Which of them, from 0."""
-    fold_seed: int = 0
+    fold_seed: int = field(default=0, metadata=_LATER)
     """Seed of the folds; another one divides anew."""
 
 
@@ -72,7 +76,7 @@ class TrainingConfig:
     steps: int | None = None
     minutes: float | None = None
     seed: int = 0
-    micro_batch: int | None = None
+    micro_batch: int | None = field(default=None, metadata=_LATER)
     """Items of a batch that are computed at once, their gradients added up; None: all."""
     clip_norm: float | None = None
     """Largest norm of the whole gradient; None leaves it alone."""
@@ -106,16 +110,12 @@ class ExecutionConfig:
     precision: Literal["float32", "tf32", "bfloat16", "auto"] = "float32"
     """tf32 and bfloat16 round what is multiplied to 10 and 7 bits, where the hardware has it;
     auto allows both, if they are measured to be faster."""
-    exact: bool = False
+    exact: bool = field(default=False, metadata=_LATER)
     """torch's own operators throughout, bit for bit."""
-    kernels: bool | None = None
+    kernels: bool | None = field(default=None, metadata=_LATER)
     """Striate's own operators: False: none; True: wherever they fit."""
-    compile: bool | None = None
+    compile: bool | None = field(default=None, metadata=_LATER)
     """torch.compile."""
-
-
-_LATER = ("exact", "kernels", "compile")
-"""Settings of the execution that runs of earlier versions do not have."""
 
 
 @dataclass(frozen=True)
@@ -148,6 +148,35 @@ class PredictionConfig:
     """Also moved by so many pixels along both diagonals; 0: not moved."""
 
 
+_RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "must be above zero": (
+        lambda value: value > 0,
+        "training.epochs training.steps training.minutes training.clip_norm training.ema_half_life",
+    ),
+    "must be 0 or more": (lambda value: value >= 0, "training.seed data.fold_seed"),
+    "must be 1 or more": (
+        lambda value: value >= 1,
+        "training.batch_size training.micro_batch training.validations training.checkpoints "
+        "execution.threads",
+    ),
+    "must be 2 or more": (lambda value: value >= 2, "data.folds"),
+    "must be at least 0 and below 1": (lambda value: 0 <= value < 1, "training.small_share"),
+    "must lie between 0 and 1": (
+        lambda value: 0 < value < 1,
+        "data.validation_fraction data.test_fraction",
+    ),
+    "must be above 0 and at most 1": (
+        lambda value: 0 < value <= 1,
+        "training.small_scale pretrained.feature_rate",
+    ),
+    "must lie between 0 and 1: the share of the training in which only the last layer learns": (
+        lambda value: 0 <= value <= 1,
+        "pretrained.freeze",
+    ),
+}
+"""Accepted values, whether one is among them, and the settings that must have such values."""
+
+
 @dataclass(frozen=True)
 class RunConfig:
     """Everything that one training follows."""
@@ -162,8 +191,8 @@ class RunConfig:
     training: TrainingConfig
     task: Pick = field(default_factory=lambda: Pick("classification"))
     execution: ExecutionConfig = field(default_factory=ExecutionConfig)
-    prediction: PredictionConfig = field(default_factory=PredictionConfig)
-    pretrained: PretrainedConfig | None = None
+    prediction: PredictionConfig = field(default=PredictionConfig(), metadata=_LATER)
+    pretrained: PretrainedConfig | None = field(default=None, metadata=_LATER)
     networks: Mapping[str, Pick] = field(default_factory=dict)
     """Further networks by name, for tasks that train several (a critic beside a generator)."""
 
@@ -175,23 +204,8 @@ class RunConfig:
     def to_json(self) -> dict[str, Any]:
         """The config as JSON values."""
         encoded: dict[str, Any] = encode(self)
-        # Left out where they say nothing, so that an older run keeps its hash.
-        if self.pretrained is None:
-            del encoded["pretrained"]
-        if not self.networks:
+        if not self.networks:  # as `_LATER`, whose default cannot be a dictionary
             del encoded["networks"]
-        if self.training.micro_batch is None:
-            del encoded["training"]["micro_batch"]
-        if not self.data.streaming:
-            del encoded["data"]["streaming"]
-        if self.prediction == PredictionConfig():
-            del encoded["prediction"]
-        for name in _LATER:
-            if encoded["execution"][name] == getattr(ExecutionConfig, name):
-                del encoded["execution"][name]
-        for name in ("leaks", "groups", "folds", "fold", "fold_seed"):
-            if encoded["data"][name] == getattr(DataConfig, name):
-                del encoded["data"][name]
         return encoded
 
     @classmethod
@@ -219,81 +233,32 @@ class RunConfig:
 
 def _range_problems(config: RunConfig) -> list[str]:
     training, data = config.training, config.data
-    lengths = {
-        "epochs": training.epochs,
-        "steps": training.steps,
-        "minutes": training.minutes,
-    }
-    given = [name for name, value in lengths.items() if value is not None]
+    lengths = (training.epochs, training.steps, training.minutes)
+    problems = []
+    if lengths == (None, None, None):
+        problems.append("Give at least one of training.epochs, training.steps, training.minutes.")
+    for accepted, (holds, paths) in _RANGES.items():
+        for path in paths.split():
+            group, name = path.split(".")
+            value = getattr(getattr(config, group), name, None)
+            if value is not None and not holds(value):
+                shown = f"{value:g}" if isinstance(value, float) else value
+                problems.append(f"{path}={shown} {accepted}.")
     checks = [
-        (bool(given), "Give at least one of training.epochs, training.steps, training.minutes."),
-        *(
-            ((lengths[name] or 0) > 0, f"training.{name}={lengths[name]:g} must be above zero.")
-            for name in given
-        ),
-        (
-            config.execution.threads is None or config.execution.threads >= 1,
-            f"execution.threads={config.execution.threads} must be 1 or more.",
-        ),
         (
             not (config.execution.exact and config.execution.kernels),
             "execution.exact=true asks for torch's own operators and execution.kernels=true for "
             "Striate's; give one of them.",
-        ),
-        (training.batch_size >= 1, f"training.batch_size={training.batch_size} must be 1 or more."),
-        (
-            training.validations >= 1 and training.checkpoints >= 1,
-            "training.validations and training.checkpoints must be 1 or more.",
-        ),
-        (
-            training.micro_batch is None or training.micro_batch >= 1,
-            f"training.micro_batch={training.micro_batch} must be 1 or more.",
-        ),
-        (training.seed >= 0, f"training.seed={training.seed} must be 0 or more."),
-        (
-            training.clip_norm is None or training.clip_norm > 0,
-            f"training.clip_norm={training.clip_norm} must be above zero.",
-        ),
-        (
-            training.ema_half_life is None or training.ema_half_life > 0,
-            f"training.ema_half_life={training.ema_half_life} must be above zero.",
         ),
         (
             0 <= config.prediction.shift < min(data.input_size),
             f"prediction.shift={config.prediction.shift} must be 0 or more and below the side of "
             "the images.",
         ),
-        (
-            0 <= training.small_share < 1 and 0 < training.small_scale <= 1,
-            f"training.small_share={training.small_share} must be at least 0 and below 1, "
-            f"training.small_scale={training.small_scale} above 0 and at most 1.",
-        ),
         (min(data.input_size) >= 1, f"data.input_size={data.input_size} must be 1 or more."),
         (
-            (data.validation_fraction is None or 0 < data.validation_fraction < 1)
-            and 0 < data.test_fraction < 1,
-            "data.validation_fraction and data.test_fraction must lie between 0 and 1.",
-        ),
-        (
-            (data.folds is None or data.folds >= 2) and 0 <= data.fold < (data.folds or 1),
-            f"data.folds={data.folds} must be 2 or more, data.fold={data.fold} from 0 to one less.",
-        ),
-        (data.fold_seed >= 0, f"data.fold_seed={data.fold_seed} must be 0 or more."),
-    ]
-    if config.pretrained is not None:
-        checks += _pretrained_checks(config.pretrained)
-    return [problem for holds, problem in checks if not holds]
-
-
-def _pretrained_checks(pretrained: PretrainedConfig) -> list[tuple[bool, str]]:
-    return [
-        (
-            0 <= pretrained.freeze <= 1,
-            f"pretrained.freeze={pretrained.freeze} must lie between 0 and 1: the share of the "
-            "training in which only the last layer learns.",
-        ),
-        (
-            0 < pretrained.feature_rate <= 1,
-            f"pretrained.feature_rate={pretrained.feature_rate} must be above 0 and at most 1.",
+            0 <= data.fold < (data.folds or 1),
+            f"data.fold={data.fold} must be from 0 to one less than data.folds={data.folds}.",
         ),
     ]
+    return problems + [problem for holds, problem in checks if not holds]

@@ -162,9 +162,5 @@ def _duration(seconds: float) -> str:
 def print_error(error: StriateError | str) -> None:
     """An error without its traceback, on standard error."""
     Console(stderr=True, highlight=False).print(
-        f"[bold red]Error[/] {_escape(str(error))}", soft_wrap=True
+        Text.assemble(("Error", "bold red"), f" {error}"), soft_wrap=True
     )
-
-
-def _escape(text: str) -> str:
-    return text.replace("[", r"\[")

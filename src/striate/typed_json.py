@@ -57,7 +57,10 @@ def unknown_field(name: str, known: Iterable[str]) -> str:
 
 
 def encode(value: Any) -> Any:
-    """Dataclasses, picks, mappings and tuples as JSON values."""
+    """Dataclasses, picks, mappings and tuples as JSON values.
+
+    A field with `left_out` in its metadata is left out where it has its default.
+    """
     if isinstance(value, Pick):
         value = value.to_json()
     if isinstance(value, JsonRecord):
@@ -65,7 +68,11 @@ def encode(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key if isinstance(key, str) else str(key): encode(v) for key, v in value.items()}
     if dataclasses.is_dataclass(value):
-        return {f.name: encode(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        return {
+            f.name: encode(item)
+            for f in dataclasses.fields(value)
+            if (item := getattr(value, f.name)) != f.default or not f.metadata.get("left_out")
+        }
     if isinstance(value, (tuple, list)):
         # A confusion matrix of a thousand classes is a million numbers.
         plain = all(type(item) in (int, float, str) for item in value)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from striate.evaluation.bootstrap import bootstrap
+from striate.evaluation.bootstrap import percentile_interval, resampled
 from striate.evaluation.chart import Series, bar_chart, line_chart, reliability_chart
 from striate.evaluation.classification.calibration import reliability
 from striate.evaluation.classification.comparison import cochran_q, compare_classifiers
@@ -90,8 +90,15 @@ def bootstrapped() -> Any:
     draw = np.random.default_rng(10)
     values, strata = draw.normal(size=60), np.arange(60) % 3
     return [
-        bootstrap(
-            lambda index: float(np.median(values[index])), 60, generator=generator(1, "b"), **how
+        percentile_interval(
+            float(np.median(values)),
+            resampled(
+                lambda index: float(np.median(values[index])),
+                60,
+                generator=generator(1, "b"),
+                **how,
+            ),
+            0.95,
         )
         for how in ({}, {"strata": strata}, {"groups": strata * 5}, {"resamples": 40})
     ]

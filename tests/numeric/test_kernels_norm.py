@@ -6,7 +6,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from striate.kernels.operators import norm_passes
 from striate.kernels.operators.activation import ACTIVATIONS
 from striate.kernels.operators.norm import norm_act
 from striate.kernels.operators.norm_passes import statistics
@@ -89,23 +88,6 @@ def test_a_mean_far_from_zero_costs_no_digits(instruction_set, offset):
     exact_variance, exact_mean = torch.var_mean(x.double(), (0, 2, 3), correction=0)
     torch.testing.assert_close(mean.double(), exact_mean, rtol=1.2e-7, atol=1e-7)
     torch.testing.assert_close(variance.double(), exact_variance, rtol=3e-7, atol=0)
-
-
-@pytest.mark.parametrize("activation", ACTIVATIONS)
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("parts", [True, False])
-def test_the_formula_of_the_gradients_is_torchs(training, activation, parts):
-    values = [t.double().requires_grad_() for t in tensors((9, 17, 4, 3))]
-    x, r, w, b, m, v, grad = values
-    r, w, b = (r, w, b) if parts else (None, None, None)
-    leaves = [x, r, w, b] if parts else [x]
-    y = separate(training, activation)(x, r, w, b, m.detach().clone(), v.detach().clone())
-    wanted = torch.autograd.grad(y, leaves, grad)
-    inverse = (v.detach() + 1e-4).rsqrt()
-    rest = (training, 1e-4, activation, True, True)
-    found = norm_passes._formula(grad, x, r, w, b, m.detach(), inverse, *rest)
-    for mine, exact in zip(found, wanted, strict=False):
-        torch.testing.assert_close(mine, exact, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("training", [True, False])

@@ -5,8 +5,9 @@ import pytest
 import torch
 from scipy.stats import binomtest, chi2
 
-from striate.evaluation import Proportion, bootstrap, measure, wilson
-from striate.evaluation.classification.calibration import expected_calibration_error, reliability
+from striate.evaluation import Proportion, measure, wilson
+from striate.evaluation.bootstrap import percentile_interval, resampled
+from striate.evaluation.classification.calibration import calibration_interval, reliability
 from striate.evaluation.interval import clopper_pearson
 
 DOUBLE = 1e-7
@@ -111,13 +112,14 @@ def test_bootstrap_covers_the_mean_in_93_to_97_of_100(stratified):
     held = 0
     for _ in range(simulations):
         values = chance.normal(groups * (1.7 if stratified else 0.0))
-        interval = bootstrap(
+        drawn = resampled(
             lambda items, values=values: float(values[items].mean()),
             size,
             generator=generator,
             strata=groups if stratified else None,
             resamples=200,
         )
+        interval = percentile_interval(float(values.mean()), drawn, 0.95)
         held += interval.low <= (1.7 if stratified else 0.0) <= interval.high
     # One standard error of the simulation is 1 %; the seed is fixed.
     assert 0.93 <= held / simulations <= 0.97
@@ -215,7 +217,7 @@ def test_a_classifier_that_knows_its_doubts_is_calibrated_and_a_boaster_is_not()
 
     def error(q):
         bins = reliability(q.max(axis=1), q.argmax(axis=1) == target)
-        return expected_calibration_error(bins)
+        return calibration_interval(bins).value
 
     boaster = p**3 / (p**3).sum(axis=1, keepdims=True)
     assert error(p) < 0.012

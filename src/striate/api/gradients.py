@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from striate import calculus
+from striate.api.request import Request
+from striate.api.resolve import resolve
 from striate.calculus import (
     Decay,
     GradientReport,
@@ -19,7 +21,7 @@ from striate.calculus import (
     graph_svg,
     jacobian_svg,
 )
-from striate.data import Normalisation, open_source, prepare, survey
+from striate.data import Normalisation, prepare
 from striate.data.field import Category, take
 from striate.data.loader import to_float
 from striate.durable import write_bytes
@@ -30,7 +32,7 @@ from striate.randomness import generator, layer_randomness
 from striate.registry import Pick
 from striate.settings import parse_assignments
 from striate.terminal import Reporter
-from striate.training.planner import advise
+from striate.training.fitting import NETWORK_ARGUMENTS, build_network
 
 __all__ = [
     "NETWORKS",
@@ -273,18 +275,13 @@ def _build(
     picks: list[Pick], shape: tuple[int, ...], count: int, seed: int, images: Tensor
 ) -> tuple[nn.Module, Callable[..., Tensor]]:
     pick, loss = picks
-    offered: dict[str, Any] = {
-        "num_classes": count,
-        "in_channels": shape[0],
-        "input_size": shape[1:],
-        "ndim": len(shape) - 1,
-    }
     wanted = ("scores", "target")
-    problems = NETWORKS.problems(pick, tuple(offered)) + LOSSES.problems(loss, wanted)
+    problems = NETWORKS.problems(pick, (*NETWORK_ARGUMENTS, "ndim"))
+    problems += LOSSES.problems(loss, wanted)
     if problems:
         raise ConfigError(problems)
     with layer_randomness(seed, "initialise"):
-        built = NETWORKS.build(pick, **offered)
+        built = build_network(pick, count, shape[0], shape[1:], ndim=len(shape) - 1)
     if hasattr(built, "initialise_from"):
         built.initialise_from(images)  # type: ignore[operator]
     return built, LOSSES.bind(loss, wanted)
@@ -314,10 +311,8 @@ def _noise(shape: tuple[int, ...], batch_size: int, seed: int) -> Tensor:
 
 def _real(data: str, batch_size: int, reporter: Reporter) -> tuple[Tensor, Tensor, tuple[str, ...]]:
     """Images and targets spread over the training split, normalised as for training."""
-    source = open_source(data)
-    place = str(Path(data).resolve()) if Path(data).exists() else data
-    config, _ = advise(place, survey(source), {})
-    dataset = prepare(config.data, source=source, progress=reporter.progress)
+    plan = resolve(Request(data), speed=None, reporter=reporter)
+    dataset = prepare(plan.config.data, source=plan.source, progress=reporter.progress)
     rows = np.linspace(0, len(dataset.train) - 1, batch_size).round().astype(int)
     normalise = Normalisation.measure(dataset.train.images)
     pixels = torch.from_numpy(np.array(dataset.train.images[rows]))

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from striate.data import ImageSet, SealedSplit, Source, open_source
@@ -59,16 +60,14 @@ def inspect(
     title = re.sub(r"[^\w.-]", "-", source.title)
     folder = Path(out) if out is not None else Path("inspections") / title
 
-    def find(opened: bool) -> Findings:
-        return inspect_source(
-            source,
-            flips=flips,
-            labels=labels,
-            opened=opened,
-            groups=groups,
-            progress=reporter.progress,
-        )
-
+    find = partial(
+        inspect_source,
+        source,
+        flips=flips,
+        labels=labels,
+        groups=groups,
+        progress=reporter.progress,
+    )
     try:
         findings = find(opened=False)
         if open_test_split:

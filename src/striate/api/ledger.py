@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from striate import places
-from striate.config import DataConfig, RunConfig
-from striate.data import open_source, prepare, survey
+from striate.api.request import Request
+from striate.api.resolve import resolve
+from striate.data import prepare
 from striate.evaluation import (
     OpeningRecord,
     Reading,
@@ -19,12 +20,8 @@ from striate.evaluation import (
     receipts_of,
     verify,
 )
-from striate.recipes import RECIPES
-from striate.registry import Pick
 from striate.run_folder import RunFolder
-from striate.settings import checked, merge, parse_assignments
 from striate.terminal import Reporter
-from striate.training.planner import advise
 from striate.typed_json import JsonRecord
 
 __all__ = ["LedgerView", "known_ledgers", "ledger"]
@@ -117,29 +114,16 @@ def ledger(
         record = RunFolder.existing(folder).record()
         return _view(record["data"]["title"], record["data"]["test_digest"], receipts_of(folder))
     reporter = reporter or Reporter()
+    if split_seed is not None:
+        assignments = (*assignments, f"data.split_seed={split_seed}")
     try:
-        dataset = prepare(
-            _config(str(data), split_seed, groups, parse_assignments(assignments)),
-            progress=reporter.progress,
-        )
+        # In the form in which `train` decodes the data, so that what is decoded is used again.
+        request = Request(data, groups=groups, assignments=assignments)
+        plan = resolve(request, speed=None, reporter=reporter)
+        dataset = prepare(plan.config.data, source=plan.source, progress=reporter.progress)
     finally:
         reporter.close()
     return _view(dataset.title, dataset.test.digest, [])
-
-
-def _config(
-    name: str, split_seed: int | None, groups: str | None, settings: Mapping[str, Any]
-) -> DataConfig:
-    """The form in which `train` decodes the data, so that what is decoded is used again."""
-    named = {"split_seed": split_seed, "groups": groups}
-    given_settings = {key: value for key, value in named.items() if value is not None}
-    settings = checked(merge(settings, {"data": given_settings} if given_settings else {}))
-    if name in RECIPES and not Path(name).exists():
-        recipe = RECIPES.build(Pick(name)).to_json()
-        return RunConfig.from_json(merge(recipe, settings)).data
-    path = Path(name).expanduser()
-    location = str(path.resolve()) if path.exists() else name
-    return advise(location, survey(open_source(name)), settings)[0].data
 
 
 def _view(title: str, digest: str, receipts: list[Receipt]) -> LedgerView:

@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from striate.data import open_source, prepare, survey
+from striate.api.request import Request
+from striate.api.resolve import resolve
+from striate.data import prepare
 from striate.data.batch import Batch
 from striate.errors import ConfigError
 from striate.execution import Execution
@@ -22,10 +24,10 @@ from striate.optim.surface import Surface
 from striate.optim.variance import VarianceRow, compare_text, variance_table
 from striate.randomness import generator, layer_randomness
 from striate.registry import Pick
-from striate.settings import Settings, merge, parse_assignments
+from striate.settings import merge, parse_assignments
 from striate.terminal import Reporter
-from striate.training.assemble import Parts, assemble, check_config
-from striate.training.planner import advise
+from striate.training.assemble import Parts, assemble
+from striate.training.fitting import NETWORK_ARGUMENTS, build_network
 
 __all__ = ["compare_text", "race", "range_test", "variance"]
 
@@ -70,7 +72,7 @@ def race(
     makers = (
         optimisers
         if isinstance(optimisers, Mapping)
-        else {name: _without_decay(name) for name in names}
+        else {n: OPTIMISERS.bind(Pick(n, weight_decay=0.0), ("params", "lr")) for n in names}
     )
     races = []
     chosen = list(surfaces) or list(SURFACES)
@@ -117,11 +119,8 @@ def range_test(
         ConfigError, DataError.
     """
     reporter = reporter or Reporter()
-    settings = _settings(network, assignments)
-    source = open_source(str(data))
-    place = str(Path(data).resolve()) if Path(data).exists() else str(data)
-    config, _ = advise(place, survey(source), settings)
-    check_config(config)
+    request = Request(data, network=network, assignments=assignments)
+    config, _, source = resolve(request, speed=None, reporter=reporter)
     dataset = prepare(config.data, source=source, progress=reporter.progress)
     parts = assemble(config, dataset, Execution.of(config.execution))
 
@@ -192,13 +191,9 @@ def variance(
         ConfigError: names that do not exist, all together.
     """
     names = initialisations or list(INITIALISATIONS)
-    pick = Pick.from_json(_settings(network, assignments)["network"])
-    offered = {
-        "num_classes": num_classes,
-        "in_channels": channels,
-        "input_size": (input_size, input_size),
-    }
-    problems = NETWORKS.problems(pick, tuple(offered))
+    settings = merge({"network": {"name": network}}, parse_assignments(assignments))
+    pick = Pick.from_json(settings["network"])
+    problems = NETWORKS.problems(pick, NETWORK_ARGUMENTS)
     for name in names:
         problems += INITIALISATIONS.problems(Pick(name), ("network", "batch"))
     if problems:
@@ -208,22 +203,10 @@ def variance(
     tables = {}
     for name in ("own", *names):
         with layer_randomness(seed, "initialise"):
-            built = NETWORKS.build(pick, **offered)
+            built = build_network(pick, num_classes, channels, (input_size, input_size))
         if name != "own":
             INITIALISATIONS.build(Pick(name, seed=seed), built, batch=batch)
         elif hasattr(built, "initialise_from"):
             built.initialise_from(batch)  # type: ignore[operator]
         tables[name] = variance_table(built, batch, seed=seed)
     return tables
-
-
-def _settings(network: str | None, assignments: tuple[str, ...]) -> Settings:
-    settings = parse_assignments(assignments)
-    return settings if network is None else merge({"network": {"name": network}}, settings)
-
-
-def _without_decay(name: str) -> Maker:
-    def make(params: Any, lr: float) -> torch.optim.Optimizer:
-        return OPTIMISERS.build(Pick(name, lr=lr, weight_decay=0.0), params)
-
-    return make

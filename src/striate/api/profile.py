@@ -14,6 +14,7 @@ from striate.randomness import layer_randomness
 from striate.registry import Pick
 from striate.settings import parse_assignments
 from striate.training.assemble import whole
+from striate.training.fitting import build_network
 from striate.typed_json import decode
 
 __all__ = ["profile", "trial_json", "trial_text"]
@@ -54,12 +55,8 @@ def profile(
     if name in NETWORKS and not Path(name).exists():
         execution, pick = _asked(asked, ExecutionConfig()), _pick(name, asked)
         shape = (batch_size or 128, channels or 3, *(size or (32, 32)))
-        offered = {"num_classes": num_classes, "in_channels": shape[1], "input_size": shape[2:]}
-        problems = NETWORKS.problems(pick, tuple(offered))
-        if problems:
-            raise ConfigError(problems)
         with layer_randomness(0, "initialise"):
-            network = NETWORKS.build(pick, **offered)
+            network = build_network(pick, num_classes, shape[1], shape[2:])
     else:
         if not Path(name).exists():
             raise ConfigError(

@@ -1,11 +1,13 @@
 """From a request to the whole configuration of a training, before it begins."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from striate.api import classical
 from striate.api.request import Request
 from striate.config import RunConfig
-from striate.data import Source, open_source, survey
+from striate.data import ImageSpec, Source, open_source, survey
+from striate.data.cache import why_streamed
 from striate.data.locate import placed
 from striate.errors import ConfigError, DataError
 from striate.recipes import RECIPES
@@ -15,8 +17,7 @@ from striate.tasks import TASKS, task_named
 from striate.terminal import Reporter
 from striate.training import transfer
 from striate.training.assemble import check_config
-from striate.training.planner import Choice, advise
-from striate.training.planner.reading import decide_reading
+from striate.training.planner import Choice, MeasureSpeed, advise
 from striate.training.speed import training_speed
 
 __all__ = ["Resolved", "resolve"]
@@ -30,11 +31,17 @@ class Resolved(NamedTuple):
     source: Source
 
 
-def resolve(request: Request, *, reporter: Reporter | None = None) -> Resolved:
+def resolve(
+    request: Request,
+    *,
+    speed: MeasureSpeed | None = training_speed,
+    reporter: Reporter | None = None,
+) -> Resolved:
     """Decide the configuration of a training, with the reason for each decision.
 
     Args:
         request: What to train.
+        speed: Tells how fast a network trains here; None: plan without measuring.
         reporter: Receives the progress of downloads; None: nobody.
 
     Raises:
@@ -76,13 +83,15 @@ def resolve(request: Request, *, reporter: Reporter | None = None) -> Resolved:
         asked = checked(asked)  # complete only with what the weights bring
     elif request.freeze is not None:
         raise ConfigError("--freeze is for features from published weights: add --pretrained NAME.")
-    config, choices, source = _resolve(request, asked)
+    config, choices, source = _resolve(request, asked, speed)
     choices = transfer.explained(choices, own, config)
     check_config(config)
     return Resolved(config, choices, source)
 
 
-def _resolve(request: Request, asked: Settings) -> tuple[RunConfig, list[Choice], Source]:
+def _resolve(
+    request: Request, asked: Settings, speed: MeasureSpeed | None
+) -> tuple[RunConfig, list[Choice], Source]:
     """The configuration: of the recipe where the data name one, else planned from a survey."""
     name = str(request.data)
     if request.is_recipe:
@@ -95,6 +104,14 @@ def _resolve(request: Request, asked: Settings) -> tuple[RunConfig, list[Choice]
     task = TASKS.build(Pick.from_json(asked.get("task", "classification")))
     if "category" in task.needs and not look.class_names:
         raise DataError(f"{source.title} names no classes: the list needs a column 'label'.")
-    config, choices = advise(placed(name), look, asked, training_speed, task)
-    config, reading = decide_reading(config, asked, source, look.num_images)
-    return config, [*choices, *reading], source
+    config, choices = advise(placed(name), look, asked, speed, task)
+    data = config.data
+    if "streaming" in asked.get("data", {}) or not source.random_access:
+        return config, choices, source
+    reason = why_streamed(look.num_images, ImageSpec(data.input_size, data.channels, data.fit))
+    if reason is not None:
+        # It stays with the run, which is resumed in the same way however much room there is then.
+        config = replace(config, data=replace(data, streaming=True))
+        shown = "streamed: each image is decoded when needed"
+        choices = [*choices, Choice("reading", shown, reason)]
+    return config, choices, source

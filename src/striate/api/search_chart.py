@@ -57,7 +57,7 @@ def search_charts(
             if dimension.key in by_number[n].drawn
         ]
         label = dimension.key + (", × the plan" if dimension.relative else "")
-        if drawn := _setting(label, points, dimension.labels, dimension.log):
+        if drawn := _setting(label, points, dimension.names, dimension.log):
             charts.append({"title": dimension.key, "svg": drawn})
     return charts
 

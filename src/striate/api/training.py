@@ -94,7 +94,9 @@ def train_resolved(
         with folder.claimed():
             dataset = training_images(config, source, reporter)
             if classical.is_classical(config.network.name):
-                return classical.fit(folder, config, choices, dataset, reporter, clock.started)
+                return classical.fit(
+                    folder, config, dataset, reporter, choices=choices, began=clock.started
+                )
             parts = assemble(config, dataset)
             folder.create(
                 describe(
@@ -155,7 +157,7 @@ def go_on(
         with folder.locked():
             dataset = same_images(folder, config, data, reporter)
             if classical.is_classical(config.network.name):
-                return classical.refit(folder, config, dataset, reporter)
+                return classical.fit(folder, config, dataset, reporter)
             execution = Execution.recorded(config.execution, recorded_execution(record))
             parts = assemble(config, dataset, execution)
             clock = Clock(started=time.monotonic() if started is None else started)

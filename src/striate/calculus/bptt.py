@@ -129,20 +129,16 @@ def _norms(
         states.append(state)
     loss = (states[-1][0] * direction / direction.norm()).sum()
     flat = [tensor for state in states for tensor in state]
-    gradients = torch.autograd.grad(loss, [*flat, *xs], allow_unused=True)
-    zeros = [
-        torch.zeros_like(t) if g is None else g
-        for t, g in zip([*flat, *xs], gradients, strict=True)
-    ]
+    gradients = torch.autograd.grad(loss, [*flat, *xs], allow_unused=True, materialize_grads=True)
     per = cell.num_states
-    rows = [torch.stack(zeros[per * t : per * (t + 1)]) for t in range(num_steps)]
-    ahead = list(reversed(range(num_steps)))
-    by_input = zeros[per * num_steps :]
-    return (
-        torch.stack([rows[t].norm() for t in ahead]),
-        torch.stack([rows[t][0].norm() for t in ahead]),
-        torch.stack([by_input[t].norm() for t in ahead]),
-    )
+    by_state = [torch.stack(gradients[per * t : per * (t + 1)]) for t in range(num_steps)]
+    by_hidden = [rows[0] for rows in by_state]
+    by_input = gradients[per * num_steps :]
+    norms = [
+        torch.stack([part.norm() for part in reversed(parts)])
+        for parts in (by_state, by_hidden, by_input)
+    ]
+    return norms[0], norms[1], norms[2]
 
 
 def time_contributions(
@@ -177,12 +173,9 @@ def time_contributions(
         outputs.append(state[0])
     value = loss(torch.stack(outputs))
     every = [weight for weights in copies for weight in weights.values()]
-    gradients = torch.autograd.grad(value, every, allow_unused=True)
-    filled = iter(
-        torch.zeros_like(w) if g is None else g for w, g in zip(every, gradients, strict=True)
-    )
-    steps = [{name: next(filled) for name in weights} for weights in copies]
-    return {name: torch.stack([step[name] for step in steps]) for name in copies[0]}
+    gradients = torch.autograd.grad(value, every, allow_unused=True, materialize_grads=True)
+    names = list(copies[0])
+    return {name: torch.stack(gradients[i :: len(names)]) for i, name in enumerate(names)}
 
 
 def decay_text(measured: Sequence[Decay]) -> str:

@@ -10,6 +10,7 @@ so that a wrong element is named after log2(n) steps.
 import math
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -61,29 +62,25 @@ def check_function(
     return GradientReport(checks, check.centre, check.evaluations, seconds, conditions)
 
 
+@dataclass
 class _Check:
-    def __init__(
-        self,
-        value: Callable[[], Tensor],
-        tensors: Mapping[str, Tensor],
-        elements: int,
-        projections: int,
-        exhaustive: int,
-        seed: int,
-    ) -> None:
-        wrong = [name for name, tensor in tensors.items() if tensor.dtype != torch.float64]
+    function: Callable[[], Tensor]
+    tensors: Mapping[str, Tensor]
+    elements: int
+    projections: int
+    exhaustive: int
+    seed: int
+    evaluations: int = 0
+
+    def __post_init__(self) -> None:
+        wrong = [name for name, tensor in self.tensors.items() if tensor.dtype != torch.float64]
         if wrong:
             raise ConfigError(f"A gradient check needs float64; these are not: {', '.join(wrong)}.")
-        if projections < 1 or elements < 0 or exhaustive < 0:
+        if self.projections < 1 or self.elements < 0 or self.exhaustive < 0:
             raise ConfigError(
-                f"projections={projections} must be 1 or more, elements={elements} and "
-                f"exhaustive={exhaustive} 0 or more."
+                f"projections={self.projections} must be 1 or more, elements={self.elements} and "
+                f"exhaustive={self.exhaustive} 0 or more."
             )
-        self._function = value
-        self.tensors = dict(tensors)
-        self.elements, self.projections, self.exhaustive = elements, projections, exhaustive
-        self.seed = seed
-        self.evaluations = 0
         self.gradients, self.centre = self._differentiate()
         if self.value() != self.centre:
             raise ConfigError(
@@ -95,12 +92,12 @@ class _Check:
     def value(self) -> float:
         self.evaluations += 1
         with torch.no_grad():
-            return float(self._function())
+            return float(self.function())
 
     def _differentiate(self) -> tuple[dict[str, Tensor | None], float]:
         wanted = [name for name, tensor in self.tensors.items() if tensor.requires_grad]
         self.evaluations += 1
-        value = self._function()
+        value = self.function()
         if value.numel() != 1 or not bool(torch.isfinite(value.detach()).all()):
             raise ConfigError(
                 "A gradient check needs a function that gives one finite number; what came is "

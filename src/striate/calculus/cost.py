@@ -10,6 +10,7 @@ import copy
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
@@ -127,14 +128,11 @@ def _calls(network: nn.Module, inputs: Tensor) -> list[_Call]:
             # A copy: a layer that works in place would change what is timed later.
             calls.append(_Call(names[id(module)], module, x.detach().clone(), x.requires_grad))
 
-    leaves = [module for module in network.modules() if not list(module.children())]
-    hooks = [module.register_forward_pre_hook(before) for module in leaves]
-    try:
-        with torch.enable_grad():
-            network(inputs.detach().clone())
-    finally:
-        for hook in hooks:
-            hook.remove()
+    with ExitStack() as stack, torch.enable_grad():
+        for module in network.modules():
+            if not list(module.children()):
+                stack.enter_context(module.register_forward_pre_hook(before))
+        network(inputs.detach().clone())
     return calls
 
 
@@ -196,19 +194,13 @@ def cost_text(rows: Sequence[LayerCost]) -> str:
     back = sum(row.backward.median for row in rows if row.backward)
     count = sum(row.multiply_adds for row in rows)
     back_count = sum(row.backward_multiply_adds for row in rows)
-    table.append(
-        (
-            "total",
-            "",
-            f"{count / 1e6:.2f}",
-            f"{back_count / 1e6:.2f}",
-            f"{back_count / count:.2f}" if count else "",
-            f"{ahead * 1e3:.2f}",
-            f"{back * 1e3:.2f}",
-            f"{back / ahead:.2f}" if ahead else "",
-        )
-    )
-    return text_table(table, "<<>")
+    sums = (f"{count / 1e6:.2f}", f"{back_count / 1e6:.2f}", _ratio(back_count, count))
+    times = (f"{ahead * 1e3:.2f}", f"{back * 1e3:.2f}", _ratio(back, ahead))
+    return text_table([*table, ("total", "", *sums, *times)], "<<>")
+
+
+def _ratio(backward: float, forward: float) -> str:
+    return f"{backward / forward:.2f}" if forward else ""
 
 
 def _cells(row: LayerCost) -> tuple[str, ...]:

@@ -51,15 +51,15 @@ def jacobian(function: Layer, x: Float[Tensor, "..."]) -> Float[Tensor, "M N"]:
             f"The Jacobian has {result.numel()} × {point.numel()} elements; at most {LARGEST:,} "
             "are written out. Take a smaller input, or backward_layer, which never forms it."
         )
-    matrix = torch.zeros(result.numel(), point.numel(), dtype=x.dtype, device=x.device)
-    if not result.requires_grad:
-        return matrix
-    flat = result.reshape(-1)
-    for row in range(flat.numel()):
-        (gradient,) = torch.autograd.grad(flat[row], point, retain_graph=True, allow_unused=True)
-        if gradient is not None:
-            matrix[row] = gradient.reshape(-1)
-    return matrix
+    if not result.requires_grad or not size:
+        return torch.zeros(result.numel(), point.numel(), dtype=x.dtype, device=x.device)
+    rows = [
+        torch.autograd.grad(y, point, retain_graph=True, allow_unused=True, materialize_grads=True)[
+            0
+        ]
+        for y in result.reshape(-1)
+    ]
+    return torch.stack(rows).reshape(result.numel(), point.numel())
 
 
 def backward_layer(function: Layer) -> BackwardLayer:
@@ -81,8 +81,7 @@ def backward_layer(function: Layer) -> BackwardLayer:
             )
         if not result.requires_grad:
             return torch.zeros_like(x)
-        (gradient,) = torch.autograd.grad(result, point, p, allow_unused=True)
-        return torch.zeros_like(x) if gradient is None else gradient
+        return torch.autograd.grad(result, point, p, allow_unused=True, materialize_grads=True)[0]
 
     return f_bp
 

@@ -24,10 +24,8 @@ def check_network(
     target: Tensor | None = None,
     *,
     training: bool = True,
-    elements: int = 4,
-    projections: int = 2,
-    exhaustive: int = 12,
     seed: int = 0,
+    **options: Any,
 ) -> GradientReport:
     """Check the gradient of every parameter tensor and of the input.
 
@@ -42,10 +40,8 @@ def check_network(
         inputs: a batch, (B, C, *S); checked as well when it is floating point.
         target: Target of the loss; None for a loss of the scores alone.
         training: Check the network in training mode, as it is trained, or in evaluation mode.
-        elements: Number of single elements to check in a large tensor.
-        projections: Number of random projections to check in a large tensor.
-        exhaustive: Largest number of elements at which a tensor is checked at every one.
         seed: Random seed of dropout and of the directions.
+        options: Options `elements`, `projections` and `exhaustive` of `check_function`.
 
     Raises:
         ConfigError: the loss is not one finite number, or not the same number twice.
@@ -77,15 +73,7 @@ def check_network(
         if "input" in tensors:
             raise ConfigError("A parameter named 'input' hides the network's input: rename it.")
         tensors["input"] = batch
-    return check_function(
-        value,
-        tensors,
-        elements=elements,
-        projections=projections,
-        exhaustive=exhaustive,
-        seed=seed,
-        conditions=_conditions(double),
-    )
+    return check_function(value, tensors, seed=seed, conditions=_conditions(double), **options)
 
 
 def total_loss(network: nn.Module, loss: Loss, scores: Any, target: Tensor | None) -> Tensor:

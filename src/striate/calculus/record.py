@@ -130,15 +130,11 @@ class Recorder(TorchFunctionMode):
             if module is not root and self._scope:
                 self._scope.pop()
 
-        hooks = [
+        with (
             register_module_forward_pre_hook(before),
             register_module_forward_hook(after, always_call=True),
-        ]
-        try:
+        ):
             yield
-        finally:
-            for hook in hooks:
-                hook.remove()
 
     def _keep(self, recorded: Recorded, made: Mapping[Key, Tensor]) -> None:
         self.results.append(recorded)

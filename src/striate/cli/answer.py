@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -60,7 +60,7 @@ def evaluate(
 
 
 def _evaluate_runs(runs: list[Path], data: str | None, json_file: Path | None) -> None:
-    from striate import api
+    from striate import api, durable
     from striate.terminal import Terminal
 
     terminal = Terminal()
@@ -82,12 +82,13 @@ def _evaluate_runs(runs: list[Path], data: str | None, json_file: Path | None) -
         opening, figures = evaluation.opening, evaluation.measures.to_json()
         values.append({"run": str(evaluation.run.path), "opening": opening, "measures": figures})
     if json_file is not None:
-        _write_json(json_file, values[0] if len(values) == 1 else {"runs": values})
+        durable.write_json(json_file, values[0] if len(values) == 1 else {"runs": values})
 
 
 def _evaluate_pretrained(
     pretrained: str, data: str, network: str | None, json_file: Path | None
 ) -> None:
+    from striate import durable
     from striate.api.pretrained import evaluate_pretrained
     from striate.terminal import Terminal
 
@@ -96,13 +97,7 @@ def _evaluate_pretrained(
     for line in [*evaluation.measures.lines(), *evaluation.notes()]:
         terminal.say(line)
     if json_file is not None:
-        _write_json(json_file, evaluation.to_json())
-
-
-def _write_json(path: Path, value: dict[str, Any]) -> None:
-    from striate import durable
-
-    durable.write_json(path, value)
+        durable.write_json(json_file, evaluation.to_json())
 
 
 def predict(

@@ -8,19 +8,11 @@ import typer
 __all__ = ["Kind", "list_"]
 
 
-class Kind(StrEnum):
-    """The kinds of names that can be listed."""
-
-    networks = "networks"
-    predictors = "predictors"
-    losses = "losses"
-    optimisers = "optimisers"
-    schedules = "schedules"
-    augmentations = "augmentations"
-    layers = "layers"
-    data = "data"
-    recipes = "recipes"
-    tasks = "tasks"
+Kind = StrEnum(
+    "Kind",
+    "networks predictors losses optimisers schedules augmentations layers data recipes tasks",
+)
+"""The kinds of names that can be listed."""
 
 
 def list_(

@@ -10,7 +10,7 @@ import io
 import os
 import threading
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from striate.data.layout import Entry, name_parts, read_layout
@@ -20,7 +20,7 @@ from striate.data.tarscan import DAMAGED, Member, scan_tar
 from striate.data.written import outside_runs
 from striate.errors import DataError
 
-__all__ = ["ARCHIVES", "ArchiveSource", "read_at"]
+__all__ = ["ARCHIVES", "ArchiveSource", "read_at", "read_members"]
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 # A real set of compressed images hardly shrinks; a thousandfold is what bombs are made of, and
@@ -110,12 +110,7 @@ class ArchiveSource(Source):
         self, items: Sequence[Item], limit: int | None
     ) -> Iterator[tuple[Item, Content]]:
         with _open_tar(self.path) as stream:
-            for item in items:
-                offset, size = item.key
-                try:
-                    yield item, read_at(stream, offset, size, limit)
-                except (OSError, *DAMAGED) as error:
-                    yield item, error if isinstance(error, OSError) else OSError(str(error))
+            yield from read_members(stream, ((item, *item.key) for item in items), limit)
 
     def _read_zip(self, item: Item, limit: int | None) -> bytes:
         member: zipfile.ZipInfo = item.key
@@ -148,6 +143,17 @@ def read_at(
     if content is None or len(content) < count:
         raise OSError("the archive ends before this file does")
     return content
+
+
+def read_members(
+    stream: io.BufferedIOBase, members: Iterable[tuple[Item, int, int]], limit: int | None
+) -> Iterator[tuple[Item, Content]]:
+    """The contents of items, each with its position and size in the unpacked archive."""
+    for item, offset, size in members:
+        try:
+            yield item, read_at(stream, offset, size, limit)
+        except (OSError, *DAMAGED) as error:
+            yield item, error if isinstance(error, OSError) else OSError(str(error))
 
 
 def _open_tar(path: Path) -> io.BufferedIOBase:

@@ -12,7 +12,7 @@ import math
 import os
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ from striate.data.decode import THUMBNAIL, ImageSpec
 from striate.data.decoding import decode_all
 from striate.data.duplicate_check import check_duplicates
 from striate.data.field import Column, Field, strata_of, take
-from striate.data.source import Item, Progress, Source, collector_paused
+from striate.data.source import Item, Progress, Source
 from striate.data.split import Assignment, assign
 from striate.errors import DataError
 from striate.places import cache_dir
@@ -73,8 +73,7 @@ def build(
     shutil.rmtree(folder, ignore_errors=True)
     try:
         folder.mkdir(parents=True)
-        with collector_paused():
-            key = _build(source, config, fields, folder, progress)
+        key = _build(source, config, fields, folder, progress)
         _move(folder, cache.images_dir() / key)
         return key
     except OSError as error:
@@ -132,7 +131,6 @@ def _build(
     rows = {"train": [], "validation": [], "test": []}  # type: dict[str, list[int]]
     for i, split in enumerate(assignment.splits):
         rows[split].append(i)
-    row_bytes = math.prod(spec.shape)
     parts = {}
     for part, chosen in (
         ("development", rows["train"] + rows["validation"]),
@@ -152,14 +150,15 @@ def _build(
             [gate.groups[i] for i in places],
         )
         if staging is not None:
-            parts[part] |= _write_part(folder / part, staging, places, row_bytes)
+            pixels = cache.map_pixels(staging, (len(staged.items), math.prod(spec.shape)))
+            parts[part] |= _write_part(folder / part, pixels, places)
     if staging is not None:
         staging.unlink()
     (folder / _THUMBNAILS).unlink(missing_ok=True)
     found = gate.describe(config.leaks)
     lines = _lines(columns, fields, digests)
     counts = {
-        split: [Counter(strata[i] for i in chosen)[k] for k in range(len(names))]
+        split: np.bincount([strata[i] for i in chosen], minlength=len(names)).tolist()
         for split, chosen in rows.items()
     }
     described = _describe(source, spec, config, lines, assignment, rows, staged, found)
@@ -217,40 +216,22 @@ def _stage(
     return staged
 
 
-def _write_part(
-    folder: Path, staging: Path, places: Sequence[int], row_bytes: int
-) -> dict[str, Any]:
-    """Copy rows of the staging file into a part's pixels.u8, in the order of `places`."""
+def _write_part(folder: Path, staging: np.ndarray, rows: Sequence[int]) -> dict[str, Any]:
+    """Copy rows of the staging file (N, bytes of an image) into a part's pixels.u8."""
     digest = hashlib.blake2b(digest_size=16)
-    at_once = max(1, _COPY_BYTES // row_bytes)
+    at_once = max(1, _COPY_BYTES // staging.shape[1])
     with (
-        open(staging, "rb") as source,
         open(folder / "pixels.u8", "wb") as stream,
         ThreadPoolExecutor(1, "striate-digest") as hashing,
     ):
-        for start in range(0, len(places), at_once):
-            pieces = []
-            for place, run in _runs(places[start : start + at_once]):
-                source.seek(place * row_bytes)
-                pieces.append(source.read(run * row_bytes))
-            block = b"".join(pieces)
+        for start in range(0, len(rows), at_once):
+            block = staging[rows[start : start + at_once]].data
             hashed = hashing.submit(digest.update, block)
             stream.write(block)
             hashed.result()
         stream.flush()
         os.fsync(stream.fileno())
-    return {"pixel_bytes": len(places) * row_bytes, "pixel_digest": digest.hexdigest()}
-
-
-def _runs(places: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Neighbouring places together, as (first, how many)."""
-    first, count = places[0], 0
-    for place in places:
-        if place != first + count:
-            yield first, count
-            first, count = place, 0
-        count += 1
-    yield first, count
+    return {"pixel_bytes": len(rows) * staging.shape[1], "pixel_digest": digest.hexdigest()}
 
 
 def _write_items(

@@ -1,24 +1,22 @@
 """Some rows of images that lie on the disk, in an order of their own, without a copy of them."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 __all__ = ["ChosenImages"]
 
 
+@dataclass(eq=False, repr=False)
 class ChosenImages:
-    """Images (N, H, W, C), uint8: rows of stored ones, read as they are used.
-
-    Args:
-        stored: (M, H, W, C), perhaps a memory map.
-        rows: (N,) places in it.
-    """
+    """Images (N, H, W, C), uint8: rows of stored ones, read as they are used."""
 
     dtype = np.dtype(np.uint8)
     ndim = 4
-
-    def __init__(self, stored: np.ndarray, rows: np.ndarray) -> None:
-        self.stored = stored
-        self.rows = rows
+    stored: np.ndarray
+    """(M, H, W, C), perhaps a memory map."""
+    rows: np.ndarray
+    """(N,) rows of it."""
 
     @property
     def shape(self) -> tuple[int, ...]:

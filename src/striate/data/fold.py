@@ -1,6 +1,5 @@
 """Folds for cross-validation: every development image is held out once, groups stay whole."""
 
-import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -9,7 +8,7 @@ import numpy as np
 
 from striate.data.source import Split
 from striate.data.spelling import enumerated
-from striate.data.split import small_notes
+from striate.data.split import rank, small_notes
 from striate.errors import DataError
 
 __all__ = ["Fold", "fold", "folds_of"]
@@ -99,7 +98,7 @@ def folds_of(
     held: list[Counter[int]] = [Counter() for _ in range(num_folds)]
     sizes = [0] * num_folds
     fold_of: dict[str, int] = {}
-    for group in sorted(members, key=lambda name: (-len(members[name]), _rank(seed, name))):
+    for group in sorted(members, key=lambda name: (-len(members[name]), rank(seed, "fold", name))):
         counts = Counter(labels[i] for i in members[group])
 
         def load(fold: int, counts: Counter[int] = counts) -> tuple[float, int, int]:
@@ -111,7 +110,3 @@ def folds_of(
         held[fold].update(counts)
         sizes[fold] += len(members[group])
     return [fold_of[group] for group in groups]
-
-
-def _rank(seed: int, name: str) -> bytes:
-    return hashlib.blake2b(f"{seed} fold {name}".encode(), digest_size=16).digest()

@@ -57,13 +57,14 @@ class ListSource(Source):
     def _list(self) -> Listing:
         places, rows = self._rows()
         self._check_columns(rows)
-        problems: list[str] = []
         with_split = any("split" in row for row in rows)
-        if not any("label" in row for row in rows):
-            return self._unlabelled(places, rows, with_split)
+        # A list without labels has other columns, which a task reads.
+        labelled = any("label" in row for row in rows)
+        filled = {} if labelled else {"label": "-"}
+        problems: list[str] = []
         for place, row in zip(places, rows, strict=True):
-            problems += _row_problems(place, row, with_split)
-        labels = {str(row.get("label", "")).strip() for row in rows}
+            problems += _row_problems(place, {**filled, **row}, with_split)
+        labels = {str(row.get("label", "")).strip() for row in rows} if labelled else set()
         folded: dict[str, str] = {}
         for name in sorted(labels):
             if class_key(name) in folded:
@@ -72,7 +73,7 @@ class ListSource(Source):
                     "case. Spell them alike if they are one, further apart if they are two."
                 )
             folded[class_key(name)] = name
-        if not problems and len(labels) < 2:
+        if labelled and not problems and len(labels) < 2:
             problems.append(
                 f"{self.path} has {len(labels)} class(es); a classifier needs two or more."
             )
@@ -81,8 +82,7 @@ class ListSource(Source):
             raise DataError("\n".join([f"{self.path}:", *problems[:10], *more, _FORM]))
         names = sorted(labels, key=natural_key)
         index = {name: label for label, name in enumerate(names)}
-        items = [self._item(row, index) for row in rows]
-        unique, repeats = by_name(items)
+        unique, repeats = by_name([self._item(row, index) for row in rows])
         self._check_paths(unique)
         return Listing(tuple(names), unique, tuple(repeats))
 
@@ -115,21 +115,6 @@ class ListSource(Source):
         columns = {key: str(value) for key, value in row.items() if key not in _COLUMNS}
         label = index.get(str(row.get("label", "")).strip(), 0)
         return Item(name, label, split, place, group, columns or None)
-
-    def _unlabelled(
-        self, places: Sequence[str], rows: Sequence[Mapping[str, Any]], with_split: bool
-    ) -> Listing:
-        """The items of a list without labels, whose other columns a task reads."""
-        problems = [
-            problem
-            for place, row in zip(places, rows, strict=True)
-            for problem in _row_problems(place, {"label": "-", **row}, with_split)
-        ]
-        if problems:
-            raise DataError("\n".join([f"{self.path}:", *problems[:10], _FORM]))
-        unique, repeats = by_name([self._item(row, {}) for row in rows])
-        self._check_paths(unique)
-        return Listing((), unique, tuple(repeats))
 
     def _rows(self) -> tuple[list[str], list[Mapping[str, Any]]]:
         """The rows, each with its position ("line 3")."""

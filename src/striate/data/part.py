@@ -43,11 +43,6 @@ class ImageSet:
         """Class index of each item (N,), int64, where the items have one class each."""
         return np.asarray(self.columns["category"])
 
-    @property
-    def is_streamed(self) -> bool:
-        """Whether images are decoded each time they are read."""
-        return isinstance(self.images, StreamedImages)
-
     def part(self, rows: np.ndarray) -> "ImageSet":
         """Some of the items (their indices), in that order; nothing is copied or decoded."""
         return ImageSet(

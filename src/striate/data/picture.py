@@ -37,6 +37,18 @@ DRAFT_SIDE = 512
 # Handing such a file to Pillow would start another program (Ghostscript).
 _REFUSED_FORMATS = {"EPS"}
 _COMMON_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "GIF")
+_TOO_LARGE = (
+    f"more than {MAX_PIXELS / 1e6:.0f} million pixels: refused, as it could be made to fill the "
+    "memory"
+)
+_REASONS: dict[type[Exception], str] = {
+    Image.DecompressionBombError: _TOO_LARGE,
+    Image.DecompressionBombWarning: _TOO_LARGE,
+    UnidentifiedImageError: "not an image in a format that can be read",
+    MemoryError: "does not fit into memory",
+    PermissionError: "no permission to read it",
+    FileNotFoundError: "the file does not exist",
+}
 
 Picture = bytes | str | os.PathLike[str] | Image.Image | np.ndarray
 
@@ -100,16 +112,6 @@ def open_quickly(picture: Any, smallest: int) -> Image.Image | np.ndarray:
         return _from_file(picture, smallest)
     except BrokenImage:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise BrokenImage(_too_large()) from None
-    except UnidentifiedImageError:
-        raise BrokenImage("not an image in a format that can be read") from None
-    except MemoryError:
-        raise BrokenImage("does not fit into memory") from None
-    except PermissionError:
-        raise BrokenImage("no permission to read it") from None
-    except FileNotFoundError:
-        raise BrokenImage("the file does not exist") from None
     except Exception as error:  # Pillow's readers meet damaged bytes with errors of every kind
         raise BrokenImage(_reason(error)) from None
 
@@ -123,7 +125,7 @@ def _from_file(picture: bytes | str | os.PathLike[str], smallest: int) -> Image.
         return pixels
     with Image.open(io.BytesIO(content), formats=readable_formats()) as image:
         if image.width * image.height > MAX_PIXELS:
-            raise BrokenImage(_too_large())
+            raise BrokenImage(_TOO_LARGE)
         if image.format in ("JPEG", "MPO") and min(image.size) >= 2 * smallest:
             shorter = min(image.size)
             scale = smallest / shorter
@@ -142,7 +144,7 @@ def readable_formats() -> tuple[str, ...]:
 
 def _upright(image: Image.Image) -> Image.Image:
     if image.width * image.height > MAX_PIXELS:
-        raise BrokenImage(_too_large())
+        raise BrokenImage(_TOO_LARGE)
     # Looking for an orientation costs as much as decoding a thumbnail: only where there may be one.
     if image.format == "TIFF" or any(
         "exif" in str(key).lower() or "xmp" in str(key).lower() for key in image.info
@@ -245,14 +247,10 @@ def _no_picture(thing: object) -> str:
     )
 
 
-def _too_large() -> str:
-    return (
-        f"more than {MAX_PIXELS / 1e6:.0f} million pixels: refused, as it could be made to fill "
-        "the memory"
-    )
-
-
 def _reason(error: Exception) -> str:
+    for kind, reason in _REASONS.items():
+        if isinstance(error, kind):
+            return reason
     text = str(error).strip()
     if "truncated" in text.lower() or isinstance(error, EOFError):
         return f"the file is cut short ({text or 'unexpected end'})"

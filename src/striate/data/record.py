@@ -3,9 +3,10 @@
 import gzip
 import io
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import numpy as np
 
@@ -24,34 +25,27 @@ class Record(NamedTuple):
     pixels: np.ndarray
 
 
+@dataclass(eq=False, repr=False)
 class RecordSource(Source):
-    """Pictures that come one after another from files known by heart."""
+    """Pictures that come one after another from files of a known form."""
 
-    def __init__(
-        self,
-        title: str,
-        origin: str,
-        licence: str,
-        identity: str,
-        fetch: Callable[[Progress | None], object],
-        class_names: Callable[[], Sequence[str]],
-        records: Callable[[], Iterator[Record]],
-    ) -> None:
-        self.title = title
-        self.origin = origin
-        self.licence = licence
-        self._identity = identity
-        self._fetch = fetch
-        self._names = class_names
-        self._records = records
+    title: str
+    origin: str
+    licence: str | None = field()
+    identity: str
+    """The set's official checksums: its content can be no other."""
+    obtain: Callable[[Progress | None], object]
+    """Finds the official files, or downloads them."""
+    names: Callable[[], Sequence[str]]
+    records: Callable[[], Iterator[Record]]
 
     def fingerprint(self) -> str:
-        """The set's official checksums: its content can be no other."""
-        return self._identity
+        """The set's official checksums."""
+        return self.identity
 
     def fetch(self, progress: Progress | None = None) -> None:
         """Find the official files, or download them."""
-        self._fetch(progress)
+        self.obtain(progress)
 
     def _list(self) -> Listing:
         self.fetch()
@@ -62,9 +56,9 @@ class RecordSource(Source):
                 record.split,
                 (record.split, record.row),
             )
-            for record in self._records()
+            for record in self.records()
         ]
-        return Listing(tuple(self._names()), tuple(sorted(items, key=lambda item: item.name)))
+        return Listing(tuple(self.names()), tuple(sorted(items, key=lambda item: item.name)))
 
     def read(self, item: Item, limit: int | None = None) -> np.ndarray:
         """The pixels of one item; reads all that lies before it, `stream` is the quick way."""
@@ -78,7 +72,7 @@ class RecordSource(Source):
     ) -> Iterator[tuple[Item, Content]]:
         """The items in the order of the files."""
         wanted = {item.key: item for item in items}
-        for record in self._records():
+        for record in self.records():
             item = wanted.get((record.split, record.row))
             if item is not None:
                 yield item, record.pixels
@@ -131,21 +125,12 @@ def cifar_records(archive: Path, label_bytes: int, splits: dict[str, Split]) -> 
     """
     length = label_bytes + 3 * 32 * 32
     first = _first_rows(splits)
-    with tarfile.open(archive, "r|*") as stream:
-        for member in stream:
-            name = member.name.rpartition("/")[2]
-            content = stream.extractfile(member) if name in splits else None
-            if content is None:
-                continue
-            for row in range(member.size // length):
-                record = content.read(length)
-                pixels = np.frombuffer(record, np.uint8, offset=label_bytes).reshape(3, 32, 32)
-                yield Record(
-                    splits[name],
-                    first[name] + row,
-                    record[label_bytes - 1],
-                    np.ascontiguousarray(pixels.transpose(1, 2, 0)),
-                )
+    for name, size, content in _cifar_members(archive, splits):
+        for row in range(size // length):
+            record = content.read(length)
+            planes = np.frombuffer(record, np.uint8, offset=label_bytes).reshape(3, 32, 32)
+            pixels = np.ascontiguousarray(planes.transpose(1, 2, 0))
+            yield Record(splits[name], first[name] + row, record[label_bytes - 1], pixels)
 
 
 def _first_rows(splits: dict[str, Split]) -> dict[str, int]:
@@ -160,10 +145,16 @@ def _first_rows(splits: dict[str, Split]) -> dict[str, int]:
 
 def cifar_names(archive: Path, member_name: str) -> list[str]:
     """The class names that the archive itself lists, one a line."""
+    for _, _, content in _cifar_members(archive, {member_name}):
+        return content.read().decode().split()
+    raise DataError(f"{archive} holds no {member_name}; it is not the official file.")
+
+
+def _cifar_members(archive: Path, names: Container[str]) -> Iterator[tuple[str, int, IO[bytes]]]:
+    """Name, size and content of the members with some file names, in the archive's order."""
     with tarfile.open(archive, "r|*") as stream:
         for member in stream:
-            if member.name.rpartition("/")[2] == member_name:
-                content = stream.extractfile(member)
-                if content is not None:
-                    return content.read().decode().split()
-    raise DataError(f"{archive} holds no {member_name}; it is not the official file.")
+            name = member.name.rpartition("/")[2]
+            content = stream.extractfile(member) if name in names else None
+            if content is not None:
+                yield name, member.size, content

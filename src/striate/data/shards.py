@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from striate import durable
-from striate.data.archive import read_at
+from striate.data.archive import read_at, read_members
 from striate.data.cache import memo_path, read_json, require_writable
 from striate.data.layout import (
     Entry,
@@ -108,12 +108,7 @@ class ShardSource(Source):
                 yield from ((item, error) for item in of_shard)
                 continue
             with stream:
-                for item in of_shard:
-                    _, offset, size = item.key
-                    try:
-                        yield item, read_at(stream, offset, size, limit)
-                    except OSError as error:
-                        yield item, error
+                yield from read_members(stream, ((i, *i.key[1:]) for i in of_shard), limit)
 
     def _list(self) -> Listing:
         require_writable()

@@ -1,14 +1,12 @@
 """Sources of items, and the interface of each kind: folder, archive, list, named set."""
 
 import codecs
-import gc
 import os
 import stat
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -25,7 +23,6 @@ __all__ = [
     "Progress",
     "Source",
     "Split",
-    "collector_paused",
     "read_arrays",
     "read_file",
     "read_text",
@@ -34,9 +31,6 @@ __all__ = [
 
 # The largest single image file that a camera or a scanner makes stays below half a gigabyte.
 FILE_LIMIT = 512 * 2**20
-
-# Not to wait for a pipe's writer; not to change line ends (Windows).
-_OPEN_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 Split = Literal["train", "validation", "test"]
 Content = bytes | np.ndarray | OSError
@@ -76,20 +70,12 @@ def read_file(path: str, limit: int | None = None) -> bytes:
     Raises:
         OSError: it cannot be read, is no plain file (a pipe would never end) or is too large.
     """
-    # Three calls of the system and no stream object: half the cost of reading a thumbnail.
-    descriptor = os.open(path, _OPEN_FLAGS)
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError("it is no plain file")
-        refuse_large(status.st_size)
-        wanted = status.st_size if limit is None else min(limit, status.st_size)
-        content = os.read(descriptor, wanted)
-        while len(content) < wanted and (more := os.read(descriptor, wanted - len(content))):
-            content += more
-        return content
-    finally:
-        os.close(descriptor)
+    status = os.stat(path)
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError("it is no plain file")
+    refuse_large(status.st_size)
+    with open(path, "rb", buffering=0) as stream:
+        return stream.read(status.st_size if limit is None else limit)
 
 
 def read_text(path: Path) -> str:
@@ -134,22 +120,6 @@ def refuse_large(num_bytes: int) -> None:
     """Raise OSError for a file that no picture needs."""
     if num_bytes > FILE_LIMIT:
         raise OSError(f"{num_bytes / 2**20:.0f} MiB, above the limit of {FILE_LIMIT // 2**20} MiB")
-
-
-@contextmanager
-def collector_paused() -> Iterator[None]:
-    """Keep the collector of reference cycles from looking through a growing list of items.
-
-    It starts again and again while hundreds of thousands of items are made, finds nothing, and
-    takes as long as making them.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 class Source(ABC):
@@ -201,8 +171,7 @@ class Source(ABC):
 
     @cached_property
     def _listing(self) -> Listing:
-        with collector_paused():
-            return self._list()
+        return self._list()
 
     @property
     def class_names(self) -> tuple[str, ...]:

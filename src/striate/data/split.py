@@ -15,7 +15,7 @@ from striate.data.source import Split
 from striate.data.spelling import enumerated
 from striate.errors import DataError
 
-__all__ = ["Assignment", "assign", "small_notes", "validation_share"]
+__all__ = ["Assignment", "assign", "rank", "small_notes", "validation_share"]
 
 _NEARLY_ALL = 0.9
 """Of a split's images: with so many groups, those of several images hardly matter."""
@@ -129,7 +129,7 @@ def _hold_out(
         of_class[min(labels[i] for i in members)].append(digest)
     held: list[int] = []
     for digests_of_class in of_class.values():
-        ordered = sorted(digests_of_class, key=lambda digest: _rank(seed, name, digest))
+        ordered = sorted(digests_of_class, key=lambda digest: rank(seed, name, digest))
         total = sum(len(groups[digest]) for digest in ordered)
         # At least one is held out where two remain to choose from, however small the share.
         wanted = max(round(fraction * total), 1)
@@ -160,7 +160,8 @@ def _fill(wanted: int, total: int, groups: Sequence[Sequence[int]]) -> list[int]
     return held
 
 
-def _rank(seed: int, name: str, digest: str) -> bytes:
+def rank(seed: int, name: str, digest: str) -> bytes:
+    """The place of a group in an order drawn from the seed, named by one of its digests."""
     return hashlib.blake2b(f"{seed} {name} {digest}".encode(), digest_size=16).digest()
 
 

@@ -7,6 +7,7 @@ on all cores; nothing is kept.
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -28,42 +29,30 @@ _MIXED = 4096
 _PER_TASK = 8
 
 
+@dataclass(eq=False, repr=False)
 class StreamedImages:
-    """Images (N, H, W, C), uint8, read from their source by position.
-
-    Args:
-        read: the bytes or the pixels of an item; called on several threads.
-        items: of the rows.
-        spec: the form of the images.
-        digests: what the items were when the set was looked through; None: not compared.
-        shards: for each row the number of the file that it lies in, so that an epoch reads one
-            after the other; None: each lies alone, and rows are read in any order.
-    """
+    """Images (N, H, W, C), uint8, read from their source by position."""
 
     dtype = np.dtype(np.uint8)
     ndim = 4
-
-    def __init__(
-        self,
-        read: Callable[[Item], bytes | np.ndarray],
-        items: Sequence[Item],
-        spec: ImageSpec,
-        digests: Sequence[str] | None = None,
-        shards: np.ndarray | None = None,
-    ) -> None:
-        self._read = read
-        self._items = items
-        self._spec = spec
-        self._digests = digests
-        self._shards = shards
+    read: Callable[[Item], bytes | np.ndarray]
+    """Function that reads the bytes or the pixels of an item; called on several threads."""
+    items: Sequence[Item]
+    """Item of each row."""
+    spec: ImageSpec
+    digests: Sequence[str] | None = None
+    """Digests of the items when the set was scanned; None: not compared."""
+    shards: np.ndarray | None = None
+    """For each row the number of the file that it lies in, so that an epoch reads one after the
+    other; None: each lies alone, and rows are read in any order."""
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """N, H, W, C."""
-        return (len(self._items), *self._spec.shape)
+        return (len(self.items), *self.spec.shape)
 
     def __len__(self) -> int:
-        return len(self._items)
+        return len(self.items)
 
     def __getitem__(self, rows: "int | slice | np.integer | np.ndarray") -> np.ndarray:
         """The decoded rows: (H, W, C) for a number, else (B, H, W, C).
@@ -86,12 +75,11 @@ class StreamedImages:
 
     def part(self, rows: np.ndarray) -> "StreamedImages":
         """Some of the rows, not decoded yet."""
-        return StreamedImages(
-            self._read,
-            [self._items[row] for row in rows],
-            self._spec,
-            None if self._digests is None else [self._digests[row] for row in rows],
-            None if self._shards is None else self._shards[rows],
+        return replace(
+            self,
+            items=[self.items[row] for row in rows],
+            digests=None if self.digests is None else [self.digests[row] for row in rows],
+            shards=None if self.shards is None else self.shards[rows],
         )
 
     def sample(self, most: int) -> np.ndarray:
@@ -105,9 +93,9 @@ class StreamedImages:
         Shards follow each other in an order drawn anew; within the stream so made, each image
         moves by up to 4,096 places. Without shards every order is equally likely.
         """
-        if self._shards is None:
+        if self.shards is None:
             return torch.randperm(len(self), generator=generator).numpy()
-        numbers, index = np.unique(self._shards, return_inverse=True)
+        numbers, index = np.unique(self.shards, return_inverse=True)
         turn = torch.randperm(len(numbers), generator=generator).numpy()
         by_shard = np.argsort(turn[index], kind="stable")
         moved = torch.rand(len(self), generator=generator, dtype=torch.float64).numpy() * _MIXED
@@ -118,18 +106,18 @@ class StreamedImages:
         return ThreadPoolExecutor(os.cpu_count() or 1, "striate-stream")
 
     def _decode(self, row: int) -> np.ndarray:
-        item = self._items[row]
+        item = self.items[row]
         try:
-            content = self._read(item)
-            if self._digests is None:
-                return decode_image(content, self._spec)
-            pixels, digest, *_ = decode_with_digest(content, self._spec)
+            content = self.read(item)
+            if self.digests is None:
+                return decode_image(content, self.spec)
+            pixels, digest, *_ = decode_with_digest(content, self.spec)
         except (OSError, BrokenImage) as error:
             raise DataError(
                 f"{shown(item.name)} could be read when the set was looked through, and cannot be "
                 f"read now: {error}. Restore it, and resume the run."
             ) from error
-        if digest != self._digests[row]:
+        if digest != self.digests[row]:
             raise DataError(
                 f"{shown(item.name)} is another picture than when the set was looked through. "
                 "Restore it, or train anew."

@@ -3,8 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -14,8 +13,9 @@ from striate.data.picture import BrokenImage, Header, open_image, read_header
 from striate.data.source import Item, Progress, Source
 from striate.errors import DataError
 from striate.randomness import derive_seed
+from striate.typed_json import JsonRecord
 
-__all__ = ["Survey", "survey"]
+__all__ = ["Survey", "spread", "survey"]
 
 _SAMPLE = 2000
 _PIXEL_SAMPLE = 64
@@ -24,7 +24,7 @@ _HEADER_BYTES = 2**16
 
 
 @dataclass(frozen=True)
-class Survey:
+class Survey(JsonRecord):
     """Counts and sizes of a set's images."""
 
     title: str
@@ -51,12 +51,6 @@ class Survey:
         """Numbers that a network gives for an image: one for each class, one without classes."""
         return max(1, len(self.class_names))
 
-    @property
-    def smallest_class(self) -> int:
-        """Number of images of the rarest class in the split that a network is trained on."""
-        counts = self.counts_per_class.get("train") or self.counts_per_class["unsplit"]
-        return min(counts)
-
 
 def survey(source: Source, progress: Progress | None = None) -> Survey:
     """Survey a source: counts from its list of items; sizes and formats from up to 2,000 headers.
@@ -75,18 +69,12 @@ def survey(source: Source, progress: Progress | None = None) -> Survey:
     memo = memo_path("survey", source.fingerprint())
     known = read_json(memo)
     if isinstance(known, dict):
-        return _from_json(known, source.title)
+        return Survey.from_json({**known, "title": source.title})
     require_writable()
     source.fetch(progress)
     surveyed = _survey(source)
-    durable.write_json(memo, asdict(surveyed))
+    durable.write_json(memo, surveyed.to_json())
     return surveyed
-
-
-def _from_json(known: dict[str, Any], title: str) -> Survey:
-    counts = {split: tuple(values) for split, values in known["counts_per_class"].items()}
-    lists = {key: tuple(known[key]) for key in ("class_names", "heights", "widths")}
-    return Survey(**{**known, **lists, "counts_per_class": counts, "title": title})
 
 
 def _survey(source: Source) -> Survey:
@@ -111,8 +99,8 @@ def _survey(source: Source) -> Survey:
         num_images=len(source.items),
         counts_per_class={split: tuple(of_split) for split, of_split in counts.items()},
         num_sampled=len(sampled),
-        heights=_spread(heights),
-        widths=_spread(widths),
+        heights=spread(heights),
+        widths=spread(widths),
         grey_share=sum(grey) / len(grey) if grey else 0.0,
         modes=dict(Counter(modes).most_common()),
         formats=dict(Counter(formats).most_common()),
@@ -126,17 +114,14 @@ def _headers(source: Source, sampled: Sequence[Item]) -> Iterator[Header]:
     Files whose header is not at their start, as a TIFF's may lie at its end, are read whole, in a
     second pass: a compressed archive is unpacked twice at most.
     """
-    long = []
-    for item, content in source.stream(sampled, _HEADER_BYTES):
-        header = None if isinstance(content, OSError) else read_header(content)
-        if header is not None:
-            yield header
-        elif isinstance(content, bytes) and len(content) == _HEADER_BYTES:
-            long.append(item)
-    for _, content in source.stream(long):
-        header = None if isinstance(content, OSError) else read_header(content)
-        if header is not None:
-            yield header
+    long: list[Item] = []
+    for chosen, limit in ((sampled, _HEADER_BYTES), (long, None)):
+        for item, content in source.stream(chosen, limit):
+            header = None if isinstance(content, OSError) else read_header(content)
+            if header is not None:
+                yield header
+            elif isinstance(content, bytes) and len(content) == limit:
+                long.append(item)
 
 
 def _is_grey(source: Source, sampled: Sequence[Item]) -> Iterator[bool]:
@@ -152,5 +137,6 @@ def _is_grey(source: Source, sampled: Sequence[Item]) -> Iterator[bool]:
         yield image.mode == "L" or bool((pixels == pixels[..., :1]).all())
 
 
-def _spread(values: Sequence[int]) -> tuple[int, int, int]:
+def spread(values: Sequence[int]) -> tuple[int, int, int]:
+    """The smallest, the median and the largest of whole numbers."""
     return min(values), int(np.median(values)), max(values)

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,6 +31,7 @@ from striate.training.inference import Model, infer
 __all__ = ["ImageClassifier"]
 
 
+@dataclass(eq=False, repr=False)
 class ImageClassifier(ImageInput, ClassifierMixin, BaseEstimator):
     """Classes of images, learned by a network or by a classical predictor.
 
@@ -77,31 +79,18 @@ class ImageClassifier(ImageInput, ClassifierMixin, BaseEstimator):
         ['dark', 'light', 'dark']
     """
 
-    network_: nn.Module | None
-    history_: list[Event]
-
-    def __init__(
-        self,
-        network: str | Mapping[str, Any] | None = None,
-        *,
-        epochs: float | None = None,
-        steps: int | None = None,
-        minutes: float | None = None,
-        settings: Mapping[str, Any] | None = None,
-        image_shape: tuple[int, ...] | None = None,
-        validation_fraction: float = 0.1,
-        random_state: Any = 0,
-        verbose: bool = False,
-    ) -> None:
-        self.network = network
-        self.epochs = epochs
-        self.steps = steps
-        self.minutes = minutes
-        self.settings = settings
-        self.image_shape = image_shape
-        self.validation_fraction = validation_fraction
-        self.random_state = random_state
-        self.verbose = verbose
+    network: str | Mapping[str, Any] | None = None
+    _: KW_ONLY
+    epochs: float | None = None
+    steps: int | None = None
+    minutes: float | None = None
+    settings: Mapping[str, Any] | None = None
+    image_shape: tuple[int, ...] | None = None
+    validation_fraction: float = 0.1
+    random_state: Any = 0
+    verbose: bool = False
+    network_: nn.Module | None = field(init=False)
+    history_: list[Event] = field(init=False)
 
     def fit(self, X: Any, y: Any) -> "ImageClassifier":
         """Learn, and return the estimator itself.

@@ -1,7 +1,7 @@
 """Features as scikit-learn transformers: images to rows for any of its classifiers."""
 
-from abc import abstractmethod
-from typing import Any
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -19,15 +19,18 @@ class _ImageFeature(ImageInput, ClassNamePrefixFeaturesOutMixin, TransformerMixi
 
     random_state: Any = 0
     _least_features = 2  # one number has no edges
+    _made: ClassVar[type[Feature]]
+    """Class of the feature, which takes the parameters that are not `ImageInput`'s."""
+    _least_side: int
+    """Pixels that an image needs along each side."""
 
-    @abstractmethod
     def _feature(self) -> Feature:
         """The feature of the parameters."""
-
-    @property
-    @abstractmethod
-    def _least_side(self) -> int:
-        """Pixels that an image needs along each side."""
+        shared = ("image_shape", "random_state")
+        own = {key: value for key, value in self.get_params().items() if key not in shared}
+        if "levels" in own:
+            own["levels"] = tuple(own["levels"])
+        return self._made(**own)
 
     def fit(self, X: Any, y: Any = None) -> "_ImageFeature":
         """Learn what the features need to know of the images, and return the transformer.
@@ -65,6 +68,7 @@ class _ImageFeature(ImageInput, ClassNamePrefixFeaturesOutMixin, TransformerMixi
         return tags
 
 
+@dataclass(eq=False, repr=False)
 class HoG(_ImageFeature):
     """Histograms of oriented gradients, (N, F); nothing is learned.
 
@@ -80,18 +84,18 @@ class HoG(_ImageFeature):
         (3, 72)
     """
 
-    def __init__(self, cell: int = 8, *, image_shape: tuple[int, ...] | None = None) -> None:
-        self.cell = cell
-        self.image_shape = image_shape
+    cell: int = 8
+    _: KW_ONLY
+    image_shape: tuple[int, ...] | None = None
 
-    def _feature(self) -> Feature:
-        return classical.HoG(self.cell)
+    _made = classical.HoG
 
     @property
-    def _least_side(self) -> int:
+    def _least_side(self) -> int:  # type: ignore[override]
         return 2 * self.cell
 
 
+@dataclass(eq=False, repr=False)
 class BagOfWords(_ImageFeature):
     """Dense SIFT as counts of k-means words over a spatial pyramid, (N, F).
 
@@ -111,31 +115,22 @@ class BagOfWords(_ImageFeature):
         (9, 75)
     """
 
-    def __init__(
-        self,
-        words: int = 200,
-        *,
-        step: int = 8,
-        bin_size: int = 4,
-        levels: tuple[int, ...] = (1, 2, 4),
-        image_shape: tuple[int, ...] | None = None,
-        random_state: Any = 0,
-    ) -> None:
-        self.words = words
-        self.step = step
-        self.bin_size = bin_size
-        self.levels = levels
-        self.image_shape = image_shape
-        self.random_state = random_state
+    words: int = 200
+    _: KW_ONLY
+    step: int = 8
+    bin_size: int = 4
+    levels: tuple[int, ...] = (1, 2, 4)
+    image_shape: tuple[int, ...] | None = None
+    random_state: Any = 0
 
-    def _feature(self) -> Feature:
-        return classical.BagOfWords(self.words, self.step, self.bin_size, tuple(self.levels))
+    _made = classical.BagOfWords
 
     @property
-    def _least_side(self) -> int:
+    def _least_side(self) -> int:  # type: ignore[override]
         return 4 * self.bin_size
 
 
+@dataclass(eq=False, repr=False)
 class FisherVectors(_ImageFeature):
     """Dense SIFT after PCA as Fisher vectors over a pyramid, power- and L2-normalised, (N, F).
 
@@ -157,29 +152,17 @@ class FisherVectors(_ImageFeature):
         (9, 20)
     """
 
-    def __init__(
-        self,
-        gaussians: int = 32,
-        *,
-        dim: int = 64,
-        step: int = 4,
-        bin_size: int = 4,
-        levels: tuple[int, ...] = (1, 2),
-        image_shape: tuple[int, ...] | None = None,
-        random_state: Any = 0,
-    ) -> None:
-        self.gaussians = gaussians
-        self.dim = dim
-        self.step = step
-        self.bin_size = bin_size
-        self.levels = levels
-        self.image_shape = image_shape
-        self.random_state = random_state
+    gaussians: int = 32
+    _: KW_ONLY
+    dim: int = 64
+    step: int = 4
+    bin_size: int = 4
+    levels: tuple[int, ...] = (1, 2)
+    image_shape: tuple[int, ...] | None = None
+    random_state: Any = 0
 
-    def _feature(self) -> Feature:
-        levels = tuple(self.levels)
-        return classical.FisherVectors(self.gaussians, self.dim, self.step, self.bin_size, levels)
+    _made = classical.FisherVectors
 
     @property
-    def _least_side(self) -> int:
+    def _least_side(self) -> int:  # type: ignore[override]
         return 4 * self.bin_size

@@ -5,7 +5,6 @@ they can be trusted. `classification` does so for classifiers. `open_test` is th
 test split, and writes each opening down first; `report` puts everything on one page.
 """
 
-from striate.evaluation.bootstrap import bootstrap
 from striate.evaluation.classification.measure import Measures, measure
 from striate.evaluation.classification.mistake import confident_mistakes, mistakes
 from striate.evaluation.classification.selective import Abstention, abstention, risk_coverage
@@ -16,7 +15,7 @@ from striate.evaluation.classification.temperature import (
     fit_vector,
 )
 from striate.evaluation.classification.text import summary_lines, table_lines
-from striate.evaluation.comparison import Comparison, Pair, compare, holm, mcnemar
+from striate.evaluation.comparison import compare, holm, mcnemar
 from striate.evaluation.interval import Estimate, Proportion, wilson
 from striate.evaluation.ledger import (
     OpeningRecord,
@@ -40,13 +39,11 @@ from striate.evaluation.text import percent
 __all__ = [
     "Abstention",
     "Columns",
-    "Comparison",
     "Estimate",
     "Measures",
     "Meter",
     "Metric",
     "OpeningRecord",
-    "Pair",
     "Predictions",
     "Proportion",
     "Reading",
@@ -57,7 +54,6 @@ __all__ = [
     "SeedSpread",
     "abstention",
     "adjusted_reading",
-    "bootstrap",
     "compare",
     "confident_mistakes",
     "corrected_resampled",

@@ -8,9 +8,9 @@ import numpy.typing as npt
 import torch
 
 from striate.errors import DataError
-from striate.evaluation.interval import Estimate, check_share
+from striate.evaluation.interval import Estimate
 
-__all__ = ["bootstrap", "percentile_interval", "resampled"]
+__all__ = ["percentile_interval", "resampled"]
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
@@ -20,55 +20,14 @@ _MOST_UNDEFINED = 0.1
 """Share of resamples in which a statistic may be undefined and still get an interval."""
 
 
-def bootstrap(
-    statistic: Statistic,
-    n: int,
-    *,
-    generator: torch.Generator,
-    strata: Array | None = None,
-    groups: Array | None = None,
-    resamples: int = 1000,
-    confidence: float = 0.95,
-) -> Estimate:
-    """A statistic of n items with the percentile interval of its bootstrap over items.
-
-    Args:
-        statistic: function from the indices of items (n,) to one number.
-        n: number of items.
-        generator: source of randomness; a fresh one gives the same interval again.
-        strata: (n,) stratum of each item; each stratum is drawn from within itself, so that
-            the strata keep their sizes (per-class means need that).
-        groups: (n,) group of each item, such as its patient; whole groups are drawn.
-        resamples: number of times the items are drawn anew; the ends of the interval have a
-            simulation error of about 3 % of its width at 1000.
-        confidence: nominal coverage, between 0 and 1.
-
-    Raises:
-        DataError: no items, no resamples, or a confidence outside (0, 1).
-
-    Source: Efron, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7,
-    1979; percentile interval: Efron and Tibshirani, "An introduction to the bootstrap", 1993,
-    chapter 13.
-
-    Example:
-        >>> values = np.array([0.2, 1.4, 0.7, 3.1, 0.9, 1.1])
-        >>> generator = torch.Generator().manual_seed(0)
-        >>> mean = bootstrap(lambda items: values[items].mean(), 6, generator=generator)
-        >>> mean.low < mean.value < mean.high
-        True
-    """
-    check_share(0, n, confidence)
-    drawn = resampled(
-        statistic, n, generator=generator, strata=strata, groups=groups, resamples=resamples
-    )
-    return percentile_interval(float(statistic(np.arange(n))), drawn, confidence)
-
-
 def percentile_interval(value: float, drawn: Floats, confidence: float) -> Estimate:
     """The value with the quantiles of its resamples as the ends of its interval.
 
     No interval is given where all resamples are equal, which says nothing of the spread, nor
     where more than a tenth of them are undefined (nan).
+
+    Source: Efron, "Bootstrap methods: another look at the jackknife", Annals of Statistics 7,
+    1979; Efron and Tibshirani, "An introduction to the bootstrap", 1993, chapter 13.
 
     Example:
         >>> percentile_interval(2.0, np.arange(101.0), 0.5)

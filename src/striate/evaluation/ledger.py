@@ -156,23 +156,16 @@ def openings(test_digest: str) -> list[OpeningRecord]:
     Raises:
         LedgerError: the ledger cannot be read.
     """
-    entries = _read(test_digest).entries
-    results = {
-        entry.get("opening"): entry.get("result")
-        for entry in entries
-        if entry.get("kind") == "result"
-    }
+    chain = _read(test_digest)
+    results = {entry.get("opening"): entry.get("result") for entry in _entries(chain, "result")}
     return [
         OpeningRecord(
             number=entry["number"],
-            time=str(entry.get("time")),
-            run=str(entry.get("run")),
-            folder=str(entry.get("folder")),
-            version=str(entry.get("version")),
+            **{key: str(entry.get(key)) for key in ("time", "run", "folder", "version")},
             result=results.get(entry.get("hash")),
         )
-        for entry in entries
-        if entry.get("kind") == "opening" and isinstance(entry.get("number"), int)
+        for entry in _entries(chain, "opening")
+        if isinstance(entry.get("number"), int)
     ]
 
 
@@ -207,8 +200,7 @@ def verify(test_digest: str, receipts: Iterable[Receipt] = ()) -> Verification:
     now = _findings(chain, test_digest, receipts)
     recorded = [
         f"{entry.get('finding')} (recorded {entry.get('time')})"
-        for entry in chain.entries
-        if entry.get("kind") == "altered"
+        for entry in _entries(chain, "altered")
     ]
     notices: tuple[str, ...] = ()
     if chain.was_torn:
@@ -240,9 +232,7 @@ def _locked(test_digest: str) -> Iterator[None]:
 
 def _findings(chain: Chain, digest: str, receipts: Iterable[Receipt]) -> list[str]:
     """Everything that is wrong now, in plain words."""
-    named = {
-        str(e["folder"]) for e in chain.entries if e.get("kind") == "opening" and "folder" in e
-    }
+    named = {str(entry["folder"]) for entry in _entries(chain, "opening") if "folder" in entry}
     witnesses = {
         (receipt.number, receipt.hash): receipt
         for receipt in (
@@ -251,7 +241,7 @@ def _findings(chain: Chain, digest: str, receipts: Iterable[Receipt]) -> list[st
         )
         if receipt.test == digest
     }
-    hashes = {entry.get("number"): entry.get("hash") for entry in _openings(chain)}
+    hashes = {entry.get("number"): entry.get("hash") for entry in _entries(chain, "opening")}
     found = chain.problems()
     for receipt in witnesses.values():
         if receipt.number not in hashes:
@@ -267,12 +257,12 @@ def _findings(chain: Chain, digest: str, receipts: Iterable[Receipt]) -> list[st
     return found
 
 
-def _openings(chain: Chain) -> list[Entry]:
-    return [entry for entry in chain.entries if entry.get("kind") == "opening"]
+def _entries(chain: Chain, kind: str) -> list[Entry]:
+    return [entry for entry in chain.entries if entry.get("kind") == kind]
 
 
 def _unrecorded(chain: Chain, findings: list[str]) -> list[str]:
-    known = {entry.get("finding") for entry in chain.entries if entry.get("kind") == "altered"}
+    known = {entry.get("finding") for entry in _entries(chain, "altered")}
     return [finding for finding in findings if finding not in known]
 
 

@@ -28,7 +28,6 @@ Indices = npt.NDArray[np.int64]
 
 
 @runtime_checkable
-@runtime_checkable
 class Rows(Protocol):
     """The record of N evaluated items, one row for each."""
 
@@ -111,7 +110,6 @@ class Metric:
         return cls(name, lower_is_better, value, per_item)
 
 
-@runtime_checkable
 @runtime_checkable
 class Meter(Protocol):
     """Collects rows batch by batch, and says which metrics follow from them."""

@@ -58,14 +58,8 @@ def adjusted_reading(
     count = max(openings, 1) + further
     confidence = 1 - 0.05 / count
     share = wilson(int(latest["wrong"]), int(latest["n"]), confidence=confidence)
-    return Reading(
-        count,
-        share.value,
-        share.low,
-        share.high,
-        confidence,
-        _sentence(count, further, share.value, share.low, share.high),
-    )
+    figures = share.value, share.low, share.high
+    return Reading(count, *figures, confidence, _sentence(count, further, *figures))
 
 
 def _sentence(count: int, further: int, error: float, low: float, high: float) -> str:

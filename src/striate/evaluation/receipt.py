@@ -64,14 +64,8 @@ def receipts_of(run_folder: Path) -> list[Receipt]:
     for line in lines:
         try:
             value = json.loads(line)
-            receipts.append(
-                Receipt(
-                    test=str(value["test"]),
-                    number=int(value["number"]),
-                    hash=str(value["hash"]),
-                    folder=str(folder),
-                )
-            )
+            test, number, digest = str(value["test"]), int(value["number"]), str(value["hash"])
+            receipts.append(Receipt(test, number, digest, str(folder)))
         except (ValueError, KeyError, TypeError):
             continue
     return receipts

@@ -75,7 +75,7 @@ def render(report: Report, headline: Headline, sections: Sequence[Section]) -> s
     height, width = report["data"]["input_size"]
     page = environment().get_template("report.html.j2")
     return page.render(
-        **report | {"data": {"class_names": [], "examples": [], **report["data"]}},
+        **{**report, "data": {"class_names": [], "examples": [], **report["data"]}},
         headline=headline,
         sections=sections,
         split="test" if report["test"] else "validation",

@@ -7,7 +7,7 @@ the others by their pixels, and their labels take no part unless the test split 
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -50,14 +50,14 @@ class Findings:
     """Groups of copies and near duplicates: leaks first, then conflicts of labels, then others."""
     threshold: float
     """Agreement of details that near duplicates must have in this set."""
-    labels: OutOfFold | None
-    learned: np.ndarray
-    """(M,) items that labels were learned from."""
-    suspects: Suspects | None
-    """Suspected labels, with indices into the items of `scan`."""
-    outliers: tuple[tuple[int, float], ...]
-    """Items with their distances from their class, as multiples of the median distance."""
     notes: tuple[str, ...]
+    labels: OutOfFold | None = None
+    learned: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    """(M,) items that labels were learned from."""
+    suspects: Suspects | None = None
+    """Suspected labels, with indices into the items of `scan`."""
+    outliers: tuple[tuple[int, float], ...] = ()
+    """Items with their distances from their class, as multiples of the median distance."""
 
     @property
     def constant(self) -> list[int]:
@@ -130,10 +130,6 @@ def inspect(
         opened=opened,
         groups=duplicates,
         threshold=threshold,
-        labels=None,
-        learned=np.zeros(0, np.int64),
-        suspects=None,
-        outliers=(),
         notes=(*source.notes, *notes),
     )
     return _learn(findings, usable, progress) if labels else findings

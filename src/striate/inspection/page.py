@@ -13,6 +13,7 @@ from PIL import Image
 from striate import durable
 from striate.data.picture import BrokenImage, open_image
 from striate.data.source import Source
+from striate.data.survey import spread
 from striate.evaluation import data_uri
 from striate.evaluation.report import environment
 from striate.inspection.findings import Findings
@@ -43,8 +44,8 @@ def describe(findings: Findings) -> dict[str, Any]:
         "counts_per_class": findings.counts_per_class(),
         "test_origin": findings.test_origin,
         "test_opened": findings.opened,
-        "heights": _spread([header.height for header in scan.headers]),
-        "widths": _spread([header.width for header in scan.headers]),
+        "heights": list(spread([header.height for header in scan.headers])),
+        "widths": list(spread([header.width for header in scan.headers])),
         "modes": dict(Counter(header.mode for header in scan.headers).most_common()),
         "formats": dict(Counter(header.format for header in scan.headers).most_common()),
         "broken": [file._asdict() for file in scan.broken],
@@ -197,7 +198,3 @@ def _small(image: Image.Image) -> str:
     stream = io.BytesIO()
     image.save(stream, format="JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
-
-
-def _spread(values: Sequence[int]) -> list[int]:
-    return [min(values), int(np.median(values)), max(values)]

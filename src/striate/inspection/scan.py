@@ -54,14 +54,6 @@ class Scan:
     broken: list[Broken]
 
 
-class _Image(NamedTuple):
-    item: Item
-    digest: str
-    side: int
-    header: Header
-    spread: float
-
-
 def scan(source: Source, progress: Progress | None = None) -> Scan:
     """Read every image of a source once.
 
@@ -77,7 +69,7 @@ def scan(source: Source, progress: Progress | None = None) -> Scan:
     row_bytes = math.prod(THUMBNAIL.shape) + math.prod(GREY.input_size)
     require_room(source.title, len(source.items) * row_bytes)
     headers: dict[str, Header | bool] = {}
-    images: list[_Image] = []
+    images: list[tuple[Item, str, int, Header, float]] = []
     broken: list[Broken] = []
     with (
         tempfile.TemporaryFile(dir=cache_dir()) as thumbnails,
@@ -94,7 +86,7 @@ def scan(source: Source, progress: Progress | None = None) -> Scan:
                 header = headers.pop(item.name)
                 if not isinstance(header, Header):
                     header = Header(side, side, "unknown", "unknown")
-                images.append(_Image(item, digest, side, header, deviation))
+                images.append((item, digest, side, header, deviation))
             if progress:
                 progress("scanning images", len(images) + len(broken), len(source.items))
         thumbnails.flush()
@@ -104,14 +96,15 @@ def scan(source: Source, progress: Progress | None = None) -> Scan:
             raise DataError(f"None of the images of {source.title} can be read: {reason}.")
         num = len(images)
         # By name, so that the order of the medium leaves no trace.
-        order = sorted(range(num), key=lambda i: images[i].item.name)
-        images = [images[i] for i in order]
+        order = sorted(range(num), key=lambda i: images[i][0].name)
+        ordered = zip(*(images[i] for i in order), strict=True)
+        items, digests, sides, kept_headers, deviations = map(list, ordered)
         return Scan(
-            items=[image.item for image in images],
-            digests=[image.digest for image in images],
-            sides=[image.side for image in images],
-            headers=[image.header for image in images],
-            spread=np.array([image.spread for image in images], np.float32),
+            items,
+            digests,
+            sides,
+            kept_headers,
+            spread=np.array(deviations, np.float32),
             rows=np.array(order, dtype=np.int64),
             thumbnails=np.memmap(thumbnails, np.uint8, "r", shape=(num, *THUMBNAIL.shape)),
             grey=np.memmap(grey, np.uint8, "r", shape=(num, *GREY.input_size)),

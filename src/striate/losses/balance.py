@@ -7,12 +7,13 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from striate.errors import ConfigError, ShapeError
+from striate.errors import ConfigError
 from striate.losses.cross_entropy import softmax_cross_entropy_loss
 from striate.losses.reduction import (
     IGNORE_INDEX,
     Reduction,
     check_class_weights,
+    check_same_shape,
     reduce_loss,
     valid_mask,
 )
@@ -123,7 +124,6 @@ def focal_loss(
         >>> focal_loss(torch.tensor([[2.0, 0.0]]), torch.tensor([0]))
         tensor(0.0018)
     """
-    check_focus(focus)
     check_class_weights(scores, class_weights)
     valid = valid_mask(scores, target, ignore_index)
     index = target.long().where(valid, 0).unsqueeze(1)
@@ -160,25 +160,16 @@ def binary_focal_loss(
         >>> binary_focal_loss(torch.tensor([0.0, -3.0]), torch.tensor([1.0, 0.0]))
         tensor(0.0217)
     """
-    check_focus(focus)
-    if scores.shape != target.shape:
-        raise ShapeError(
-            f"Scores of shape {tuple(scores.shape)} and targets of shape {tuple(target.shape)} "
-            "differ; accepted: one target, 0 or 1, for each score."
-        )
+    check_same_shape(scores, target, "Scores", "one target, 0 or 1, for each score")
     log_p = torch.where(target > 0, F.logsigmoid(scores), F.logsigmoid(-scores))
     weights = torch.where(target > 0, positive_weight, 1 - positive_weight)
     return reduce_loss(-_focused(log_p, focus) * weights, reduction)
 
 
-def check_focus(focus: float) -> None:
-    """Raise ConfigError for a negative focus."""
-    if focus < 0:
-        raise ConfigError(f"focus={focus} must be 0 or more; 2 is the paper's choice.")
-
-
 def _focused(log_p: Tensor, focus: float) -> Tensor:
     """(1 − p)^γ log p; 1 − p by expm1, which keeps its digits when p is near 1."""
+    if focus < 0:
+        raise ConfigError(f"focus={focus} must be 0 or more; 2 is the paper's choice.")
     if focus == 0:
         return log_p
     # A power below 1 has no finite slope at 0, which p = 1 in floating point would reach.

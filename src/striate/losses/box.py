@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from striate.errors import ConfigError, ShapeError
-from striate.losses.reduction import Reduction, reduce_loss
+from striate.errors import ConfigError
+from striate.losses.reduction import Reduction, check_same_shape, reduce_loss
 
 __all__ = ["box_iou", "giou_loss", "iou_loss", "smooth_l1_loss"]
 
@@ -35,11 +35,7 @@ def smooth_l1_loss(
         >>> smooth_l1_loss(torch.tensor([0.5, 3.0]), torch.tensor([0.0, 0.0]), reduction="none")
         tensor([0.1250, 2.5000])
     """
-    if prediction.shape != target.shape:
-        raise ShapeError(
-            f"A prediction of shape {tuple(prediction.shape)} and a target of shape "
-            f"{tuple(target.shape)} differ; accepted: the same shape."
-        )
+    check_same_shape(prediction, target, "A prediction")
     if beta < 0:
         raise ConfigError(f"beta={beta} must be 0 or more.")
     return reduce_loss(F.smooth_l1_loss(prediction, target, reduction="none", beta=beta), reduction)

@@ -62,6 +62,17 @@ def num_valid_targets(target: Int[Tensor, "..."], ignore_index: int = IGNORE_IND
     return int((target != ignore_index).sum())
 
 
+def check_same_shape(
+    values: Tensor, target: Tensor, what: str, accepted: str = "the same shape"
+) -> None:
+    """Raise ShapeError unless there is a target for each value that a loss compares with it."""
+    if values.shape != target.shape:
+        raise ShapeError(
+            f"{what} of shape {tuple(values.shape)} and a target of shape {tuple(target.shape)} "
+            f"differ; accepted: {accepted}."
+        )
+
+
 def valid_mask(
     scores: Float[Tensor, "..."], target: Int[Tensor, "..."], ignore_index: int
 ) -> Bool[Tensor, "..."]:

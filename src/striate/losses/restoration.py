@@ -3,8 +3,8 @@
 from jaxtyping import Float
 from torch import Tensor
 
-from striate.errors import ConfigError, ShapeError
-from striate.losses.reduction import Reduction, reduce_loss
+from striate.errors import ConfigError
+from striate.losses.reduction import Reduction, check_same_shape, reduce_loss
 
 __all__ = ["charbonnier_loss", "l1_loss", "l2_loss"]
 
@@ -63,9 +63,5 @@ def charbonnier_loss(
 
 
 def _difference(image: Tensor, target: Tensor) -> Tensor:
-    if image.shape != target.shape:
-        raise ShapeError(
-            f"An image of shape {tuple(image.shape)} and a target of shape {tuple(target.shape)} "
-            "differ; accepted: the same shape."
-        )
+    check_same_shape(image, target, "An image")
     return image - target

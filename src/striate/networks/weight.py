@@ -122,19 +122,12 @@ def _cifar_resnet(depth: int, digest: str, error: float) -> Weights:
     )
 
 
-def _vgg(depth: int, digest: str, top1: float, top5: float, *, bn: bool) -> Weights:
-    file = f"vgg{depth}{'_bn' if bn else ''}-{digest}.pth"
-    return _torchvision(Pick("vgg", depth=depth, batch_norm=bn), "vgg", file, top1, top5)
-
-
-def _resnet(depth: int, digest: str, top1: float, top5: float) -> Weights:
-    file = f"resnet{depth}-{digest}.pth"
-    return _torchvision(Pick("resnet", depth=depth), "resnet", file, top1, top5)
-
-
-def _densenet(depth: int, digest: str, top1: float, top5: float) -> Weights:
-    file = f"densenet{depth}-{digest}.pth"
-    return _torchvision(Pick("densenet", depth=depth), "densenet", file, top1, top5)
+def _deep(
+    network: str, depth: int, digest: str, top1: float, top5: float, *, end: str = "", **other: Any
+) -> Weights:
+    """An entry of the zoo whose file is named by its depth."""
+    file = f"{network}{depth}{end}-{digest}.pth"
+    return _torchvision(Pick(network, depth=depth, **other), network, file, top1, top5)
 
 
 PRETRAINED: dict[str, Weights] = {
@@ -151,27 +144,27 @@ PRETRAINED: dict[str, Weights] = {
         preparation=Preparation((224, 224), (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), resize=256),
         unused=("aux1.", "aux2."),
     ),
-    "vgg11": _vgg(11, "8a719046", 69.020, 88.628, bn=False),
-    "vgg13": _vgg(13, "19584684", 69.928, 89.246, bn=False),
-    "vgg16": _vgg(16, "397923af", 71.592, 90.382, bn=False),
-    "vgg19": _vgg(19, "dcbb9e9d", 72.376, 90.876, bn=False),
-    "vgg11_bn": _vgg(11, "6002323d", 70.370, 89.810, bn=True),
-    "vgg13_bn": _vgg(13, "abd245e5", 71.586, 90.374, bn=True),
-    "vgg16_bn": _vgg(16, "6c64b313", 73.360, 91.516, bn=True),
-    "vgg19_bn": _vgg(19, "c79401a0", 74.218, 91.842, bn=True),
-    "resnet18": _resnet(18, "f37072fd", 69.758, 89.078),
-    "resnet34": _resnet(34, "b627a593", 73.314, 91.420),
-    "resnet50": _resnet(50, "0676ba61", 76.130, 92.862),
-    "resnet101": _resnet(101, "63fe2227", 77.374, 93.546),
-    "resnet152": _resnet(152, "394f9c45", 78.312, 94.046),
+    "vgg11": _deep("vgg", 11, "8a719046", 69.020, 88.628, batch_norm=False),
+    "vgg13": _deep("vgg", 13, "19584684", 69.928, 89.246, batch_norm=False),
+    "vgg16": _deep("vgg", 16, "397923af", 71.592, 90.382, batch_norm=False),
+    "vgg19": _deep("vgg", 19, "dcbb9e9d", 72.376, 90.876, batch_norm=False),
+    "vgg11_bn": _deep("vgg", 11, "6002323d", 70.370, 89.810, end="_bn", batch_norm=True),
+    "vgg13_bn": _deep("vgg", 13, "abd245e5", 71.586, 90.374, end="_bn", batch_norm=True),
+    "vgg16_bn": _deep("vgg", 16, "6c64b313", 73.360, 91.516, end="_bn", batch_norm=True),
+    "vgg19_bn": _deep("vgg", 19, "c79401a0", 74.218, 91.842, end="_bn", batch_norm=True),
+    "resnet18": _deep("resnet", 18, "f37072fd", 69.758, 89.078),
+    "resnet34": _deep("resnet", 34, "b627a593", 73.314, 91.420),
+    "resnet50": _deep("resnet", 50, "0676ba61", 76.130, 92.862),
+    "resnet101": _deep("resnet", 101, "63fe2227", 77.374, 93.546),
+    "resnet152": _deep("resnet", 152, "394f9c45", 78.312, 94.046),
     "resnet20": _cifar_resnet(20, "12fca82f", 8.27),
     "resnet32": _cifar_resnet(32, "d509ac18", 7.37),
     "resnet44": _cifar_resnet(44, "014dd654", 6.90),
     "resnet56": _cifar_resnet(56, "4bfd9763", 6.61),
     "resnet110": _cifar_resnet(110, "1d1ed7c2", 6.32),
-    "densenet121": _densenet(121, "a639ec97", 74.434, 91.972),
-    "densenet169": _densenet(169, "b2777c0a", 75.600, 92.806),
-    "densenet201": _densenet(201, "c1103571", 76.896, 93.370),
+    "densenet121": _deep("densenet", 121, "a639ec97", 74.434, 91.972),
+    "densenet169": _deep("densenet", 169, "b2777c0a", 75.600, 92.806),
+    "densenet201": _deep("densenet", 201, "c1103571", 76.896, 93.370),
     "squeezenet": _torchvision(
         Pick("squeezenet", final_relu=True),
         "squeezenet",

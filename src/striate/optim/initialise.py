@@ -9,6 +9,7 @@ m is the fan-in, the number of inputs that an output sums over; n is the fan-out
 
 import math
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 import torch
@@ -228,15 +229,12 @@ def _in_running_order(network: nn.Module, batch: Tensor) -> list[nn.Module]:
     def note(layer: nn.Module, *_: Any) -> None:
         met.setdefault(layer)
 
-    layers = [m for m in network.modules() if isinstance(m, (nn.Linear, _ConvNd))]
-    handles = [layer.register_forward_pre_hook(note) for layer in layers]
-    try:
-        with preserved(network):
-            network.train()
-            network(batch)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with ExitStack() as stack, preserved(network):
+        for layer in network.modules():
+            if isinstance(layer, (nn.Linear, _ConvNd)):
+                stack.enter_context(layer.register_forward_pre_hook(note))
+        network.train()
+        network(batch)
     return list(met)
 
 
@@ -246,9 +244,6 @@ def _output_variance(network: nn.Module, layer: nn.Module, batch: Tensor) -> flo
     def measure(_: nn.Module, __: Any, output: Tensor) -> None:
         variances.append(float(output.var()))
 
-    handle = layer.register_forward_hook(measure)
-    try:
+    with layer.register_forward_hook(measure):
         network(batch)
-    finally:
-        handle.remove()
     return variances[0]

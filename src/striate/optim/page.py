@@ -6,8 +6,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from striate.durable import write_bytes
 from striate.errors import ConfigError
 from striate.optim.picture import COLOURS
@@ -50,10 +48,7 @@ def _short(number: float) -> float:
 
 
 def _encode(race: Race) -> dict[str, Any]:
-    values = race.surface.grid(RESOLUTION).numpy()
-    base = min(race.lowest, float(values.min()))
-    spread = float(values.max()) - base
-    heights = np.log10(values - base + 1e-3 * spread)
+    heights = race.heights(RESOLUTION)
     heights = (heights - heights.min()) / (heights.max() - heights.min())
     return {
         "name": race.surface.name,

@@ -169,12 +169,9 @@ def _colours(races: Sequence[Race]) -> dict[str, str]:
 def _map(axes: Any, race: Race) -> None:
     """Contours at even steps of log (value − minimum), pale, so that the tracks stand out."""
     left, right, bottom, top = race.surface.bounds
-    values = race.surface.grid().numpy()
-    base = min(race.lowest, float(values.min()))
-    spread = float(values.max()) - base
-    heights = np.log10(values - base + 1e-3 * spread)
-    x = np.linspace(left, right, values.shape[1])
-    y = np.linspace(bottom, top, values.shape[0])
+    heights = race.heights(120)
+    x = np.linspace(left, right, heights.shape[1])
+    y = np.linspace(bottom, top, heights.shape[0])
     axes.contourf(x, y, heights, levels=18, cmap="Greys", alpha=0.32)
     axes.contour(x, y, heights, levels=18, colors="#8896a5", linewidths=0.4)
     for minimum in race.surface.minima:

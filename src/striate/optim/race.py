@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
@@ -61,6 +62,13 @@ class Race:
     def height(self) -> float:
         """Height of the start above the lowest value; 1 where nothing is lower than it."""
         return (self.tracks[0].values[0] - self.lowest) or 1.0
+
+    def heights(self, resolution: int) -> np.ndarray:
+        """log₁₀ (value − minimum) on an even grid (R, R), with 0.1 % of the spread added."""
+        values = self.surface.grid(resolution).numpy()
+        base = min(self.lowest, float(values.min()))
+        heights: np.ndarray = np.log10(values - base + 1e-3 * (float(values.max()) - base))
+        return heights
 
     def rows(self) -> list[dict[str, float | int | str | None]]:
         """One line per optimiser: rate, values on the way, and the step at which it arrived."""
@@ -127,7 +135,7 @@ def run_race(
     _record_values(surface, runners)
     lowest = surface.lowest
     if lowest is None:
-        lowest = min(min(runner.finite_values()) for runner in runners)
+        lowest = min(v for runner in runners for v in runner.values if math.isfinite(v))
     best = []
     for name in optimisers:
         own = [runner for runner in runners if runner.name == name and runner.finished]
@@ -138,7 +146,8 @@ def run_race(
             )
         inside = [runner for runner in own if runner.stays_inside(surface.bounds)]
         best.append(min(inside or own, key=lambda runner: runner.cost(lowest)))
-    tracks = sorted((runner.track() for runner in best), key=lambda track: track.values[-1])
+    tracks = [Track(r.name, r.rate, tuple(r.points), tuple(r.values), r.finished) for r in best]
+    tracks.sort(key=lambda track: track.values[-1])
     return Race(surface, num_steps, tuple(tracks), lowest)
 
 
@@ -163,9 +172,6 @@ class _Runner:
         else:
             self.finished = False
 
-    def finite_values(self) -> list[float]:
-        return [value for value in self.values if math.isfinite(value)]
-
     def stays_inside(self, bounds: tuple[float, float, float, float]) -> bool:
         left, right, bottom, top = bounds
         return all(left <= x <= right and bottom <= y <= top for x, y in self.points)
@@ -173,9 +179,6 @@ class _Runner:
     def cost(self, lowest: float) -> float:
         floor = 1e-6 * (self.values[0] - lowest) or 1e-12
         return sum(math.log10(max(value - lowest, floor)) for value in self.values)
-
-    def track(self) -> Track:
-        return Track(self.name, self.rate, tuple(self.points), tuple(self.values), self.finished)
 
 
 FAR_AWAY = 1e6

@@ -1,6 +1,8 @@
 """Forward and backward variances, layer by layer: what an initialisation does to a network."""
 
+import functools
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,7 +63,7 @@ def variance_table(
     outputs: list[tuple[str, nn.Module, tuple[int, ...], float]] = []
     gradients: dict[int, float] = {}
 
-    def note(name: str, layer: nn.Module, output: Any) -> None:
+    def note(name: str, layer: nn.Module, _: Any, output: Any) -> None:
         if not isinstance(output, Tensor) or not output.is_floating_point():
             return
         position = len(outputs)
@@ -73,18 +75,14 @@ def variance_table(
 
             output.register_hook(measure)  # type: ignore[no-untyped-call]
 
-    handles = [
-        layer.register_forward_hook(lambda layer, _, output, name=name: note(name, layer, output))
-        for name, layer in network.named_modules()
-        if not list(layer.children())
-    ]
-    try:
-        with preserved(network):
-            network.train()
-            _backward_of_noise(network, batch, seed)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with ExitStack() as stack, preserved(network):
+        for name, layer in network.named_modules():
+            if not list(layer.children()):
+                # The name is bound now: the loop's variable moves on.
+                hook = functools.partial(note, name)
+                stack.enter_context(layer.register_forward_hook(hook))
+        network.train()
+        _backward_of_noise(network, batch, seed)
     return [
         VarianceRow(
             name, type(layer).__name__, shape, _spread(layer), forward, gradients.get(position)

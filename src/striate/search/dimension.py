@@ -44,7 +44,7 @@ class Dimension:
     """Multiples of the planned value."""
 
     @property
-    def labels(self) -> tuple[str, ...]:
+    def names(self) -> tuple[str, ...]:
         """The choices as text, which is what a search stores."""
         if self.relative:
             return tuple(f"x{value:g}" for value in self.choices)
@@ -72,13 +72,13 @@ class Dimension:
 
     def stored(self, value: Any) -> Any:
         """The number, or the label of the choice, that a search stores for a value."""
-        return self.labels[self.choices.index(value)] if self.choices else value
+        return self.names[self.choices.index(value)] if self.choices else value
 
     def draw(self, trial: optuna.Trial) -> Any:
         """The value in a trial: drawn now, or as it was drawn before."""
         if self.choices:
-            label = trial.suggest_categorical(self.key, self.labels)
-            return self.choices[self.labels.index(label)]
+            label = trial.suggest_categorical(self.key, self.names)
+            return self.choices[self.names.index(label)]
         if self.whole:
             return trial.suggest_int(self.key, int(self.low), int(self.high), log=self.log)
         return trial.suggest_float(self.key, self.low, self.high, log=self.log)
@@ -86,7 +86,7 @@ class Dimension:
     def spell(self) -> str:
         """The dimension as it is written on the command line."""
         if self.choices:
-            return ",".join(self.labels)
+            return ",".join(self.names)
         mark = "x" if self.relative else ""
         log = ":log" if self.log and not self.relative else ""
         return f"{mark}{self.low:g}..{mark}{self.high:g}{log}"
@@ -184,6 +184,6 @@ def _choices(key: str, values: list[Any]) -> Dimension:
     dimension = Dimension(key, tuple(factors or values), relative=bool(factors))
     if factors and min(factors) <= 0:
         raise ConfigError(f"{key}={dimension.spell()}: multiples must be above zero.")
-    if len(set(dimension.labels)) < len(values):
+    if len(set(dimension.names)) < len(values):
         raise ConfigError(f"{key}={dimension.spell()} names one choice twice.")
     return dimension

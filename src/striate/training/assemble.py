@@ -21,7 +21,7 @@ from striate.optim import OPTIMISERS, SCHEDULES, Average, parameter_groups
 from striate.randomness import layer_randomness
 from striate.tasks import TASKS, DataShape, Task, task_named
 from striate.training import transfer
-from striate.training.fitting import outputs_problem, size_problem, smaller
+from striate.training.fitting import NETWORK_ARGUMENTS, outputs_problem, size_problem, smaller
 from striate.training.inference import Model
 
 __all__ = [
@@ -38,8 +38,6 @@ __all__ = [
 
 NO_LOSS = "none"
 """Name of the loss of what is fitted in one piece."""
-
-_NETWORK_OFFERED = ("num_classes", "in_channels", "input_size")
 
 
 @dataclass
@@ -129,7 +127,7 @@ def check_choices(config: RunConfig) -> None:
         ConfigError: all problems together.
     """
     problems = [
-        *[p for pick in config.picks.values() for p in NETWORKS.problems(pick, _NETWORK_OFFERED)],
+        *[p for pick in config.picks.values() for p in NETWORKS.problems(pick, NETWORK_ARGUMENTS)],
         *OPTIMISERS.problems(config.optimiser, ("params",)),
         *SCHEDULES.problems(config.schedule, ("progress",)),
         *TASKS.problems(config.task, ("loss",)),

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import nn
 
 from striate.errors import ConfigError, ShapeError
 from striate.layers.geometry import ledger
@@ -25,6 +26,30 @@ _LARGEST = 1024
 """No network here needs more pixels a side."""
 _STEP = 8
 """Sizes are tried in steps of so many pixels; most networks halve three times or more."""
+
+
+NETWORK_ARGUMENTS = ("num_classes", "in_channels", "input_size")
+"""Arguments of networks that follow from the data."""
+
+
+def build_network(
+    pick: Pick, num_outputs: int, channels: int, size: Sequence[int], **more: Any
+) -> nn.Module:
+    """A network for data of a shape, its weights drawn from torch's default generator.
+
+    Args:
+        pick: Name and arguments.
+        num_outputs: Number of outputs, for classes K.
+        channels: Channels C of an image.
+        size: Height and width, pixels.
+        more: Further arguments that the caller supplies.
+
+    Raises:
+        ConfigError: all problems of the pick together.
+        ShapeError: a size that the network cannot take.
+    """
+    shape = dict(zip(NETWORK_ARGUMENTS, (num_outputs, channels, tuple(size)), strict=True))
+    return NETWORKS.build(pick, **shape, **more)
 
 
 def outputs_problem(pick: Pick, wanted: str | None) -> str | None:
@@ -80,9 +105,7 @@ def size_problem(
     image = (channels, *(size if shown is None else shown))
     try:
         with torch.device("meta"):
-            network = NETWORKS.build(
-                pick, num_classes=2, in_channels=channels, input_size=tuple(size)
-            )
+            network = build_network(pick, 2, channels, size)
             if isinstance(network, Airbench):
                 # It knows by itself; a trace imports torch's compiler, which takes a second.
                 network.check_images(torch.empty(1, *image))
@@ -118,7 +141,7 @@ def fitted(
     if given.get("name") not in NETWORKS:
         return size, why  # told with all other problems
     pick = Pick.from_json(given)
-    if NETWORKS.problems(pick, ("num_classes", "in_channels", "input_size")):
+    if NETWORKS.problems(pick, NETWORK_ARGUMENTS):
         return size, why
     try:
         if size_problem(pick, channels, size) is None:

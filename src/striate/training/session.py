@@ -15,11 +15,10 @@ from striate.execution import accelerated
 from striate.run_folder import RunFolder
 from striate.training import transfer
 from striate.training.assemble import Parts
-from striate.training.budget import Clock
+from striate.training.budget import Clock, first_plan, most_steps, time_budget
 from striate.training.checkpoint import CheckpointStore
 from striate.training.events import Event, EventLog, read_events
 from striate.training.interrupt import Interrupt
-from striate.training.limit import first_plan, most_steps, time_budget
 from striate.training.loop import Training
 from striate.training.plan import Plan
 

@@ -4,9 +4,9 @@ from striate.config import ExecutionConfig
 from striate.execution import choose, keep_pages
 from striate.execution.step import step_call
 from striate.execution.timing import race
-from striate.networks import NETWORKS
 from striate.optim import OPTIMISERS, parameter_groups
 from striate.registry import Pick
+from striate.training.fitting import build_network
 
 __all__ = ["training_speed"]
 
@@ -34,7 +34,7 @@ def training_speed(
         execution: what was asked for; the rest is guessed.
     """
     keep_pages()  # as the training will
-    built = NETWORKS.build(network, num_classes=num_outputs, in_channels=channels, input_size=size)
+    built = build_network(network, num_outputs, channels, size)
     shape = (batch_size, channels, *size)
     place = choose(built, shape, execution, seconds=0).execution
     step = step_call(

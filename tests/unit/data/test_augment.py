@@ -169,7 +169,7 @@ def test_unknown_arguments_are_refused():
 
 def test_mixing_needs_one_class_for_each_item():
     with pytest.raises(ConfigError, match=r"'mixup' blends .* no single class \(value\)"):
-        Augmenter((Pick("mixup"),), {"value": Value()}, 0)
+        Augmenter((Pick("mixup"),), {"value": Value(("value",))}, 0)
 
 
 def test_alternating_needs_the_epoch_of_each_image(images):

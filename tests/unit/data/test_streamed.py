@@ -62,8 +62,8 @@ def test_splits_pixels_and_digests_are_those_of_the_cache(
     assert config != cached_config
     for _ in range(2):  # looked through, then remembered
         streamed = prepare(config)
-        assert streamed.train.is_streamed
-        assert not cached.train.is_streamed
+        assert isinstance(streamed.train.images, StreamedImages)
+        assert not isinstance(cached.train.images, StreamedImages)
         same(streamed.train, cached.train)
         same(streamed.validation, cached.validation)
         assert streamed.digest == cached.digest

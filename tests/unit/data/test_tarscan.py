@@ -103,3 +103,17 @@ def test_sizes_above_eight_gibibytes_are_read(tmp_path: Path) -> None:
         stream.write(header)
         stream.truncate(512 + member.size + 1024)  # a hole: no room on the disk is taken
     assert [(m.name, m.size) for m in scan_tar(path)] == [("a/big.bin", member.size)]
+
+
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_a_cut_archive_of_long_names_says_where_it_ends(form: int, tmp_path: Path) -> None:
+    path = write(tmp_path / "a.tar", form)
+    whole = path.read_bytes()
+    last = next(m for m in scan_tar(path) if m.name == "b/empty.png")
+    before = next(m for m in scan_tar(path) if m.name.endswith("z.png"))
+    path.write_bytes(whole[: before.offset + before.size - 3])
+    with pytest.raises(OSError, match=r"z\.png, 3 bytes too early"):
+        scan_tar(path)
+    path.write_bytes(whole[: last.offset - 100])
+    with pytest.raises(OSError, match=r"ends within (a|the) header"):
+        scan_tar(path)

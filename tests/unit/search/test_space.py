@@ -107,7 +107,7 @@ def test_widths_without_a_network_that_has_them_are_told():
 
 def test_labels_of_choices_stand_for_their_values():
     choices = Dimension("k", ([8, 16], "a", None))
-    assert choices.labels == ("[8, 16]", "a", "null")
+    assert choices.names == ("[8, 16]", "a", "null")
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for value in choices.choices:
         study.enqueue_trial({"k": choices.stored(value)})

@@ -26,6 +26,8 @@ recognition, section II; the chain rule as a product with the transposed Jacobia
 # mypy: disable-error-code=no-any-return
 # (numpy's stubs call a reduction or an indexing Any)
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 
@@ -99,13 +101,16 @@ def convolution_bp(
     x: Float[Array, "B C *S"],
     W: Float[Array, "M c *F"],
     b: Float[Array, "M"],
-    *,
-    stride: PerAxis = 1,
-    padding: PerAxis = 0,
-    dilation: PerAxis = 1,
-    groups: int = 1,
+    **geometry: Any,
 ) -> tuple[Float[Array, "B C *S"], Float[Array, "M c *F"], Float[Array, "M"]]:
     """The gradients by x, W and b: equations 2, 3 and 4.
+
+    Args:
+        p: Gradient by the convolution's output.
+        x: The convolution's input.
+        W: Its kernels.
+        b: Its biases.
+        geometry: Stride, padding, dilation and groups, as `convolution` takes them.
 
     Example:
         >>> x, W = np.array([[[1.0, 2.0, 4.0, 8.0]]]), np.array([[[-1.0, 1.0]]])
@@ -116,11 +121,9 @@ def convolution_bp(
         [[[13. 26.]]]
         [4.]
     """
-    size, window = x.shape[2:], W.shape[2:]
-    dx = transposed_convolution(p, W, size, stride, padding, dilation, groups)
-    dW = kernel_gradient(p, x, window, stride, padding, dilation, groups)
-    db = spread_bp(p)
-    return dx, dW, db
+    dx = transposed_convolution(p, W, x.shape[2:], **geometry)
+    dW = kernel_gradient(p, x, W.shape[2:], **geometry)
+    return dx, dW, spread_bp(p)
 
 
 def transposed_convolution(
@@ -196,12 +199,16 @@ def transposed_convolution_bp(
     p: Float[Array, "B M *O"],
     W: Float[Array, "M c *F"],
     size: tuple[int, ...],
-    stride: PerAxis = 1,
-    padding: PerAxis = 0,
-    dilation: PerAxis = 1,
-    groups: int = 1,
+    **geometry: Any,
 ) -> tuple[Float[Array, "B M *O"], Float[Array, "M c *F"]]:
     """The gradients by p and W: transposing twice gives the convolution back.
+
+    Args:
+        q: Gradient by the transposed convolution's output.
+        p: Its input.
+        W: Its kernels.
+        size: Spatial size *S of its output.
+        geometry: Stride, padding, dilation and groups, as `transposed_convolution` takes them.
 
     Example:
         >>> q, W = np.array([[[1.0, 2.0, 4.0, 8.0]]]), np.array([[[-1.0, 1.0]]])
@@ -209,9 +216,5 @@ def transposed_convolution_bp(
         >>> dp, dW
         (array([[[1., 2., 4.]]]), array([[[13., 26.]]]))
     """
-    no_bias = np.zeros(len(W))
-    dp = convolution(
-        q, W, no_bias, stride=stride, padding=padding, dilation=dilation, groups=groups
-    )
-    dW = kernel_gradient(p, q, W.shape[2:], stride, padding, dilation, groups)
-    return dp, dW
+    dp = convolution(q, W, np.zeros(len(W)), **geometry)
+    return dp, kernel_gradient(p, q, W.shape[2:], **geometry)

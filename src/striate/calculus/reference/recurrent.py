@@ -2,7 +2,7 @@
 
 A cell makes the next state from an input and the state before, with the same weights at every
 step (`time.py` takes the steps). Weights of several gates lie below each other in the order
-named, H rows each.
+named, H rows each. The arrays of a partner have the shapes of the cell's, p that of its result.
 """
 
 import numpy as np
@@ -43,12 +43,7 @@ def simple_rnn_cell(
 
 
 def simple_rnn_cell_bp(
-    p: Float[Array, "B H"],
-    x: Float[Array, "B C"],
-    h: Float[Array, "B H"],
-    W: Float[Array, "H C"],
-    U: Float[Array, "H H"],
-    b: Float[Array, "H"],
+    p: Array, x: Array, h: Array, W: Array, U: Array, b: Array
 ) -> tuple[Array, ...]:
     """The gradients by x, h, W, U and b.
 
@@ -102,12 +97,7 @@ def lstm_cell(
 
 
 def lstm_cell_bp(
-    p: Float[Array, "B 2 H"],
-    x: Float[Array, "B C"],
-    state: Float[Array, "B 2 H"],
-    W: Float[Array, "4*H C"],
-    U: Float[Array, "4*H H"],
-    b: Float[Array, "4*H"],
+    p: Array, x: Array, state: Array, W: Array, U: Array, b: Array
 ) -> tuple[Array, ...]:
     """The gradients by x, state, W, U and b.
 
@@ -169,13 +159,7 @@ def gru_cell(
 
 
 def gru_cell_bp(
-    p: Float[Array, "B H"],
-    x: Float[Array, "B C"],
-    h: Float[Array, "B H"],
-    W: Float[Array, "3*H C"],
-    U: Float[Array, "3*H H"],
-    b: Float[Array, "3*H"],
-    d: Float[Array, "3*H"],
+    p: Array, x: Array, h: Array, W: Array, U: Array, b: Array, d: Array
 ) -> tuple[Array, ...]:
     """The gradients by x, h, W, U, b and d.
 

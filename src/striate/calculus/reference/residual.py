@@ -111,20 +111,12 @@ def residual_block(
         >>> residual_block(x, W, one, zero, W, one, zero)  # F(x) = 0: the block is the identity
         array([[[1., 3.]]])
     """
-    return residual_values(x, W1, gamma1, beta1, W2, gamma2, beta2, stride)[-1]
+    return residual_values(x, W1, gamma1, beta1, W2, gamma2, beta2, stride=stride)[-1]
 
 
-def residual_values(
-    x: Float[Array, "B C *S"],
-    W1: Float[Array, "M C *F"],
-    gamma1: Float[Array, "M"],
-    beta1: Float[Array, "M"],
-    W2: Float[Array, "M M *F"],
-    gamma2: Float[Array, "M"],
-    beta2: Float[Array, "M"],
-    stride: int,
-) -> tuple[Float[Array, "B M *O"], ...]:
+def residual_values(x: Array, *weights: Array, stride: int) -> tuple[Array, ...]:
     """All values on the way from x to y, in order, each of shape B M *O."""
+    W1, gamma1, beta1, W2, gamma2, beta2 = weights
     none = np.zeros(len(W1))  # the normalisation takes any bias out again
     same = tuple(f // 2 for f in W1.shape[2:])
     c1 = convolution(x, W1, none, stride=stride, padding=same)
@@ -137,17 +129,15 @@ def residual_values(
 
 
 def residual_block_bp(
-    p: Float[Array, "B M *O"],
-    x: Float[Array, "B C *S"],
-    W1: Float[Array, "M C *F"],
-    gamma1: Float[Array, "M"],
-    beta1: Float[Array, "M"],
-    W2: Float[Array, "M M *F"],
-    gamma2: Float[Array, "M"],
-    beta2: Float[Array, "M"],
-    stride: int = 1,
+    p: Float[Array, "B M *O"], x: Float[Array, "B C *S"], *weights: Array, stride: int = 1
 ) -> tuple[Array, ...]:
     """The gradients by x, W1, γ1, β1, W2, γ2 and β2: the lines of the block from last to first.
+
+    Args:
+        p: Gradient by y.
+        x: Input of the block.
+        weights: W1, γ1, β1, W2, γ2 and β2, as the block takes them.
+        stride: Stride of the block.
 
     Example:
         >>> x, W, one, zero = np.array([[[1.0, 3.0]]]), np.zeros((1, 1, 3)), np.ones(1), np.zeros(1)
@@ -155,9 +145,10 @@ def residual_block_bp(
         >>> dx
         array([[[5., 6.]]])
     """
+    W1, gamma1, beta1, W2, gamma2, beta2 = weights
     none = np.zeros(len(W1))
     same = tuple(f // 2 for f in W1.shape[2:])
-    c1, n1, h1, c2, n2, z, _ = residual_values(x, W1, gamma1, beta1, W2, gamma2, beta2, stride)
+    c1, n1, h1, c2, n2, z, _ = residual_values(x, *weights, stride=stride)
     dz = relu_bp(p, z)
     dn2, dshortcut = addition_bp(dz, n2, z)
     dc2, dgamma2, dbeta2 = batch_normalisation_bp(dn2, c2, gamma2, beta2)

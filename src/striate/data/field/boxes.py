@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from striate.data.field.field import PADDING, Column, Field, raw_value
+from striate.data.field.field import PADDING, Column, Field, padded, raw_value
 from striate.errors import DataError
 
 if TYPE_CHECKING:
@@ -29,9 +29,6 @@ class Boxes(Field):
 
     kind = "boxes"
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self.names = tuple(names)
-
     @classmethod
     def of(cls, source: "Source", name: str) -> "Boxes":
         return cls(source.class_names)
@@ -51,11 +48,7 @@ class Boxes(Field):
         return [np.asarray(value, dtype=np.float32).reshape(-1, 5) for value in values]
 
     def collate(self, values: Column) -> Tensor:
-        most = max((len(value) for value in values), default=0)
-        batch = np.full((len(values), most, 5), PADDING, dtype=np.float32)
-        for row, value in zip(batch, values, strict=True):
-            row[: len(value)] = value
-        return torch.from_numpy(batch)
+        return padded(values, np.zeros((0, 5), np.float32))
 
     def warp(self, batch: Tensor, warp: "Warp") -> Tensor:
         """The boxes around the moved corners, cut at the border; those outside become padding."""
@@ -74,6 +67,3 @@ class Boxes(Field):
     def summary(self, column: Column) -> str:
         counts = [len(value) for value in column]
         return f"{sum(counts):,} boxes of {len(self.names)} classes, at most {max(counts)} an image"
-
-    def to_json(self) -> dict[str, Any]:
-        return {"kind": self.kind, "names": list(self.names)}

@@ -22,9 +22,6 @@ class Category(Field):
 
     kind = "category"
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self.names = tuple(names)
-
     @classmethod
     def of(cls, source: "Source", name: str) -> "Category":
         return cls(source.class_names)
@@ -52,6 +49,3 @@ class Category(Field):
 
     def summary(self, column: Column) -> str:
         return f"{len(self.names)} classes, the smallest {min(self.counts(column)):,}"
-
-    def to_json(self) -> dict[str, Any]:
-        return {"kind": self.kind, "names": list(self.names)}

@@ -10,12 +10,13 @@ import torch
 from torch import Tensor
 
 from striate.errors import DataError
+from striate.typed_json import encode
 
 if TYPE_CHECKING:
     from striate.data.source import Item, Source
     from striate.data.warp import Warp
 
-__all__ = ["PADDING", "Column", "Field", "raw_value", "take"]
+__all__ = ["PADDING", "Column", "Field", "padded", "raw_value", "take"]
 
 Column = Union[np.ndarray, "list[np.ndarray]"]
 """The values of a field for all items of a split: (N, ...), or a list where lengths differ."""
@@ -29,6 +30,11 @@ class Field(ABC):
 
     kind: ClassVar[str]
     """Name of this kind of field, as tasks ask for it."""
+    batch_dtype: ClassVar[Any] = None
+    """Type of the numbers of a batch; None: the type of the values."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = tuple(names)
 
     @classmethod
     @abstractmethod
@@ -57,7 +63,7 @@ class Field(ABC):
 
     def collate(self, values: Column) -> Tensor:
         """The values of one batch as a tensor (B, ...); ragged ones are padded with -1."""
-        return torch.from_numpy(np.ascontiguousarray(values))
+        return torch.from_numpy(np.ascontiguousarray(values, dtype=self.batch_dtype))
 
     def warp(self, batch: Tensor, warp: "Warp") -> Tensor:
         """The values of a batch whose images were moved by a warp; most do not change."""
@@ -86,12 +92,26 @@ class Field(ABC):
 
     def to_json(self) -> dict[str, Any]:
         """The field itself as JSON values: its kind and the arguments of its constructor."""
-        return {"kind": self.kind, **vars(self)}
+        return {"kind": self.kind, **encode(vars(self))}
 
 
 def take(column: Column, index: np.ndarray) -> Column:
     """Some values of a column, by their indices, in that order."""
     return column[index] if isinstance(column, np.ndarray) else [column[i] for i in index]
+
+
+def padded(values: Column, empty: np.ndarray) -> Tensor:
+    """Values (L, ...) of different lengths L as one tensor (B, longest, ...), padded with -1.
+
+    Args:
+        values: Values of a batch.
+        empty: Value of length 0.
+    """
+    longest = max((len(value) for value in values), default=0)
+    batch = np.full((len(values), longest, *empty.shape[1:]), PADDING, dtype=empty.dtype)
+    for row, value in zip(batch, values, strict=True):
+        row[: len(value)] = value
+    return torch.from_numpy(batch)
 
 
 def raw_value(item: "Item", name: str) -> str:

@@ -1,10 +1,9 @@
 """One class out of K for each pixel."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from striate.data.field.field import Column, Field, raw_value
@@ -27,6 +26,7 @@ class Mask(Field):
     """
 
     kind = "mask"
+    batch_dtype = np.int64
 
     def __init__(self, names: Sequence[str], void: int = 255) -> None:
         self.names, self.void = tuple(names), void
@@ -41,9 +41,6 @@ class Mask(Field):
     def read(self, item: "Item") -> np.ndarray:
         raise DataError(f"{raw_value(item, self.kind)}: masks are read from arrays only.")
 
-    def collate(self, values: Column) -> Tensor:
-        return torch.from_numpy(np.asarray(values, dtype=np.int64))
-
     def warp(self, batch: Tensor, warp: "Warp") -> Tensor:
         return warp.mask(batch, self.void)
 
@@ -52,6 +49,3 @@ class Mask(Field):
         valid = ids != self.void
         share = counts[valid].min() / counts[valid].sum() if valid.any() else 0.0
         return f"{len(self.names)} classes, the smallest {share:.2%} of the pixels"
-
-    def to_json(self) -> dict[str, Any]:
-        return {"kind": self.kind, "names": list(self.names), "void": self.void}

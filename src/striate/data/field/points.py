@@ -1,11 +1,9 @@
 """A fixed number of points in each image."""
 
 import json
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from striate.data.field.field import Column, Field, raw_value
@@ -26,9 +24,7 @@ class Points(Field):
     """
 
     kind = "points"
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self.names = tuple(names)
+    batch_dtype = np.float32
 
     @classmethod
     def of(cls, source: "Source", name: str) -> "Points":
@@ -44,9 +40,6 @@ class Points(Field):
                 f"{item.name}: points are a JSON list of {len(self.names)} pairs [x, y]; "
                 f"{text[:80]!r} came."
             ) from error
-
-    def collate(self, values: Column) -> Tensor:
-        return torch.from_numpy(np.asarray(values, dtype=np.float32))
 
     def warp(self, batch: Tensor, warp: "Warp") -> Tensor:
         return warp.points(batch)
@@ -65,6 +58,3 @@ class Points(Field):
 
     def summary(self, column: Column) -> str:
         return f"{len(self.names)} points an image"
-
-    def to_json(self) -> dict[str, Any]:
-        return {"kind": self.kind, "names": list(self.names)}

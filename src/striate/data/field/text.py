@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from striate.data.field.field import PADDING, Column, Field, raw_value
+from striate.data.field.field import PADDING, Column, Field, padded, raw_value
 from striate.errors import DataError
 
 if TYPE_CHECKING:
@@ -60,11 +59,7 @@ class Text(Field):
         return [np.asarray(value, dtype=np.int64) for value in values]
 
     def collate(self, values: Column) -> Tensor:
-        longest = max((len(value) for value in values), default=0)
-        batch = np.full((len(values), longest), PADDING, dtype=np.int64)
-        for row, value in zip(batch, values, strict=True):
-            row[: len(value)] = value
-        return torch.from_numpy(batch)
+        return padded(values, np.zeros(0, np.int64))
 
     def line(self, value: np.ndarray | np.generic) -> str:
         return self.string(value)
@@ -72,6 +67,3 @@ class Text(Field):
     def summary(self, column: Column) -> str:
         lengths = [len(value) for value in column]
         return f"texts of {min(lengths)} to {max(lengths)} of {len(self.alphabet)} characters"
-
-    def to_json(self) -> dict[str, Any]:
-        return {"kind": self.kind, "alphabet": self.alphabet}

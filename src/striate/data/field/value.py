@@ -1,12 +1,9 @@
 """One or several numbers for each image."""
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from striate.data.field.field import Column, Field, raw_value
 from striate.errors import DataError
@@ -25,9 +22,7 @@ class Value(Field):
     """
 
     kind = "value"
-
-    def __init__(self, names: Sequence[str] = ("value",)) -> None:
-        self.names = tuple(names)
+    batch_dtype = np.float32
 
     @classmethod
     def of(cls, source: "Source", name: str) -> "Value":
@@ -43,9 +38,6 @@ class Value(Field):
                 raise DataError(f"{item.name}: {name} is {text!r}, not a number.") from error
         return np.array(numbers)
 
-    def collate(self, values: Column) -> Tensor:
-        return torch.from_numpy(np.asarray(values, dtype=np.float32))
-
     def encode(self, column: Column) -> list[Any]:
         # JSON has no NaN.
         return [[None if math.isnan(v) else v for v in row] for row in np.asarray(column).tolist()]
@@ -60,6 +52,3 @@ class Value(Field):
             for name, numbers in zip(self.names, table.T, strict=True)
         ]
         return ", ".join(spans)
-
-    def to_json(self) -> dict[str, Any]:
-        return {"kind": self.kind, "names": list(self.names)}

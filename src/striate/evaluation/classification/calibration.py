@@ -13,7 +13,6 @@ __all__ = [
     "ReliabilityBin",
     "calibration_by_chance",
     "calibration_interval",
-    "expected_calibration_error",
     "reliability",
 ]
 
@@ -63,30 +62,6 @@ def reliability(confidence: Array, correct: Array, *, bins: int = 15) -> tuple[R
     )
 
 
-def expected_calibration_error(bins: tuple[ReliabilityBin, ...]) -> float:
-    """The mean distance between confidence and accuracy over bins, weighted by their counts.
-
-    It depends on the bins and is never negative, so that a perfectly calibrated network has a
-    small positive one on few items: `calibration_by_chance` says how large.
-
-    Args:
-        bins: bins from `reliability`.
-
-    Source: Guo et al. 2017, equation 5.
-
-    Example:
-        >>> bins = reliability(np.array([0.9, 0.7]), np.array([True, False]), bins=2)
-        >>> round(expected_calibration_error(bins), 3)
-        0.3
-    """
-    n = sum(item.count for item in bins)
-    return sum(
-        item.count / n * abs(item.accuracy - item.confidence)
-        for item in bins
-        if item.accuracy is not None and item.confidence is not None
-    )
-
-
 def calibration_by_chance(bins: tuple[ReliabilityBin, ...]) -> float:
     """The calibration error that a perfectly calibrated network would show on as many items.
 
@@ -110,8 +85,9 @@ def calibration_by_chance(bins: tuple[ReliabilityBin, ...]) -> float:
 
 
 def calibration_interval(bins: tuple[ReliabilityBin, ...], *, confidence: float = 0.95) -> Estimate:
-    """The calibration error with an interval of the one that endless items would show.
+    """The expected calibration error with an interval of the one that endless items would show.
 
+    It is the mean distance between confidence and accuracy over bins, weighted by their counts.
     The measured value is too large by chance, the more so the fewer the items and the better
     the calibration. So the interval stands about the value without that part, and need not hold
     the value itself. Its lower end takes each bin half a standard error nearer to calibration,
@@ -124,8 +100,9 @@ def calibration_interval(bins: tuple[ReliabilityBin, ...], *, confidence: float 
     Raises:
         DataError: a confidence outside (0, 1).
 
-    Source: the part by chance: Roelofs et al. 2022, section 2 ("debiased"); the interval is our
-    own, by the delta method; benchmarks/coverage.py counts its coverage.
+    Source: the error: Guo et al. 2017, equation 5; the part by chance: Roelofs et al. 2022,
+    section 2 ("debiased"); the interval is our own, by the delta method;
+    benchmarks/coverage.py counts its coverage.
 
     Example:
         >>> p = np.full(1000, 0.9)

@@ -266,15 +266,11 @@ def _pair(
         comparison.mean_difference(after - before) for before, after in zip(*losses, strict=True)
     ] or (None, None)
     return ClassifierPair(
-        first=pair.first,
-        second=pair.second,
+        **vars(pair),
         both_wrong=int((first & second).sum()),
         only_first_wrong=only_first,
         only_second_wrong=only_second,
         both_right=int((~first & ~second).sum()),
-        difference=pair.difference,
-        p=pair.p,
-        p_adjusted=pair.p_adjusted,
         needed=items_needed(only_first, only_second, len(weight), level=level),
         balanced=comparison.mean_difference((first.astype(np.float64) - second) * weight),
         likelihood=likelihood,

@@ -17,7 +17,7 @@ from striate.errors import DataError, ShapeError
 from striate.evaluation.classification.probability import checked
 from striate.evaluation.interval import Estimate, normal_quantile, score_interval
 
-__all__ = ["auc", "class_aucs", "macro_f1", "mean_share"]
+__all__ = ["auc", "macro_f1", "mean_share"]
 
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
@@ -29,7 +29,7 @@ regimes of benchmarks/coverage.py."""
 
 
 def mean_share(
-    counts: Sequence[int], sizes: Sequence[int], *, confidence: float = 0.95
+    counts: Array | Sequence[int], sizes: Array | Sequence[int], *, confidence: float = 0.95
 ) -> Estimate:
     """The unweighted mean of K shares `counts / sizes` with an interval that few items keep wide.
 
@@ -144,33 +144,6 @@ def _f1(counts: Floats) -> Floats:
     size = np.maximum(counts.sum(axis=0) + counts.sum(axis=1), 1e-300)
     f1: Floats = 2 * counts.diagonal() / size
     return f1
-
-
-def class_aucs(probabilities: Array, target: Array) -> Floats:
-    """(K,) the AUC of each class against the rest; nan for a class without items or without rest.
-
-    The probability that an item of the class gets a higher probability of it than an item of
-    another class; ties count one half.
-
-    Args:
-        probabilities: (N, K), rows that sum to 1.
-        target: (N,) index of the true class.
-
-    Raises:
-        ShapeError, DataError: as for `measure`.
-
-    Example:
-        >>> p = np.array([[0.9, 0.1], [0.4, 0.6], [0.7, 0.3], [0.2, 0.8]])
-        >>> class_aucs(p, np.array([0, 0, 1, 1])).tolist()
-        [0.75, 0.75]
-    """
-    probabilities, target = checked(probabilities, target)
-    areas = np.full(probabilities.shape[1], np.nan)
-    for k, column in enumerate(probabilities.T):
-        positive = target == k
-        if positive.any() and not positive.all():
-            areas[k] = _placed(column, positive)[positive].mean()
-    return areas
 
 
 def auc(probabilities: Array, target: Array, *, confidence: float = 0.95) -> Estimate | None:

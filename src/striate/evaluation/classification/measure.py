@@ -20,7 +20,7 @@ from striate.evaluation.classification.loss import (
     losses_of_items,
 )
 from striate.evaluation.classification.macro import auc, macro_f1, mean_share
-from striate.evaluation.classification.probability import checked, truth_rank
+from striate.evaluation.classification.probability import checked, class_indices, truth_rank
 from striate.evaluation.interval import Estimate, Proportion, wilson
 from striate.evaluation.mean import mean_interval
 from striate.typed_json import JsonRecord
@@ -66,19 +66,19 @@ class Measures(JsonRecord):
     """Mean recall over the classes that have items."""
     macro_f1: Estimate | None
     """Mean F1 over the classes that have items; None in reports of older runs."""
-    auc: Estimate | None
+    auc: Estimate | None = None
     """Mean over classes of the area under the ROC curve against the rest; None without
     probabilities or with one class."""
-    negative_log_likelihood: Estimate | None
+    negative_log_likelihood: Estimate | None = None
     """Mean of -ln p(truth), nats; this and what follows is None without probabilities."""
-    brier_score: Estimate | None
+    brier_score: Estimate | None = None
     """Mean over items of the sum over classes of (p - [class is the truth])^2, 0..2."""
-    calibration_error: Estimate | None
+    calibration_error: Estimate | None = None
     """Expected calibration error over `reliability`. Its interval is that of the error which
     endless items would show, without the part that chance adds."""
-    calibration_by_chance: float | None
+    calibration_by_chance: float | None = None
     """The calibration error that a perfectly calibrated network would show on as many items."""
-    reliability: tuple[ReliabilityBin, ...]
+    reliability: tuple[ReliabilityBin, ...] = ()
     """Empty without probabilities."""
 
     def lines(self) -> list[str]:
@@ -199,10 +199,20 @@ def measure_answers(
         >>> measures.error.count, measures.auc
         (1, None)
     """
-    answer, target = _indices(answer, target, len(class_names))
-    num_classes = len(class_names)
+    answer, target, num_classes = np.asarray(answer), np.asarray(target), len(class_names)
+    if answer.ndim != 1 or answer.shape != target.shape:
+        raise ShapeError(
+            "Measuring takes N answers and N targets; what came are shapes "
+            f"{answer.shape} and {target.shape}."
+        )
+    if not len(answer):
+        raise DataError("There is nothing to measure: no items came.")
+    answer = class_indices("Answers", answer, num_classes)
+    target = class_indices("Targets", target, num_classes)
     confusion = np.bincount(target * num_classes + answer, minlength=num_classes**2)
     confusion = confusion.reshape(num_classes, num_classes)
+    support = confusion.sum(axis=1)
+    present = support > 0
     return Measures(
         n=len(target),
         class_names=tuple(class_names),
@@ -211,40 +221,11 @@ def measure_answers(
         top_k_error={},
         confusion=tuple(tuple(row) for row in confusion.tolist()),
         classes=_classes(confusion, class_names, confidence),
-        balanced_accuracy=_balanced(confusion, confidence),
+        balanced_accuracy=mean_share(
+            confusion.diagonal()[present], support[present], confidence=confidence
+        ),
         macro_f1=macro_f1(confusion, confidence=confidence),
-        auc=None,
-        negative_log_likelihood=None,
-        brier_score=None,
-        calibration_error=None,
-        calibration_by_chance=None,
-        reliability=(),
     )
-
-
-def _indices(
-    answer: Array, target: Array, num_classes: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    answer, target = np.asarray(answer), np.asarray(target)
-    if answer.ndim != 1 or answer.shape != target.shape:
-        raise ShapeError(
-            "Measuring takes N answers and N targets; what came are shapes "
-            f"{answer.shape} and {target.shape}."
-        )
-    if not len(answer):
-        raise DataError("There is nothing to measure: no items came.")
-    for name, array in (("Answers", answer), ("Targets", target)):
-        if array.dtype.kind not in "iu":
-            raise DataError(
-                f"{name} are class indices (whole numbers); what came is {array.dtype}."
-            )
-        outside = (array < 0) | (array >= num_classes)
-        if outside.any():
-            raise DataError(
-                f"{name} must be 0..{num_classes - 1}; {int(outside.sum())} of {len(array)} are "
-                f"not, the first is {int(array[outside][0])} at index {int(np.argmax(outside))}."
-            )
-    return answer.astype(np.int64), target.astype(np.int64)
 
 
 def _classes(
@@ -270,10 +251,3 @@ def _classes(
         )
         for name, hits, support, answered in rows
     )
-
-
-def _balanced(confusion: npt.NDArray[np.int64], confidence: float) -> Estimate:
-    support = confusion.sum(axis=1)
-    present = support > 0
-    hits = confusion.diagonal()[present].tolist()
-    return mean_share(hits, support[present].tolist(), confidence=confidence)

@@ -178,60 +178,61 @@ def _from_rows(path: Path, rows: list[dict[str, Any]], row_name: str) -> Predict
 def _numbers(
     path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str], ids: Sequence[str]
 ) -> npt.NDArray[np.float64]:
-    table = np.empty((len(rows), len(columns)))
-    for i, row in enumerate(rows):
-        for k, column in enumerate(columns):
-            try:
-                table[i, k] = float(row[column])
-            except (KeyError, TypeError, ValueError):
-                raise DataError(
-                    f"{path}: {row.get(column)!r} in the column {shown(column)!r} of "
-                    f"{shown(ids[i])!r} is no number; every class needs a probability for every "
-                    f"item. {_FORM}"
-                ) from None
-    return table
+    def number(item: str, row: Mapping[str, Any], column: str) -> float:
+        try:
+            return float(row[column])
+        except (KeyError, TypeError, ValueError):
+            raise DataError(
+                f"{path}: {row.get(column)!r} in the column {shown(column)!r} of {shown(item)!r} "
+                f"is no number; every class needs a probability for every item. {_FORM}"
+            ) from None
+
+    pairs = zip(ids, rows, strict=True)
+    return np.array([[number(item, row, column) for column in columns] for item, row in pairs])
 
 
 def _from_arrays(path: Path) -> PredictionTable:
     arrays = read_arrays(path)
-    ids = next((arrays[name] for name in IDS if name in arrays), None)
-    names = arrays.get("class_names")
-    labels = next((arrays[name] for name in LABELS if name in arrays), None)
-    probabilities = arrays.get("probabilities")
-    if probabilities is None and labels is None:
+    ids, labels = (
+        next((arrays[name] for name in names if name in arrays), None) for names in (IDS, LABELS)
+    )
+    names, probabilities = arrays.get("class_names"), arrays.get("probabilities")
+    values = labels if probabilities is None else probabilities
+    if values is None:
         raise DataError(
             f"{path} holds {', '.join(arrays) or 'nothing'}; expected probabilities (N, K) or "
             "labels (N,), and perhaps ids (N,) and class_names (K,)."
         )
-    if probabilities is None and labels is not None and labels.ndim != 1:
-        raise DataError(f"{path}: labels are (N,); these are {labels.shape}.")
-    if probabilities is not None and probabilities.ndim != 2:
-        raise DataError(f"{path}: probabilities are (N, K); these are {probabilities.shape}.")
-    rows = len(labels if probabilities is None else probabilities)  # type: ignore[arg-type]
-    if ids is not None and ids.shape != (rows,):
-        raise DataError(f"{path}: ids are {ids.shape} for {rows} items; every item needs one.")
+    form, axes = (
+        ("labels are (N,)", 1) if probabilities is None else ("probabilities are (N, K)", 2)
+    )
+    if values.ndim != axes:
+        raise DataError(f"{path}: {form}; these are {values.shape}.")
+    if ids is not None and ids.shape != values.shape[:1]:
+        raise DataError(
+            f"{path}: ids are {ids.shape} for {len(values)} items; every item needs one."
+        )
     known = None if ids is None else tuple(map(_text, ids.tolist()))
+    classes = None if names is None else names.tolist()
     if probabilities is not None:
-        columns = range(probabilities.shape[1]) if names is None else names.tolist()
+        columns = range(probabilities.shape[1]) if classes is None else classes
         if len(columns) != probabilities.shape[1]:
             raise DataError(
                 f"{path}: {len(columns)} class_names for {probabilities.shape[1]} "
                 "columns of probabilities."
             )
-        return PredictionTable(
-            path, known, None, tuple(map(_text, columns)), probabilities.astype(np.float64)
-        )
-    values = labels.tolist() if labels is not None else []
-    if names is not None and labels is not None and labels.dtype.kind in "iu":
-        classes = names.tolist()
-        strange = sorted({index for index in values if not 0 <= index < len(classes)})
+        rows = probabilities.astype(np.float64)
+        return PredictionTable(path, known, None, tuple(map(_text, columns)), rows)
+    predicted = values.tolist()
+    if classes is not None and values.dtype.kind in "iu":
+        strange = sorted({index for index in predicted if not 0 <= index < len(classes)})
         if strange:
             raise DataError(
                 f"{path}: the labels {enumerated([str(index) for index in strange])} are no "
                 f"indices in class_names, which has {len(classes)}: 0 to {len(classes) - 1}."
             )
-        values = [classes[index] for index in values]
-    return PredictionTable(path, known, tuple(map(_text, values)))
+        predicted = [classes[index] for index in predicted]
+    return PredictionTable(path, known, tuple(map(_text, predicted)))
 
 
 def _text(value: Any) -> str:
@@ -262,14 +263,13 @@ def match(
     n = len(truth.labels)
     ids = truth.ids or tuple(map(str, range(n)))
     _refuse_twice(truth.path, ids)
-    predictions = [_by_class(table, truth.labels) for table in predictions]
+    predictions = [_by_class(table, truth) for table in predictions]
     classes = list(dict.fromkeys(c for table in predictions for c in table.columns))
     more = [*sorted(set(truth.labels), key=_natural), *extra_classes]
     classes += [label for label in dict.fromkeys(more) if label not in classes]
     if len(classes) < 2:
         raise DataError(f"{truth.path} has {len(classes)} class; measuring needs two or more.")
     index = {name: k for k, name in enumerate(classes)}
-    _refuse_unknown(truth, index, predictions)
     target = np.array([index[label] for label in truth.labels])
     names = _short_names([table.path for table in predictions])
     matched = [
@@ -279,29 +279,21 @@ def match(
     return ids, target, tuple(classes), matched
 
 
-def _by_class(table: PredictionTable, labels: Sequence[str]) -> PredictionTable:
+def _by_class(table: PredictionTable, truth: PredictionTable) -> PredictionTable:
     """The table with its columns named as the classes are: "p_cat" stands for "cat"."""
-    if set(labels) <= set(table.columns):
+    labels = dict.fromkeys(truth.labels or ())
+    if not table.columns or set(labels) <= set(table.columns):
         return table
-    return replace(table, columns=tuple(_PREFIX.sub("", column) for column in table.columns))
-
-
-def _refuse_unknown(
-    truth: PredictionTable, index: Mapping[str, int], predictions: Sequence[PredictionTable]
-) -> None:
-    """Each file of probabilities must have a column for each class of the truth."""
-    for table in predictions:
-        if not table.columns:
-            continue
-        missing = [c for c in dict.fromkeys(truth.labels or ()) if c not in table.columns]
-        if missing:
-            hint = nearest(missing[0], table.columns)
-            mean = f" Is its column {shown(hint)!r} meant?" if hint else ""
-            raise DataError(
-                f"{table.path} has no column of probabilities for the class "
-                f"{enumerated(missing)} of {truth.path}.{mean} Its columns: "
-                f"{enumerated(table.columns)}."
-            )
+    columns = tuple(_PREFIX.sub("", column) for column in table.columns)
+    missing = [name for name in labels if name not in columns]
+    if missing:
+        hint = nearest(missing[0], columns)
+        mean = f" Is its column {shown(hint)!r} meant?" if hint else ""
+        raise DataError(
+            f"{table.path} has no column of probabilities for the class {enumerated(missing)} of "
+            f"{truth.path}.{mean} Its columns: {enumerated(columns)}."
+        )
+    return replace(table, columns=columns)
 
 
 def _matched(

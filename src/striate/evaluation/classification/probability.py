@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from striate.errors import DataError, ShapeError
 
-__all__ = ["checked", "truth_rank"]
+__all__ = ["checked", "class_indices", "truth_rank"]
 
 Array = npt.NDArray[Any]
 
@@ -64,8 +64,6 @@ def checked(
         raise DataError(f"There is nothing to measure: {n} items of {num_classes} classes came.")
     if class_names is not None and len(class_names) != num_classes:
         raise ShapeError(f"{num_classes} classes need as many names; {len(class_names)} came.")
-    if target.dtype.kind not in "iu":
-        raise DataError(f"Targets are class indices (whole numbers); what came is {target.dtype}.")
     if probabilities.dtype.kind != "f":
         raise DataError(f"Probabilities are floats; what came is {probabilities.dtype}.")
     probabilities = probabilities.astype(np.float64)
@@ -82,11 +80,31 @@ def checked(
             f"{int((~fits).sum())} of {n} rows are no probabilities (0 or more, sum 1), the first "
             f"at index {first} with sum {probabilities[first].sum():.4g}. Apply softmax to scores."
         )
-    outside = (target < 0) | (target >= num_classes)
+    return probabilities, class_indices("Targets", target, num_classes)
+
+
+def class_indices(name: str, indices: Array, num_classes: int) -> npt.NDArray[np.int64]:
+    """Indices of classes as int64, once it is sure that they are such.
+
+    Args:
+        name: Word for them at the beginning of a message.
+        indices: (N,) indices, 0..K-1.
+        num_classes: K.
+
+    Raises:
+        DataError: indices that are no class.
+
+    Example:
+        >>> class_indices("Targets", np.array([1, 0], dtype=np.uint8), 2)
+        array([1, 0])
+    """
+    if indices.dtype.kind not in "iu":
+        raise DataError(f"{name} are class indices (whole numbers); what came is {indices.dtype}.")
+    outside = (indices < 0) | (indices >= num_classes)
     if outside.any():
         first = int(np.argmax(outside))
         raise DataError(
-            f"Targets must be 0..{num_classes - 1}; {int(outside.sum())} of {n} are not, the first "
-            f"is {int(target[first])} at index {first}."
+            f"{name} must be 0..{num_classes - 1}; {int(outside.sum())} of {len(indices)} are not, "
+            f"the first is {int(indices[first])} at index {first}."
         )
-    return probabilities, target.astype(np.int64)
+    return indices.astype(np.int64)

@@ -12,7 +12,7 @@ from striate.evaluation.chart import Series, line_chart, reliability_chart
 from striate.evaluation.classification.calibration import ReliabilityBin
 from striate.evaluation.classification.loss import FEW_MISTAKES
 from striate.evaluation.classification.measure import Measures
-from striate.evaluation.classification.text import most_confused
+from striate.evaluation.classification.text import ESTIMATES, most_confused
 from striate.evaluation.interval import Estimate
 from striate.evaluation.picture import data_uri
 from striate.evaluation.report import Headline, Report, Section
@@ -21,16 +21,6 @@ __all__ = ["comparison_page", "render", "sections", "write"]
 
 READABLE_CLASSES = 30
 """A matrix of counts with more classes than this is a picture and a list of pairs instead."""
-
-MEASURE_ROWS = (
-    ("balanced_accuracy", "balanced accuracy", True),
-    ("macro_f1", "macro F1", True),
-    ("auc", "AUC, one against the rest", False),
-    ("negative_log_likelihood", "negative log-likelihood", False),
-    ("brier_score", "Brier score", False),
-    ("calibration_error", "expected calibration error", True),
-)
-"""Estimates of a table of measures: field, name, whether in percent."""
 
 _GALLERIES = (
     (
@@ -116,7 +106,7 @@ def _page_parts(
     """
     return {
         "shown": shown,
-        "rows": MEASURE_ROWS,
+        "rows": ESTIMATES,
         "few_mistakes": bool(shown.reliability) and shown.error.count <= FEW_MISTAKES,
         "reliability": _reliability(calibration, shown),
         "calibration": calibration,
@@ -234,7 +224,7 @@ def comparison_page(report: Report, heading: str) -> str:
                 for name, value in zip(report["names"], measures, strict=True)
                 if value.reliability
             ],
-            table=MEASURE_ROWS,
+            table=ESTIMATES,
         )
     )
 

@@ -85,17 +85,8 @@ def risk_coverage(confidence: Array, correct: Array, *, points: int = 60) -> lis
     for step in steps:
         answered, missed = int(last[step]) + 1, int(wrong[step])
         share = wilson(missed, answered)
-        curve.append(
-            CoveragePoint(
-                float(sure[step]),
-                answered,
-                missed,
-                answered / n,
-                share.value,
-                share.low,
-                share.high,
-            )
-        )
+        ends = share.value, share.low, share.high
+        curve.append(CoveragePoint(float(sure[step]), answered, missed, answered / n, *ends))
     return curve
 
 

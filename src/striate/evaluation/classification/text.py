@@ -1,6 +1,6 @@
 """Metrics of classifiers as plain lines for a terminal."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from striate.drawing.table import text_table
 from striate.evaluation.classification.loss import FEW_MISTAKES
@@ -8,7 +8,17 @@ from striate.evaluation.classification.measure import Measures
 from striate.evaluation.interval import Estimate, Proportion
 from striate.evaluation.text import number, percent
 
-__all__ = ["most_confused", "summary_lines", "table_lines"]
+__all__ = ["ESTIMATES", "most_confused", "summary_lines", "table_lines"]
+
+ESTIMATES = (
+    ("balanced_accuracy", "balanced accuracy", True),
+    ("macro_f1", "macro F1", True),
+    ("auc", "AUC, one against the rest", False),
+    ("negative_log_likelihood", "negative log-likelihood", False),
+    ("brier_score", "Brier score", False),
+    ("calibration_error", "expected calibration error", True),
+)
+"""Estimates of a table of metrics: field, name, whether in percent."""
 
 
 def most_confused(measures: Measures, limit: int = 15) -> list[tuple[str, str, int, int]]:
@@ -59,24 +69,17 @@ def _rows(measures: Measures) -> list[tuple[str, str, str]]:
     few = ""
     if measures.error.count <= FEW_MISTAKES:
         few = f"hardly known from {measures.error.count} mistake(s): read the error"
-    told: list[tuple[str, Estimate | None, Callable[[float], str], str, str]] = [
-        ("balanced accuracy", measures.balanced_accuracy, percent, " %", ""),
-        ("macro F1", measures.macro_f1, percent, " %", ""),
-        ("AUC, one against the rest", measures.auc, number, "", ""),
-        ("negative log-likelihood", measures.negative_log_likelihood, number, "", few),
-        ("Brier score", measures.brier_score, number, "", few),
-        (
-            "calibration error",
-            measures.calibration_error,
-            percent,
-            " %",
-            bins if chance is None else f"{bins}; {percent(chance)} % by chance alone",
-        ),
-    ]
+    notes = {
+        "negative_log_likelihood": few,
+        "brier_score": few,
+        "calibration_error": bins
+        if chance is None
+        else f"{bins}; {percent(chance)} % by chance alone",
+    }
     return rows + [
-        (name, _estimate(value, spell, unit), note)
-        for name, value, spell, unit, note in told
-        if value is not None
+        (name.removeprefix("expected "), _estimate(value, in_percent), notes.get(field, ""))
+        for field, name, in_percent in ESTIMATES
+        if (value := getattr(measures, field)) is not None
     ]
 
 
@@ -84,8 +87,9 @@ def _share(share: Proportion) -> str:
     return f"{percent(share.value)} % [{percent(share.low)}, {percent(share.high)}]"
 
 
-def _estimate(estimate: Estimate, spell: Callable[[float], str], unit: str = "") -> str:
-    text = f"{spell(estimate.value)}{unit}"
+def _estimate(estimate: Estimate, in_percent: bool) -> str:
+    spell = percent if in_percent else number
+    text = spell(estimate.value) + " %" * in_percent
     if estimate.low is None or estimate.high is None:
         return text
     return f"{text} [{spell(estimate.low)}, {spell(estimate.high)}]"

@@ -1,4 +1,4 @@
-"""Activations in one pass over memory each way, and the activations and slopes by torch."""
+"""Activations in one pass over memory each way, and the activations by torch."""
 
 import math
 from collections.abc import Callable
@@ -10,14 +10,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from striate.errors import ConfigError, unknown_name
-from striate.kernels.operators.native import INT, POINTER, SIZE, call, runs_natively
+from striate.kernels.operators.native import INT, POINTER, SIZE, call, differentiate, runs_natively
 
 __all__ = [
     "ACTIVATIONS",
     "LEAST_VALUES",
     "activate",
     "activation_number",
-    "gradient",
     "require_activation",
 ]
 
@@ -82,25 +81,6 @@ def activate(x: Float[Tensor, "*any"], activation: str) -> Float[Tensor, "*any"]
     return _Activation.apply(x, activation)  # type: ignore[no-any-return, no-untyped-call]
 
 
-def gradient(grad: Tensor, z: Tensor, activation: str) -> Tensor:
-    """The gradient at z from the one at the activation's output, by torch's own operators."""
-    aten = torch.ops.aten
-    found: Tensor = grad
-    match activation:
-        case "relu":
-            found = aten.threshold_backward(grad, z, 0)
-        case "gelu":
-            found = aten.gelu_backward(grad, z)
-        case "gelu_tanh":
-            found = aten.gelu_backward(grad, z, approximate="tanh")
-        case "silu":
-            share = z.sigmoid()  # silu_backward cannot be differentiated
-            found = grad * share * (1 + z * (1 - share))
-        case "tanh":
-            found = grad * (1 - z.tanh().square())
-    return found
-
-
 def _laid_out_as(x: Tensor, other: Tensor) -> Tensor:
     """`other` in the memory layout of x, which has no gaps."""
     return other if other.stride() == x.stride() else torch.empty_like(x).copy_(other)
@@ -119,12 +99,12 @@ class _Activation(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None]:
         (saved,) = ctx.saved_tensors
         if ctx.activation == "tanh":
             return torch.ops.aten.tanh_backward(grad, saved), None
         if torch.is_grad_enabled() or not runs_natively(grad):
-            return gradient(grad, saved, ctx.activation), None
+            return differentiate(ACTIVATIONS[ctx.activation], [saved], [True], grad)[0], None
         dx = torch.empty_like(saved)
         grad, x = _laid_out_as(dx, grad), _laid_out_as(dx, saved)
         pointers = [t.data_ptr() for t in (grad, x, dx)]

@@ -11,18 +11,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from striate.kernels.operators import native
 from striate.kernels.operators.activation import activation_number, require_activation
 from striate.kernels.operators.methods import fitting
-from striate.kernels.operators.native import (
-    DOUBLE,
-    POINTER,
-    SIZE,
-    channels_last,
-    float32_on_cpu,
-    per_channel,
-    pointer,
-    runs_natively,
-)
 
 __all__ = ["MOST_ADDED", "convolution_norm_act"]
 
@@ -34,13 +25,13 @@ class _Epilogue(ctypes.Structure):
     """The fields of `Epilogue` in native/epilogue.hpp."""
 
     _fields_ = (
-        ("mean", POINTER),
-        ("variance", POINTER),
-        ("weight", POINTER),
-        ("bias", POINTER),
-        ("residual", POINTER),
-        ("eps", DOUBLE),
-        ("activation", SIZE),
+        ("mean", native.POINTER),
+        ("variance", native.POINTER),
+        ("weight", native.POINTER),
+        ("bias", native.POINTER),
+        ("residual", native.POINTER),
+        ("eps", native.DOUBLE),
+        ("activation", native.SIZE),
     )
 
 
@@ -84,20 +75,21 @@ def convolution_norm_act(
     mean, variance = norm.running_mean, norm.running_var
     if norm.training or mean is None or variance is None or torch.is_grad_enabled():
         return None
-    native = fitting("forward", x.shape, weight, sizes) if runs_natively(x, weight) else None
-    if native is None:
+    fits = native.runs_natively(x, weight)
+    chosen = fitting("forward", x.shape, weight, sizes) if fits else None
+    if chosen is None:
         return None
-    geometry, method = native
+    geometry, method = chosen
     channels = (bias, mean, variance, norm.weight, norm.bias)
-    if not all(per_channel(values, geometry.weight[0]) for values in channels):
+    if not all(native.per_channel(values, geometry.weight[0]) for values in channels):
         return None
     if residual is not None:
-        fits = residual.shape == geometry.output and float32_on_cpu(residual)
+        fits = residual.shape == geometry.output and native.float32_on_cpu(residual)
         if not fits or residual.numel() > MOST_ADDED:
             return None
     # Each name holds what its address points at until the call is over.
     bias, *others = [None if values is None else values.contiguous() for values in channels]
-    residual = None if residual is None else channels_last(residual)
-    pointers = map(pointer, (*others, residual))
+    residual = None if residual is None else native.channels_last(residual)
+    pointers = map(native.pointer, (*others, residual))
     epilogue = _Epilogue(*pointers, norm.eps, activation_number(activation))
-    return method.forward(channels_last(x), weight, bias, geometry, ctypes.byref(epilogue))
+    return method.forward(native.channels_last(x), weight, bias, geometry, ctypes.byref(epilogue))

@@ -12,15 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from striate.kernels.operators.native import (
-    POINTER,
-    SIZE,
-    call,
-    new_values,
-    per_channel,
-    pointer,
-    runs_natively,
-)
+from striate.kernels.operators import native
 
 __all__ = ["LEAST_ROWS", "linear"]
 
@@ -47,8 +39,8 @@ def linear(
     """
     rows = math.prod(x.shape[:-1])
     fits = weight.dim() == 2 and x.shape[-1:] == weight.shape[1:] and min(weight.shape) > 0
-    fits = fits and rows >= LEAST_ROWS and per_channel(bias, weight.shape[0])
-    if not fits or not runs_natively(x, weight):
+    fits = fits and rows >= LEAST_ROWS and native.per_channel(bias, weight.shape[0])
+    if not fits or not native.runs_natively(x, weight):
         return F.linear(x, weight, bias)
     flat = x if x.dim() == 2 else x.reshape(rows, x.shape[-1])
     y: Tensor = _Linear.apply(flat, weight, bias)  # type: ignore[no-untyped-call]
@@ -57,11 +49,16 @@ def linear(
 
 def _product(name: str, *operands: Tensor | None, shape: Any, sizes: Any) -> Tensor:
     """The native product `striate_linear_<name>` of a shape; sizes are rows, inputs, outputs."""
-    y = new_values(*shape)
+    y = native.new_values(*shape)
     # The list holds what the addresses point at until the call is over.
     kept = [None if t is None else t.contiguous() for t in operands]
-    pointers = [*map(pointer, kept), y.data_ptr()]
-    call(f"linear_{name}", (*(POINTER,) * len(pointers), SIZE, SIZE, SIZE), *pointers, *sizes)
+    pointers = [*map(native.pointer, kept), y.data_ptr()]
+    native.call(
+        f"linear_{name}",
+        (*(native.POINTER,) * len(pointers), native.SIZE, native.SIZE, native.SIZE),
+        *pointers,
+        *sizes,
+    )
     return y
 
 
@@ -78,7 +75,7 @@ class _Linear(torch.autograd.Function):
         data, kernel, bias = ctx.needs_input_grad
         added = grad.sum(0) if bias else None
         # torch's products can be differentiated again.
-        if torch.is_grad_enabled() or not runs_natively(grad):
+        if torch.is_grad_enabled() or not native.runs_natively(grad):
             return grad @ weight if data else None, grad.t() @ x if kernel else None, added
         sizes = (*x.shape, weight.shape[0])
         gx = _product("data", grad, weight, shape=x.shape, sizes=sizes) if data else None

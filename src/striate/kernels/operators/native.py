@@ -20,6 +20,7 @@ __all__ = [
     "call",
     "channels_last",
     "dense",
+    "differentiate",
     "float32_on_cpu",
     "new_images",
     "new_values",
@@ -114,3 +115,26 @@ def runs_natively(*tensors: Tensor | None) -> bool:
         and forward_ad._current_level < 0
         and library.available()
     )
+
+
+def differentiate(
+    function: Callable[..., Tensor], inputs: Sequence[Any], needed: Sequence[bool], grad: Tensor
+) -> list[Tensor | None]:
+    """Gradients of torch's operators, which can be differentiated again where that is recorded.
+
+    Args:
+        function: the same values as the native operator's.
+        inputs: its arguments.
+        needed: whether each of them needs a gradient.
+        grad: gradient of its output.
+    """
+    if not any(needed):
+        return [None] * len(needed)
+    is_recorded = torch.is_grad_enabled()
+    with torch.enable_grad():
+        # A view is a variable of its own, also where one input was computed from another.
+        inputs = [None if x is None else x.view_as(x) for x in inputs]
+        y = function(*inputs)
+    wanted = [x for x, is_needed in zip(inputs, needed, strict=True) if is_needed]
+    found = iter(torch.autograd.grad(y, wanted, grad, create_graph=is_recorded))
+    return [next(found) if is_needed else None for is_needed in needed]

@@ -9,14 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from striate.kernels.operators.native import (
-    POINTER,
-    call,
-    channels_last,
-    dense,
-    new_images,
-    runs_natively,
-)
+from striate.kernels.operators import native
 
 __all__ = ["max_pool2d"]
 
@@ -53,7 +46,7 @@ def max_pool2d(
     sizes = (window, _pair(stride or kernel_size), _pair(padding), _pair(dilation))
     fits = x.ndim == 4 and x.numel() > 0 and all(len(pair) == 2 for pair in sizes)
     fits = fits and window[0] * window[1] <= MOST_TAPS
-    if not fits or not runs_natively(x) or not dense(x):
+    if not fits or not native.runs_natively(x) or not native.dense(x):
         return F.max_pool2d(x, *sizes, ceil_mode=ceil_mode)
     return _MaxPool.apply(x, sizes, ceil_mode)  # type: ignore[no-any-return, no-untyped-call]
 
@@ -74,7 +67,7 @@ def _output_shape(shape: torch.Size, sizes: Any, ceil_mode: bool) -> torch.Size:
 def _call(name: str, tensors: Sequence[Tensor], numbers: Sequence[int]) -> None:
     packed = torch.tensor(numbers, dtype=torch.int64, device="cpu")
     pointers = [t.data_ptr() for t in (*tensors, packed)]
-    call(name, (POINTER,) * len(pointers), *pointers)
+    native.call(name, (native.POINTER,) * len(pointers), *pointers)
 
 
 def _numbers(image: torch.Size, output: torch.Size, sizes: Any) -> list[int]:
@@ -85,7 +78,7 @@ def _numbers(image: torch.Size, output: torch.Size, sizes: Any) -> list[int]:
 class _MaxPool(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, sizes: Any, ceil_mode: bool) -> Tensor:
-        y = new_images(_output_shape(x.shape, sizes, ceil_mode))
+        y = native.new_images(_output_shape(x.shape, sizes, ceil_mode))
         index = torch.empty_like(y, dtype=torch.uint8)
         _call("pool_max", (x, y, index), _numbers(x.shape, y.shape, sizes))
         ctx.save_for_backward(index)
@@ -95,13 +88,13 @@ class _MaxPool(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         (index,) = ctx.saved_tensors
-        if torch.is_grad_enabled() or not runs_natively(grad):
+        if torch.is_grad_enabled() or not native.runs_natively(grad):
             positions = _positions(index, ctx.image[-1], *ctx.sizes)
             dx = grad.new_zeros(ctx.image).flatten(-2)
             return dx.scatter_add(-1, positions, grad.flatten(-2)).view(ctx.image), None, None
-        dx = new_images(ctx.image)
+        dx = native.new_images(ctx.image)
         numbers = _numbers(ctx.image, grad.shape, ctx.sizes)
-        _call("pool_max_backward", (channels_last(grad), index, dx), numbers)
+        _call("pool_max_backward", (native.channels_last(grad), index, dx), numbers)
         return dx, None, None
 
 

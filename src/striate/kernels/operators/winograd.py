@@ -12,23 +12,15 @@ import torch
 from torch import Tensor
 
 from striate.kernels import library
+from striate.kernels.operators import native
 from striate.kernels.operators.geometry import Direction, Geometry, Method
-from striate.kernels.operators.native import (
-    INT,
-    POINTER,
-    SIZE,
-    call,
-    new_images,
-    new_values,
-    pointer,
-)
 
 __all__ = ["METHODS"]
 
 # The tile's side; four tensors; the epilogue; B, H, W, C, K, padding of rows and columns; the
 # kernel's strides.
-_FORWARD = (INT, *[POINTER] * 5, *[SIZE] * 7, *[SIZE] * 4)
-_WEIGHT = (INT, *[POINTER] * 4, *[SIZE] * 7, *[SIZE] * 4)
+_FORWARD = (native.INT, *[native.POINTER] * 5, *[native.SIZE] * 7, *[native.SIZE] * 4)
+_WEIGHT = (native.INT, *[native.POINTER] * 4, *[native.SIZE] * 7, *[native.SIZE] * 4)
 
 
 def _supports(geometry: Geometry, direction: Direction) -> bool:
@@ -50,33 +42,33 @@ def _method(tile: int) -> Method:
     def forward(
         x: Tensor, weight: Tensor, bias: Tensor | None, geometry: Geometry, epilogue: Any
     ) -> Tensor:
-        y = new_images(geometry.output)
+        y = native.new_images(geometry.output)
         B, C, H, W = geometry.x
-        pointers = (x.data_ptr(), weight.data_ptr(), pointer(bias), y.data_ptr(), epilogue)
+        pointers = (x.data_ptr(), weight.data_ptr(), native.pointer(bias), y.data_ptr(), epilogue)
         sizes = (B, H, W, C, geometry.weight[0], *geometry.padding)
-        call("winograd_forward", _FORWARD, tile, *pointers, *sizes, *weight.stride())
+        native.call("winograd_forward", _FORWARD, tile, *pointers, *sizes, *weight.stride())
         return y
 
     def data(grad: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
         # The kernel turned by half a turn, its channels exchanged: negative strides from the end.
-        gx = new_images(geometry.x)
+        gx = native.new_images(geometry.x)
         B, K, H, W = geometry.output
         k, c, r, s = weight.stride()
         last = weight.data_ptr() + (2 * r + 2 * s) * weight.element_size()
         sizes = (B, H, W, K, geometry.x[1], 2 - geometry.padding[0], 2 - geometry.padding[1])
         pointers = (grad.data_ptr(), last, None, gx.data_ptr(), None)
-        call("winograd_forward", _FORWARD, tile, *pointers, *sizes, c, k, -r, -s)
+        native.call("winograd_forward", _FORWARD, tile, *pointers, *sizes, c, k, -r, -s)
         return gx
 
     def weight(
         grad: Tensor, x: Tensor, weight: Tensor, geometry: Geometry, bias: bool
     ) -> tuple[Tensor, Tensor | None]:
         gw = torch.empty_like(weight)
-        gb = new_values(geometry.weight[0]) if bias else None
+        gb = native.new_values(geometry.weight[0]) if bias else None
         B, C, H, W = geometry.x
-        pointers = (x.data_ptr(), grad.data_ptr(), gw.data_ptr(), pointer(gb))
+        pointers = (x.data_ptr(), grad.data_ptr(), gw.data_ptr(), native.pointer(gb))
         sizes = (B, H, W, C, geometry.weight[0], *geometry.padding)
-        call("winograd_weight", _WEIGHT, tile, *pointers, *sizes, *gw.stride())
+        native.call("winograd_weight", _WEIGHT, tile, *pointers, *sizes, *gw.stride())
         return gw, gb
 
     return Method(_supports, forward, data, weight)

@@ -1,36 +1,13 @@
 """The table of a network: output, cost and receptive field of each layer."""
 
-from dataclasses import dataclass
-
 from torch import nn
 
 from striate.drawing.table import text_table
 from striate.errors import ShapeError
 from striate.layers.geometry.field import AxisField
-from striate.layers.geometry.trace import trace
+from striate.layers.geometry.trace import LayerRow, trace
 
 __all__ = ["LayerRow", "format_ledger", "ledger", "receptive_field"]
-
-
-@dataclass(frozen=True)
-class LayerRow:
-    """One call of one layer; the numbers are for one item."""
-
-    name: str
-    """Name of `named_modules`; a module that is called twice has two rows."""
-    kind: str
-    output_shape: tuple[int, ...]
-    """Without the batch."""
-    parameters: int
-    """Parameters of the layer itself, at its first call; 0 afterwards."""
-    multiply_adds: int
-    """Multiply-adds of products and convolutions, without biases, norms and activations."""
-    field_size: tuple[int, ...] | None
-    """Receptive field per axis, input pixels; None: it could not be followed."""
-    field_stride: tuple[float, ...] | None
-    """Input pixels from one unit to the next; 0: every unit sees the same."""
-    field_centre: tuple[float, ...] | None
-    """Middle of the field of unit 0, input pixels."""
 
 
 def ledger(network: nn.Module, input_shape: tuple[int, ...]) -> list[LayerRow]:
@@ -50,22 +27,7 @@ def ledger(network: nn.Module, input_shape: tuple[int, ...]) -> list[LayerRow]:
         >>> [(row.multiply_adds, row.field_size) for row in ledger(network, (3, 11, 13))]
         [(6000, (5, 5)), (0, (5, 5)), (432, (9, 9))]
     """
-    rows = []
-    for step in trace(network, input_shape).steps:
-        fields = None if step.track is None else [axis.field for axis in step.track]
-        rows.append(
-            LayerRow(
-                step.name,
-                step.kind,
-                step.output_shape,
-                step.parameters,
-                step.multiply_adds,
-                None if fields is None else tuple(f.size for f in fields),
-                None if fields is None else tuple(float(f.stride) for f in fields),
-                None if fields is None else tuple(f.centre for f in fields),
-            )
-        )
-    return rows
+    return trace(network, input_shape).steps
 
 
 def receptive_field(network: nn.Module, input_shape: tuple[int, ...]) -> tuple[AxisField, ...]:

@@ -17,7 +17,7 @@ from striate.layers.geometry.track import (
 __all__: list[str] = []
 
 
-@rule("mean", "sum", "amax", "amin", "max", "min", "var", "std", "prod", "logsumexp", "var_mean")
+@rule("mean sum amax amin max min var std prod logsumexp var_mean")
 def _reduce(call: Call) -> Track | None:
     x, track = call.first()
     dims = call.arguments.get("dim")
@@ -33,14 +33,14 @@ def _reduce(call: Call) -> Track | None:
     return moved(track, place)
 
 
-@rule("_softmax", "_log_softmax", "cumsum")
+@rule("_softmax _log_softmax cumsum")
 def _along_one(call: Call) -> Track | None:
     x, track = call.first()
     mixed = call.arguments["dim"] % x.ndim
     return moved(track, lambda dim: None if dim == mixed else dim)
 
 
-@rule("mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "linear")
+@rule("mm addmm bmm baddbmm mv addmv dot linear")
 def _product(call: Call) -> Track | None:
     given = list(tensors(call.arguments.values()))
     if call.arguments["__name__"] == "linear":
@@ -60,7 +60,7 @@ def _product(call: Call) -> Track | None:
     return united([track for track in tracks if track is not None])
 
 
-@rule("cat", "stack")
+@rule("cat stack")
 def _cat(call: Call) -> Track | None:
     parts = tensors(call.arguments["tensors"])
     dim = call.arguments.get("dim", 0) % call.output.ndim
@@ -72,7 +72,7 @@ def _cat(call: Call) -> Track | None:
     return united(known)
 
 
-@rule("view", "_unsafe_view", "reshape", "_reshape_alias")
+@rule("view _unsafe_view reshape _reshape_alias")
 def _view(call: Call) -> Track | None:
     x, track = call.first()
     old, new = list(x.shape), list(call.output.shape)
@@ -88,7 +88,7 @@ def _view(call: Call) -> Track | None:
     return moved(track, place)
 
 
-@rule("permute", "transpose", "t", "numpy_T")
+@rule("permute transpose t numpy_T")
 def _permute(call: Call) -> Track | None:
     x, track = call.first()
     order = list(range(x.ndim))
@@ -121,7 +121,7 @@ def _squeeze(call: Call) -> Track | None:
     )
 
 
-@rule("slice", "narrow", "split", "split_with_sizes", "chunk")
+@rule("slice narrow split split_with_sizes chunk")
 def _slice(call: Call) -> Track | None:
     x, track = call.first()
     given = call.arguments
@@ -135,7 +135,7 @@ def _slice(call: Call) -> Track | None:
     return along_dims(track, {chosen: cut})
 
 
-@rule("select", "unbind")
+@rule("select unbind")
 def _select(call: Call) -> Track | None:
     x, track = call.first()
     chosen = (call.arguments.get("dim") or 0) % x.ndim
@@ -148,13 +148,8 @@ def _embedding(call: Call) -> Track | None:
 
 
 @rule(
-    "native_batch_norm",
-    "_native_batch_norm_legit_no_training",
-    "_native_batch_norm_legit",
-    "batch_norm",
-    "native_group_norm",
-    "native_layer_norm",
-    "_fused_rms_norm",
+    "native_batch_norm _native_batch_norm_legit_no_training _native_batch_norm_legit "
+    "batch_norm native_group_norm native_layer_norm _fused_rms_norm"
 )
 def _normalise(call: Call) -> Track | None:
     """Statistics over the image are left out, as papers do: each element sees itself."""
@@ -162,19 +157,8 @@ def _normalise(call: Call) -> Track | None:
 
 
 @rule(
-    "clone",
-    "contiguous",
-    "_to_copy",
-    "detach",
-    "alias",
-    "expand",
-    "native_dropout",
-    "prelu",
-    "_prelu_kernel",
-    "copy",
-    "lift_fresh",
-    "hardtanh",
-    "dropout",
+    "clone contiguous _to_copy detach alias expand native_dropout prelu _prelu_kernel copy "
+    "lift_fresh hardtanh dropout"
 )
 def _same(call: Call) -> Track | None:
     x, track = call.first()

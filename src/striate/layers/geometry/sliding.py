@@ -12,21 +12,21 @@ from striate.layers.window import Window
 __all__ = ["pool_windows"]
 
 
-@rule("convolution", "_convolution")
+@rule("convolution _convolution")
 def _convolution(call: Call) -> Track | None:
     axes = _windows(call.arguments["weight"].shape[2:], call.arguments)
     return _slide(call, axes, _adjoint if call.arguments["transposed"] else window_map)
 
 
-_NAMES = [f"{kind}_pool{d}d" for kind in ("max", "avg") for d in "123"]
-
-
-@rule(*_NAMES, *(f"{name}_with_indices" for name in _NAMES))
+@rule(
+    "avg_pool1d avg_pool2d avg_pool3d max_pool1d max_pool2d max_pool3d "
+    "max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices"
+)
 def _pool(call: Call) -> Track | None:
     return _slide(call, pool_windows(call.arguments), window_map)
 
 
-@rule("max_unpool2d", "max_unpool3d")
+@rule("max_unpool2d max_unpool3d")
 def _unpool(call: Call) -> Track | None:
     axes = call.pools.get(id(call.arguments["indices"]))
     return None if axes is None else _slide(call, axes, _adjoint)
@@ -72,12 +72,8 @@ def _adjoint(window: Window, num_outputs: int) -> AxisMap:
 
 
 @rule(
-    "_adaptive_avg_pool2d",
-    "_adaptive_avg_pool3d",
-    "adaptive_avg_pool2d",
-    "adaptive_avg_pool3d",
-    "adaptive_max_pool2d",
-    "adaptive_max_pool3d",
+    "_adaptive_avg_pool2d _adaptive_avg_pool3d "
+    "adaptive_avg_pool2d adaptive_avg_pool3d adaptive_max_pool2d adaptive_max_pool3d"
 )
 def _adaptive(call: Call) -> Track | None:
     x, track = call.first()
@@ -97,18 +93,8 @@ def _adaptive(call: Call) -> Track | None:
 
 
 @rule(
-    *(
-        f"upsample_{kind}"
-        for kind in (
-            "nearest1d",
-            "nearest2d",
-            "nearest3d",
-            "linear1d",
-            "bilinear2d",
-            "trilinear3d",
-            "bicubic2d",
-        )
-    )
+    "upsample_nearest1d upsample_nearest2d upsample_nearest3d "
+    "upsample_linear1d upsample_bilinear2d upsample_trilinear3d upsample_bicubic2d"
 )
 def _upsample(call: Call) -> Track | None:
     x, track = call.first()
@@ -135,7 +121,8 @@ def _upsample(call: Call) -> Track | None:
 
 
 @rule(
-    "constant_pad_nd", *(f"{kind}_pad{d}d" for kind in ("reflection", "replication") for d in "123")
+    "constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d "
+    "replication_pad1d replication_pad2d replication_pad3d"
 )
 def _pad(call: Call) -> Track | None:
     x, track = call.first()

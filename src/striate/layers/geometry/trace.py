@@ -22,29 +22,48 @@ from striate.layers.geometry.sliding import pool_windows
 from striate.layers.geometry.track import RULES, AxisTrack, Call, Track, along_dims, pointwise
 from striate.layers.window import Window
 
-__all__ = ["Step", "Trace", "trace"]
+__all__ = ["LayerRow", "Trace", "trace"]
 
 BATCH = 2
 """Items in the watched batch; not 1, which `squeeze` would take for an axis to drop."""
 
 
 @dataclass
-class Step:
-    """One call of one layer."""
+class LayerRow:
+    """One call of one layer; the numbers are for one item."""
 
     name: str
+    """Name of `named_modules`; a module that is called twice has two rows."""
     kind: str
     output_shape: tuple[int, ...] = ()
+    """Without the batch."""
     parameters: int = 0
+    """Parameters of the layer itself, at its first call; 0 afterwards."""
     multiply_adds: int = 0
+    """Multiply-adds of products and convolutions, without biases, norms and activations."""
     track: Track | None = None
+
+    @property
+    def field_size(self) -> tuple[int, ...] | None:
+        """Receptive field per axis, input pixels; None: it could not be followed."""
+        return None if self.track is None else tuple(axis.field.size for axis in self.track)
+
+    @property
+    def field_stride(self) -> tuple[float, ...] | None:
+        """Input pixels from one unit to the next; 0: every unit sees the same."""
+        return None if self.track is None else tuple(float(a.field.stride) for a in self.track)
+
+    @property
+    def field_centre(self) -> tuple[float, ...] | None:
+        """Middle of the field of unit 0, input pixels."""
+        return None if self.track is None else tuple(axis.field.centre for axis in self.track)
 
 
 @dataclass
 class Trace:
     """All calls of a network's layers in order, and the fields of its outputs."""
 
-    steps: list[Step] = field(default_factory=list)
+    steps: list[LayerRow] = field(default_factory=list)
     output: Track | None = None
     lost_at: str | None = None
     """The first operation through which fields could not be followed."""
@@ -117,7 +136,7 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._known: dict[int, tuple[Tensor, Track]] = {}
         self._pools: dict[int, tuple[Window, ...]] = {}
         self._kept: list[Any] = []  # an identity is only good while its tensor lives
-        self._open: list[Step] = []
+        self._open: list[LayerRow] = []
         self._counted: set[int] = set()
         self._quiet = 0
 
@@ -187,7 +206,7 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
     def _entering(self, name: str) -> Callable[[nn.Module, Any], None]:
         def enter(module: nn.Module, inputs: Any) -> None:
-            self._open.append(Step(name, type(module).__name__))
+            self._open.append(LayerRow(name, type(module).__name__))
             if _has_own_geometry(module):
                 self._quiet += 1
 
@@ -215,7 +234,7 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return leave
 
     def _follow_module(
-        self, module: nn.Module, x: Tensor | None, y: Tensor | None, step: Step
+        self, module: nn.Module, x: Tensor | None, y: Tensor | None, step: LayerRow
     ) -> None:
         """One of our layers: what it takes is known from its windows."""
         track = self.track(x)

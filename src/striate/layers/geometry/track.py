@@ -67,11 +67,11 @@ Rule = Callable[[Call], Track | None]
 RULES: dict[str, Rule] = {}
 
 
-def rule(*names: str) -> Callable[[Rule], Rule]:
-    """Enter a function into the table under these names of operations."""
+def rule(names: str) -> Callable[[Rule], Rule]:
+    """Enter a function into the table under these names of operations, parted by spaces."""
 
     def keep(function: Rule) -> Rule:
-        RULES.update(dict.fromkeys(names, function))
+        RULES.update(dict.fromkeys(names.split(), function))
         return function
 
     return keep

@@ -6,6 +6,8 @@ import numpy as np
 
 from striate import durable
 from striate.evaluation import Measures, measure
+from striate.evaluation.classification.loss import losses_of_items
+from striate.evaluation.classification.measure import calibration_figures
 from striate.evaluation.classification.temperature import crossfitted, fit_temperature, fit_vector
 from striate.evaluation.stored import load_predictions
 from striate.run_folder import RunFolder
@@ -64,14 +66,10 @@ def _vector(penalty: float) -> Any:
 
 
 def _held_out(fit: Any, probabilities: np.ndarray, labels: np.ndarray) -> float:
-    p = crossfitted(fit, probabilities, labels)[np.arange(len(labels)), labels]
-    return float(-np.log(np.maximum(p, np.finfo(np.float32).tiny)).mean())
+    return float(losses_of_items(crossfitted(fit, probabilities, labels), labels)[0].mean())
 
 
 def _told(measures: Measures) -> dict[str, Any]:
     """The two measures that calibration is about."""
-    likelihood, error = measures.negative_log_likelihood, measures.calibration_error
-    return {
-        "negative_log_likelihood": likelihood.to_json() if likelihood else None,
-        "calibration_error": error.to_json() if error else None,
-    }
+    figures = calibration_figures(measures)
+    return {key: figures[key] for key in ("negative_log_likelihood", "calibration_error")}

@@ -89,7 +89,7 @@ def load() -> tuple[Growth, ...]:
     table = json.loads(text)
     found = []
     for name, about in table["sets"].items():
-        reference = Reference(name, about["num_classes"], about["num_images"], about["side"])
+        reference = Reference(name, **about)
         by_width: dict[float, list[tuple[int, float]]] = {}
         for row in table["rows"]:
             if row["set"] == name:

@@ -16,6 +16,7 @@ __all__ = [
     "decide_augmentation",
     "decide_images",
     "decide_shrinking",
+    "is_one_size",
     "is_tiny_character",
     "num_training",
 ]
@@ -117,7 +118,8 @@ def _median_size(survey: Survey) -> tuple[int, int]:
     return survey.heights[1], survey.widths[1]
 
 
-def _one_size(survey: Survey) -> bool:
+def is_one_size(survey: Survey) -> bool:
+    """Whether all images have the same height and width."""
     return survey.heights[0] == survey.heights[2] and survey.widths[0] == survey.widths[2]
 
 
@@ -127,12 +129,12 @@ def _input_size(survey: Survey, num: int) -> tuple[tuple[int, int], str]:
     # A network needs two pixels to see a difference.
     height, width = max(2, height), max(2, width)
     if max(height, width) <= KEPT_SIZE:
-        why = "the images' own size" if _one_size(survey) else "the images' median size"
+        why = "the images' own size" if is_one_size(survey) else "the images' median size"
         return (height, width), why
     side = 128 if num < 5_000 else 96 if num < 20_000 else 64
     side = min(side, min(height, width))
     why = f"median image {height} × {width}; {num:,} training images"
-    if not _one_size(survey):
+    if not is_one_size(survey):
         return (side, side), why
     scale = side / min(height, width)
     even = [max(8, round(length * scale / 8) * 8) for length in (height, width)]
