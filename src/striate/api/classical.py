@@ -11,7 +11,7 @@ from striate.api.frame import conclude, describe
 from striate.api.run import Run
 from striate.classical import PREDICTORS, Predictor
 from striate.config import RunConfig
-from striate.data import Dataset, Normalisation, Source, open_source, survey
+from striate.data import Dataset, ImageSet, Normalisation, Source, open_source, survey
 from striate.data.locate import placed
 from striate.errors import ConfigError
 from striate.execution import Execution
@@ -104,8 +104,8 @@ def fit(
     began = time.monotonic() if began is None else began
     predictor: Predictor = PREDICTORS.build(config.network)
     learned = predictor.fit(
-        (np.asarray(data.train.images[:]), data.train.labels),
-        (np.asarray(data.validation.images[:]), data.validation.labels),
+        _with_targets(data.train),
+        _with_targets(data.validation),
         data_shape(config, data.fields).num_outputs,
         seed=config.training.seed,
         progress=reporter.progress,
@@ -135,3 +135,7 @@ def fit(
     rows = ClassicalModel(predictor, learned.arrays).rows(data.validation)
     conclude(folder, data, rows, Classification(), data_shape(config, data.fields))
     return Run(folder.path)
+
+
+def _with_targets(split: ImageSet) -> tuple[np.ndarray, np.ndarray]:
+    return np.asarray(split.images[:]), np.asarray(split.columns["category"])

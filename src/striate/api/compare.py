@@ -112,7 +112,7 @@ def _refuse_other_splits(runs: Sequence[Run]) -> None:
         reason = None
         if first.config.task != run.config.task:
             reason = "their tasks differ"
-        elif first.class_names != run.class_names:
+        elif _described(first) != _described(run):
             reason = "their classes differ"
         elif mine["digest"] != theirs["digest"]:
             reason = "they were trained on other images"
@@ -143,7 +143,7 @@ def _aligned(predictions: Sequence[Predictions], split: str) -> list[Predictions
         if stored.digests == first.digests:
             aligned.append(stored)
             continue
-        # Equal pictures keep their order within each run; their labels decide.
+        # Equal pictures keep their order within each run; their targets decide.
         order = _by_content(stored)
         back = np.empty(len(order), dtype=np.int64)
         back[_by_content(first)] = order
@@ -163,10 +163,14 @@ def _aligned(predictions: Sequence[Predictions], split: str) -> list[Predictions
 
 
 def _by_content(stored: Predictions) -> np.ndarray:
-    """Items in the order of their images' content, equal ones by their labels, if there are any."""
-    position = np.arange(len(stored))
-    labels = stored.rows.columns.get("labels", np.zeros_like(position))
-    return np.lexsort((position, labels, np.array(stored.digests)))
+    """Items in the order of their images' content, equal ones by whole numbers in their rows."""
+    columns = [c for c in stored.rows.columns.values() if isinstance(c, np.ndarray) and c.ndim == 1]
+    targets = [column for column in columns if column.dtype.kind == "i"]
+    return np.lexsort((np.arange(len(stored)), *targets, np.array(stored.digests)))
+
+
+def _described(run: Run) -> dict[str, Any]:
+    return {name: field.to_json() for name, field in run.fields.items()}
 
 
 def _compared(

@@ -4,43 +4,32 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from PIL import Image
 from torch import nn
 
 from striate.api.images import named_images
-from striate.api.report import OpenedTest, write_report
 from striate.classical import PREDICTORS
 from striate.config import RunConfig
 from striate.data import BrokenImage, Dataset, ImageSet, ImageSpec, decode_image, prepare
 from striate.data.field import Field, field_from_json
 from striate.data.loader import Normalisation
 from striate.data.locate import is_there, placed
-from striate.data.seal import Opening
 from striate.data.spelling import text_name
 from striate.data.streamed import Pixels
 from striate.errors import ConfigError, DataError, RunError
 from striate.evaluation import (
     Abstention,
     Columns,
-    Predictions,
-    Reading,
     Scaling,
     abstention,
-    adjusted_reading,
     load_predictions,
-    open_test_for,
     opened,
-    openings,
-    receipts_of,
-    record_result,
-    save_predictions,
-    verify,
 )
 from striate.execution import Execution
 from striate.run_folder import RunFolder
@@ -53,32 +42,17 @@ from striate.training.assemble import build_networks, build_task, data_shape, wh
 from striate.training.inference import Model, infer
 from striate.training.inference import evaluate as evaluate_model
 
+if TYPE_CHECKING:
+    from striate.api.evaluation import Evaluation
+
 __all__ = [
-    "Evaluation",
     "Run",
     "data_of",
-    "evaluate",
-    "evaluate_runs",
     "load",
     "per_item",
     "recorded_execution",
     "recorded_fields",
 ]
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """The figures of a run on the test split, and the number of the opening."""
-
-    run: "Run"
-    measures: Any
-    """Figures of the task; of classification, its `Measures`."""
-    opening: int
-    findings: tuple[str, ...]
-    """What shows that the ledger was altered; empty when it is sound."""
-    report: Path
-    reading: Reading | None = None
-    """The error as it reads after so many openings."""
 
 
 class Run:
@@ -131,7 +105,7 @@ class Run:
 
     @property
     def scaling(self) -> Scaling:
-        """The calibration of a classifier's probabilities; runs that never fitted one have none.
+        """The calibration of a classifier; runs that never fitted one have none.
 
         Raises:
             RunError: its file is damaged.
@@ -306,7 +280,7 @@ class Run:
 
     def evaluate(
         self, *, data: str | Path | None = None, reporter: Reporter | None = None
-    ) -> Evaluation:
+    ) -> "Evaluation":
         """Measure on the sealed test split; the opening is written down first.
 
         Args:
@@ -317,6 +291,8 @@ class Run:
             RunError: the training has not ended, or the data have changed since.
             LedgerError: the ledger cannot be written; the split stays closed.
         """
+        from striate.api.evaluation import evaluate_runs
+
         return evaluate_runs([self], data=data, reporter=reporter)[0]
 
     def __repr__(self) -> str:
@@ -360,92 +336,6 @@ def load(path: str | Path) -> Run:
         RunError: there is none.
     """
     return Run(path)
-
-
-def evaluate(
-    run: Run | str | Path, *, data: str | Path | None = None, reporter: Reporter | None = None
-) -> Evaluation:
-    """Measure a finished run on its sealed test split; see `Run.evaluate`."""
-    return evaluate_runs([run], data=data, reporter=reporter)[0]
-
-
-def evaluate_runs(
-    runs: Sequence[Run | str | Path],
-    *,
-    data: str | Path | None = None,
-    reporter: Reporter | None = None,
-) -> list[Evaluation]:
-    """Measure finished runs on one sealed test split; all of them are one opening.
-
-    The list is fixed, and every run is read, before the split is opened.
-
-    Args:
-        runs: Runs of one test split.
-        data: Path where the images lie now, if they were moved.
-        reporter: Receives what happens; None: nobody.
-
-    Raises:
-        RunError: a training has not ended, the data have changed since, or the runs have
-            different test splits.
-        LedgerError: the ledger cannot be written; the split stays closed.
-    """
-    loaded = [run if isinstance(run, Run) else Run(run) for run in runs]
-    for run in loaded:
-        run._model, run.task.held_out(run.folder)  # read before anything is opened
-    reporter = reporter or Reporter()
-    try:
-        datasets = [data_of(run.config, data, run.path, reporter, run.fields) for run in loaded]
-    finally:
-        reporter.close()
-    for run, dataset in zip(loaded, datasets, strict=True):
-        if dataset.test.digest != run.record["data"]["test_digest"]:
-            raise RunError(
-                f"The test images of {dataset.source} are not those that {run.path} was "
-                "split from. Restore them, or train anew."
-            )
-        if dataset.test.digest != datasets[0].test.digest:
-            raise RunError(
-                f"{loaded[0].path} and {run.path} have different test splits; evaluate them one "
-                "by one."
-            )
-    digest = datasets[0].test.digest
-    issued = open_test_for(datasets[0].test, [(run.hash, run.path) for run in loaded])
-    opening = issued[0]
-    results = [
-        _evaluated(run, dataset.test.read(one), opening)
-        for run, dataset, one in zip(loaded, datasets, issued, strict=True)
-    ]
-    headlines = [figures.headline() for _, _, figures in results]
-    record_result(opening, headlines[0] | ({"runs": headlines} if len(headlines) > 1 else {}))
-    evaluations = []
-    for run, dataset, (images, rows, figures) in zip(loaded, datasets, results, strict=True):
-        findings = verify(digest, receipts_of(run.path)).findings
-        test = OpenedTest(images, rows, opening)
-        write_report(run.folder, dataset, run.task, run.shape, test)
-        headline = figures.headline()
-        reading = adjusted_reading(openings(digest), opened(digest), headline)
-        evaluations.append(
-            Evaluation(run, figures, opening.number, findings, run.report_path, reading)
-        )
-    return evaluations
-
-
-def _evaluated(run: Run, images: ImageSet, opening: Opening) -> tuple[ImageSet, Columns, Any]:
-    """Calibrated rows and figures of a run on the opened split; its predictions are stored."""
-    raw = run.rows(images)
-    columns: Any = raw.columns
-    rows = Columns(run.task.adjusted(run.folder, columns))
-    predictions = Predictions(
-        raw,
-        images.digests,
-        images.names,
-        "test",
-        opening.test_digest,
-        opening.number,
-        run.task.pictures(images, rows),
-    )
-    save_predictions(run.folder.test_answers, predictions)
-    return images, rows, run.task.figures(rows, run.shape)
 
 
 def _decoded(images: Sequence[Any], spec: ImageSpec) -> list[np.ndarray | BrokenImage]:

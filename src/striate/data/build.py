@@ -137,14 +137,11 @@ def _build(
         ("test", rows["test"]),
     ):
         (folder / part).mkdir()
+        index = np.array(chosen, dtype=np.int64)
         places = [order[i] for i in chosen]
-        stored = {
-            name: field.encode(take(columns[name], np.array(chosen, dtype=np.int64)))
-            for name, field in fields.items()
-        }
         parts[part] = _write_items(
             folder / part,
-            stored,
+            {name: field.encode(take(columns[name], index)) for name, field in fields.items()},
             [items[i].name for i in chosen],
             [digests[i] for i in chosen],
             [gate.groups[i] for i in places],
@@ -155,19 +152,17 @@ def _build(
     if staging is not None:
         staging.unlink()
     (folder / _THUMBNAILS).unlink(missing_ok=True)
-    found = gate.describe(config.leaks)
-    lines = _lines(columns, fields, digests)
-    counts = {
-        split: np.bincount([strata[i] for i in chosen], minlength=len(names)).tolist()
-        for split, chosen in rows.items()
+    described = {
+        **_describe(source, spec, config, staged),
+        **gate.describe(config.leaks),
+        **_divided(_lines(columns, fields, digests), assignment, rows, strata, names),
+        "notes": [*source.notes, *assignment.notes],
+        # With the digests of the items: the same pictures under other names or in other groups
+        # are another set.
+        **parts,
     }
-    described = _describe(source, spec, config, lines, assignment, rows, staged, found)
-    described["class_names"], described["counts_per_class"] = list(names), counts
     if not is_classes_alone(fields):
         described["fields"] = {name: field.to_json() for name, field in fields.items()}
-    # With the digests of the items: the same pictures under other names or in other groups are
-    # another set.
-    described |= parts
     key = cache.digest_of(
         described, config.split_seed, config.test_fraction, config.validation_fraction
     )[:32]
@@ -274,30 +269,38 @@ def _lines(
 
 
 def _describe(
-    source: Source,
-    spec: ImageSpec,
-    config: DataConfig,
-    lines: Sequence[str],
-    assignment: Assignment,
-    rows: dict[str, list[int]],
-    staged: _Staged,
-    found: dict[str, Any],
+    source: Source, spec: ImageSpec, config: DataConfig, staged: _Staged
 ) -> dict[str, Any]:
-    """The content of set.json, but for the fields and the two parts."""
+    """The content of set.json about the source and its form."""
     return {
         "format": cache.FORMAT,
         "title": source.title,
         "spec": spec.to_json(),
+        "broken": staged.broken,
+    } | ({"streamed": True} if config.streaming else {})
+
+
+def _divided(
+    lines: Sequence[str],
+    assignment: Assignment,
+    rows: Mapping[str, Sequence[int]],
+    strata: Sequence[int],
+    names: Sequence[str],
+) -> dict[str, Any]:
+    """The content of set.json about the splits."""
+    return {
+        "class_names": list(names),
         "counts": {split: len(chosen) for split, chosen in rows.items()},
+        "counts_per_class": {
+            split: np.bincount([strata[i] for i in chosen], minlength=len(names)).tolist()
+            for split, chosen in rows.items()
+        },
         "digest": content_digest(lines),
         "test_digest": content_digest([lines[i] for i in rows["test"]]),
         "test_origin": assignment.test_origin,
         "validation_origin": assignment.validation_origin,
-        "broken": staged.broken,
-        "notes": [*source.notes, *assignment.notes],
         "validation_notes": list(assignment.validation_notes),
-        **found,
-    } | ({"streamed": True} if config.streaming else {})
+    }
 
 
 def content_digest(lines: Sequence[str]) -> str:

@@ -1,0 +1,129 @@
+"""Finished runs measured on their sealed test split; each opening is written down first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from striate.api.report import OpenedTest, write_report
+from striate.api.run import Run, data_of
+from striate.data import ImageSet
+from striate.data.seal import Opening
+from striate.errors import RunError
+from striate.evaluation import (
+    Columns,
+    Predictions,
+    Reading,
+    adjusted_reading,
+    open_test_for,
+    opened,
+    openings,
+    receipts_of,
+    record_result,
+    save_predictions,
+    verify,
+)
+from striate.terminal import Reporter
+
+__all__ = ["Evaluation", "evaluate", "evaluate_runs"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The figures of a run on the test split, and the number of the opening."""
+
+    run: "Run"
+    measures: Any
+    """Figures of the task; of classification, its `Measures`."""
+    opening: int
+    findings: tuple[str, ...]
+    """What shows that the ledger was altered; empty when it is sound."""
+    report: Path
+    reading: Reading | None = None
+    """The error as it reads after so many openings."""
+
+
+def evaluate(
+    run: Run | str | Path, *, data: str | Path | None = None, reporter: Reporter | None = None
+) -> Evaluation:
+    """Measure a finished run on its sealed test split; see `Run.evaluate`."""
+    return evaluate_runs([run], data=data, reporter=reporter)[0]
+
+
+def evaluate_runs(
+    runs: Sequence[Run | str | Path],
+    *,
+    data: str | Path | None = None,
+    reporter: Reporter | None = None,
+) -> list[Evaluation]:
+    """Measure finished runs on one sealed test split; all of them are one opening.
+
+    The list is fixed, and every run is read, before the split is opened.
+
+    Args:
+        runs: Runs of one test split.
+        data: Path where the images lie now, if they were moved.
+        reporter: Receives what happens; None: nobody.
+
+    Raises:
+        RunError: a training has not ended, the data have changed since, or the runs have
+            different test splits.
+        LedgerError: the ledger cannot be written; the split stays closed.
+    """
+    loaded = [run if isinstance(run, Run) else Run(run) for run in runs]
+    for run in loaded:
+        run._model, run.task.held_out(run.folder)  # read before anything is opened
+    reporter = reporter or Reporter()
+    try:
+        datasets = [data_of(run.config, data, run.path, reporter, run.fields) for run in loaded]
+    finally:
+        reporter.close()
+    for run, dataset in zip(loaded, datasets, strict=True):
+        if dataset.test.digest != run.record["data"]["test_digest"]:
+            raise RunError(
+                f"The test images of {dataset.source} are not those that {run.path} was "
+                "split from. Restore them, or train anew."
+            )
+        if dataset.test.digest != datasets[0].test.digest:
+            raise RunError(
+                f"{loaded[0].path} and {run.path} have different test splits; evaluate them one "
+                "by one."
+            )
+    digest = datasets[0].test.digest
+    issued = open_test_for(datasets[0].test, [(run.hash, run.path) for run in loaded])
+    opening = issued[0]
+    results = [
+        _evaluated(run, dataset.test.read(one), opening)
+        for run, dataset, one in zip(loaded, datasets, issued, strict=True)
+    ]
+    headlines = [figures.headline() for _, _, figures in results]
+    record_result(opening, headlines[0] | ({"runs": headlines} if len(headlines) > 1 else {}))
+    evaluations = []
+    for run, dataset, (images, rows, figures) in zip(loaded, datasets, results, strict=True):
+        findings = verify(digest, receipts_of(run.path)).findings
+        test = OpenedTest(images, rows, opening)
+        write_report(run.folder, dataset, run.task, run.shape, test)
+        headline = figures.headline()
+        reading = adjusted_reading(openings(digest), opened(digest), headline)
+        evaluations.append(
+            Evaluation(run, figures, opening.number, findings, run.report_path, reading)
+        )
+    return evaluations
+
+
+def _evaluated(run: Run, images: ImageSet, opening: Opening) -> tuple[ImageSet, Columns, Any]:
+    """Calibrated rows and figures of a run on the opened split; its predictions are stored."""
+    raw = run.rows(images)
+    columns: Any = raw.columns
+    rows = Columns(run.task.adjusted(run.folder, columns))
+    predictions = Predictions(
+        raw,
+        images.digests,
+        images.names,
+        "test",
+        opening.test_digest,
+        opening.number,
+        run.task.pictures(images, rows),
+    )
+    save_predictions(run.folder.test_answers, predictions)
+    return images, rows, run.task.figures(rows, run.shape)
