@@ -147,8 +147,8 @@ def _build(
             [gate.groups[i] for i in places],
         )
         if staging is not None:
-            pixels = cache.map_pixels(staging, (len(staged.items), math.prod(spec.shape)))
-            parts[part] |= _write_part(folder / part, pixels, places)
+            row_bytes = math.prod(spec.shape)
+            parts[part] |= _write_part(folder / part, staging, places, row_bytes)
     if staging is not None:
         staging.unlink()
     (folder / _THUMBNAILS).unlink(missing_ok=True)
@@ -211,22 +211,24 @@ def _stage(
     return staged
 
 
-def _write_part(folder: Path, staging: np.ndarray, rows: Sequence[int]) -> dict[str, Any]:
-    """Copy rows of the staging file (N, bytes of an image) into a part's pixels.u8."""
+def _write_part(folder: Path, staging: Path, rows: Sequence[int], row_bytes: int) -> dict[str, Any]:
+    """Copy rows of the staging file into a part's pixels.u8, in the order of `rows`."""
     digest = hashlib.blake2b(digest_size=16)
-    at_once = max(1, _COPY_BYTES // staging.shape[1])
+    at_once = max(1, _COPY_BYTES // row_bytes)
     with (
+        open(staging, "rb") as source,
         open(folder / "pixels.u8", "wb") as stream,
         ThreadPoolExecutor(1, "striate-digest") as hashing,
     ):
         for start in range(0, len(rows), at_once):
-            block = staging[rows[start : start + at_once]].data
+            some = rows[start : start + at_once]
+            block = b"".join(os.pread(source.fileno(), row_bytes, i * row_bytes) for i in some)
             hashed = hashing.submit(digest.update, block)
             stream.write(block)
             hashed.result()
         stream.flush()
         os.fsync(stream.fileno())
-    return {"pixel_bytes": len(rows) * staging.shape[1], "pixel_digest": digest.hexdigest()}
+    return {"pixel_bytes": len(rows) * row_bytes, "pixel_digest": digest.hexdigest()}
 
 
 def _write_items(
