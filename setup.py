@@ -75,6 +75,11 @@ class BuildKernels(build_ext):
         """The file name that kernels/library.py looks for, without Python's version."""
         return f"{fullname.replace('.', os.sep)}.so"
 
+    def copy_extensions_to_source(self) -> None:
+        """Put the libraries beside the sources, for a source tree and an editable install."""
+        Path("src/striate/kernels/_native").mkdir(exist_ok=True)
+        super().copy_extensions_to_source()
+
     def build_extension(self, ext: Extension) -> None:
         """Compile and link the library of one instruction set."""
         known = filter(shutil.which, ("c++", "g++", "clang++"))
