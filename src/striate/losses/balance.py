@@ -54,46 +54,6 @@ def median_frequency_weights(
     return torch.where(occurs, median / torch.where(occurs, frequency, 1), 0)
 
 
-def median_frequency_cross_entropy_loss(
-    scores: Float[Tensor, "B K *S"],
-    target: Int[Tensor, "..."],
-    *,
-    reduction: Reduction = "mean",
-    class_counts: Float[Tensor, "..."] | Int[Tensor, "..."] | Sequence[float] | None = None,
-    ignore_index: int = IGNORE_INDEX,
-) -> Float[Tensor, "..."]:
-    """Softmax cross-entropy with class weights median(f)/f_k.
-
-    Args:
-        scores: (B, K, *S).
-        target: Class numbers (B, *S).
-        reduction: "none" gives (B, *S); "mean" divides by the sum of the weights.
-        class_counts: Targets of each class in the training set; None: those of this batch.
-        ignore_index: The class number that counts for nothing.
-
-    Raises:
-        ShapeError: shapes that do not fit.
-        DataError: a class number out of range.
-
-    Source: Eigen and Fergus (2015), section 6.3.2.
-
-    Example:
-        >>> scores = torch.tensor([[2.0, 0.0], [0.0, 0.0], [1.0, 0.0]])
-        >>> median_frequency_cross_entropy_loss(scores, torch.tensor([0, 1, 0]))
-        tensor(0.4566)
-    """
-    if class_counts is None:
-        valid = valid_mask(scores, target, ignore_index)
-        counts = torch.bincount(target[valid].long(), minlength=scores.shape[1])
-    else:
-        counts = torch.as_tensor(class_counts, device=scores.device)
-        check_class_weights(scores, counts)
-    weights = median_frequency_weights(counts).to(scores.dtype)
-    return softmax_cross_entropy_loss(
-        scores, target, reduction=reduction, class_weights=weights, ignore_index=ignore_index
-    )
-
-
 def focal_loss(
     scores: Float[Tensor, "B K *S"],
     target: Int[Tensor, "..."],
@@ -132,6 +92,46 @@ def focal_loss(
     if class_weights is not None:
         losses = losses * class_weights[index.squeeze(1)]
     return reduce_loss(losses, reduction, valid)
+
+
+def median_frequency_cross_entropy_loss(
+    scores: Float[Tensor, "B K *S"],
+    target: Int[Tensor, "..."],
+    *,
+    reduction: Reduction = "mean",
+    class_counts: Float[Tensor, "..."] | Int[Tensor, "..."] | Sequence[float] | None = None,
+    ignore_index: int = IGNORE_INDEX,
+) -> Float[Tensor, "..."]:
+    """Softmax cross-entropy with class weights median(f)/f_k.
+
+    Args:
+        scores: (B, K, *S).
+        target: Class numbers (B, *S).
+        reduction: "none" gives (B, *S); "mean" divides by the sum of the weights.
+        class_counts: Targets of each class in the training set; None: those of this batch.
+        ignore_index: The class number that counts for nothing.
+
+    Raises:
+        ShapeError: shapes that do not fit.
+        DataError: a class number out of range.
+
+    Source: Eigen and Fergus (2015), section 6.3.2.
+
+    Example:
+        >>> scores = torch.tensor([[2.0, 0.0], [0.0, 0.0], [1.0, 0.0]])
+        >>> median_frequency_cross_entropy_loss(scores, torch.tensor([0, 1, 0]))
+        tensor(0.4566)
+    """
+    if class_counts is None:
+        valid = valid_mask(scores, target, ignore_index)
+        counts = torch.bincount(target[valid].long(), minlength=scores.shape[1])
+    else:
+        counts = torch.as_tensor(class_counts, device=scores.device)
+        check_class_weights(scores, counts)
+    weights = median_frequency_weights(counts).to(scores.dtype)
+    return softmax_cross_entropy_loss(
+        scores, target, reduction=reduction, class_weights=weights, ignore_index=ignore_index
+    )
 
 
 def binary_focal_loss(
