@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from striate.api.headline import format_metric, headline, headline_metric, is_share, validation_loss
+from striate.api.headline import format_metric, headline, headline_metric, validation_loss
 from striate.api.request import Request
 from striate.api.run import Run
 from striate.api.search_plan import SearchPlan, check_request
@@ -158,9 +158,10 @@ def _conclude(run: Run, trial: Trial, reporter: Reporter) -> None:
         points = [e for e in read_events(run.folder.events) if e["event"] == "validation"]
         value = points[-1][headline_metric(run).name]
         at = f"{points[-1]['progress']:.0%}"
+        shown = format_metric(value, points[-1]["is_share"])
         reporter.say(
-            f"Trial {trial.number} pruned at {at}: error {format_metric(value, is_share(run))}, "
-            "worse than the median there by more than chance."
+            f"Trial {trial.number} pruned at {at}: error {shown}, worse than the median there by "
+            "more than chance."
         )
         trial.end("pruned", **_tidied(run.path), ended=f"pruned at {at}")
         return
