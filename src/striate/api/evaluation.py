@@ -15,6 +15,7 @@ from striate.evaluation import (
     Predictions,
     Reading,
     adjusted_reading,
+    load_predictions,
     open_test_for,
     opened,
     openings,
@@ -72,7 +73,7 @@ def evaluate_runs(
     """
     loaded = [run if isinstance(run, Run) else Run(run) for run in runs]
     for run in loaded:
-        run._model, run.task.held_out(run.folder)  # read before anything is opened
+        _read(run)
     reporter = reporter or Reporter()
     try:
         datasets = [data_of(run.config, data, run.path, reporter, run.fields) for run in loaded]
@@ -101,7 +102,7 @@ def evaluate_runs(
     evaluations = []
     for run, dataset, (images, rows, figures) in zip(loaded, datasets, results, strict=True):
         findings = verify(digest, receipts_of(run.path)).findings
-        test = OpenedTest(images, rows, opening)
+        test = OpenedTest(images, rows, figures, opening)
         write_report(run.folder, dataset, run.task, run.shape, test)
         headline = figures.headline()
         reading = adjusted_reading(openings(digest), opened(digest), headline)
@@ -109,6 +110,17 @@ def evaluate_runs(
             Evaluation(run, figures, opening.number, findings, run.report_path, reading)
         )
     return evaluations
+
+
+def _read(run: Run) -> None:
+    """Read all that an evaluation needs of a run, so that nothing fails after the opening.
+
+    Raises:
+        RunError: the training has not ended, or a file is damaged.
+    """
+    run._model  # noqa: B018 - the weights are read
+    columns: Any = load_predictions(run.folder.answers).rows.columns
+    run.task.adjusted(run.folder, columns)
 
 
 def _evaluated(run: Run, images: ImageSet, opening: Opening) -> tuple[ImageSet, Columns, Any]:

@@ -6,6 +6,7 @@ from striate.data import Dataset, ImageSet
 from striate.data.seal import Opening
 from striate.evaluation import adjusted_reading, opened, openings, receipts_of, verify
 from striate.evaluation.metric import Columns
+from striate.evaluation.summary import Figures
 from striate.run_folder import RunFolder
 from striate.tasks import DataShape, ReportedSplit, Task
 from striate.training.events import Event, read_events
@@ -19,6 +20,8 @@ class OpenedTest(NamedTuple):
     images: ImageSet
     rows: Columns
     """Rows after calibration."""
+    figures: Figures
+    """Figures of these rows."""
     opening: Opening
 
 
@@ -36,10 +39,11 @@ def write_report(
     """
     record = folder.record()
     validation = task.held_out(folder)
+    figures = task.figures(validation, shape)
     events = read_events(folder.events)
-    shown = ReportedSplit("validation", data.validation, validation, shape)
+    shown = ReportedSplit("validation", data.validation, validation, figures, validation, shape)
     if test is not None:
-        shown = ReportedSplit("test", test.images, test.rows, shape)
+        shown = ReportedSplit("test", test.images, test.rows, test.figures, validation, shape)
     parts = task.report(folder, data, shown)
     task.write_report(
         folder.path,
@@ -63,8 +67,8 @@ def write_report(
                 "text": None,
             },
             "curves": _curves(events),
-            "validation": task.figures(validation, shape).to_json(),
-            "test": _test(folder, data, task, shape, test),
+            "validation": figures.to_json(),
+            "test": _test(folder, data, test),
             "notes": list(record.get("notes", ())),
             **parts,
             "data": _data(record, data) | parts.get("data", {}),
@@ -113,9 +117,7 @@ def _check(event: Event) -> list[Any]:
     return [event["step"], event.get("loss"), event[name], event["low"], event["high"]]
 
 
-def _test(
-    folder: RunFolder, data: Dataset, task: Task, shape: DataShape, test: OpenedTest | None
-) -> dict[str, Any] | None:
+def _test(folder: RunFolder, data: Dataset, test: OpenedTest | None) -> dict[str, Any] | None:
     if test is None:
         return None
     records = openings(data.test.digest)
@@ -123,7 +125,7 @@ def _test(
     verification = verify(data.test.digest, receipts_of(folder.path))
     time = next((row.time for row in records if row.number == test.opening.number), None)
     return {
-        "measures": task.figures(test.rows, shape).to_json(),
+        "measures": test.figures.to_json(),
         "opening": {"number": test.opening.number, "time": time},
         "ledger": [record.to_json() for record in records],
         "reading": reading.to_json() if reading else None,

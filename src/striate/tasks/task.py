@@ -83,6 +83,10 @@ class ReportedSplit(NamedTuple):
     images: ImageSet
     rows: Columns
     """Rows after calibration."""
+    figures: Figures
+    """Figures of these rows."""
+    validation: Columns
+    """Rows of the validation split, each adjusted by a fit that has not seen it."""
     data: DataShape
 
 

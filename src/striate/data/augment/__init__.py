@@ -86,6 +86,11 @@ class Augmenter:
             self._functions[position] = partial(
                 self._functions[position], num_classes=len(category.names)
             )
+        self._alternating = {
+            position
+            for position, name in enumerate(self._names)
+            if "flip_parity" in AUGMENTATIONS.parameters(name)
+        }
         moving = [name in _WHOLE_PIXELS for name in self._names]
         self._num_leading = moving.index(False) if False in moving else len(moving)
 
@@ -149,8 +154,7 @@ class Augmenter:
 
     def _warp(self, position: int, shape: Sequence[int], step: int, showing: Showing | None) -> Any:
         offered = {}
-        takes_parity = "flip_parity" in AUGMENTATIONS.parameters(self._names[position])
-        if takes_parity and showing is not None:
+        if position in self._alternating and showing is not None:
             offered["flip_parity"] = showing.flip_parity(self._seed, position)
         return self._functions[position](shape, self._generator(position, step), **offered)
 

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from striate.data import Dataset, ImageSet
-from striate.evaluation import confident_mistakes, data_uri, measure, mistakes
-from striate.evaluation.metric import Columns
+from striate.evaluation import Measures, confident_mistakes, data_uri, mistakes
 from striate.run_folder import RunFolder
 from striate.tasks.classification.evidence import calibration_part, selective_part
 
@@ -22,19 +21,17 @@ _CLASSES_SHOWN = 30
 _MISTAKES = 24
 
 
-def report_parts(
-    folder: RunFolder, data: Dataset, split: "ReportedSplit", validation: Columns
-) -> dict[str, Any]:
+def report_parts(folder: RunFolder, data: Dataset, split: "ReportedSplit") -> dict[str, Any]:
     """The classes of the data, and what the shown split says of the network.
 
     Args:
         folder: Folder of the run.
         data: Data that it learned from.
         split: Split that the report shows.
-        validation: Calibrated rows of the validation split.
     """
     shown, labels, images = split.rows["probabilities"], split.rows["labels"], split.images
-    figures = measure(shown, labels, data.class_names)
+    figures = cast(Measures, split.figures)
+    validation = split.validation["probabilities"]
     worst, surest = (
         kind(shown, labels, limit=_MISTAKES) for kind in (mistakes, confident_mistakes)
     )
@@ -49,7 +46,7 @@ def report_parts(
             "examples": _examples(data),
         },
         "calibration": calibration_part(folder, data.class_names, figures, split.name),
-        "selective": selective_part(folder, validation["probabilities"], shown, labels, split.name),
+        "selective": selective_part(folder, validation, shown, labels, split.name),
         "mistakes": _pictures(worst, images, data),
         "confident_mistakes": _pictures(surest, images, data),
         "mistakes_from": split.name,

@@ -123,7 +123,7 @@ class Classification(Task):
         )
 
     def report(self, folder: RunFolder, data: Dataset, split: ReportedSplit) -> dict[str, Any]:
-        return report_parts(folder, data, split, self.held_out(folder))
+        return report_parts(folder, data, split)
 
     def write_report(self, folder: Path, facts: Mapping[str, Any], split: ReportedSplit) -> None:
         write(folder, facts)
