@@ -14,15 +14,6 @@ from striate.errors import ConfigError
 from striate.registry import Pick
 from striate.typed_json import decode, encode
 
-__all__ = [
-    "DataConfig",
-    "ExecutionConfig",
-    "PredictionConfig",
-    "PretrainedConfig",
-    "RunConfig",
-    "TrainingConfig",
-]
-
 _LATER = {"left_out": True}
 """Marks a field that earlier versions did not have: its default is left out of the JSON, so that
 an older run keeps its hash."""

@@ -13,8 +13,6 @@ from typing import IO, Any
 
 from striate.errors import RunError
 
-__all__ = ["append_line", "lock", "sync_folder", "write_bytes", "write_json", "write_with"]
-
 
 def sync_folder(folder: Path) -> None:
     """Flush a folder's own entries (names) to the disk, where the system can."""

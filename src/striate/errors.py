@@ -8,23 +8,6 @@ without a traceback; from Python it is an ordinary exception. Anything that is n
 import difflib
 from collections.abc import Iterable, Sequence
 
-__all__ = [
-    "CheckpointError",
-    "ConfigError",
-    "DataError",
-    "DivergenceError",
-    "DownloadError",
-    "InputError",
-    "LeakError",
-    "LedgerError",
-    "RunError",
-    "SealedTestError",
-    "ShapeError",
-    "StriateError",
-    "nearest",
-    "unknown_name",
-]
-
 
 class StriateError(Exception):
     """Base of all errors that a person can mend."""

@@ -9,8 +9,6 @@ import os
 import sys
 from pathlib import Path
 
-__all__ = ["cache_dir", "data_dir", "home_dir"]
-
 
 def _user_dir(variable: str, macos: str, fallback: str) -> Path:
     if sys.platform == "darwin":

@@ -14,8 +14,6 @@ from contextlib import contextmanager
 import numpy as np
 import torch
 
-__all__ = ["coins", "derive_seed", "generator", "layer_randomness"]
-
 
 def derive_seed(seed: int, *stream: str | int) -> int:
     """A 63-bit seed for a named stream: the first bytes of BLAKE2b over seed and names."""

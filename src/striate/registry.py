@@ -12,8 +12,6 @@ from typing import Any, Generic, TypeVar, Union, get_args, get_origin
 
 from striate.errors import ConfigError, nearest, unknown_name
 
-__all__ = ["Pick", "Registry", "functions_giving"]
-
 T = TypeVar("T")
 
 

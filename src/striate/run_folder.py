@@ -32,8 +32,6 @@ from striate.config import RunConfig
 from striate.data.spelling import enumerated
 from striate.errors import RunError
 
-__all__ = ["RunFolder"]
-
 _FORMAT = 1
 
 

@@ -11,8 +11,6 @@ from striate.errors import ConfigError
 from striate.registry import Pick
 from striate.typed_json import decode, encode, unknown_field
 
-__all__ = ["Settings", "checked", "merge", "parse_assignments"]
-
 Settings = dict[str, Any]
 """Nested settings of a person: {"network": {"name": "resnet", "depth": 32}, ...}."""
 

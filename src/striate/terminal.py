@@ -12,8 +12,6 @@ from striate.errors import StriateError
 from striate.training.events import Event
 from striate.training.planner import Choice
 
-__all__ = ["Once", "Reporter", "Terminal", "print_error"]
-
 _LINE_EVERY = 5.0  # seconds between plain lines
 
 

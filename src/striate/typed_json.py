@@ -9,8 +9,6 @@ from typing import Any, Literal, TypeVar
 from striate.errors import ConfigError, DataError, nearest
 from striate.registry import Pick
 
-__all__ = ["JsonRecord", "decode", "encode", "unknown_field"]
-
 C = TypeVar("C")
 
 

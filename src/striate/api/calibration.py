@@ -8,8 +8,6 @@ from striate.api.run import Run
 from striate.errors import RunError
 from striate.evaluation import percent
 
-__all__ = ["calibrate", "calibration_lines"]
-
 
 def calibration_lines(fit: Mapping[str, Any]) -> list[str]:
     """The fit that `calibrate` returns, as lines for a terminal."""

@@ -28,8 +28,6 @@ from striate.training.planner import Choice
 from striate.training.planner.draft import Draft
 from striate.training.planner.images import is_one_size
 
-__all__ = ["fit", "is_classical", "plan"]
-
 _NOTHING: Settings = {
     "loss": {"name": "none"},
     "optimiser": {"name": "none"},

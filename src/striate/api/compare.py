@@ -16,8 +16,6 @@ from striate.evaluation import Columns, Predictions, load_predictions
 from striate.evaluation.report import TINY
 from striate.terminal import Reporter
 
-__all__ = ["compare_runs"]
-
 _Picture = Callable[[], np.ndarray | None]
 """Reads a picture; None where it cannot be read any more."""
 

@@ -24,8 +24,6 @@ from striate.errors import ConfigError
 from striate.evaluation import Estimate, corrected_resampled, wilson
 from striate.terminal import Once, Reporter
 
-__all__ = ["CrossValidation", "cross_validate"]
-
 
 @dataclass(frozen=True)
 class CrossValidation(StudyResult):

@@ -26,8 +26,6 @@ from striate.evaluation import (
 )
 from striate.terminal import Reporter
 
-__all__ = ["Evaluation", "evaluate", "evaluate_runs"]
-
 
 @dataclass(frozen=True)
 class Evaluation:

@@ -17,8 +17,6 @@ from striate.terminal import Reporter
 from striate.training.assemble import build_task
 from striate.training.planner import Choice
 
-__all__ = ["conclude", "describe", "same_images", "training_images"]
-
 
 def training_images(config: RunConfig, source: Source, reporter: Reporter) -> Dataset:
     """The images to train on, decoded; what a person should know of them is said.

@@ -18,16 +18,6 @@ from striate.evaluation import (
 )
 from striate.training.assemble import build_task, data_shape
 
-__all__ = [
-    "format_metric",
-    "headline",
-    "headline_metric",
-    "is_share",
-    "planned_metric",
-    "rows_by_digest",
-    "validation_loss",
-]
-
 
 def headline_metric(run: Run) -> Metric:
     """The first metric of a run's task."""

@@ -24,8 +24,6 @@ from striate.run_folder import RunFolder
 from striate.terminal import Reporter
 from striate.typed_json import JsonRecord
 
-__all__ = ["LedgerView", "known_ledgers", "ledger"]
-
 
 @dataclass(frozen=True)
 class LedgerView(JsonRecord):

@@ -16,8 +16,6 @@ from striate.registry import Registry
 from striate.tasks import TASKS
 from striate.tasks.load import register_installed
 
-__all__ = ["Row", "listing"]
-
 _FROM_CONTEXT = frozenset(
     {"in_channels", "input_size", "scores", "params", "progress", "loss", *AUGMENTATION_OFFERED}
 )

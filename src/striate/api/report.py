@@ -11,8 +11,6 @@ from striate.run_folder import RunFolder
 from striate.tasks import DataShape, ReportedSplit, Task
 from striate.training.events import Event, read_events
 
-__all__ = ["OpenedTest", "write_report"]
-
 
 class OpenedTest(NamedTuple):
     """The test split of a run, after it was opened."""

@@ -20,8 +20,6 @@ from striate.training.assemble import check_config
 from striate.training.planner import Choice, MeasureSpeed, advise
 from striate.training.speed import training_speed
 
-__all__ = ["Resolved", "resolve"]
-
 
 class Resolved(NamedTuple):
     """Everything that a training follows, before it begins."""

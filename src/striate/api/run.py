@@ -45,15 +45,6 @@ from striate.training.inference import evaluate as evaluate_model
 if TYPE_CHECKING:
     from striate.api.evaluation import Evaluation
 
-__all__ = [
-    "Run",
-    "data_of",
-    "load",
-    "per_item",
-    "recorded_execution",
-    "recorded_fields",
-]
-
 
 class Run:
     """A run's folder, opened; the network is read when it is first needed.

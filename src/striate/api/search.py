@@ -21,8 +21,6 @@ from striate.search.trial import Trial
 from striate.terminal import Once, Reporter
 from striate.training.events import Event, read_events
 
-__all__ = ["search"]
-
 _FAILURES = 3
 """After so many trials in a row that could not be trained, the next one will not be either."""
 

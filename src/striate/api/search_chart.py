@@ -10,8 +10,6 @@ from striate.evaluation.chart import Series, bar_chart, line_chart
 from striate.search import Space
 from striate.search.trial import TrialRecord
 
-__all__ = ["search_charts"]
-
 _SHOWN_SHARE = 0.8
 """Share of the errors that charts show: the rest, of trials that failed, would press them flat."""
 

@@ -19,8 +19,6 @@ from striate.search.space import default_dimensions, space_problems
 from striate.terminal import Reporter
 from striate.training.assemble import check_choices, check_config
 
-__all__ = ["SearchPlan", "check_request"]
-
 _LEAST_SECONDS = 3.0
 """Least length of a trial: below this the set-up takes all of it."""
 _LEAST_VALIDATIONS = 4

@@ -17,8 +17,6 @@ from striate.search import Space
 from striate.search.storage import Storage
 from striate.search.trial import TrialRecord
 
-__all__ = ["Search", "search_result"]
-
 _SHOWN = 10
 """Trials in the table of the terminal; the page has all."""
 

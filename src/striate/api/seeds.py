@@ -18,8 +18,6 @@ from striate.errors import ConfigError
 from striate.evaluation import Estimate, SeedSpread, seed_spread
 from striate.terminal import Once, Reporter
 
-__all__ = ["SeedStudy", "train_seeds"]
-
 
 @dataclass(frozen=True)
 class SeedStudy(StudyResult):

@@ -28,16 +28,6 @@ from striate.terminal import Reporter
 from striate.training.planner import Choice
 from striate.training.session import Pruner
 
-__all__ = [
-    "Study",
-    "StudyResult",
-    "check_images",
-    "open_study",
-    "train_run",
-    "train_runs",
-    "with_seed",
-]
-
 
 @dataclass(frozen=True)
 class Study:

@@ -23,8 +23,6 @@ from striate.training.interrupt import Interrupt, interruptible
 from striate.training.loop import averaged
 from striate.training.session import Pruner
 
-__all__ = ["go_on", "resume", "train", "train_resolved"]
-
 _FINISH_SECONDS = 0.6
 """For writing the weights and the report, and for the end of the process."""
 _ANSWER_SECONDS = 1e-6

@@ -26,8 +26,6 @@ from striate.errors import ConfigError, unknown_name
 from striate.layers.recurrent import GRUCell, LSTMCell, RecurrentCell, SimpleRNNCell
 from striate.randomness import generator, layer_randomness
 
-__all__ = ["CELLS", "Decay", "decay_png", "decay_text", "gradient_decay", "time_contributions"]
-
 CELLS: Mapping[str, type[RecurrentCell]] = {
     "simple": SimpleRNNCell,
     "gru": GRUCell,

@@ -20,8 +20,6 @@ from striate.calculus.report import GradientReport, TensorCheck, Verdict
 from striate.errors import ConfigError
 from striate.randomness import generator
 
-__all__ = ["check_function"]
-
 
 def check_function(
     value: Callable[[], Tensor],

@@ -20,8 +20,6 @@ from striate.drawing.table import text_table
 from striate.errors import ConfigError
 from striate.layers.geometry import ledger
 
-__all__ = ["LayerCost", "cost_text", "layer_costs"]
-
 
 @dataclass(frozen=True)
 class Timing:

@@ -15,8 +15,6 @@ from torch import Tensor
 
 from striate.errors import ConfigError, nearest
 
-__all__ = ["FUNCTIONS", "Expression", "parse_expression", "parse_values"]
-
 FUNCTIONS: dict[str, tuple[int, Callable[..., Tensor]]] = {
     "max": (2, torch.maximum),
     "min": (2, torch.minimum),

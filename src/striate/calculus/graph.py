@@ -20,8 +20,6 @@ from striate.calculus.record import Key, Recorder
 from striate.errors import ConfigError
 from striate.optim.preserve import preserved
 
-__all__ = ["graph"]
-
 
 def graph(
     function: Callable[..., Any],

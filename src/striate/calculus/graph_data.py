@@ -11,8 +11,6 @@ from torch import Tensor
 from striate.calculus.graph_label import PATTERNS, Pattern, number_text, tensor_text
 from striate.drawing.table import text_table
 
-__all__ = ["Edge", "Graph", "Kind", "Node"]
-
 Kind = Literal["input", "parameter", "constant", "operation", "module", "output"]
 
 

@@ -9,8 +9,6 @@ from torch import Tensor
 from striate.calculus.graph_data import Edge, Graph, Node
 from striate.errors import ConfigError
 
-__all__ = ["fold"]
-
 
 def fold(graph: Graph, depth: int) -> Graph:
     """The graph with everything inside modules nested `depth` deep folded into one node each.

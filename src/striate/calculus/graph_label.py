@@ -6,16 +6,6 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-__all__ = [
-    "PATTERNS",
-    "Pattern",
-    "label_of_function",
-    "label_of_grad_fn",
-    "number_text",
-    "pattern_of",
-    "tensor_text",
-]
-
 Pattern = Literal["add", "max", "multiply", ""]
 
 PATTERNS = {

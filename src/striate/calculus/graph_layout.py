@@ -21,8 +21,6 @@ from scipy.optimize import isotonic_regression
 
 from striate.calculus.graph_data import Edge, Graph
 
-__all__ = ["Layout", "Size", "lay_out"]
-
 SWEEPS = 12
 """Both orders and positions settle within about eight sweeps on graphs of a few hundred nodes."""
 

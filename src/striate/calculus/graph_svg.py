@@ -17,8 +17,6 @@ from striate.calculus.graph_label import PATTERNS, number_text, tensor_text
 from striate.calculus.graph_layout import Point, Size, lay_out
 from striate.drawing.svg import element, number, picture, text
 
-__all__ = ["Direction", "Pen", "graph_page", "graph_svg"]
-
 Direction = Literal["right", "down"]
 
 MARGIN = 28.0

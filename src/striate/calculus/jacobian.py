@@ -15,8 +15,6 @@ from striate.calculus.graph_label import number_text
 from striate.drawing.svg import element, number, picture, text
 from striate.errors import ConfigError
 
-__all__ = ["BackwardLayer", "backward_layer", "jacobian", "jacobian_svg"]
-
 Layer = Callable[[Tensor], Tensor]
 BackwardLayer = Callable[[Tensor, Tensor], Tensor]
 """f^BP: takes p (the shape of f(x)) and x, gives Jᵀp (the shape of x)."""

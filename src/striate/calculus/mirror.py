@@ -13,8 +13,6 @@ from striate.calculus.graph_data import Node
 from striate.calculus.graph_layout import lay_out
 from striate.calculus.graph_svg import NAME, Pen, graph_page
 
-__all__ = ["mirror_svg"]
-
 BETWEEN = 74.0
 """Room between the two halves, pixels."""
 

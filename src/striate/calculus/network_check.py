@@ -12,8 +12,6 @@ from striate.calculus.report import GradientReport
 from striate.errors import ConfigError
 from striate.randomness import layer_randomness
 
-__all__ = ["check_network", "total_loss"]
-
 Loss = Callable[..., Tensor]
 
 

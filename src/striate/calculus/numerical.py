@@ -15,8 +15,6 @@ from torch import Tensor
 
 from striate.errors import ConfigError
 
-__all__ = ["CoordinateSearch", "Scheme", "default_step", "numerical_gradient", "wiggle"]
-
 Scheme = Literal["centred", "forward", "backward"]
 
 

@@ -15,8 +15,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-__all__ = ["RELATIVE_TOLERANCE", "Line", "measure_noise", "probe"]
-
 ProbeVerdict = Literal["agrees", "kink", "wrong"]
 
 RELATIVE_TOLERANCE = 1e-6

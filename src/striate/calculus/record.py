@@ -23,8 +23,6 @@ from torch.utils._pytree import tree_leaves
 from striate.calculus.graph_data import Kind
 from striate.calculus.graph_label import label_of_function, label_of_grad_fn, number_text
 
-__all__ = ["Recorder", "Use"]
-
 Key = tuple[Any, int]
 
 _VIEWS_OF_ATTRIBUTES = {"T", "mT", "H", "mH", "real", "imag"}

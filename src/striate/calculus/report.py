@@ -5,8 +5,6 @@ from typing import Literal
 
 from striate.drawing.table import text_table
 
-__all__ = ["GradientReport", "TensorCheck", "Verdict"]
-
 Verdict = Literal["agrees", "kink", "zero", "frozen", "no gradient", "wrong"]
 
 FAILURES: tuple[Verdict, ...] = ("wrong", "no gradient")

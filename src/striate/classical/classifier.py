@@ -10,8 +10,6 @@ import numpy as np
 
 from striate.classical.feature import Arrays
 
-__all__ = ["Classifier", "Fitted", "LinearSVM", "Neighbours", "Rows", "Softmax"]
-
 
 @dataclass(frozen=True)
 class Rows:

@@ -7,8 +7,6 @@ import numpy as np
 
 from striate.classical.hog import hog
 
-__all__ = ["Arrays", "Feature", "HoG", "RawPixels", "described"]
-
 Arrays = Mapping[str, np.ndarray]
 
 _CHUNK = 64  # images at a time: the votes of gradients take 40 numbers a pixel

@@ -14,8 +14,6 @@ from striate.classical.pyramid import pooled
 from striate.classical.sift import dense_sift
 from striate.classical.vocabulary import sampled_descriptors
 
-__all__ = ["FisherVectors", "fisher_vector"]
-
 _SAMPLED = 30_000
 
 

@@ -4,8 +4,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["gradients", "grey"]
-
 _LUMA = (0.299, 0.587, 0.114)
 """Shares of red, green and blue in brightness: ITU-R BT.601, as Pillow turns colour into grey."""
 

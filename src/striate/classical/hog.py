@@ -11,8 +11,6 @@ import torch
 from striate.classical.grey import gradients, grey
 from striate.errors import ShapeError
 
-__all__ = ["hog"]
-
 _CLIP = 0.2
 """No direction counts for more than this in a block (section 6.4: L2-Hys)."""
 _EPSILON = 1e-5

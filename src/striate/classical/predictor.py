@@ -8,8 +8,6 @@ import numpy as np
 from striate.classical.classifier import Classifier, Rows
 from striate.classical.feature import Arrays, Feature, described
 
-__all__ = ["Learned", "Predictor"]
-
 Progress = Callable[[str, int, int], None]
 
 

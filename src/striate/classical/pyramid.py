@@ -8,8 +8,6 @@ from collections.abc import Callable
 
 import numpy as np
 
-__all__ = ["pooled"]
-
 
 def pooled(
     codes: np.ndarray, levels: tuple[int, ...], pool: Callable[[np.ndarray], np.ndarray]

@@ -12,8 +12,6 @@ from torch import Tensor
 from striate.classical.grey import gradients, grey
 from striate.errors import ShapeError
 
-__all__ = ["dense_sift"]
-
 _BINS = 4
 _DIRECTIONS = 8
 _CLIP = 0.2

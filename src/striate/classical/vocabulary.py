@@ -10,8 +10,6 @@ from striate.classical.feature import Arrays, Feature
 from striate.classical.pyramid import pooled
 from striate.classical.sift import dense_sift
 
-__all__ = ["BagOfWords", "learn_words", "nearest_word", "sampled_descriptors"]
-
 _SAMPLED = 50_000
 """Descriptors from which is learned; more move no centre that counts."""
 

@@ -9,8 +9,6 @@ import typer
 if TYPE_CHECKING:
     from striate.api import Prediction
 
-__all__ = ["evaluate", "predict"]
-
 
 def evaluate(
     runs: Annotated[

@@ -4,8 +4,6 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["clear", "list_"]
-
 
 def list_() -> None:
     """List decoded sets and downloads in the cache, with their size and last use."""

@@ -7,8 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = ["calibrate", "compare", "ledger", "measure"]
-
 _LONG_NAME = 120
 
 Json = Annotated[

@@ -5,8 +5,6 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["bptt", "check", "cost", "graph", "jacobian"]
-
 Network = Annotated[str, typer.Argument(help="Name of a network; see: striate list networks.")]
 Shape = Annotated[str, typer.Option(help="Channels and spatial sizes of the input.")]
 Classes = Annotated[int, typer.Option(min=1, help="Number of classes.")]

@@ -5,8 +5,6 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["inspect"]
-
 
 def inspect(
     data: Annotated[

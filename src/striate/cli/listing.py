@@ -5,9 +5,6 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["Kind", "list_"]
-
-
 Kind = StrEnum(
     "Kind",
     "networks predictors losses optimisers schedules augmentations layers data recipes tasks",

@@ -4,8 +4,6 @@ from typing import Annotated
 
 import typer
 
-__all__ = ["profile"]
-
 
 def profile(
     what: Annotated[str, typer.Argument(help="A network's name, or the folder of a run.")],

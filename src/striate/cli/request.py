@@ -7,8 +7,6 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = ["RequestOptions", "request_keywords", "with_request"]
-
 
 class RequestOptions:
     """The fields of a request as the command line has them."""

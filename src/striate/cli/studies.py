@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from striate.api.search_result import Search
     from striate.api.seeds import SeedStudy
 
-__all__ = ["cv", "report_study", "search"]
-
 
 @with_request
 def cv(

@@ -11,8 +11,6 @@ from striate.cli.request import with_request
 if TYPE_CHECKING:
     from striate.api import Run
 
-__all__ = ["resume", "train"]
-
 
 @with_request
 def train(

@@ -20,8 +20,6 @@ from striate.data.tarscan import DAMAGED, Member, scan_tar
 from striate.data.written import outside_runs
 from striate.errors import DataError
 
-__all__ = ["ARCHIVES", "ArchiveSource", "read_at", "read_members"]
-
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 # A real set of compressed images hardly shrinks; a thousandfold is what bombs are made of, and
 # bitmaps of one colour. Small archives are let through whatever their ratio.

@@ -10,8 +10,6 @@ import numpy as np
 from striate.data.source import Item, Listing, Source, Split, read_arrays
 from striate.errors import DataError
 
-__all__ = ["ARRAYS", "ArraySource"]
-
 ARRAYS = (".npz",)
 _SETS: tuple[tuple[str, str, Split | None], ...] = (
     ("images", "labels", None),

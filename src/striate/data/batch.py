@@ -5,8 +5,6 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-__all__ = ["Batch"]
-
 
 @dataclass(frozen=True)
 class Batch:

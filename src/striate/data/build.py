@@ -33,8 +33,6 @@ from striate.data.split import Assignment, assign
 from striate.errors import DataError
 from striate.places import cache_dir
 
-__all__ = ["build", "content_digest", "is_classes_alone"]
-
 _COPY_BYTES = 8 * 2**20
 _THUMBNAILS = "thumbnails.u8"
 

@@ -28,8 +28,6 @@ from striate.data.jpeg import decoder_name
 from striate.errors import DataError, RunError, unknown_name
 from striate.places import cache_dir
 
-__all__ = ["CacheEntry", "clear_cache", "list_cache"]
-
 # Part of each key: a change of the format, of the splits, or of a library that decodes, starts a
 # new cache, so that `predict` never meets pixels that another version of it made.
 FORMAT = f"striate images 4, Pillow {PIL.__version__}, JPEG by {decoder_name()}"

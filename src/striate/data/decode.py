@@ -14,8 +14,6 @@ from PIL import Image
 
 from striate.data.picture import DRAFT_SIDE, Picture, open_quickly
 
-__all__ = ["THUMBNAIL", "Decoded", "ImageSpec", "decode_image", "decode_with_digest", "fit_image"]
-
 
 @dataclass(frozen=True)
 class ImageSpec:

@@ -26,8 +26,6 @@ from striate.data.decode import THUMBNAIL, ImageSpec, decode_with_digest
 from striate.data.picture import BrokenImage, readable_formats
 from striate.data.source import Content, Item
 
-__all__ = ["Chunk", "decode_all"]
-
 # A chunk is what one task decodes: large enough that handing it over costs little beside
 # decoding thumbnails, small enough in bytes that photographs do not pile up in memory.
 _CHUNK_ITEMS = 256

@@ -13,8 +13,6 @@ from striate.data.cache import read_json
 from striate.data.source import Progress
 from striate.errors import DownloadError
 
-__all__ = ["RemoteFile", "download"]
-
 _BLOCK = 2**16
 _ATTEMPTS = 4
 _TIMEOUT = 30.0  # seconds without a byte

@@ -22,16 +22,6 @@ from striate.data.source import Item, Progress
 from striate.data.spelling import enumerated, shown
 from striate.errors import DataError
 
-__all__ = [
-    "SMALLEST",
-    "DuplicateCheck",
-    "Leak",
-    "check_duplicates",
-    "leak_message",
-    "leak_note",
-    "named_groups",
-]
-
 # Candidates that are compared closely, as a share of the images: the most similar ones. It bounds
 # what the check costs before a training; `inspect` compares twenty times as many.
 _CANDIDATES = 0.1

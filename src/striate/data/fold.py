@@ -11,8 +11,6 @@ from striate.data.spelling import enumerated
 from striate.data.split import rank, small_notes
 from striate.errors import DataError
 
-__all__ = ["Fold", "fold", "folds_of"]
-
 
 class Fold(NamedTuple):
     """One division of the development images: places of both parts, ordered by name."""

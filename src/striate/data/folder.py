@@ -12,8 +12,6 @@ from striate.data.spelling import enumerated, shown, text_name
 from striate.data.written import outside_runs
 from striate.errors import DataError
 
-__all__ = ["FolderSource"]
-
 
 class _Tree(NamedTuple):
     """All visible files and folders, and what is wrong with some."""

@@ -14,8 +14,6 @@ from types import ModuleType
 import numpy as np
 from PIL import Image
 
-__all__ = ["decoder_name", "ordinary_jpeg"]
-
 _START = b"\xff\xd8\xff"
 _ORIENTATION = 0x0112
 # How the two notes begin that may say which way up a picture is.

@@ -14,17 +14,6 @@ from striate.data.source import Item, Listing, Split
 from striate.data.spelling import enumerated, shown
 from striate.errors import DataError
 
-__all__ = [
-    "Entry",
-    "by_name",
-    "class_key",
-    "name_parts",
-    "natural_key",
-    "read_layout",
-    "split_named",
-    "visible",
-]
-
 _SPLITS: dict[str, Split] = {
     "train": "train",
     "training": "train",

@@ -15,8 +15,6 @@ from striate.data.source import Item, Listing, Source, Split, read_file, read_te
 from striate.data.spelling import enumerated, shown
 from striate.errors import DataError
 
-__all__ = ["LISTS", "ListSource"]
-
 LISTS = (".csv", ".tsv", ".json")
 _FORM = (
     "Expected the columns path,label and perhaps split (train, validation, test) and group in a "

@@ -28,8 +28,6 @@ from striate.randomness import generator
 if TYPE_CHECKING:
     from striate.data.part import ImageSet
 
-__all__ = ["BatchLoader", "Normalisation", "to_float"]
-
 # The mean of so many images lies within a few thousandths of a deviation of the mean of all.
 _MEASURED = 8192
 # The squares of so many levels sum to less than 2**24, up to where float32 counts exactly.

@@ -18,8 +18,6 @@ from striate.data.source import Source
 from striate.errors import DataError, unknown_name
 from striate.registry import Pick
 
-__all__ = ["is_there", "open_path", "open_source", "placed"]
-
 
 def open_source(name_or_path: str) -> Source:
     """Open the source that a name or a path stands for.

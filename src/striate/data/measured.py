@@ -22,8 +22,6 @@ from striate.data.source import Item, Progress, Source, Split
 from striate.errors import DataError
 from striate.places import cache_dir
 
-__all__ = ["MeasuredPart", "measured_part"]
-
 
 @dataclass(frozen=True)
 class MeasuredPart:

@@ -24,8 +24,6 @@ from striate.errors import DataError
 from striate.places import cache_dir, data_dir
 from striate.registry import Registry
 
-__all__ = ["NAMED_SETS", "cifar10", "cifar100", "digits", "fashion_mnist", "mnist"]
-
 _IDX = (
     "train-images-idx3-ubyte",
     "train-labels-idx1-ubyte",

@@ -17,8 +17,6 @@ from striate.data.source import Source
 from striate.data.streamed import Pixels, StreamedImages
 from striate.errors import DataError
 
-__all__ = ["ImageSet", "read_part"]
-
 
 @dataclass(frozen=True)
 class ImageSet:

@@ -17,18 +17,6 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from striate.data.jpeg import ordinary_jpeg
 from striate.errors import DataError
 
-__all__ = [
-    "DRAFT_SIDE",
-    "MAX_PIXELS",
-    "BrokenImage",
-    "Header",
-    "Picture",
-    "open_image",
-    "open_quickly",
-    "read_header",
-    "readable_formats",
-]
-
 # Pillow's own limit for an error: a picture of 512 MiB in RGB, 13,377 pixels square.
 MAX_PIXELS = 178_956_970
 # A JPEG at least twice this large on its shorter side is unpacked at a half, a quarter or an

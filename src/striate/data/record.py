@@ -13,8 +13,6 @@ import numpy as np
 from striate.data.source import Content, Item, Listing, Progress, Source, Split
 from striate.errors import DataError
 
-__all__ = ["Record", "RecordSource", "cifar_names", "cifar_records", "idx_records", "open_unpacked"]
-
 
 class Record(NamedTuple):
     """One labelled picture."""

@@ -19,8 +19,6 @@ from striate.errors import SealedTestError
 if TYPE_CHECKING:
     from striate.data.part import ImageSet
 
-__all__ = ["Opening", "SealedSplit", "issue"]
-
 
 # Equal by identity: a copy, or one made by hand with the same fields, is another object.
 @dataclass(frozen=True, eq=False)

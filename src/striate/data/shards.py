@@ -35,15 +35,6 @@ from striate.data.spelling import enumerated, shown, text_name
 from striate.data.tarscan import scan_tar
 from striate.errors import DataError
 
-__all__ = [
-    "ShardSource",
-    "expand_pattern",
-    "is_pattern",
-    "shard_numbers",
-    "shards_below",
-    "shards_listed",
-]
-
 _IMAGES = {"jpg", "jpeg", "png", "webp", "bmp", "ppm", "pgm", "tif", "tiff", "gif", "jp2"}
 _LABELS = {"cls", "json"}
 # A class is a word; what is longer is something else.

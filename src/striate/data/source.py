@@ -15,20 +15,6 @@ import numpy as np
 
 from striate.errors import DataError
 
-__all__ = [
-    "FILE_LIMIT",
-    "Content",
-    "Item",
-    "Listing",
-    "Progress",
-    "Source",
-    "Split",
-    "read_arrays",
-    "read_file",
-    "read_text",
-    "refuse_large",
-]
-
 # The largest single image file that a camera or a scanner makes stays below half a gigabyte.
 FILE_LIMIT = 512 * 2**20
 

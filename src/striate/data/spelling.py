@@ -3,8 +3,6 @@
 import re
 from collections.abc import Sequence
 
-__all__ = ["enumerated", "shown", "text_name"]
-
 # What would break a line, move a terminal's cursor, or cannot be written as UTF-8.
 _UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # What Python puts for bytes of a file's name that are no UTF-8.

@@ -15,8 +15,6 @@ from striate.data.source import Split
 from striate.data.spelling import enumerated
 from striate.errors import DataError
 
-__all__ = ["Assignment", "assign", "rank", "small_notes", "validation_share"]
-
 _NEARLY_ALL = 0.9
 """Of a split's images: with so many groups, those of several images hardly matter."""
 _ENOUGH = 2_500

@@ -20,8 +20,6 @@ from striate.data.source import Item
 from striate.data.spelling import shown
 from striate.errors import DataError
 
-__all__ = ["Pixels", "StreamedImages"]
-
 # Images that wait to be mixed: a few seconds of reading ahead on a disk, and enough of them that
 # neighbours in a shard do not meet in one batch.
 _MIXED = 4096

@@ -15,8 +15,6 @@ from striate.errors import DataError
 from striate.randomness import derive_seed
 from striate.typed_json import JsonRecord
 
-__all__ = ["Survey", "spread", "survey"]
-
 _SAMPLE = 2000
 _PIXEL_SAMPLE = 64
 # Holds the header of nearly every file; one with a longer preamble is read whole.

@@ -15,8 +15,6 @@ import zlib
 from pathlib import Path
 from typing import IO, NamedTuple
 
-__all__ = ["DAMAGED", "Member", "scan_tar"]
-
 try:
     from lzma import LZMAError
 except ImportError:  # a Python that was built without it

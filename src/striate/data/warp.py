@@ -15,8 +15,6 @@ from jaxtyping import Float, Int, Num
 from torch import Tensor
 from torch.nn import functional
 
-__all__ = ["Affine", "Gather", "Warp", "mirror", "translate"]
-
 Axis = tuple[Tensor, Tensor, Tensor]
 """Source index of each output pixel (B, N'), and sign (B, 1) and offset (B, 1) of the positions."""
 

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 
 from striate.data.layout import Entry
 
-__all__ = ["outside_runs"]
-
 Parts = tuple[str, ...]
 
 

@@ -6,8 +6,6 @@ from typing import Any
 from striate.durable import write_with
 from striate.errors import ConfigError
 
-__all__ = ["new_figure", "tidy", "write_png"]
-
 
 def new_figure(width: float, height: float) -> Any:
     """An empty figure of a size in inches, drawn by matplotlib's pixel renderer.

@@ -7,8 +7,6 @@ from collections.abc import Iterable
 
 from markupsafe import Markup
 
-__all__ = ["element", "number", "picture", "text"]
-
 FRACTION_DIGITS = 2
 """Digits behind the point, in pixels: finer than a screen shows."""
 

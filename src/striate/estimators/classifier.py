@@ -28,8 +28,6 @@ from striate.training.assemble import build_task
 from striate.training.events import Event
 from striate.training.inference import Model, infer
 
-__all__ = ["ImageClassifier"]
-
 
 @dataclass(eq=False, repr=False)
 class ImageClassifier(ImageInput, ClassifierMixin, BaseEstimator):

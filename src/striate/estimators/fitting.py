@@ -26,8 +26,6 @@ from striate.training.loop import averaged
 from striate.training.planner import Choice, advise
 from striate.training.speed import training_speed
 
-__all__ = ["Answering", "Labelled", "asked_settings", "hold_out", "plan", "train"]
-
 _FINISH_SECONDS = 0.2
 """After the last answer: copying the weights."""
 _CHECKPOINTS = 4

@@ -14,8 +14,6 @@ from sklearn.utils.validation import validate_data
 from striate.data import BrokenImage, ImageSpec, decode_image
 from striate.errors import ConfigError, DataError, InputError, ShapeError
 
-__all__ = ["ImageInput", "as_value_errors", "resized", "seed_of"]
-
 Shape = tuple[int, int, int]
 
 _LEVELS = 255.0

@@ -11,8 +11,6 @@ from striate import classical
 from striate.classical.feature import Feature, described
 from striate.estimators.reading import ImageInput, as_value_errors, seed_of
 
-__all__ = ["BagOfWords", "FisherVectors", "HoG"]
-
 
 class _ImageFeature(ImageInput, ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Images to (N, F) float32 rows."""

@@ -10,8 +10,6 @@ import torch
 from striate.errors import DataError
 from striate.evaluation.interval import Estimate
 
-__all__ = ["percentile_interval", "resampled"]
-
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 Statistic = Callable[[npt.NDArray[np.int64]], float]

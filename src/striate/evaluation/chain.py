@@ -16,8 +16,6 @@ from typing import Any
 from striate import durable
 from striate.errors import LedgerError
 
-__all__ = ["Chain", "Entry", "entry_hash"]
-
 Entry = dict[str, Any]
 
 

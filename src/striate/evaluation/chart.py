@@ -14,8 +14,6 @@ from striate.drawing.svg import element, text
 from striate.evaluation.classification.calibration import ReliabilityBin
 from striate.evaluation.interval import wilson
 
-__all__ = ["Series", "bar_chart", "line_chart", "reliability_chart", "thinned", "ticks"]
-
 WIDTH, HEIGHT = 330.0, 230.0
 """Units are about pixels when three charts stand side by side on a desk's screen."""
 

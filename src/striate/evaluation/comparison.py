@@ -19,17 +19,6 @@ from striate.evaluation.metric import Metric, Rows, estimate, group_influences
 from striate.randomness import derive_seed, generator
 from striate.typed_json import JsonRecord
 
-__all__ = [
-    "Comparison",
-    "Pair",
-    "compare",
-    "holm",
-    "mcnemar",
-    "mean_difference",
-    "share_difference",
-    "sign_flip",
-]
-
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 

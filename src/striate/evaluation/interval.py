@@ -11,16 +11,6 @@ from typing import Any
 from striate.errors import DataError
 from striate.typed_json import JsonRecord
 
-__all__ = [
-    "Estimate",
-    "Proportion",
-    "check_share",
-    "clopper_pearson",
-    "normal_quantile",
-    "score_interval",
-    "wilson",
-]
-
 _FEW = ((50, 3), (10, 2), (0, 1))
 """Of more than so many items, counts up to which the Poisson distribution gives an end: 3 and 2
 are the choice of Brown, Cai and DasGupta, who look at 10 items or more."""

@@ -21,18 +21,6 @@ from striate.evaluation.chain import Chain, Entry
 from striate.evaluation.receipt import Receipt, give_receipt, receipts_of
 from striate.typed_json import JsonRecord
 
-__all__ = [
-    "OpeningRecord",
-    "Verification",
-    "ledger_path",
-    "open_test",
-    "open_test_for",
-    "opened",
-    "openings",
-    "record_result",
-    "verify",
-]
-
 
 @dataclass(frozen=True)
 class OpeningRecord(JsonRecord):

@@ -13,8 +13,6 @@ import numpy.typing as npt
 from striate.errors import DataError
 from striate.evaluation.interval import Estimate, normal_quantile
 
-__all__ = ["mean_interval"]
-
 Array = npt.NDArray[Any]
 
 

@@ -20,8 +20,6 @@ from striate.evaluation.interval import Estimate, Proportion, check_share, score
 from striate.evaluation.mean import mean_interval
 from striate.randomness import generator
 
-__all__ = ["Columns", "Meter", "Metric", "Rows", "Scores", "estimate", "group_influences"]
-
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]

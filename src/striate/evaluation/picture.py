@@ -9,8 +9,6 @@ import numpy.typing as npt
 
 from striate.errors import ShapeError
 
-__all__ = ["data_uri"]
-
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 
 

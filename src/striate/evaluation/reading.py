@@ -9,8 +9,6 @@ from striate.evaluation.ledger import OpeningRecord
 from striate.evaluation.text import percent
 from striate.typed_json import JsonRecord
 
-__all__ = ["Reading", "adjusted_reading"]
-
 
 @dataclass(frozen=True)
 class Reading(JsonRecord):

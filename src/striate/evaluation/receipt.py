@@ -11,8 +11,6 @@ from striate import durable
 from striate.data.seal import Opening
 from striate.errors import LedgerError
 
-__all__ = ["RECEIPTS", "Receipt", "give_receipt", "receipts_of"]
-
 RECEIPTS = "openings.jsonl"
 """Name of the file of receipts in a run folder."""
 

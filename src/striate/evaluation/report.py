@@ -24,8 +24,6 @@ from striate.evaluation.text import number, percent
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-__all__ = ["Headline", "Section", "environment", "metric_section", "render", "write"]
-
 Report = Mapping[str, Any]
 
 TINY = 96

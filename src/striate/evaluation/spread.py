@@ -18,8 +18,6 @@ from striate.errors import DataError
 from striate.evaluation.interval import Estimate
 from striate.typed_json import JsonRecord
 
-__all__ = ["SeedSpread", "corrected_resampled", "seed_spread"]
-
 
 @dataclass(frozen=True)
 class SeedSpread(JsonRecord):

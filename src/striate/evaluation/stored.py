@@ -17,8 +17,6 @@ from striate import durable
 from striate.errors import RunError
 from striate.evaluation.metric import Columns
 
-__all__ = ["Predictions", "load_predictions", "save_predictions", "small_picture"]
-
 Array = npt.NDArray[Any]
 
 _KEY = "striate"

@@ -8,8 +8,6 @@ from typing import Any, Protocol, runtime_checkable
 from striate.evaluation.interval import Estimate, Proportion
 from striate.evaluation.metric import Scores
 
-__all__ = ["Figures", "Summary"]
-
 _PARTS = ("value", "low", "high")
 
 

@@ -1,7 +1,5 @@
 """Numbers as a person reads them."""
 
-__all__ = ["number", "percent"]
-
 
 def percent(value: float) -> str:
     """A share in percent with the digits that a person reads: 0.31, 1.94, 12.3.

@@ -29,8 +29,6 @@ from striate.execution.store import Store, machine
 from striate.execution.swap import offered
 from striate.execution.timing import Timing, race
 
-__all__ = ["Contender", "Trial", "choose", "guess", "step_seconds", "trial_seconds"]
-
 _LITTLE_WORK = 150_000_000
 """Multiply-adds of a step's forward pass below which threads wait for each other more than they
 help; benchmarks/threads.py measures it."""

@@ -13,15 +13,6 @@ from striate import kernels
 from striate.execution.store import Store, machine
 from striate.execution.timing import Timing, race
 
-__all__ = [
-    "DIRECTIONS",
-    "Convolution",
-    "MeasuredMethods",
-    "convolutions",
-    "measure_methods",
-    "observe",
-]
-
 DIRECTIONS = ("forward", "data", "weight")
 _PLAIN = "torch"
 _MARGIN = 0.97

@@ -13,8 +13,6 @@ from torch import nn
 from striate.config import ExecutionConfig
 from striate.errors import ConfigError
 
-__all__ = ["Execution", "thread_problem", "threads"]
-
 _THREADS_PER_CORE = 4
 
 

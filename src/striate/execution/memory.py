@@ -5,8 +5,6 @@ import sys
 
 import torch
 
-__all__ = ["keep_pages", "lacks_memory"]
-
 
 def keep_pages() -> None:
     """Have the C library keep freed memory for the next step instead of handing it back.

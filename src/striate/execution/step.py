@@ -9,8 +9,6 @@ from torch import Tensor, nn
 from striate.execution.device import Execution
 from striate.execution.swap import accelerate, restore
 
-__all__ = ["step_call"]
-
 
 def step_call(
     network: nn.Module,

@@ -18,8 +18,6 @@ import torch
 
 from striate import durable, kernels, places
 
-__all__ = ["Store", "machine"]
-
 _FORMAT = 1
 
 

@@ -16,8 +16,6 @@ from striate import kernels
 from striate.execution.device import Execution
 from striate.layers.native import NATIVE, NativeConv2d, NativeSequential
 
-__all__ = ["accelerate", "accelerated", "offered", "restore"]
-
 _PLAIN: dict[type[nn.Module], type[nn.Module]] = {
     NativeConv2d: nn.Conv2d,
     NativeSequential: nn.Sequential,

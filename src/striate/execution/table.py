@@ -6,8 +6,6 @@ from typing import Any
 from striate.execution.chooser import Contender, Trial
 from striate.execution.convolution import DIRECTIONS, Convolution, MeasuredMethods
 
-__all__ = ["trial_json", "trial_text"]
-
 
 def trial_text(trial: Trial) -> str:
     """The tables of a trial: whole steps, then convolutions with their methods and GFLOP/s.

@@ -5,8 +5,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-__all__ = ["Timing", "race"]
-
 _HOPELESS = 1.5
 """Times the best: noise on a shared machine rarely reaches it, and turns are dear."""
 

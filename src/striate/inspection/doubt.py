@@ -20,8 +20,6 @@ error-rates using the EM algorithm", with a single blind observer; sharpening af
 import numpy as np
 from jaxtyping import Float, Int
 
-__all__ = ["probability_wrong"]
-
 # Exponents T; that of calibration is 1, and lower than the best where labels are wrong.
 _SHARPNESS = np.geomspace(0.5, 32.0, 19)
 # Shares ν of blind labels, up to a half, closer together where they are few.

@@ -24,8 +24,6 @@ from striate.data.source import Progress
 from striate.inspection.gradient import gradient_histograms
 from striate.places import cache_dir
 
-__all__ = ["Features", "Landmarks", "features"]
-
 _PATCH = 6
 _FILTERS = 256
 _STRIDE = 2

@@ -23,8 +23,6 @@ from striate.inspection.label_error import Suspects, suspects
 from striate.inspection.outlier import outliers
 from striate.inspection.scan import Scan, scan
 
-__all__ = ["Findings", "inspect"]
-
 # Grey levels: below, a picture shows nothing that a person could name.
 _CONSTANT = 2.0
 _FOLDS = 5

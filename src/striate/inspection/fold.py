@@ -14,8 +14,6 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
-__all__ = ["OutOfFold", "out_of_fold"]
-
 _CHUNK = 2048
 # Strengths of the ridge, as shares of the mean of the features' squares.
 _RIDGES = (0.01, 0.03, 0.1, 0.3)

@@ -16,8 +16,6 @@ from torch import Tensor
 
 from striate.classical.grey import gradients
 
-__all__ = ["gradient_histograms"]
-
 _ORIENTATIONS = 9
 _CELL = 8
 # The largest share of a block that one value may have, as in the paper ("L2-Hys").

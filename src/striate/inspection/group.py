@@ -7,8 +7,6 @@ from typing import Literal
 
 from striate.data.near_duplicates import connected
 
-__all__ = ["Group", "Relation", "duplicate_groups"]
-
 Relation = Literal["leak", "conflict", "straddle", "within"]
 """leak: in the test split and outside it; conflict: of several classes; straddle: in the
 training and the validation split; within: of one class and one split."""

@@ -16,8 +16,6 @@ from jaxtyping import Float, Int
 
 from striate.inspection.doubt import probability_wrong
 
-__all__ = ["Suspects", "suspects"]
-
 # Below this probability more than three of four labels are right: too many to look through.
 _LEAST = 0.25
 

@@ -3,8 +3,6 @@
 import numpy as np
 from jaxtyping import Float, Int
 
-__all__ = ["outliers"]
-
 # Deviations above the middle distance, as robust statistics measure them, that make an outlier.
 _FAR = 5.0
 

@@ -19,8 +19,6 @@ from striate.evaluation.report import environment
 from striate.inspection.findings import Findings
 from striate.inspection.group import Group
 
-__all__ = ["describe", "render", "write"]
-
 # Numbers of groups on the page, the worst first; the JSON file has all.
 _GROUPS = {"leak": 40, "conflict": 40, "straddle": 20, "within": 30}
 _MEMBERS = 8

@@ -16,8 +16,6 @@ from striate.data.source import Content, Item, Progress, Source
 from striate.errors import DataError
 from striate.places import cache_dir
 
-__all__ = ["GREY", "Broken", "Scan", "scan"]
-
 GREY = ImageSpec((64, 64), 1, "squash")
 """Form of the images whose edges are described: of a photograph, thumbnails keep too few."""
 

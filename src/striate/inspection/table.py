@@ -6,8 +6,6 @@ from rich.text import Text
 from striate.evaluation import percent
 from striate.inspection.findings import Findings
 
-__all__ = ["table"]
-
 
 def table(findings: Findings) -> Table:
     """Counts, and what is wrong, one line each."""

@@ -17,8 +17,6 @@ import torch
 
 from striate.errors import ConfigError
 
-__all__ = ["ISAS", "NativeLibrary", "available", "isa", "load", "why_not"]
-
 ISAS = ("generic", "avx2", "avx512")
 """Instruction sets, each including those before it."""
 

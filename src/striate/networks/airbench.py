@@ -38,8 +38,6 @@ from striate.errors import ConfigError, DataError
 from striate.layers import adaptive_max_pool, batch_norm, conv, max_pool, norm_act
 from striate.networks.shape import check_input, check_ndim, check_size, full_size
 
-__all__ = ["Airbench"]
-
 # The patches' covariance is of normalised images, about one on its diagonal: eps bounds the
 # gain of the faintest directions at 1/sqrt(5e-4) = 45 (paper, listing of the network).
 _WHITENING_EPS = 5e-4

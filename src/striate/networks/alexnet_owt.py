@@ -29,8 +29,6 @@ from torch import Tensor, nn
 from striate.layers import adaptive_average_pool, conv, max_pool
 from striate.networks.shape import check_input, check_ndim
 
-__all__ = ["AlexNetOWT"]
-
 _GRID = 6
 _SMALLEST = 63
 

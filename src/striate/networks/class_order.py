@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from striate.errors import ConfigError
 from striate.networks.weight import Weights
 
-__all__ = ["answer_names", "class_order"]
-
 _SYNSET = re.compile(r"n\d{8}(?!\d)")
 
 

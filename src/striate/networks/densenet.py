@@ -39,8 +39,6 @@ from striate.errors import ConfigError
 from striate.layers import adaptive_average_pool, average_pool, batch_norm, conv, max_pool, norm_act
 from striate.networks.shape import check_input, check_ndim
 
-__all__ = ["DenseNet"]
-
 _IMAGENET: dict[int, tuple[int, ...]] = {
     121: (6, 12, 24, 16),
     169: (6, 12, 32, 32),

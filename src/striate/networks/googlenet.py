@@ -40,8 +40,6 @@ from torch import Tensor, nn
 from striate.layers import adaptive_average_pool, batch_norm, conv, max_pool
 from striate.networks.shape import check_input, check_ndim
 
-__all__ = ["GoogLeNet", "Inception"]
-
 _MODULES: dict[str, tuple[int, ...]] = {
     "3a": (64, 96, 128, 16, 32, 32),
     "3b": (128, 128, 192, 32, 96, 64),

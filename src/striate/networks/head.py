@@ -6,8 +6,6 @@ from torch import nn
 from striate.errors import ConfigError
 from striate.layers import conv
 
-__all__ = ["freeze_features", "head_names", "replace_head", "unfreeze_features"]
-
 
 def head_names(network: nn.Module) -> tuple[str, ...]:
     """Names of the layers that give class scores, auxiliary heads included."""

@@ -13,8 +13,6 @@ from torch import Tensor
 
 from striate.errors import CheckpointError, ConfigError, unknown_name
 
-__all__ = ["LAYOUTS", "published_key", "rename"]
-
 Rewriting = tuple[str, str | Callable[[re.Match[str]], str]]
 
 

@@ -39,8 +39,6 @@ from torch import Tensor, nn
 from striate.layers import average_pool, conv, max_pool
 from striate.networks.shape import check_input, check_ndim, check_size, full_size
 
-__all__ = ["LeNet5"]
-
 # Table I: which maps of S2 each map of C3 reads: all runs of three and of four neighbours
 # (cyclic), three broken fours, all six.
 _TABLE = (

@@ -24,8 +24,6 @@ from torch import Tensor, nn
 
 from striate.networks.shape import check_input, check_ndim, full_size
 
-__all__ = ["Linear"]
-
 
 class Linear(nn.Module):
     """Linear classifier: one template per class.

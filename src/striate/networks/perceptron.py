@@ -31,8 +31,6 @@ from torch import Tensor, nn
 from striate.errors import ConfigError
 from striate.networks.shape import check_choice, check_input, check_ndim, full_size
 
-__all__ = ["Perceptron"]
-
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "tanh": nn.Tanh,

@@ -18,16 +18,6 @@ from striate.networks.weight_file import (
 )
 from striate.registry import Pick
 
-__all__ = [
-    "ALIASES",
-    "fill",
-    "load_pretrained",
-    "locate_weights",
-    "published_network",
-    "trainable_pick",
-    "weights_named",
-]
-
 ALIASES: dict[str, tuple[str, ...]] = {
     **{f"resnet{depth}-cifar10": (f"resnet{depth}",) for depth in (20, 32, 44, 56, 110)},
     # one network, published from two trainings: the file that is on this machine is taken

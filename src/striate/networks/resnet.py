@@ -45,8 +45,6 @@ from striate.errors import ConfigError
 from striate.layers import adaptive_average_pool, batch_norm, conv, max_pool, norm_act
 from striate.networks.shape import check_input, check_ndim
 
-__all__ = ["BasicBlock", "Bottleneck", "ResNet"]
-
 _IMAGENET: dict[int, tuple[Literal["basic", "bottleneck"], tuple[int, ...]]] = {
     18: ("basic", (2, 2, 2, 2)),
     34: ("basic", (3, 4, 6, 3)),

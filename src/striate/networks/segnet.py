@@ -29,8 +29,6 @@ from striate.errors import ConfigError
 from striate.layers import batch_norm, conv, max_pool, max_unpool
 from striate.networks.shape import check_input, check_ndim
 
-__all__ = ["SegNet"]
-
 
 def _units(widths: tuple[int, ...], ndim: int) -> nn.Sequential:
     """3×3 convolution, batch normalisation, ReLU, from each width to the next."""

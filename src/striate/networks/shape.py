@@ -6,8 +6,6 @@ from torch import Tensor
 
 from striate.errors import ConfigError, ShapeError
 
-__all__ = ["check_choice", "check_input", "check_ndim", "check_size", "full_size"]
-
 
 def check_ndim(network: str, ndim: int, accepted: Sequence[int] = (1, 2, 3)) -> None:
     """Refuse a number of spatial dimensions that the network does not have.

@@ -24,8 +24,6 @@ from torch import Tensor, nn
 from striate.layers import conv, max_pool
 from striate.networks.shape import check_input, check_ndim, check_size, full_size
 
-__all__ = ["SimpleNet"]
-
 _GRID = 8
 
 

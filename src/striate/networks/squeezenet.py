@@ -33,8 +33,6 @@ from torch import Tensor, nn
 from striate.layers import adaptive_average_pool, conv, max_pool
 from striate.networks.shape import check_input, check_ndim
 
-__all__ = ["Fire", "SqueezeNet"]
-
 _SMALLEST = 21
 
 

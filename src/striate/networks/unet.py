@@ -37,8 +37,6 @@ from striate.errors import ConfigError
 from striate.layers import batch_norm, conv, max_pool, transposed_conv
 from striate.networks.shape import check_input, check_ndim
 
-__all__ = ["UNet"]
-
 
 def _units(widths: tuple[int, ...], ndim: int, normalise: bool, padding: int) -> nn.Sequential:
     """3×3 convolution, batch normalisation if asked, ReLU, from each width to the next."""

@@ -33,8 +33,6 @@ from torch import Tensor, nn
 from striate.layers import adaptive_average_pool, batch_norm, conv, max_pool
 from striate.networks.shape import check_choice, check_input, check_ndim
 
-__all__ = ["VGG"]
-
 _WIDTHS = (64, 128, 256, 512, 512)
 _COUNTS: dict[int, tuple[int, ...]] = {
     11: (1, 1, 2, 2, 2),

@@ -11,8 +11,6 @@ from torch import Tensor
 
 from striate.registry import Pick
 
-__all__ = ["PRETRAINED", "Preparation", "Weights"]
-
 
 @dataclass(frozen=True)
 class Preparation:

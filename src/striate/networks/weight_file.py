@@ -19,8 +19,6 @@ from striate.errors import CheckpointError, ConfigError, DownloadError
 from striate.networks.weight import PRETRAINED, Weights
 from striate.places import cache_dir, data_dir
 
-__all__ = ["Progress", "WeightFile", "download_weights", "find_weights", "read_weights"]
-
 Progress = Callable[[str, int, int], None]
 """Told what is done (a sentence), how much is done and of how much."""
 

@@ -11,8 +11,6 @@ from torch.optim import Optimizer
 from striate.optim.group import Parameters
 from striate.optim.layout import construct
 
-__all__ = ["adadelta", "adagrad", "adam", "adamw", "nadam", "rmsprop"]
-
 
 def adagrad(
     params: Parameters,

@@ -9,8 +9,6 @@ from torch import Tensor, nn
 
 from striate.errors import CheckpointError, ConfigError
 
-__all__ = ["Average"]
-
 
 class Average:
     """A bias-corrected running average of weights θ_1 … θ_t, kept beside the network.

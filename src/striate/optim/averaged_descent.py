@@ -7,8 +7,6 @@ from torch import Tensor
 
 from striate.optim.group import Parameters, as_groups, check_numbers
 
-__all__ = ["AveragedDescent"]
-
 
 class AveragedDescent(torch.optim.ASGD):
     """Averaged gradient descent: θ ← θ − η g; the answer is the mean of the points after step t0.

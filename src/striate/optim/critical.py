@@ -18,13 +18,6 @@ from striate.errors import ConfigError, ShapeError
 from striate.optim.minimise import Function, hessian
 from striate.randomness import generator
 
-__all__ = [
-    "CriticalPoint",
-    "critical_point",
-    "hessian_vector_product",
-    "network_critical_point",
-]
-
 Kind = Literal["minimum", "maximum", "saddle", "degenerate", "not critical"]
 
 

@@ -12,8 +12,6 @@ from striate.errors import ConfigError
 from striate.optim.descent import gradient_descent
 from striate.randomness import generator
 
-__all__ = ["Descent", "descend"]
-
 
 @dataclass(frozen=True)
 class Descent:

@@ -11,8 +11,6 @@ from torch.optim import Optimizer
 from striate.optim.group import Parameters
 from striate.optim.layout import construct
 
-__all__ = ["gradient_descent", "momentum", "sgd"]
-
 
 def gradient_descent(
     params: Parameters, lr: float = 0.1, *, weight_decay: float = 0.0

@@ -8,8 +8,6 @@ from torch import Tensor, nn
 
 from striate.errors import ConfigError
 
-__all__ = ["Parameters", "as_groups", "check_numbers", "parameter_groups"]
-
 Parameters = Iterable[Tensor] | Iterable[dict[str, Any]]
 """Tensors, or groups such as `parameter_groups` gives."""
 

@@ -21,8 +21,6 @@ from striate.errors import ConfigError
 from striate.optim.preserve import preserved
 from striate.randomness import generator
 
-__all__ = ["fans", "glorot", "kaiming", "lsuv", "orthogonal", "whiten", "whitening_filters"]
-
 
 def glorot(network: nn.Module, *, seed: int = 0) -> None:
     """Glorot weights U(±√(6/(m+n))): equal variances forward and backward for linear units.

@@ -18,9 +18,6 @@ from torch.optim import Optimizer
 from striate.errors import ConfigError
 from striate.optim.group import Parameters, as_groups, check_numbers
 
-__all__ = ["can_fuse", "construct", "copied", "fused_safely"]
-
-
 _FUSED = (torch.optim.SGD, torch.optim.Adam, torch.optim.AdamW, torch.optim.Adagrad)
 """Those with a fused kernel on the CPU: there a step takes a third of the looped one's time."""
 

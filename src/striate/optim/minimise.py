@@ -15,8 +15,6 @@ from torch import Tensor
 from striate.errors import ConfigError
 from striate.randomness import generator
 
-__all__ = ["Function", "Search", "hessian", "local_search", "newton", "random_search"]
-
 Function = Callable[[Tensor], Tensor]
 """A function of a vector (N,) whose value is a tensor of no axes."""
 

@@ -11,8 +11,6 @@ from torch.optim import Optimizer
 
 from striate.optim.group import Parameters, as_groups, check_numbers
 
-__all__ = ["Muon", "orthogonalise"]
-
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)

@@ -11,8 +11,6 @@ from striate.errors import ConfigError
 from striate.optim.picture import COLOURS
 from striate.optim.race import Race
 
-__all__ = ["draw_html"]
-
 PLACEHOLDER = "/*RACES*/null"
 """Text of the page that the data replace."""
 

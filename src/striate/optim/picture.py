@@ -12,8 +12,6 @@ from striate.durable import write_bytes
 from striate.errors import ConfigError
 from striate.optim.race import Race, Track
 
-__all__ = ["COLOURS", "draw_gif", "draw_png"]
-
 COLOURS = (
     "#d62728", "#1f77b4", "#2ca02c", "#ff7f0e", "#9467bd", "#17becf", "#e377c2",
     "#8c564b", "#111111", "#bcbd22", "#0047ab", "#b5179e", "#006d5b", "#a16207",

@@ -10,8 +10,6 @@ from torch import Tensor, nn
 from striate.optim.initialise import glorot
 from striate.optim.surface import Surface
 
-__all__ = ["network_surface", "plane_surface"]
-
 
 def plane_surface(
     loss: Callable[[Tensor], Tensor],

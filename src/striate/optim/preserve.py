@@ -6,8 +6,6 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-__all__ = ["preserved"]
-
 
 @contextmanager
 def preserved(network: nn.Module) -> Iterator[None]:

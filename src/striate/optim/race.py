@@ -14,8 +14,6 @@ from striate.errors import ConfigError
 from striate.optim.schedule_free import evaluation_weights
 from striate.optim.surface import Surface
 
-__all__ = ["RATES", "Maker", "Race", "Track", "run_race"]
-
 Maker = Callable[..., Optimizer]
 """An optimiser's constructor: of (parameters, lr=…)."""
 

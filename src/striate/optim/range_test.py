@@ -15,8 +15,6 @@ from striate.errors import ConfigError, DataError
 from striate.optim.descent import sgd
 from striate.optim.group import parameter_groups
 
-__all__ = ["RangeTest", "draw_range_test", "range_test"]
-
 
 @dataclass(frozen=True)
 class RangeTest:

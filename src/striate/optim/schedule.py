@@ -11,19 +11,6 @@ from typing import Any
 
 from striate.errors import ConfigError
 
-__all__ = [
-    "constant",
-    "cosine",
-    "cosine_restarts",
-    "exponential",
-    "inverse_sqrt",
-    "linear",
-    "one_cycle",
-    "polynomial",
-    "step",
-    "warmup_stable_decay",
-]
-
 
 def constant(progress: float, *, warmup: float = 0.0) -> float:
     """The factor 1 throughout, after an optional linear warm-up.

@@ -27,8 +27,6 @@ from torch.optim import Optimizer
 from striate.optim.group import Parameters
 from striate.optim.layout import construct
 
-__all__ = ["evaluation_weights", "schedule_free_adamw", "schedule_free_sgd"]
-
 
 class _Exact:
     """`eval` and `train` of the class beside it, with the weights kept in between."""

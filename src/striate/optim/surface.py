@@ -10,8 +10,6 @@ from torch import Tensor
 
 from striate.errors import ConfigError
 
-__all__ = ["Surface", "beale", "himmelblau", "plateau", "ravine", "rosenbrock", "saddle"]
-
 
 @dataclass(frozen=True)
 class Surface:

@@ -14,8 +14,6 @@ from striate.drawing.table import text_table
 from striate.optim.preserve import preserved
 from striate.randomness import generator
 
-__all__ = ["VarianceRow", "compare_text", "variance_table"]
-
 
 @dataclass(frozen=True)
 class VarianceRow:

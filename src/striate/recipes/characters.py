@@ -3,8 +3,6 @@
 from striate.config import DataConfig, RunConfig, TrainingConfig
 from striate.registry import Pick
 
-__all__ = ["digits_lenet", "fashion_mnist_lenet", "mnist_lenet"]
-
 
 def _lenet(source: str, side: int, augmentation: tuple[Pick, ...], **length: float) -> RunConfig:
     return RunConfig(

@@ -3,8 +3,6 @@
 from striate.config import DataConfig, RunConfig, TrainingConfig
 from striate.registry import Pick
 
-__all__ = ["cifar10_airbench", "cifar10_resnet20", "cifar100_resnet20"]
-
 
 def _resnet20(source: str) -> RunConfig:
     """He et al. 2015, section 4.2, with one cycle in place of the steps of the rate."""

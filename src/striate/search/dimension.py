@@ -16,8 +16,6 @@ import optuna
 
 from striate.errors import ConfigError
 
-__all__ = ["Dimension", "parse_dimension"]
-
 _NUMBER = r"[-+]?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
 _RANGE = re.compile(rf"(x?)({_NUMBER})\.\.(x?)({_NUMBER})(:log)?")
 _MULTIPLE = re.compile(rf"x({_NUMBER})")

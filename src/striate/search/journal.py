@@ -15,8 +15,6 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, Jou
 
 from striate import durable
 
-__all__ = ["open_journal", "quiet"]
-
 
 def open_journal(folder: Path, locks: Path, lower_is_better: bool) -> optuna.Study:
     """Open the study of a folder, or begin one.

@@ -19,8 +19,6 @@ from striate.registry import Pick, Registry
 from striate.settings import checked, merge
 from striate.typed_json import encode
 
-__all__ = ["applies", "change", "number_at", "spell_augmentation", "value_at"]
-
 WIDTH = "width"
 NOTHING = "none"
 

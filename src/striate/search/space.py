@@ -17,8 +17,6 @@ from striate.search.setting import (
     value_at,
 )
 
-__all__ = ["Proposal", "Space", "default_dimensions", "space_problems"]
-
 _PICKS = ("network", "optimiser", "schedule", "loss")
 """Settings that bring arguments of their own are drawn first."""
 

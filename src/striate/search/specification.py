@@ -9,8 +9,6 @@ from typing import Any
 from striate.errors import ConfigError
 from striate.search.dimension import Dimension, parse_dimension
 
-__all__ = ["read_dimensions"]
-
 DEFAULTS = "defaults"
 """The word that keeps the usual dimensions beside those that are given."""
 

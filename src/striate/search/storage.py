@@ -14,8 +14,6 @@ from striate.search.journal import open_journal, quiet
 from striate.search.space import Proposal, Space
 from striate.search.trial import FINISHED, Trial, TrialRecord
 
-__all__ = ["Storage"]
-
 _RANDOM_TRIALS = 8
 """Trials drawn at random before the others follow from them; optuna's ten are half of a search."""
 _ENOUGH_FOR_IMPORTANCE = 8

@@ -11,8 +11,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from striate.search.space import Proposal, Space
 
-__all__ = ["FINISHED", "State", "Trial", "TrialRecord"]
-
 _MEDIAN_OF = 4
 """Finished trials that must exist before one is pruned: a median of fewer is luck."""
 _NOT_BEFORE = 0.3

@@ -9,8 +9,6 @@ from striate import durable
 from striate.evaluation.comparison import Comparison
 from striate.evaluation.summary import Summary
 
-__all__ = ["MetricComparison"]
-
 
 @dataclass(frozen=True)
 class MetricComparison:

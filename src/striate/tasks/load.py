@@ -11,8 +11,6 @@ from striate.errors import ConfigError, unknown_name
 from striate.registry import Registry
 from striate.tasks.task import Task
 
-__all__ = ["ENTRY_POINTS", "load_task", "register_installed", "task_named"]
-
 ENTRY_POINTS = "striate.tasks"
 """Group of entry points under which a package offers its tasks by name."""
 

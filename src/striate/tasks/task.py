@@ -33,8 +33,6 @@ from striate.run_folder import RunFolder
 from striate.tasks.comparison import MetricComparison
 from striate.tasks.prediction import Prediction
 
-__all__ = ["Build", "DataShape", "ReportedSplit", "Setting", "Task", "View"]
-
 
 @dataclass(frozen=True)
 class DataShape:

@@ -24,18 +24,6 @@ from striate.training import transfer
 from striate.training.fitting import NETWORK_ARGUMENTS, outputs_problem, size_problem, smaller
 from striate.training.inference import Model
 
-__all__ = [
-    "Parts",
-    "assemble",
-    "build_networks",
-    "build_task",
-    "check_choices",
-    "check_config",
-    "choose_execution",
-    "data_shape",
-    "whole",
-]
-
 NO_LOSS = "none"
 """Name of the loss of what is fitted in one piece."""
 

@@ -22,8 +22,6 @@ from striate.training.step import learn
 from striate.training.transfer import FrozenFeatures
 from striate.training.views import num_views
 
-__all__ = ["Budget", "Clock", "first_plan", "measure_stages", "most_steps", "time_budget"]
-
 _REPEATS = 3
 """Steps of each stage that are timed, after one that sets up."""
 

@@ -20,8 +20,6 @@ from torch import Tensor
 from striate.durable import sync_folder, write_bytes
 from striate.errors import CheckpointError
 
-__all__ = ["CheckpointStore", "flatten", "read_checkpoint", "unflatten", "write_checkpoint"]
-
 Tensors = dict[str, Tensor]
 State = dict[str, Any]
 

@@ -13,8 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
-__all__ = ["TIMING", "Event", "EventLog", "read_events"]
-
 Event = dict[str, Any]
 
 TIMING = frozenset({"seconds", "images_per_second", "time", "seconds_per_step"})

@@ -12,8 +12,6 @@ from striate.networks import NETWORKS
 from striate.networks.airbench import Airbench
 from striate.registry import Pick
 
-__all__ = ["fitted", "outputs_of", "outputs_problem", "size_problem", "smaller"]
-
 _SPELLED = {
     "scores": "scores for each image",
     "map": "scores for each pixel",

@@ -19,8 +19,6 @@ from striate.execution import Execution, accelerated
 from striate.tasks import DataShape, Task, View
 from striate.training.views import views
 
-__all__ = ["Model", "evaluate", "infer"]
-
 _ONE_VIEW = PredictionConfig()
 _AT_ONCE, _FEWEST = 256, 16
 _PIXELS = 2**22

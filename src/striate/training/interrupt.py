@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["Interrupt", "interruptible"]
-
 
 class Interrupt:
     """Whether a training is to stop, and who asked for it."""

@@ -31,8 +31,6 @@ from striate.training.plan import Plan
 from striate.training.step import Outcome, learn
 from striate.training.views import num_views
 
-__all__ = ["Training", "averaged"]
-
 _LOG_PARTS = 400  # step events in a run: fine enough for a curve, small enough to read
 _QUICK_VALIDATION = 2_000  # images of a validation on the way; the last one takes all
 _RATE_AFTER_DIVERGENCE = 0.1

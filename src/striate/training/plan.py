@@ -8,8 +8,6 @@ new piece goes on from where the last one stood, so that the schedule always end
 import math
 from dataclasses import dataclass
 
-__all__ = ["Plan"]
-
 
 @dataclass(frozen=True)
 class Plan:

@@ -22,8 +22,6 @@ from striate.training.interrupt import Interrupt
 from striate.training.loop import Training
 from striate.training.plan import Plan
 
-__all__ = ["Pruner", "Result", "run"]
-
 Pruner = Callable[[Event], str | None]
 """Receives each event of a training; a reason that it returns ends the training, unfinished."""
 

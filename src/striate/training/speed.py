@@ -8,8 +8,6 @@ from striate.optim import OPTIMISERS, parameter_groups
 from striate.registry import Pick
 from striate.training.fitting import build_network
 
-__all__ = ["training_speed"]
-
 _STEPS = 3
 
 

@@ -9,8 +9,6 @@ from torch.nn import functional
 from striate.config import TrainingConfig
 from striate.training.fitting import smaller
 
-__all__ = ["Stage", "mean_seconds", "resized", "stage_ends"]
-
 
 @dataclass(frozen=True)
 class Stage:

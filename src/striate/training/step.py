@@ -13,8 +13,6 @@ from striate.randomness import layer_randomness
 from striate.training.assemble import Parts
 from striate.training.stage import resized
 
-__all__ = ["Outcome", "learn"]
-
 
 @dataclass(frozen=True)
 class Outcome:

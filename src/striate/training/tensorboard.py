@@ -6,8 +6,6 @@ from pathlib import Path
 from striate.errors import ConfigError
 from striate.training.events import Event
 
-__all__ = ["TensorBoard"]
-
 
 class TensorBoard:
     """Writes steps and validations as scalars.

@@ -23,17 +23,6 @@ from striate.registry import Pick
 from striate.settings import Settings, merge
 from striate.training.planner import Choice
 
-__all__ = [
-    "FrozenFeatures",
-    "explained",
-    "groups_by_part",
-    "lacking",
-    "load_features",
-    "normalisation",
-    "slow_features",
-    "weights_settings",
-]
-
 
 class FrozenFeatures:
     """Features that stay as they are for the first share of a training.

@@ -11,8 +11,6 @@ import torch
 from striate.config import PredictionConfig
 from striate.data.warp import Gather, mirror, translate
 
-__all__ = ["num_views", "views"]
-
 
 def num_views(prediction: PredictionConfig) -> int:
     """The number of forward passes for each image."""

@@ -9,8 +9,6 @@ from torch import Tensor
 
 from striate.randomness import coins
 
-__all__ = ["Images", "Showing", "Target", "uniform"]
-
 Images = Float[Tensor, "B C H W"]
 """A batch with values in [0, 1]."""
 Target = Num[Tensor, "B"] | Float[Tensor, "B K"]

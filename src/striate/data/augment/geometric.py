@@ -14,8 +14,6 @@ from striate.data.augment.draw import uniform
 from striate.data.warp import Affine, Gather, mirror, translate
 from striate.errors import ConfigError
 
-__all__ = ["affine", "flip", "resized_crop", "shift"]
-
 
 def flip(
     shape: Sequence[int],

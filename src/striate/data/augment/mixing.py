@@ -8,8 +8,6 @@ from torch.nn import functional
 from striate.data.augment.draw import Images, Target
 from striate.data.augment.pixel import windows
 
-__all__ = ["cutmix", "mixup"]
-
 
 def mixup(
     images: Images,

@@ -5,8 +5,6 @@ from torch import Tensor
 
 from striate.data.augment.draw import Images, uniform
 
-__all__ = ["colour", "erase", "windows"]
-
 
 def colour(
     images: Images,

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from striate.data.source import Item, Source
     from striate.data.warp import Warp
 
-__all__ = ["Boxes"]
-
 
 class Boxes(Field):
     """Boxes with their classes; values are (M, 5) float32: x0, y0, x1, y1 in pixels, class index.

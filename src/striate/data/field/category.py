@@ -10,8 +10,6 @@ from striate.data.field.field import Column, Field
 if TYPE_CHECKING:
     from striate.data.source import Item, Source
 
-__all__ = ["Category"]
-
 
 class Category(Field):
     """One class out of K; values are class indices, int64.

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from striate.data.source import Item, Source
     from striate.data.warp import Warp
 
-__all__ = ["PADDING", "Column", "Field", "padded", "raw_value", "take"]
-
 Column = Union[np.ndarray, "list[np.ndarray]"]
 """The values of a field for all items of a split: (N, ...), or a list where lengths differ."""
 

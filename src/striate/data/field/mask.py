@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from striate.data.source import Item, Source
     from striate.data.warp import Warp
 
-__all__ = ["Mask"]
-
 
 class Mask(Field):
     """A class for each pixel; values are (H, W) class ids, batches int64 (B, H, W).

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from striate.data.source import Item, Source
     from striate.data.warp import Warp
 
-__all__ = ["Points"]
-
 
 class Points(Field):
     """Positions in an image; values are (M, 2) float32: x, y in pixels, NaN where one is missing.

@@ -12,8 +12,6 @@ from striate.errors import DataError
 if TYPE_CHECKING:
     from striate.data.source import Item, Source
 
-__all__ = ["Text"]
-
 
 class Text(Field):
     """Characters; values are (L,) int64 indices into the alphabet, of any length L.

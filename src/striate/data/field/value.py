@@ -11,8 +11,6 @@ from striate.errors import DataError
 if TYPE_CHECKING:
     from striate.data.source import Item, Source
 
-__all__ = ["Value"]
-
 
 class Value(Field):
     """Numbers; values are (T,) float64, NaN where a number is missing.

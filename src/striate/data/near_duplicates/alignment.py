@@ -13,8 +13,6 @@ import torch.nn.functional as F
 from jaxtyping import UInt8
 from torch import Tensor
 
-__all__ = ["Agreement", "align"]
-
 # Halvings of the thumbnail at which the steps are taken, and how many: coarse steps reach far.
 _LEVELS = ((4, 4), (2, 4), (1, 3))
 # By how much a corner may move, in halves of the width; further, it is another picture.

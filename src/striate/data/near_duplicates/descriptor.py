@@ -3,8 +3,6 @@
 import numpy as np
 from jaxtyping import Float, UInt8
 
-__all__ = ["GRID", "SIDE", "describe", "grey_of", "views"]
-
 SIDE = 32
 """Side of a thumbnail, pixels: small photographs keep all they have."""
 GRID = 8

@@ -13,8 +13,6 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 
-__all__ = ["Neighbours", "close_pairs"]
-
 _LEAF = 192
 _AT_ONCE = 4 * 2**20  # products
 

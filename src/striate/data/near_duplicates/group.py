@@ -4,8 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-__all__ = ["connected"]
-
 
 def connected(num: int, pairs: Sequence[Sequence[int]] | np.ndarray) -> np.ndarray:
     """Find the smallest member of each item's group, (num,) int64.

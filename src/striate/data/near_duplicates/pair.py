@@ -18,8 +18,6 @@ from striate.data.near_duplicates.descriptor import describe, grey_of, views
 from striate.data.near_duplicates.forest import Neighbours, close_pairs
 from striate.data.source import Progress
 
-__all__ = ["Pairs", "find_pairs"]
-
 # Correlation of blurred pictures below which no pair is looked at; copies of photographs that are
 # cut by a tenth lay above 0.9 in some view. benchmarks/planted.py measures what these limits find.
 _LEAST_SIMILAR = 0.88

@@ -9,13 +9,6 @@ import numpy.typing as npt
 from striate.evaluation.interval import Estimate, normal_quantile
 from striate.typed_json import JsonRecord
 
-__all__ = [
-    "ReliabilityBin",
-    "calibration_by_chance",
-    "calibration_interval",
-    "reliability",
-]
-
 Array = npt.NDArray[Any]
 
 

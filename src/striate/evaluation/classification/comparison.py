@@ -16,15 +16,6 @@ from striate.evaluation.metric import Columns, Metric
 from striate.evaluation.text import percent
 from striate.typed_json import JsonRecord
 
-__all__ = [
-    "ClassifierComparison",
-    "ClassifierPair",
-    "cochran_q",
-    "compare_classifiers",
-    "disagreements",
-    "items_needed",
-]
-
 Array = npt.NDArray[Any]
 
 _ERROR = Metric.mean("error", True, lambda rows: rows["wrong"])

@@ -29,8 +29,6 @@ from striate.evaluation.classification.prediction_file import Matched, match, re
 from striate.evaluation.classification.report import comparison_page
 from striate.typed_json import encode
 
-__all__ = ["ExternalMetrics", "measure_files"]
-
 
 @dataclass(frozen=True)
 class ExternalMetrics:

@@ -8,8 +8,6 @@ cost; the probabilities do, as far as they can be believed.
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FEW_MISTAKES", "losses_of_a_mistake", "losses_of_items"]
-
 Floats = npt.NDArray[np.float64]
 
 FEW_MISTAKES = 1

@@ -17,8 +17,6 @@ from striate.errors import DataError, ShapeError
 from striate.evaluation.classification.probability import checked
 from striate.evaluation.interval import Estimate, normal_quantile, score_interval
 
-__all__ = ["auc", "macro_f1", "mean_share"]
-
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 

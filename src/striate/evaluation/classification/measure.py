@@ -25,8 +25,6 @@ from striate.evaluation.interval import Estimate, Proportion, wilson
 from striate.evaluation.mean import mean_interval
 from striate.typed_json import JsonRecord
 
-__all__ = ["ClassMeasures", "Measures", "calibration_figures", "measure", "measure_answers"]
-
 Array = npt.NDArray[Any]
 
 LARGEST_K = 5

@@ -11,8 +11,6 @@ from striate.evaluation.classification.probability import checked
 from striate.evaluation.stored import small_picture
 from striate.typed_json import JsonRecord
 
-__all__ = ["Mistake", "confident_mistakes", "mistakes", "wrong_pictures"]
-
 _MOST_PICTURES = 1000
 
 Array = npt.NDArray[Any]

@@ -21,8 +21,6 @@ from striate.data.source import read_arrays, read_text
 from striate.data.spelling import enumerated, shown
 from striate.errors import DataError, nearest
 
-__all__ = ["Matched", "PredictionTable", "match", "read_table"]
-
 Array = npt.NDArray[Any]
 
 IDS = ("id", "name", "path", "image", "file", "filename", "ids")

@@ -8,8 +8,6 @@ import numpy.typing as npt
 
 from striate.errors import DataError, ShapeError
 
-__all__ = ["checked", "class_indices", "truth_rank"]
-
 Array = npt.NDArray[Any]
 
 SUM_TOLERANCE = 1e-3

@@ -17,8 +17,6 @@ from striate.evaluation.interval import Estimate
 from striate.evaluation.picture import data_uri
 from striate.evaluation.report import Headline, Report, Section
 
-__all__ = ["comparison_page", "render", "sections", "write"]
-
 READABLE_CLASSES = 30
 """A matrix of counts with more classes than this is a picture and a list of pairs instead."""
 

@@ -11,8 +11,6 @@ from striate.errors import DataError
 from striate.evaluation.interval import clopper_pearson, wilson
 from striate.typed_json import JsonRecord
 
-__all__ = ["Abstention", "CoveragePoint", "abstention", "promises", "risk_coverage"]
-
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]

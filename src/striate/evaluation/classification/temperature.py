@@ -17,8 +17,6 @@ from striate.errors import DataError
 from striate.evaluation.classification.probability import checked
 from striate.typed_json import JsonRecord
 
-__all__ = ["Scaling", "crossfitted", "fit_temperature", "fit_vector"]
-
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 

@@ -8,8 +8,6 @@ from striate.evaluation.classification.measure import Measures
 from striate.evaluation.interval import Estimate, Proportion
 from striate.evaluation.text import number, percent
 
-__all__ = ["ESTIMATES", "most_confused", "summary_lines", "table_lines"]
-
 ESTIMATES = (
     ("balanced_accuracy", "balanced accuracy", True),
     ("macro_f1", "macro F1", True),

@@ -12,14 +12,6 @@ from torch import Tensor
 from striate.errors import ConfigError, unknown_name
 from striate.kernels.operators.native import INT, POINTER, SIZE, call, differentiate, runs_natively
 
-__all__ = [
-    "ACTIVATIONS",
-    "LEAST_VALUES",
-    "activate",
-    "activation_number",
-    "require_activation",
-]
-
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "none": lambda x: x,
     "relu": F.relu,

@@ -9,8 +9,6 @@ from striate.errors import DataError, ShapeError
 from striate.kernels import library
 from striate.kernels.operators.native import POINTER, SIZE, call, new_images
 
-__all__ = ["augmented_batch"]
-
 _GATHER = (*[POINTER] * 6, *[SIZE] * 7)
 _LEVELS = 256
 _LARGEST = 2**31 - 1

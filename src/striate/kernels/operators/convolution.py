@@ -11,8 +11,6 @@ from torch import Tensor
 from striate.kernels.operators.methods import fitting
 from striate.kernels.operators.native import channels_last, per_channel, runs_natively
 
-__all__ = ["convolution"]
-
 
 def convolution(
     x: Float[Tensor, "*B C H W"],

@@ -10,8 +10,6 @@ from torch import Tensor
 from striate.errors import ConfigError
 from striate.kernels.operators.native import FLOAT, INT, POINTER, SIZE, call, runs_natively
 
-__all__ = ["dropout"]
-
 LEVELS = 2**16
 """Distinct values of the 16-bit random numbers that decide what is kept."""
 

@@ -12,8 +12,6 @@ from striate.kernels import library
 from striate.kernels.operators.geometry import Direction, Geometry, Method
 from striate.kernels.operators.native import POINTER, call, new_images, new_values, pointer
 
-__all__ = ["METHODS"]
-
 _MOST_TAPS = 64
 """Elements of a kernel of `depthwise`."""
 # x, weight, bias, y, the epilogue; grad, weight, gx; x, grad, gw, gb; and the numbers.

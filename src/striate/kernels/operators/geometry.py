@@ -6,8 +6,6 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-__all__ = ["DIRECTIONS", "Direction", "Geometry", "Method"]
-
 Direction = Literal["forward", "data", "weight"]
 DIRECTIONS: tuple[Direction, ...] = ("forward", "data", "weight")
 """Forward, gradient for the data, gradient for the weight (and the bias)."""

@@ -15,8 +15,6 @@ from striate.kernels.operators import native
 from striate.kernels.operators.activation import activation_number, require_activation
 from striate.kernels.operators.methods import fitting
 
-__all__ = ["MOST_ADDED", "convolution_norm_act"]
-
 MOST_ADDED = 1_500_000
 """Values of a residual above which two passes are faster: it comes from memory piece by piece."""
 

@@ -14,8 +14,6 @@ from torch import Tensor
 
 from striate.kernels.operators import native
 
-__all__ = ["LEAST_ROWS", "linear"]
-
 LEAST_ROWS = 16
 """With fewer rows the product waits for the weight's memory, however it is computed."""
 

@@ -28,8 +28,6 @@ from striate.kernels import library
 from striate.kernels.operators import gathered, winograd
 from striate.kernels.operators.geometry import DIRECTIONS, Direction, Geometry, Method
 
-__all__ = ["METHODS", "candidates", "default_methods", "fitting", "parse"]
-
 _VECTOR = 16
 """Numbers in a vector of AVX-512."""
 _LARGEST = 2**31

@@ -11,24 +11,6 @@ from torch.autograd import forward_ad
 
 from striate.kernels import library
 
-__all__ = [
-    "DOUBLE",
-    "FLOAT",
-    "INT",
-    "POINTER",
-    "SIZE",
-    "call",
-    "channels_last",
-    "dense",
-    "differentiate",
-    "float32_on_cpu",
-    "new_images",
-    "new_values",
-    "per_channel",
-    "pointer",
-    "runs_natively",
-]
-
 POINTER, SIZE, INT = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int
 FLOAT, DOUBLE = ctypes.c_float, ctypes.c_double
 _WITH_MEMORY = (Tensor, nn.Parameter)

@@ -13,8 +13,6 @@ from striate.kernels.operators.activation import ACTIVATIONS, require_activation
 from striate.kernels.operators.native import dense, per_channel, runs_natively
 from striate.kernels.operators.norm_passes import NormAct, statistics
 
-__all__ = ["batch_norm_act", "norm_act"]
-
 
 def norm_act(
     x: Float[Tensor, "B C *S"],

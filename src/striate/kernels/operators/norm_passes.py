@@ -15,8 +15,6 @@ from torch import Tensor
 from striate.kernels.operators import native
 from striate.kernels.operators.activation import ACTIVATIONS, activation_number
 
-__all__ = ["NormAct", "statistics"]
-
 _STATISTICS = (*[native.POINTER] * 3, native.SIZE, native.SIZE)
 _APPLY = (*[native.POINTER] * 7, native.SIZE, native.SIZE, native.INT)
 _BACKWARD = (*[native.POINTER] * 11, native.SIZE, native.SIZE, native.INT, native.INT)

@@ -11,8 +11,6 @@ from torch import Tensor
 
 from striate.kernels.operators import native
 
-__all__ = ["max_pool2d"]
-
 MOST_TAPS = 256
 """Positions in a window that one byte can tell apart."""
 

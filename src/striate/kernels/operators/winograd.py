@@ -15,8 +15,6 @@ from striate.kernels import library
 from striate.kernels.operators import native
 from striate.kernels.operators.geometry import Direction, Geometry, Method
 
-__all__ = ["METHODS"]
-
 # The tile's side; four tensors; the epilogue; B, H, W, C, K, padding of rows and columns; the
 # kernel's strides.
 _FORWARD = (native.INT, *[native.POINTER] * 5, *[native.SIZE] * 7, *[native.SIZE] * 4)

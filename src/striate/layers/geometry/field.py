@@ -13,8 +13,6 @@ from fractions import Fraction
 
 from striate.layers.window import Window
 
-__all__ = ["AxisField", "AxisMap", "apply_map", "whole", "window_map"]
-
 Stretch = tuple[int, int] | None
 """The first and the last input pixel seen, both included; None: no pixel at all."""
 

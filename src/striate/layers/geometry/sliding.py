@@ -9,8 +9,6 @@ from striate.layers.geometry.field import AxisMap, window_map
 from striate.layers.geometry.track import Call, Track, along_dims, moved, numbers, rule
 from striate.layers.window import Window
 
-__all__ = ["pool_windows"]
-
 
 @rule("convolution _convolution")
 def _convolution(call: Call) -> Track | None:

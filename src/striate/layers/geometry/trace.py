@@ -22,8 +22,6 @@ from striate.layers.geometry.sliding import pool_windows
 from striate.layers.geometry.track import RULES, AxisTrack, Call, Track, along_dims, pointwise
 from striate.layers.window import Window
 
-__all__ = ["LayerRow", "Trace", "trace"]
-
 BATCH = 2
 """Items in the watched batch; not 1, which `squeeze` would take for an axis to drop."""
 

@@ -14,20 +14,6 @@ from torch import Tensor
 from striate.layers.geometry.field import AxisField, AxisMap, apply_map, whole
 from striate.layers.window import Window
 
-__all__ = [
-    "RULES",
-    "AxisTrack",
-    "Call",
-    "Track",
-    "along_dims",
-    "moved",
-    "numbers",
-    "pointwise",
-    "rule",
-    "tensors",
-    "united",
-]
-
 
 @dataclass(frozen=True)
 class AxisTrack:

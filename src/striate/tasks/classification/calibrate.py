@@ -12,8 +12,6 @@ from striate.evaluation.classification.temperature import crossfitted, fit_tempe
 from striate.evaluation.stored import load_predictions
 from striate.run_folder import RunFolder
 
-__all__ = ["fit_calibration"]
-
 _PENALTIES = (1.0, 0.1, 0.01, 0.001)
 """Of vector scaling: from nearly one temperature to nearly free."""
 

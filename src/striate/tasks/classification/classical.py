@@ -9,8 +9,6 @@ from striate.data import ImageSet
 from striate.data.streamed import Pixels
 from striate.evaluation.metric import Columns
 
-__all__ = ["ClassicalModel"]
-
 
 @dataclass(frozen=True)
 class ClassicalModel:

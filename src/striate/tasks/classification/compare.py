@@ -17,8 +17,6 @@ from striate.evaluation.classification.comparison import (
 )
 from striate.evaluation.classification.report import comparison_page
 
-__all__ = ["ClassComparison", "compare_classes"]
-
 _SHOWN = 60
 """Disagreeing images on a page; JSON has them all."""
 _Picture = Callable[[], np.ndarray | None]

@@ -23,15 +23,6 @@ from striate.evaluation.classification.measure import calibration_figures
 from striate.evaluation.classification.selective import CoveragePoint
 from striate.run_folder import RunFolder
 
-__all__ = [
-    "calibration_of",
-    "calibration_part",
-    "promising",
-    "proves",
-    "selective_part",
-    "validated",
-]
-
 _PROMISES = (0.2, 0.1, 0.05, 0.02, 0.01, 0.005)
 """Errors that people ask for; a report shows those that its validation images can prove."""
 

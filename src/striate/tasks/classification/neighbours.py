@@ -11,8 +11,6 @@ from striate.data import Dataset
 from striate.evaluation import data_uri
 from striate.run_folder import RunFolder
 
-__all__ = ["write_neighbours"]
-
 _ROWS = 40
 _SHOWN = 10
 

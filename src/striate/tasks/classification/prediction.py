@@ -5,8 +5,6 @@ from typing import Any
 from striate.data.spelling import shown
 from striate.tasks.prediction import Prediction
 
-__all__ = ["ClassPrediction"]
-
 
 class ClassPrediction(Prediction):
     """The predicted class of one image.

@@ -12,8 +12,6 @@ from striate.evaluation import Measures, measure, percent
 from striate.networks.class_order import answer_names, class_order
 from striate.networks.weight_file import WeightFile
 
-__all__ = ["Matching", "PublishedEvaluation"]
-
 
 @dataclass(frozen=True)
 class Matching:

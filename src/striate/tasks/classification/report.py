@@ -14,8 +14,6 @@ from striate.tasks.classification.evidence import calibration_part, selective_pa
 if TYPE_CHECKING:
     from striate.tasks.task import ReportedSplit
 
-__all__ = ["report_parts"]
-
 _EXAMPLES = 8  # pictures of each class
 _CLASSES_SHOWN = 30
 _MISTAKES = 24

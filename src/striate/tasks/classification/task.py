@@ -25,8 +25,6 @@ from striate.tasks.classification.report import report_parts
 from striate.tasks.prediction import Prediction
 from striate.tasks.task import Build, DataShape, ReportedSplit, Setting, Task
 
-__all__ = ["Classification", "ClassificationMeter"]
-
 _LEAST = 1e-12
 """Probability below which the loss of a validation is no longer distinguished."""
 

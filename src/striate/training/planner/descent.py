@@ -4,8 +4,6 @@ from typing import Any
 
 from striate.training.planner.draft import Draft
 
-__all__ = ["batch_size", "decide_descent", "optimiser"]
-
 _WIDE = 2.0
 """Times the usual widths from which on a network is trained on four times the batch."""
 _LARGEST = 512

@@ -7,8 +7,6 @@ from typing import Any
 from striate.settings import Settings, merge
 from striate.tasks import Setting
 
-__all__ = ["Choice", "Draft"]
-
 
 @dataclass(frozen=True)
 class Choice:

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from importlib import resources
 from statistics import fmean
 
-__all__ = ["Growth", "Reference", "load", "most_alike"]
-
 _SMALL_COST = 0.5
 """What an image at 60 % of its sides costs a wide network, of one at full size: 0.45 to 0.5."""
 _AS_MANY = 1.25

@@ -10,17 +10,6 @@ from striate.settings import Settings
 from striate.training.fitting import fitted, size_problem, smaller
 from striate.training.planner.draft import Draft
 
-__all__ = [
-    "KEPT_SIZE",
-    "TINY_SIZE",
-    "decide_augmentation",
-    "decide_images",
-    "decide_shrinking",
-    "is_one_size",
-    "is_tiny_character",
-    "num_training",
-]
-
 KEPT_SIZE = 64
 """Images up to this side are used as they are."""
 TINY_SIZE = 16

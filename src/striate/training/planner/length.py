@@ -7,15 +7,6 @@ from striate.settings import Settings
 from striate.training.planner.draft import Draft
 from striate.training.planner.images import TINY_SIZE
 
-__all__ = [
-    "decide_length",
-    "is_by_the_clock",
-    "is_easy",
-    "lengths",
-    "most_images",
-    "planned_minutes",
-]
-
 _DEFAULT_MINUTES = 10.0
 _MOST_EPOCHS = 100
 _MOST_EPOCHS_TINY = 40

@@ -12,8 +12,6 @@ from striate.training.planner.draft import Draft
 from striate.training.planner.images import TINY_SIZE
 from striate.training.planner.length import most_images
 
-__all__ = ["Candidate", "SetLook", "Speed", "candidates", "decide_network", "is_hasty"]
-
 Speed = Callable[[Pick, int], float]
 """Training images a second of a network on this machine, in batches of so many."""
 
