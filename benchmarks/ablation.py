@@ -24,7 +24,7 @@ from striate.config import RunConfig
 from striate.data import open_source, survey
 from striate.networks.airbench import Airbench
 from striate.settings import merge
-from striate.training.planner import advise
+from striate.training.planner import decide
 
 _FLIP = {"name": "flip", "alternating": True}
 _SHIFT = {"name": "shift"}
@@ -93,7 +93,7 @@ def main() -> None:
         "data": {"validation_fraction": arguments.hold_out},
         "prediction": {"mirrored": True, "shift": 0},
     }
-    plan, _ = advise(arguments.data, survey(open_source(arguments.data)), held)
+    plan, _ = decide(arguments.data, survey(open_source(arguments.data)), held)
     steps = round(arguments.images / plan.training.batch_size)
     rows: dict[str, list[float]] = {name: [] for name in arguments.only}
     num_items = 0

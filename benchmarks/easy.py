@@ -31,7 +31,7 @@ def main() -> None:
                     arguments.data, epochs=epochs, seed=seed, out=Path(folder) / "run", settings=how
                 )
                 seconds = time.process_time() - began
-                validation, test = run.validation.error, run.evaluate().measures.error
+                validation, test = run.validation.error, run.evaluate().metrics.error
             print(
                 f"{epochs:g} epochs, seed {seed}: validation {validation.count} of {validation.n}, "
                 f"test {test.count} of {test.n}, {seconds:.1f} s",

@@ -19,9 +19,9 @@ import striate
 from striate.data import open_source, survey
 from striate.evaluation import Proportion
 from striate.settings import merge
-from striate.training.planner import advise
-from striate.training.planner.descent import batch_size
+from striate.training.planner import decide
 from striate.training.planner.images import num_training
+from striate.training.planner.optimiser import batch_size
 
 HELD_OUT = {"data": {"validation_fraction": 0.1}}
 TABLE = Path(str(resources.files("striate.training.planner").joinpath("growth.json")))
@@ -38,7 +38,7 @@ def main() -> None:
     for word in arguments.sets:
         name, _, data = word.partition("=")
         look = survey(open_source(data))
-        config, _ = advise(data, look, HELD_OUT)
+        config, _ = decide(data, look, HELD_OUT)
         usual = config.network.arguments["widths"]
         about = {
             "num_outputs": len(look.class_names),

@@ -47,8 +47,8 @@ class RunFolder:
         self.events = path / "events.jsonl"
         self.checkpoints = path / "checkpoints"
         self.weights = path / "network.safetensors"
-        self.answers = path / "validation.safetensors"
-        self.test_answers = path / "test.safetensors"
+        self.predictions = path / "validation.safetensors"
+        self.test_predictions = path / "test.safetensors"
         self.calibration = path / "calibration.json"
         self.report = path / "report.html"
 

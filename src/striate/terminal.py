@@ -10,7 +10,7 @@ from rich.text import Text
 
 from striate.errors import StriateError
 from striate.training.events import Event
-from striate.training.planner import Choice
+from striate.training.planner import Decision
 
 _LINE_EVERY = 5.0  # seconds between plain lines
 
@@ -21,7 +21,7 @@ class Reporter:
     def say(self, text: str) -> None:
         """A sentence for the person."""
 
-    def choices(self, rows: Sequence[Choice]) -> None:
+    def choices(self, rows: Sequence[Decision]) -> None:
         """Show the decisions, and why."""
 
     def progress(self, stage: str, done: int, total: int) -> None:
@@ -46,7 +46,7 @@ class Once(Reporter):
             self._said.add(text)
             self._other.say(text)
 
-    def choices(self, rows: Sequence[Choice]) -> None:
+    def choices(self, rows: Sequence[Decision]) -> None:
         self._other.choices(rows)
 
     def progress(self, stage: str, done: int, total: int) -> None:
@@ -72,7 +72,7 @@ class Terminal(Reporter):
     def say(self, text: str) -> None:
         self.console.print(text, markup=False, emoji=False, soft_wrap=True)
 
-    def choices(self, rows: Sequence[Choice]) -> None:
+    def choices(self, rows: Sequence[Decision]) -> None:
         if not rows:
             return
         table = Table(box=None, pad_edge=False)

@@ -45,7 +45,7 @@ def test_runs_are_compared_without_another_opening(train, tmp_path, monkeypatch)
     sealed = compare_runs([first, second])
     assert sealed.split == "validation"
     assert "None of these runs was evaluated" in sealed.notes[0]
-    assert sealed.measures == (first.validation, second.validation)
+    assert sealed.metrics == (first.validation, second.validation)
     first.evaluate()
     with pytest.raises(RunError, match=r"two kept no answers on the test split.*evaluate .*two"):
         compare_runs([first, second])
@@ -53,7 +53,7 @@ def test_runs_are_compared_without_another_opening(train, tmp_path, monkeypatch)
     monkeypatch.setattr(SealedSplit, "read", None)
     found = compare_runs([first, second])
     assert (found.split, first.test_openings) == ("test", 2)
-    wrong = [m.error.count for m in found.measures]
+    wrong = [m.error.count for m in found.metrics]
     pair = found.comparison.pairs[0]
     assert wrong[1] - wrong[0] == pair.only_second_wrong - pair.only_first_wrong
     assert len(found.disagreements) == pair.only_first_wrong + pair.only_second_wrong
@@ -75,7 +75,7 @@ def test_runs_on_other_splits_are_refused_with_the_reason(train):
 def test_the_temperature_is_kept_and_used_and_old_runs_have_none(train, photographs):
     run = train("one")
     assert run.scaling.temperature not in (None, 1.0)
-    stored = load_predictions(run.folder.answers)
+    stored = load_predictions(run.folder.predictions)
     calibrated = run.scaling(stored.rows["probabilities"])
     images = [photographs / name for name in stored.names]
     told = [[a.probabilities[n] for n in run.class_names] for a in run.predict(images)]
@@ -143,8 +143,8 @@ def test_a_split_of_another_share_is_named_by_the_words_of_the_training(train, p
 def test_validation_is_never_the_test_split(train):
     run = train("one", steps=2)
     run.evaluate()
-    validation = load_predictions(run.folder.answers)
-    test = load_predictions(run.folder.test_answers)
+    validation = load_predictions(run.folder.predictions)
+    test = load_predictions(run.folder.test_predictions)
     assert (validation.split, test.split) == ("validation", "test")
     assert not set(validation.digests) & set(test.digests)
     assert test.split_digest == run.record["data"]["test_digest"]
@@ -164,7 +164,7 @@ def test_a_promise_after_a_fit_of_many_numbers_is_called_an_estimate(train, monk
     told = calibrate(run, classwise=True)
     assert (told["method"], told["penalty"]) == ("vector scaling", 1.0)
     again = api.load(run.path)
-    stored = load_predictions(run.folder.answers)
+    stored = load_predictions(run.folder.predictions)
     held_out = crossfitted(
         lambda p, t: fit_vector(p, t, penalty=1.0),
         stored.rows["probabilities"],
@@ -234,8 +234,8 @@ class TestForeign:
         truth, shares, plain, target, p = files
         found = measure_files([shares, plain], truth)
         wrong = int((p.argmax(axis=1) != target).sum())
-        assert [m.error.count for m in found.measures] == [wrong, wrong]
-        assert found.measures[1].auc is None
+        assert [m.error.count for m in found.metrics] == [wrong, wrong]
+        assert found.metrics[1].auc is None
         assert found.comparison.pairs[0].p == 1.0
         assert "divided by their sums" in found.notes[0]
         assert found.calibrations[1] is None
@@ -264,9 +264,9 @@ class TestForeign:
                 for i, row in enumerate(p.tolist())
             )
         )
-        first = measure_files([shares], truth).measures[0]
+        first = measure_files([shares], truth).metrics[0]
         for predictions, truths in (("p.npz", "t.npz"), ("p.jsonl", "t.json")):
-            again = measure_files([tmp_path / predictions], tmp_path / truths).measures[0]
+            again = measure_files([tmp_path / predictions], tmp_path / truths).metrics[0]
             assert again.error == first.error
             assert again.brier_score.value == pytest.approx(first.brier_score.value, rel=1e-12)
 
@@ -332,4 +332,4 @@ class TestForeign:
         for header in (names, tuple(f"p_{name}" for name in names)):
             rows = [("a", 0.75, 0.25), ("b", 1, 0)]
             found = measure_files([write_csv(tmp_path / "p.csv", ("id", *header), rows)], truth)
-            assert found.measures[0].error.count == 1
+            assert found.metrics[0].error.count == 1

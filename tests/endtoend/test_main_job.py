@@ -133,7 +133,7 @@ class TestCommands:
 class TestAnswers:
     def test_prediction_equals_evaluation(self, run, photographs):
         report = json.loads(run.report_path.with_suffix(".json").read_text())
-        stored = run.folder.read_tensors(run.folder.answers)
+        stored = run.folder.read_tensors(run.folder.predictions)
         data = prepare(run.config.data)
         answers = run.predict([photographs / name for name in data.validation.names])
         mine = [[a.probabilities[name] for name in run.class_names] for a in answers]
@@ -280,7 +280,7 @@ class TestTraining:
         first = api.train(photographs, steps=2, out=photographs / "runs" / "a", assignments=QUICK)
         again = api.train(photographs, steps=2, out=photographs / "runs" / "b", assignments=QUICK)
         assert first.record["data"]["digest"] == again.record["data"]["digest"]
-        assert first.evaluate().measures.n == 18
+        assert first.evaluate().metrics.n == 18
 
     def test_a_training_that_cannot_begin_leaves_nothing(self, photographs, tmp_path):
         shutil.rmtree(photographs / "posts")

@@ -70,9 +70,9 @@ class TestEvaluate:
             x = torch.stack([preparation(Image.open(path)) for path in paths])
             with torch.inference_mode():
                 wrong += int((network(x).argmax(1) != truth).sum())
-        assert (found.measures.error.count, found.measures.n) == (wrong, 90)
+        assert (found.metrics.error.count, found.metrics.n) == (wrong, 90)
         assert 0 < wrong < 90
-        assert found.measures.class_names == ("posts", "Stripes", "hill")
+        assert found.metrics.class_names == ("posts", "Stripes", "hill")
         assert found.opening is None
         notes = " ".join(found.notes())
         assert "published: error 60.0 %" in notes
@@ -91,7 +91,7 @@ class TestEvaluate:
         np.savez(path, **arrays, class_names=np.array(["posts", "stripes", "hill"]))
         for number in (1, 2):
             found = evaluate_pretrained(published, path)
-            assert (found.opening, found.measures.n) == (number, 45)
+            assert (found.opening, found.metrics.n) == (number, 45)
             assert not found.findings
         run = train(path, tmp_path / "run", published)
         assert run.evaluate().opening == 3  # the same split by its content
@@ -117,7 +117,7 @@ class TestEvaluate:
         with pytest.raises(ConfigError, match="--network NAME"):
             evaluate_pretrained(tmp_path / "mine.pth", photographs)
         found = evaluate_pretrained(tmp_path / "mine.pth", photographs, network="tiny")
-        assert found.measures.error.count == 60  # it says "hill" to everything
+        assert found.metrics.error.count == 60  # it says "hill" to everything
         assert "is not the published one" in found.notes()[0]
 
     def test_classes_that_do_not_match_are_told(self, published, photographs):
@@ -318,8 +318,8 @@ class TestFrozenFeatures:
 class TestRealWeights:
     def test_resnet_on_lossless_images(self, real_data):
         found = evaluate_pretrained("resnet20-cifar10", real_data / "cifar10-test1000-lossless.npz")
-        assert abs(found.measures.error.count - 85) <= 2  # rounding may turn a tie
-        error = found.measures.error
+        assert abs(found.metrics.error.count - 85) <= 2  # rounding may turn a tie
+        error = found.metrics.error
         assert error.low < PRETRAINED["resnet20"].top1_error / 100 < error.high
 
     @pytest.mark.parametrize(
@@ -336,6 +336,6 @@ class TestRealWeights:
         rows = [f'"{path}",{k}' for k, path in enumerate(paths) if k % step == 0]
         (tmp_path / "list.csv").write_text("\n".join(["path,label", *rows]))
         found = evaluate_pretrained("squeezenet1_0", tmp_path / "list.csv")
-        assert abs(found.measures.error.count - wrong[0]) <= 2
-        assert abs(found.measures.top_k_error[5].count - wrong[1]) <= 2
-        assert found.measures.n == 1000 // step
+        assert abs(found.metrics.error.count - wrong[0]) <= 2
+        assert abs(found.metrics.top_k_error[5].count - wrong[1]) <= 2
+        assert found.metrics.n == 1000 // step

@@ -126,7 +126,7 @@ def test_folds_without_an_error_do_not_promise_that_there_is_none(photographs, t
 def _validated(run):
     from striate.evaluation import load_predictions
 
-    return load_predictions(run.folder.answers).names
+    return load_predictions(run.folder.predictions).names
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 
 from striate.data import Survey
 from striate.registry import Pick
-from striate.training.planner import advise
+from striate.training.planner import decide
 
 PLANS = Path(__file__).with_name("plans.txt")
 PARTS = ("augmentation", "loss", "network", "optimiser", "prediction", "schedule", "training")
@@ -64,7 +64,7 @@ def speed(classes: int, channels: int, size: tuple[int, int], batch: int, pick: 
 def plans() -> Iterator[str]:
     """A line for each set and each of the settings."""
     for (name, about), settings in itertools.product(SETS.items(), SETTINGS):
-        config, _ = advise("x", survey_of(*about), settings, speed)
+        config, _ = decide("x", survey_of(*about), settings, speed)
         whole = rounded(config.to_json())
         plan = {part: whole[part] for part in PARTS if part in whole}
         plan |= {"size": whole["data"]["input_size"], "channels": whole["data"]["channels"]}

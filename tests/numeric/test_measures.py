@@ -1,4 +1,4 @@
-"""Measures against scipy, scikit-learn and torchmetrics; intervals against their promise."""
+"""Metrics against scipy, scikit-learn and torchmetrics; intervals against their promise."""
 
 import numpy as np
 import pytest

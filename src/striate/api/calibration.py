@@ -38,7 +38,7 @@ def calibrate(run: Run | str | Path, *, classwise: bool = False) -> dict[str, An
             predictions are missing.
     """
     opened = run if isinstance(run, Run) else Run(run)
-    if not opened.is_finished or not opened.folder.answers.is_file():
+    if not opened.is_finished or not opened.folder.predictions.is_file():
         raise RunError(
             f"{opened.path} has no validation predictions: its training has not ended. "
             f"Go on with: striate resume {opened.path}"

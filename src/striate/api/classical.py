@@ -24,7 +24,7 @@ from striate.tasks.classification.neighbours import write_neighbours
 from striate.terminal import Reporter
 from striate.training.assemble import data_shape
 from striate.training.events import EventLog
-from striate.training.planner import Choice
+from striate.training.planner import Decision
 from striate.training.planner.draft import Draft
 from striate.training.planner.images import is_one_size
 
@@ -44,7 +44,7 @@ def is_classical(network: object) -> bool:
     return name in PREDICTORS
 
 
-def plan(data: str | Path, asked: Settings) -> tuple[RunConfig, list[Choice], Source]:
+def plan(data: str | Path, asked: Settings) -> tuple[RunConfig, list[Decision], Source]:
     """The configuration of a classical predictor's fit, its reasons, and the opened source.
 
     Args:
@@ -85,7 +85,7 @@ def fit(
     data: Dataset,
     reporter: Reporter,
     *,
-    choices: list[Choice] | None = None,
+    choices: list[Decision] | None = None,
     began: float | None = None,
 ) -> Run:
     """Fit a predictor on the training images and return its run.
@@ -115,7 +115,10 @@ def fit(
         folder.create(
             describe(
                 config,
-                [*choices, Choice("chosen", best, "fewest wrong answers on the validation images")],
+                [
+                    *choices,
+                    Decision("chosen", best, "fewest wrong answers on the validation images"),
+                ],
                 data,
                 normalise=Normalisation((0.0,) * channels, (1.0,) * channels),
                 num_parameters=sum(array.size for array in learned.arrays.values()),

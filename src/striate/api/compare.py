@@ -46,7 +46,7 @@ def compare_runs(
         if not run.is_finished:
             raise RunError(f"{run.path} has not finished; go on with: striate resume {run.path}")
     _refuse_other_splits(opened)
-    evaluated = [run.folder.test_answers.is_file() for run in opened]
+    evaluated = [run.folder.test_predictions.is_file() for run in opened]
     reporter = reporter or Reporter()
     if all(evaluated):
         answers = [_calibrated_test(run) for run in opened]
@@ -64,7 +64,7 @@ def compare_runs(
 def _on_validation(runs: Sequence[Run], moved_to: str | Path | None, reporter: Reporter) -> Any:
     # As in the reports: each image by a calibration that was not fitted on it.
     answers = [
-        replace(load_predictions(run.folder.answers), rows=run.task.held_out(run.folder))
+        replace(load_predictions(run.folder.predictions), rows=run.task.held_out(run.folder))
         for run in runs
     ]
     notes = [
@@ -91,7 +91,7 @@ def _on_validation(runs: Sequence[Run], moved_to: str | Path | None, reporter: R
 
 
 def _calibrated_test(run: Run) -> Predictions:
-    stored = load_predictions(run.folder.test_answers)
+    stored = load_predictions(run.folder.test_predictions)
     columns: Any = stored.rows.columns
     return replace(stored, rows=Columns(run.task.adjusted(run.folder, columns)))
 

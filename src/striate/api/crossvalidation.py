@@ -160,7 +160,7 @@ def cross_validate(
         announcement = f"Fold {fold + 1} of {folds}, repeat {repeat + 1} of {repeats}"
         configs.append((f"repeat-{repeat + 1}-fold-{fold + 1}", announcement, config))
     runs, stopped_by = train_runs(study, configs, reporter)
-    errors = tuple(per_item(run, [run.folder.answers])[0] for run in runs)
+    errors = tuple(per_item(run, [run.folder.predictions])[0] for run in runs)
     error = _error(errors, folds, repeats) if stopped_by is None else None
     title = study.resolved.source.title
     result = CrossValidation(

@@ -32,8 +32,8 @@ class Evaluation:
     """The figures of a run on the test split, and the number of the opening."""
 
     run: "Run"
-    measures: Any
-    """Figures of the task; of classification, its `Measures`."""
+    metrics: Any
+    """Figures of the task; of classification, its `ClassificationMetrics`."""
     opening: int
     findings: tuple[str, ...]
     """What shows that the ledger was altered; empty when it is sound."""
@@ -117,7 +117,7 @@ def _read(run: Run) -> None:
         RunError: the training has not ended, or a file is damaged.
     """
     run._model  # noqa: B018 - the weights are read
-    columns: Any = load_predictions(run.folder.answers).rows.columns
+    columns: Any = load_predictions(run.folder.predictions).rows.columns
     run.task.adjusted(run.folder, columns)
 
 
@@ -135,5 +135,5 @@ def _evaluated(run: Run, images: ImageSet, opening: Opening) -> tuple[ImageSet, 
         opening.number,
         run.task.pictures(images, rows),
     )
-    save_predictions(run.folder.test_answers, predictions)
+    save_predictions(run.folder.test_predictions, predictions)
     return images, rows, run.task.figures(rows, run.shape)

@@ -15,7 +15,7 @@ from striate.run_folder import RunFolder
 from striate.tasks import DataShape, Task
 from striate.terminal import Reporter
 from striate.training.assemble import build_task
-from striate.training.planner import Choice
+from striate.training.planner import Decision
 
 
 def training_images(config: RunConfig, source: Source, reporter: Reporter) -> Dataset:
@@ -58,7 +58,7 @@ def same_images(
 
 def describe(
     config: RunConfig,
-    choices: list[Choice],
+    choices: list[Decision],
     data: Dataset,
     *,
     normalise: Normalisation,
@@ -89,6 +89,6 @@ def conclude(folder: RunFolder, data: Dataset, rows: Columns, task: Task, shape:
         shape: Shape of the data.
     """
     split = data.validation
-    save_predictions(folder.answers, Predictions(rows, split.digests, split.names))
+    save_predictions(folder.predictions, Predictions(rows, split.digests, split.names))
     task.finish(folder)
     write_report(folder, data, task, shape)

@@ -31,13 +31,13 @@ def planned_metric(config: RunConfig, data: Dataset) -> Metric:
 
 def headline(run: Run, *, confidence: float = 0.95) -> Estimate | Proportion:
     """The headline metric of a finished run on its validation split, with its interval."""
-    rows = load_predictions(run.folder.answers).rows
+    rows = load_predictions(run.folder.predictions).rows
     return estimate(headline_metric(run), rows, confidence=confidence)
 
 
 def rows_by_digest(run: Run) -> Columns:
     """The validation rows of a finished run in the order of the images' digests."""
-    predictions = load_predictions(run.folder.answers)
+    predictions = load_predictions(run.folder.predictions)
     return predictions.rows.take(np.argsort(predictions.digests, kind="stable"))
 
 

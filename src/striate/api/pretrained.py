@@ -59,16 +59,16 @@ def evaluate_pretrained(
             images = part.content.read(opening)
         else:
             images = part.content
-        measures = matching.figures(_outputs(filled, found, images, reporter), images)
+        metrics = matching.figures(_outputs(filled, found, images, reporter), images)
         findings: tuple[str, ...] = ()
         if opening is not None:
-            record_result(opening, measures.headline())
+            record_result(opening, metrics.headline())
             findings = verify(opening.test_digest, receipts_of(folder)).findings
     finally:
         reporter.close()
     number = None if opening is None else opening.number
     told = matching.sentence()
-    return PublishedEvaluation(found, source.title, part, measures, told, number, findings)
+    return PublishedEvaluation(found, source.title, part, metrics, told, number, findings)
 
 
 def _spec(preparation: Preparation) -> ImageSpec:

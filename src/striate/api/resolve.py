@@ -17,7 +17,7 @@ from striate.tasks import TASKS, task_named
 from striate.terminal import Reporter
 from striate.training import transfer
 from striate.training.assemble import check_config
-from striate.training.planner import Choice, MeasureSpeed, advise
+from striate.training.planner import Decision, MeasureSpeed, decide
 from striate.training.speed import training_speed
 
 
@@ -25,7 +25,7 @@ class Resolved(NamedTuple):
     """Everything that a training follows, before it begins."""
 
     config: RunConfig
-    choices: list[Choice]
+    choices: list[Decision]
     source: Source
 
 
@@ -89,20 +89,20 @@ def resolve(
 
 def _resolve(
     request: Request, asked: Settings, speed: MeasureSpeed | None
-) -> tuple[RunConfig, list[Choice], Source]:
+) -> tuple[RunConfig, list[Decision], Source]:
     """The configuration: of the recipe where the data name one, else planned from a survey."""
     name = str(request.data)
     if request.is_recipe:
         recipe = RECIPES.build(Pick(name))
         config = RunConfig.from_json(merge(recipe.to_json(), asked))
         source = open_source(config.data.source)
-        return config, [Choice("recipe", name, RECIPES.describe(name))], source
+        return config, [Decision("recipe", name, RECIPES.describe(name))], source
     source = open_source(name)
     look = survey(source)
     task = TASKS.build(Pick.from_json(asked.get("task", "classification")))
     if "category" in task.needs and not look.class_names:
         raise DataError(f"{source.title} names no classes: the list needs a column 'label'.")
-    config, choices = advise(placed(name), look, asked, speed, task)
+    config, choices = decide(placed(name), look, asked, speed, task)
     data = config.data
     if "streaming" in asked.get("data", {}) or not source.random_access:
         return config, choices, source
@@ -111,5 +111,5 @@ def _resolve(
         # It stays with the run, which is resumed in the same way however much room there is then.
         config = replace(config, data=replace(data, streaming=True))
         shown = "streamed: each image is decoded when needed"
-        choices = [*choices, Choice("reading", shown, reason)]
+        choices = [*choices, Decision("reading", shown, reason)]
     return config, choices, source

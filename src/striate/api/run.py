@@ -79,7 +79,7 @@ class Run:
 
     @property
     def validation(self) -> Any:
-        """The figures of the validation split; of classification, its `Measures`."""
+        """The figures of the validation split; of classification, its `ClassificationMetrics`."""
         report = json.loads(self.folder.report.with_suffix(".json").read_text("utf-8"))
         return self.task.figures_from_json(report["validation"])
 
@@ -116,7 +116,7 @@ class Run:
             RunError: the training has not ended.
             DataError: an error that the validation images cannot prove.
         """
-        if not self.folder.answers.is_file():
+        if not self.folder.predictions.is_file():
             raise RunError(
                 f"{self.path} has no validation predictions: its training has not ended."
             )

@@ -111,9 +111,9 @@ def train_seeds(
     runs, stopped_by = train_runs(study, configs, reporter)
     spreads = {}
     if stopped_by is None:
-        files = {"validation": [run.folder.answers for run in runs]}
-        if all(run.folder.test_answers.is_file() for run in runs):
-            files["test"] = [run.folder.test_answers for run in runs]
+        files = {"validation": [run.folder.predictions for run in runs]}
+        if all(run.folder.test_predictions.is_file() for run in runs):
+            files["test"] = [run.folder.test_predictions for run in runs]
         spreads = {split: seed_spread(per_item(runs[0], paths)) for split, paths in files.items()}
     title = study.resolved.source.title
     result = SeedStudy(study.path, title, tuple(runs), stopped_by, spreads)

@@ -25,7 +25,7 @@ from striate.data.duplicate_check import leak_note
 from striate.drawing.table import text_table
 from striate.errors import RunError
 from striate.terminal import Reporter
-from striate.training.planner import Choice
+from striate.training.planner import Decision
 from striate.training.session import Pruner
 
 
@@ -221,7 +221,7 @@ def _recorded(record: Path, asked: Mapping[str, Any], reporter: Reporter) -> Stu
             "Choose another --out, or repeat its own command to continue it."
         )
     config = RunConfig.from_json(known["config"])
-    choices = [Choice(**choice) for choice in known["choices"]]
+    choices = [Decision(**choice) for choice in known["choices"]]
     resolved = Resolved(config, choices, open_source(config.data.source))
     first = next(iter(sorted(record.parent.glob("*/run.json"))), None)
     if first is not None:  # runs of one study must learn from, and seal, the same images

@@ -146,7 +146,7 @@ def go_on(
     """Go on with a run, as one of several: `resume`, where a pruner may end it."""
     folder = RunFolder.existing(Path(run))
     record = folder.record()
-    if folder.weights.is_file() and folder.answers.is_file() and folder.report.is_file():
+    if folder.weights.is_file() and folder.predictions.is_file() and folder.report.is_file():
         reporter.say(f"{folder.path} has finished already.")
         return Run(folder.path)
     config = RunConfig.from_json(record["config"])

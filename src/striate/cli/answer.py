@@ -66,7 +66,7 @@ def _evaluate_runs(runs: list[Path], data: str | None, json_file: Path | None) -
     for evaluation in evaluations:
         if len(evaluations) > 1:
             terminal.say(f"{evaluation.run.path}:")
-        for line in evaluation.measures.lines():
+        for line in evaluation.metrics.lines():
             terminal.say(line)
         if evaluation.reading is not None and evaluation.reading.openings > 1:
             terminal.say(evaluation.reading.sentence)
@@ -77,7 +77,7 @@ def _evaluate_runs(runs: list[Path], data: str | None, json_file: Path | None) -
     values = []
     for evaluation in evaluations:
         terminal.say(f"Report: {evaluation.report}")
-        opening, figures = evaluation.opening, evaluation.measures.to_json()
+        opening, figures = evaluation.opening, evaluation.metrics.to_json()
         values.append({"run": str(evaluation.run.path), "opening": opening, "measures": figures})
     if json_file is not None:
         durable.write_json(json_file, values[0] if len(values) == 1 else {"runs": values})
@@ -92,7 +92,7 @@ def _evaluate_pretrained(
 
     terminal = Terminal()
     evaluation = evaluate_pretrained(pretrained, data, network=network, reporter=terminal)
-    for line in [*evaluation.measures.lines(), *evaluation.notes()]:
+    for line in [*evaluation.metrics.lines(), *evaluation.notes()]:
         terminal.say(line)
     if json_file is not None:
         durable.write_json(json_file, evaluation.to_json())

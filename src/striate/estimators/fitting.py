@@ -23,7 +23,7 @@ from striate.training.assemble import assemble
 from striate.training.budget import Clock
 from striate.training.events import Event
 from striate.training.loop import averaged
-from striate.training.planner import Choice, advise
+from striate.training.planner import Decision, decide
 from striate.training.speed import training_speed
 
 _FINISH_SECONDS = 0.2
@@ -122,7 +122,7 @@ def asked_settings(
 
 def plan(
     train: Labelled, num_held: int, num_classes: int, asked: Settings
-) -> tuple[RunConfig, list[Choice]]:
+) -> tuple[RunConfig, list[Decision]]:
     """The configuration of a training, and why: arguments first, the rest by the planner.
 
     Args:
@@ -150,7 +150,7 @@ def plan(
         formats={"array": len(train.images)},
         num_broken=0,
     )
-    return advise("arrays", look, asked, training_speed)
+    return decide("arrays", look, asked, training_speed)
 
 
 def _is_grey(image: np.ndarray) -> bool:

@@ -5,7 +5,7 @@ they can be trusted. `classification` does so for classifiers. `open_test` is th
 test split, and writes each opening down first; `report` puts everything on one page.
 """
 
-from striate.evaluation.classification.measure import Measures, measure
+from striate.evaluation.classification.measure import ClassificationMetrics, measure
 from striate.evaluation.classification.mistake import confident_mistakes, mistakes
 from striate.evaluation.classification.selective import Abstention, abstention, risk_coverage
 from striate.evaluation.classification.temperature import (
@@ -38,9 +38,9 @@ from striate.evaluation.text import percent
 
 __all__ = [
     "Abstention",
+    "ClassificationMetrics",
     "Columns",
     "Estimate",
-    "Measures",
     "Meter",
     "Metric",
     "OpeningRecord",

@@ -1,7 +1,7 @@
 """On what and how a network runs: chosen by measuring, exchanged without rewriting it."""
 
 from striate.execution.chooser import (
-    Contender,
+    Candidate,
     Trial,
     choose,
     guess,
@@ -14,7 +14,7 @@ from striate.execution.store import Store
 from striate.execution.swap import accelerate, accelerated, restore
 
 __all__ = [
-    "Contender",
+    "Candidate",
     "Execution",
     "Store",
     "Trial",

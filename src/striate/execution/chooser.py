@@ -39,9 +39,9 @@ _LEAST, _MOST = 0.6, 10.0
 _CALM = 1.0
 """Seconds that whole steps get at least, of the trial."""
 _MARGIN = 0.98
-"""A contender must need this share of the incumbent's time to replace it: below it is noise."""
+"""A candidate must need this share of the incumbent's time to replace it: below it is noise."""
 _FEW = 32
-"""Images of a measured step below which there are too few to tell many contenders apart."""
+"""Images of a measured step below which there are too few to tell many candidates apart."""
 _STEP_RATE = 1.5e10
 """Multiply-adds a second and thread, to foresee how long a step will take."""
 _WORTH_COMPILING = 1800.0
@@ -49,7 +49,7 @@ _WORTH_COMPILING = 1800.0
 
 
 @dataclass(frozen=True)
-class Contender:
+class Candidate:
     """One way to run whole steps, and how fast it was."""
 
     title: str
@@ -65,7 +65,7 @@ class Trial:
 
     execution: Execution
     batch_shape: tuple[int, ...]
-    contenders: list[Contender] = field(default_factory=list)
+    candidates: list[Candidate] = field(default_factory=list)
     layers: list[Convolution] = field(default_factory=list)
     methods: Mapping[str, MeasuredMethods] = field(default_factory=dict)
     seconds: float = 0.0
@@ -188,12 +188,12 @@ def choose(
             trial.methods = measure_methods(
                 trial.layers, share, store=store, fresh=fresh, race=race, clock=clock
             )
-        entrants = _contenders(network, config, plain, trial, compiles)
+        entrants = _candidates(network, config, plain, trial, compiles)
         left = max(seconds - (clock() - began), 0.2 * seconds)
         _compare(network, trial, entrants, left, step_seconds(network, batch_shape, config), race)
     trial.seconds = clock() - began
     complete = all(m.timings or m.batch for m in trial.methods.values())
-    complete = complete and len(trial.contenders) == len(entrants) and seconds >= 4 * _LEAST
+    complete = complete and len(trial.candidates) == len(entrants) and seconds >= 4 * _LEAST
     answer = {
         "execution": trial.execution.to_json(),
         "complete": complete,
@@ -220,22 +220,22 @@ def _may_swap(config: ExecutionConfig, plain: Execution) -> bool:
     return fits and kernels.available()
 
 
-def _contenders(
+def _candidates(
     network: nn.Module,
     config: ExecutionConfig,
     plain: Execution,
     trial: Trial,
     compiles: bool,
-) -> list[Contender]:
+) -> list[Candidate]:
     """Torch first, then what could be better, the likeliest first."""
     swaps = _may_swap(config, plain)
-    alone = Contender("torch", replace(plain, origin="measured"))
+    alone = Candidate("torch", replace(plain, origin="measured"))
     entrants = [] if config.kernels and swaps else [alone]
 
     def add(title: str, execution: Execution) -> None:
         execution = replace(execution, origin="measured")
         if all(execution != known.execution for known in entrants):
-            entrants.append(Contender(title, execution))
+            entrants.append(Candidate(title, execution))
 
     best = plain
     if swaps:
@@ -310,12 +310,12 @@ def _has_cpu_bfloat16() -> bool:
 def _compare(
     network: nn.Module,
     trial: Trial,
-    entrants: list[Contender],
+    entrants: list[Candidate],
     seconds: float,
     expected: float,
     race: Callable[..., dict[str, Timing]],
 ) -> None:
-    """Time whole steps of all contenders, each expected to take so long, and choose."""
+    """Time whole steps of all candidates, each expected to take so long, and choose."""
     share = _fitting(seconds, len(entrants)) / max(expected, 1e-9)
     if share * trial.batch_shape[0] < _FEW and len(entrants) > 2:
         entrants = entrants[:2]  # better two on many images than all on a few
@@ -325,7 +325,7 @@ def _compare(
     shape = (batch, *trial.batch_shape[1:])
     trial.measured_batch = batch
     calls: dict[str, Callable[[], object]] = {}
-    judged: list[Contender] = []
+    judged: list[Candidate] = []
     for entrant in entrants:
         problem = ""
         try:
@@ -337,8 +337,8 @@ def _compare(
             problem = str(error).partition("\n")[0]
         judged.append(replace(entrant, problem=problem))
     times = race(calls, seconds, least_turns=1, most_turns=7)
-    trial.contenders = [replace(e, timing=times.get(e.title)) for e in judged]
-    usable = [entrant for entrant in trial.contenders if entrant.timing is not None]
+    trial.candidates = [replace(e, timing=times.get(e.title)) for e in judged]
+    usable = [entrant for entrant in trial.candidates if entrant.timing is not None]
     if not usable:
         return  # the guess holds, which was compared by itself
     held = usable[0]
@@ -353,7 +353,7 @@ def _fitting(seconds: float, num_entrants: int) -> float:
     return seconds / (3 * num_entrants)
 
 
-def _seconds(entrant: Contender) -> float:
+def _seconds(entrant: Candidate) -> float:
     return float("inf") if entrant.timing is None else entrant.timing.best
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from striate.execution.chooser import Contender, Trial
+from striate.execution.chooser import Candidate, Trial
 from striate.execution.convolution import DIRECTIONS, Convolution, MeasuredMethods
 
 
@@ -13,7 +13,7 @@ def trial_text(trial: Trial) -> str:
     The spread is from the slowest to the fastest step. A method's speed counts the arithmetic of
     the plain definition (two operations a multiply-add), whatever the method saves.
     """
-    parts = [_steps(trial)] if trial.contenders else []
+    parts = [_steps(trial)] if trial.candidates else []
     parts += [_convolutions(trial)] if trial.methods else []
     what = trial.execution
     swapped = ", ".join([*what.layers, *(["convolutions"] if what.methods else [])])
@@ -26,7 +26,7 @@ def trial_text(trial: Trial) -> str:
 
 def _steps(trial: Trial) -> str:
     rows: list[tuple[str, ...]] = [("tried", "images/s", "spread", "steps", "")]
-    for entrant in trial.contenders:
+    for entrant in trial.candidates:
         timing, batch = entrant.timing, trial.measured_batch
         if timing is None:
             rows.append((entrant.title, "", "", "", entrant.problem))
@@ -98,7 +98,7 @@ def trial_json(trial: Trial) -> dict[str, Any]:
         "chosen": trial.execution.to_json(),
         "seconds": round(trial.seconds, 3),
         "measured_batch": trial.measured_batch,
-        "tried": [_contender(one) for one in trial.contenders],
+        "tried": [_candidate(one) for one in trial.candidates],
         "convolutions": [
             {
                 "name": layer.name,
@@ -116,7 +116,7 @@ def trial_json(trial: Trial) -> dict[str, Any]:
     }
 
 
-def _contender(one: Contender) -> dict[str, Any]:
+def _candidate(one: Candidate) -> dict[str, Any]:
     timing = one.timing
     times = None if timing is None else [timing.best, timing.median, timing.worst]
     return {

@@ -231,7 +231,7 @@ class Task(ABC):
 
     def held_out(self, folder: RunFolder) -> Columns:
         """The stored validation rows, each adjusted by a fit that has not seen it."""
-        return load_predictions(folder.answers).rows
+        return load_predictions(folder.predictions).rows
 
     def compare(
         self,

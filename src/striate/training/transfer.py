@@ -21,7 +21,7 @@ from striate.networks.weight_file import Progress, WeightFile, find_weights
 from striate.optim import parameter_groups
 from striate.registry import Pick
 from striate.settings import Settings, merge
-from striate.training.planner import Choice
+from striate.training.planner import Decision
 
 
 class FrozenFeatures:
@@ -181,7 +181,7 @@ def lacking(config: RunConfig) -> str:
     )
 
 
-def explained(choices: list[Choice], asked: Settings, config: RunConfig) -> list[Choice]:
+def explained(choices: list[Decision], asked: Settings, config: RunConfig) -> list[Decision]:
     """The planner's choices, with what the weights decided told apart from what was asked.
 
     Args:
@@ -203,11 +203,11 @@ def explained(choices: list[Choice], asked: Settings, config: RunConfig) -> list
     for choice in choices:
         by_weights, shown = decided.get(choice.what, (False, ""))
         why = "as the published weights expect"
-        told.append(Choice(choice.what, shown, why) if by_weights else choice)
+        told.append(Decision(choice.what, shown, why) if by_weights else choice)
     stages = {0.0: "nothing: all layers learn at once", 1.0: "all but the last layer, throughout"}
     stage = f"all but the last layer, in the first {pretrained.freeze:.0%} of the training"
     return [
         *told,
-        Choice("weights", pretrained.name, f"SHA-256 {pretrained.sha256[:12]}..."),
-        Choice("frozen", stages.get(pretrained.freeze, stage), "the last layer is new"),
+        Decision("weights", pretrained.name, f"SHA-256 {pretrained.sha256[:12]}..."),
+        Decision("frozen", stages.get(pretrained.freeze, stage), "the last layer is new"),
     ]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from striate.errors import DataError, ShapeError
-from striate.evaluation import Measures, measure
-from striate.evaluation.classification.measure import measure_answers
+from striate.evaluation import ClassificationMetrics, measure
+from striate.evaluation.classification.measure import measure_predictions
 from striate.evaluation.classification.probability import truth_rank
 
 NAMES = ["cat", "car", "frog"]
@@ -68,7 +68,7 @@ def test_measures_survive_json_text():
     p, target = probabilities_of(53, 7)
     measures = measure(p, target, [f"<class {k}>" for k in range(7)])
     text = json.dumps(measures.to_json(), allow_nan=False)
-    assert Measures.from_json(json.loads(text)) == measures
+    assert ClassificationMetrics.from_json(json.loads(text)) == measures
 
 
 def test_single_precision_probabilities_are_accepted():
@@ -86,12 +86,12 @@ def test_the_same_call_gives_the_same_measures():
 def test_answers_alone_give_what_needs_no_probabilities():
     p, target = probabilities_of(83, 5)
     names = list("abcde")
-    whole, bare = measure(p, target, names), measure_answers(p.argmax(axis=1), target, names)
+    whole, bare = measure(p, target, names), measure_predictions(p.argmax(axis=1), target, names)
     assert (bare.error, bare.classes) == (whole.error, whole.classes)
     assert (bare.macro_f1, bare.balanced_accuracy) == (whole.macro_f1, whole.balanced_accuracy)
     assert bare.auc is None
     assert bare.reliability == ()
-    assert Measures.from_json(json.loads(json.dumps(bare.to_json()))) == bare
+    assert ClassificationMetrics.from_json(json.loads(json.dumps(bare.to_json()))) == bare
 
 
 def test_reports_of_older_runs_are_read_without_the_later_measures():
@@ -99,7 +99,7 @@ def test_reports_of_older_runs_are_read_without_the_later_measures():
     told = measure(p, target, list("abcd")).to_json()
     for key in ("macro_f1", "auc", "calibration_by_chance"):
         del told[key]
-    old = Measures.from_json(told)
+    old = ClassificationMetrics.from_json(told)
     assert (old.macro_f1, old.auc, old.calibration_by_chance) == (None, None, None)
 
 

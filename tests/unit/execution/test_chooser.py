@@ -194,7 +194,7 @@ def test_a_compiler_that_fails_is_told(kernels, network, monkeypatch):
     config = ExecutionConfig(device="cpu", threads=1, compile=True, kernels=False)
     trial = choose(network, racing(), config)
     assert trial.execution.compiled == "default"
-    assert trial.contenders[0].problem == "no compiler"
+    assert trial.candidates[0].problem == "no compiler"
 
 
 def test_what_is_raced_has_the_threads_that_were_asked_for(kernels, network):
@@ -225,7 +225,7 @@ def test_a_choice_between_fewer_than_all_is_not_the_last_word(kernels, network, 
     def trial(race, seconds):
         return chooser.choose(network, large, CPU, seconds=seconds, race=race, clock=lambda: 0.0)
 
-    assert len(trial(racing(), 3.0).contenders) == 2
+    assert len(trial(racing(), 3.0).candidates) == 2
     assert trial(never, 3.0).execution.origin == "remembered"
     seconds[0] = 0.01
     race = racing()

@@ -9,10 +9,10 @@ from striate.errors import ConfigError
 from striate.networks import Airbench
 from striate.registry import Pick
 from striate.training.assemble import check_config
-from striate.training.planner import advise, growth, network
-from striate.training.planner.descent import batch_size
+from striate.training.planner import decide, growth, network
 from striate.training.planner.images import num_training
 from striate.training.planner.length import most_images
+from striate.training.planner.optimiser import batch_size
 
 CURVE = growth.Growth(
     growth.Reference("known", 10, 50_000, 32),
@@ -56,7 +56,7 @@ def survey_of(num: int, side: int, grey: float, classes: int = 10) -> Survey:
 )
 @pytest.mark.parametrize("minutes", [0.5, 10.0, 600.0])
 def test_a_plan_is_whole_for_any_set_and_time(num, side, grey, minutes) -> None:
-    config, choices = advise(
+    config, choices = decide(
         "x", survey_of(num, side, grey), {"training": {"minutes": minutes}}, lambda *_: 1000.0
     )
     assert config.training.minutes == minutes
@@ -78,7 +78,7 @@ def slow_and_fast(rate: float):
 )
 def test_a_faster_machine_trains_a_wider_network(curve, photographs, rate, widths) -> None:
     settings = {"training": {"minutes": 5.0}}
-    config, choices = advise("x", photographs, settings, slow_and_fast(rate))
+    config, choices = decide("x", photographs, settings, slow_and_fast(rate))
     assert tuple(config.network.arguments["widths"]) == widths
     told = {choice.what: choice for choice in choices}
     assert "known" in told["expected error"].why
@@ -89,15 +89,15 @@ def test_what_was_asked_for_is_not_measured(curve, photographs) -> None:
         raise AssertionError("nothing to measure")
 
     settings = {"training": {"minutes": 5.0}, "network": {"name": "resnet"}}
-    config, _ = advise("x", photographs, settings, fail)
+    config, _ = decide("x", photographs, settings, fail)
     assert config.network.name == "resnet"
-    short, _ = advise("x", photographs, {"training": {"minutes": 0.25}}, fail)
+    short, _ = decide("x", photographs, {"training": {"minutes": 0.25}}, fail)
     assert short.training.validations <= 2
 
 
 def test_a_training_of_seconds_is_half_as_wide_where_images_are_many(photographs) -> None:
     def widths(survey: Survey, settings: dict) -> list[int]:
-        return list(advise("x", survey, settings)[0].network.arguments["widths"])
+        return list(decide("x", survey, settings)[0].network.arguments["widths"])
 
     seconds, half_a_minute = ({"training": {"minutes": m}} for m in (0.25, 0.5))
     assert widths(photographs, seconds) == [16, 64, 64]
@@ -106,7 +106,7 @@ def test_a_training_of_seconds_is_half_as_wide_where_images_are_many(photographs
     few = survey_of(3_000, 32, grey=0.0)
     assert widths(few, seconds) == widths(few, half_a_minute)
     rates = [
-        advise("x", survey, settings)[0].optimiser.arguments["lr"]
+        decide("x", survey, settings)[0].optimiser.arguments["lr"]
         for survey, settings in (
             (photographs, seconds),
             (photographs, half_a_minute),
@@ -119,7 +119,7 @@ def test_a_training_of_seconds_is_half_as_wide_where_images_are_many(photographs
 
 def test_the_recipe_of_seconds(photographs) -> None:
     def planned(survey: Survey, minutes: float, **asked: object) -> RunConfig:
-        return advise("x", survey, {"training": {"minutes": minutes}, **asked})[0]
+        return decide("x", survey, {"training": {"minutes": minutes}, **asked})[0]
 
     hasty = planned(photographs, 0.25)
     assert hasty.training.batch_size == 256
@@ -127,7 +127,7 @@ def test_the_recipe_of_seconds(photographs) -> None:
     assert hasty.optimiser.arguments["momentum"] == 0.7
     assert hasty.schedule.arguments["peak"] == 0.1
     assert [pick.name for pick in hasty.augmentation] == ["flip"]
-    smaller_steps = advise("x", photographs, {"training": {"minutes": 0.25, "batch_size": 64}})[0]
+    smaller_steps = decide("x", photographs, {"training": {"minutes": 0.25, "batch_size": 64}})[0]
     assert smaller_steps.optimiser.arguments["lr"] == pytest.approx(0.045)
     for ordinary in (
         planned(photographs, 0.5),
@@ -165,7 +165,7 @@ MINUTE = {"training": {"minutes": 1.0}}
     ],
 )
 def test_images_are_smaller_at_first_where_that_wins_time(settings, side, share) -> None:
-    config, choices = advise("x", survey_of(20_000, side, grey=0.0), settings)
+    config, choices = decide("x", survey_of(20_000, side, grey=0.0), settings)
     assert config.training.small_share == share
     assert any(choice.what == "smaller at first" for choice in choices) == (share > 0)
 
@@ -174,7 +174,7 @@ def test_every_size_passes_the_network_when_it_is_shown_smaller() -> None:
     sizes = [(side, side) for side in range(32, 257, 3)] + [(32, 64), (33, 100), (200, 47)]
     for size in sizes:
         settings = {**MINUTE, "data": {"input_size": list(size)}}
-        config, _ = advise("x", survey_of(20_000, 64, grey=0.0), settings)
+        config, _ = decide("x", survey_of(20_000, 64, grey=0.0), settings)
         assert config.training.small_share > 0
         shown = [round(length * config.training.small_scale) for length in size]
         widths = tuple(config.network.arguments["widths"])
@@ -185,18 +185,18 @@ def test_every_size_passes_the_network_when_it_is_shown_smaller() -> None:
 
 def test_a_size_that_the_network_cannot_take_is_told_before_any_image_is_read() -> None:
     settings = {"training": {"steps": 5, "small_share": 0.5, "small_scale": 0.2}}
-    config, _ = advise("x", survey_of(20_000, 32, grey=0.0), settings)
+    config, _ = decide("x", survey_of(20_000, 32, grey=0.0), settings)
     with pytest.raises(ConfigError, match=r"6 × 6 pixels at first.*larger training\.small_scale"):
         check_config(config)
 
 
 def test_mirrored_views_follow_the_mirrored_training(photographs) -> None:
-    config, _ = advise("x", photographs, {})
+    config, _ = decide("x", photographs, {})
     assert config.prediction.mirrored
     assert config.prediction.shift == 1
-    plain, _ = advise("x", photographs, {"augmentation": [{"name": "shift"}]})
+    plain, _ = decide("x", photographs, {"augmentation": [{"name": "shift"}]})
     assert not plain.prediction.mirrored
-    characters, _ = advise("x", survey_of(1_800, 28, grey=1.0), {})
+    characters, _ = decide("x", survey_of(1_800, 28, grey=1.0), {})
     assert not characters.prediction.mirrored
 
 
@@ -300,7 +300,7 @@ def test_the_shipped_table_chooses_wide_networks_for_long_trainings_only(seconds
 @pytest.mark.parametrize("data", [{"validation_fraction": 1.5}, {"test_fraction": 1.0}])
 def test_a_share_that_leaves_nothing_is_told_not_computed_with(data, photographs) -> None:
     with pytest.raises(ConfigError, match="must lie between 0 and 1"):
-        advise("x", photographs, {"training": {"minutes": 5.0}, "data": data}, lambda *_: 1000.0)
+        decide("x", photographs, {"training": {"minutes": 5.0}, "data": data}, lambda *_: 1000.0)
 
 
 def test_training_images_are_those_that_are_not_held_out(photographs) -> None:
@@ -319,7 +319,7 @@ def test_speed_is_measured_as_the_training_will_run(photographs) -> None:
         return 1000.0
 
     settings = {"training": {"minutes": 5.0}, "execution": {"threads": 1, "exact": True}}
-    advise("x", photographs, settings, speed)
+    decide("x", photographs, settings, speed)
     assert len(asked) >= 3
     assert all((how.threads, how.exact, how.device) == (1, True, "auto") for how in asked)
 
@@ -331,7 +331,7 @@ def test_threads_that_cannot_be_had_are_not_measured_with(photographs, threads) 
 
     settings = {"training": {"minutes": 5.0}, "execution": {"threads": threads}}
     with pytest.raises(ConfigError, match=f"threads={threads} (must be 1 or more|is too many)"):
-        check_config(advise("x", photographs, settings, fail)[0])
+        check_config(decide("x", photographs, settings, fail)[0])
 
 
 @pytest.mark.parametrize(
@@ -382,7 +382,7 @@ def test_the_length_may_end_before_the_time(training, expected) -> None:
 
 
 def test_the_expected_error_is_that_of_the_images_that_will_be_shown() -> None:
-    _, choices = advise("x", survey_of(250, 96, 0.0), {}, lambda *_: 1000.0)
+    _, choices = decide("x", survey_of(250, 96, 0.0), {}, lambda *_: 1000.0)
     told = next(choice for choice in choices if choice.what == "expected error")
     assert "time for 594,000 of full size, the length ends at" in told.why
     table = growth.most_alike(10, 250, 96)
@@ -395,11 +395,11 @@ def test_tiny_characters_are_learned_in_seconds_unless_a_length_was_asked_for() 
         raise AssertionError("measuring takes longer than it could win")
 
     def planned(survey: Survey, **asked: object) -> tuple[float | None, int]:
-        training = advise("x", survey, asked)[0].training
+        training = decide("x", survey, asked)[0].training
         return training.epochs, training.batch_size
 
     digits = survey_of(1_797, 8, grey=1.0)
-    config, choices = advise("x", digits, {}, fail)
+    config, choices = decide("x", digits, {}, fail)
     assert list(config.network.arguments["widths"]) == [64, 64]
     assert (config.training.epochs, config.training.minutes) == (10.0, 10.0)
     told = {choice.what: choice for choice in choices}

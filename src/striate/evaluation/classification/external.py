@@ -10,7 +10,7 @@ import numpy as np
 from striate import durable
 from striate.errors import ConfigError
 from striate.evaluation import (
-    Measures,
+    ClassificationMetrics,
     crossfitted,
     fit_temperature,
     measure,
@@ -24,7 +24,7 @@ from striate.evaluation.classification.comparison import (
     compare_classifiers,
     disagreements,
 )
-from striate.evaluation.classification.measure import calibration_figures, measure_answers
+from striate.evaluation.classification.measure import calibration_figures, measure_predictions
 from striate.evaluation.classification.prediction_file import Matched, match, read_table
 from striate.evaluation.classification.report import comparison_page
 from striate.typed_json import encode
@@ -32,10 +32,10 @@ from striate.typed_json import encode
 
 @dataclass(frozen=True)
 class ExternalMetrics:
-    """Measures of one system or more on the same items, and how they compare."""
+    """Metrics of one system or more on the same items, and how they compare."""
 
     names: tuple[str, ...]
-    measures: tuple[Measures, ...]
+    metrics: tuple[ClassificationMetrics, ...]
     comparison: ClassifierComparison | None
     """None for one system."""
     calibrations: tuple[dict[str, Any] | None, ...]
@@ -46,12 +46,12 @@ class ExternalMetrics:
     notes: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """The measures as JSON values."""
+        """The metrics as JSON values."""
         return {
             "names": list(self.names),
             "split": "items",
-            "n": self.measures[0].n,
-            "measures": encode(self.measures),
+            "n": self.metrics[0].n,
+            "measures": encode(self.metrics),
             **({} if self.comparison is None else self.comparison.to_json()),
             "calibrations": list(self.calibrations),
             "disagreements": list(self.disagreements),
@@ -59,11 +59,11 @@ class ExternalMetrics:
         }
 
     def lines(self) -> list[str]:
-        """The comparison (of one system, its measures) and calibrations, for a terminal."""
+        """The comparison (of one system, its metrics) and calibrations, for a terminal."""
         if self.comparison is None:
-            lines = summary_lines(self.measures[0])
+            lines = summary_lines(self.metrics[0])
         else:
-            lines = [*table_lines(self.names, self.measures), *self.comparison.lines()]
+            lines = [*table_lines(self.names, self.metrics), *self.comparison.lines()]
         for name, fit in zip(self.names, self.calibrations, strict=True):
             if fit is None:
                 continue
@@ -104,7 +104,7 @@ def measure_files(
         raise ConfigError("Give at least one file of predictions: --predictions FILE")
     tables = [read_table(Path(path)) for path in predictions]
     ids, target, classes, systems = match(read_table(Path(truth)), tables, extra_classes)
-    measures = tuple(_measured(system, target, classes) for system in systems)
+    metrics = tuple(_measured(system, target, classes) for system in systems)
     names = tuple(system.name for system in systems)
     comparison: ClassifierComparison | None = None
     mixed: dict[int, dict[str, Any]] = {}
@@ -126,22 +126,24 @@ def measure_files(
     notes = [note for system in systems for note in system.notes]
     return ExternalMetrics(
         names,
-        measures,
+        metrics,
         comparison,
-        tuple(_calibration(system, m, target) for system, m in zip(systems, measures, strict=True)),
+        tuple(_calibration(system, m, target) for system, m in zip(systems, metrics, strict=True)),
         tuple(mixed.values()),
         _selective(systems[0], target) if len(systems) == 1 else None,
         tuple(notes),
     )
 
 
-def _measured(system: Matched, target: np.ndarray, classes: Sequence[str]) -> Measures:
+def _measured(system: Matched, target: np.ndarray, classes: Sequence[str]) -> ClassificationMetrics:
     if system.probabilities is None:
-        return measure_answers(system.answers, target, classes)
+        return measure_predictions(system.answers, target, classes)
     return measure(system.probabilities, target, classes)
 
 
-def _calibration(system: Matched, before: Measures, target: np.ndarray) -> dict[str, Any] | None:
+def _calibration(
+    system: Matched, before: ClassificationMetrics, target: np.ndarray
+) -> dict[str, Any] | None:
     if system.probabilities is None:
         return None
     scaling = fit_temperature(system.probabilities, target)

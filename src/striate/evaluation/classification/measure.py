@@ -1,4 +1,4 @@
-"""Measures of a classifier: from probabilities and truths to numbers with their intervals."""
+"""Metrics of a classifier: from probabilities and truths to numbers with their intervals."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -32,7 +32,7 @@ LARGEST_K = 5
 
 
 @dataclass(frozen=True)
-class ClassMeasures(JsonRecord):
+class ClassMetrics(JsonRecord):
     """How one class fared. What is undefined (0 of 0) is None, never 0."""
 
     name: str
@@ -47,8 +47,8 @@ class ClassMeasures(JsonRecord):
 
 
 @dataclass(frozen=True)
-class Measures(JsonRecord):
-    """All measures of one network on n items of K classes."""
+class ClassificationMetrics(JsonRecord):
+    """All metrics of one network on n items of K classes."""
 
     n: int
     class_names: tuple[str, ...]
@@ -59,7 +59,7 @@ class Measures(JsonRecord):
     """k -> share of items whose truth is not among the k most probable classes."""
     confusion: tuple[tuple[int, ...], ...]
     """K x K counts: row = truth, column = answer."""
-    classes: tuple[ClassMeasures, ...]
+    classes: tuple[ClassMetrics, ...]
     balanced_accuracy: Estimate
     """Mean recall over the classes that have items."""
     macro_f1: Estimate | None
@@ -103,9 +103,9 @@ class Measures(JsonRecord):
         }
 
 
-def calibration_figures(measures: Measures) -> dict[str, Any]:
+def calibration_figures(metrics: ClassificationMetrics) -> dict[str, Any]:
     """The metrics that calibration changes, as JSON values."""
-    figures = measures.to_json()
+    figures = metrics.to_json()
     return {
         key: figures[key]
         for key in (
@@ -125,8 +125,8 @@ def measure(
     *,
     confidence: float = 0.95,
     bins: int = 15,
-) -> Measures:
-    """All measures of a classifier's probabilities against the truth, with intervals.
+) -> ClassificationMetrics:
+    """All metrics of a classifier's probabilities against the truth, with intervals.
 
     Shares of items carry Wilson intervals; balanced accuracy, macro F1 and AUC Wilson's at the
     effective number of items; log-likelihood and Brier score Hall's for the mean of skewed
@@ -149,8 +149,8 @@ def measure(
 
     Example:
         >>> p = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.5, 0.4, 0.1]])
-        >>> measures = measure(p, np.array([0, 2, 1]), ["cat", "car", "frog"])
-        >>> measures.error.count, measures.top_k_error[2].count
+        >>> metrics = measure(p, np.array([0, 2, 1]), ["cat", "car", "frog"])
+        >>> metrics.error.count, metrics.top_k_error[2].count
         (1, 0)
     """
     probabilities, target = checked(probabilities, target, class_names)
@@ -163,7 +163,7 @@ def measure(
     if int((answer != target).sum()) <= FEW_MISTAKES:
         unseen = losses_of_a_mistake(probabilities)
     return replace(
-        measure_answers(answer, target, class_names, confidence=confidence),
+        measure_predictions(answer, target, class_names, confidence=confidence),
         top_k_error={
             k: wilson(int((rank >= k).sum()), n, confidence=confidence)
             for k in range(2, min(LARGEST_K, num_classes - 1) + 1)
@@ -177,10 +177,10 @@ def measure(
     )
 
 
-def measure_answers(
+def measure_predictions(
     answer: Array, target: Array, class_names: Sequence[str], *, confidence: float = 0.95
-) -> Measures:
-    """The measures that answers without probabilities allow, with intervals.
+) -> ClassificationMetrics:
+    """The metrics that answers without probabilities allow, with intervals.
 
     Args:
         answer: (N,) index of the class that was answered, 0..K-1.
@@ -193,8 +193,8 @@ def measure_answers(
         DataError: no items, or indices that are no class.
 
     Example:
-        >>> measures = measure_answers(np.array([0, 1, 1]), np.array([0, 1, 0]), ["cat", "car"])
-        >>> measures.error.count, measures.auc
+        >>> metrics = measure_predictions(np.array([0, 1, 1]), np.array([0, 1, 0]), ["cat", "car"])
+        >>> metrics.error.count, metrics.auc
         (1, None)
     """
     answer, target, num_classes = np.asarray(answer), np.asarray(target), len(class_names)
@@ -211,7 +211,7 @@ def measure_answers(
     confusion = confusion.reshape(num_classes, num_classes)
     support = confusion.sum(axis=1)
     present = support > 0
-    return Measures(
+    return ClassificationMetrics(
         n=len(target),
         class_names=tuple(class_names),
         confidence=confidence,
@@ -228,7 +228,7 @@ def measure_answers(
 
 def _classes(
     confusion: npt.NDArray[np.int64], names: Sequence[str], confidence: float
-) -> tuple[ClassMeasures, ...]:
+) -> tuple[ClassMetrics, ...]:
     def share(count: int, n: int) -> Proportion | None:
         return wilson(count, n, confidence=confidence) if n else None
 
@@ -240,7 +240,7 @@ def _classes(
         strict=True,
     )
     return tuple(
-        ClassMeasures(
+        ClassMetrics(
             name=name,
             support=support,
             precision=share(hits, answered),

@@ -340,7 +340,7 @@ def _order(table: PredictionTable, ids: Sequence[str], with_ids: bool, count: in
         if strange:
             parts.append(f"{len(strange)} ids are not in the truth ({enumerated(strange, 3)})")
         raise DataError(
-            f"{table.path}: {' and '.join(parts)}. Measures of a part would not be those of the "
+            f"{table.path}: {' and '.join(parts)}. Metrics of a part would not be those of the "
             "whole: give predictions of exactly the items of the truth."
         )
     return [index[name] for name in ids]

@@ -11,7 +11,7 @@ from striate.evaluation import report as frame
 from striate.evaluation.chart import Series, line_chart, reliability_chart
 from striate.evaluation.classification.calibration import ReliabilityBin
 from striate.evaluation.classification.loss import FEW_MISTAKES
-from striate.evaluation.classification.measure import Measures
+from striate.evaluation.classification.measure import ClassificationMetrics
 from striate.evaluation.classification.text import ESTIMATES, most_confused
 from striate.evaluation.interval import Estimate
 from striate.evaluation.picture import data_uri
@@ -41,8 +41,9 @@ def render(report: Report) -> str:
     """The report of a classifier as one HTML page; see `evaluation.report.render`.
 
     Args:
-        report: JSON values as for the frame, and "validation" (`Measures.to_json`), "measures"
-            in "test", perhaps "calibration", "selective", "mistakes", "confident_mistakes".
+        report: JSON values as for the frame, and "validation" (`ClassificationMetrics.to_json`),
+            "measures" in "test", perhaps "calibration", "selective", "mistakes",
+            "confident_mistakes".
     """
     return frame.render(report, _headline(report), sections(report))
 
@@ -59,7 +60,7 @@ def write(folder: Path, report: Report) -> Path:
 
 def _headline(report: Report) -> Headline:
     test = report.get("test")
-    shown = Measures.from_json(test["measures"] if test else report["validation"])
+    shown = ClassificationMetrics.from_json(test["measures"] if test else report["validation"])
     split = "test" if test else "validation"
     counted = f"{shown.error.count:,} of {shown.n:,} {split} images were answered wrongly."
     return Headline("error", shown.error, counted, confidence=shown.confidence)
@@ -71,8 +72,8 @@ def sections(report: Report) -> list[Section]:
     Args:
         report: JSON values as for `render`.
     """
-    test, validated = report.get("test"), Measures.from_json(report["validation"])
-    shown = Measures.from_json(test["measures"]) if test else validated
+    test, validated = report.get("test"), ClassificationMetrics.from_json(report["validation"])
+    shown = ClassificationMetrics.from_json(test["measures"]) if test else validated
     templates = frame.environment(__package__)
     parts = _page_parts(shown, report.get("calibration"), report.get("selective"))
     score = templates.get_template("score.html.j2").render(
@@ -91,14 +92,14 @@ def sections(report: Report) -> list[Section]:
 
 
 def _page_parts(
-    shown: Measures,
+    shown: ClassificationMetrics,
     calibration: Mapping[str, Any] | None,
     selective: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
     """Tables, diagrams and the matrix that the templates show of a split.
 
     Args:
-        shown: the measures.
+        shown: the metrics.
         calibration: JSON of calibration before and after, if there is any.
         selective: JSON of the curve and thresholds of abstention, if there is any.
     """
@@ -116,7 +117,9 @@ def _page_parts(
     }
 
 
-def _reliability(calibration: Mapping[str, Any] | None, shown: Measures) -> list[dict[str, Any]]:
+def _reliability(
+    calibration: Mapping[str, Any] | None, shown: ClassificationMetrics
+) -> list[dict[str, Any]]:
     """The reliability diagrams with their captions: before and after where it was calibrated."""
     if calibration is None:
         return [{"title": "", "svg": reliability_chart(shown.reliability)}]
@@ -158,11 +161,11 @@ def _selective_chart(selective: Mapping[str, Any] | None) -> Markup | None:
     )
 
 
-def _matrix(measures: Measures) -> list[list[dict[str, Any]]]:
+def _matrix(metrics: ClassificationMetrics) -> list[list[dict[str, Any]]]:
     """The confusion matrix as cells with their share of the row, for shading."""
-    names = measures.class_names
+    names = metrics.class_names
     rows = []
-    for row, counts in enumerate(measures.confusion):
+    for row, counts in enumerate(metrics.confusion):
         support = sum(counts)
         cells = []
         for column, count in enumerate(counts):
@@ -176,11 +179,11 @@ def _matrix(measures: Measures) -> list[list[dict[str, Any]]]:
     return rows
 
 
-def _matrix_picture(measures: Measures) -> str | None:
+def _matrix_picture(metrics: ClassificationMetrics) -> str | None:
     """The confusion matrix of many classes, one pixel a cell, as a data URI."""
-    if len(measures.class_names) <= READABLE_CLASSES:
+    if len(metrics.class_names) <= READABLE_CLASSES:
         return None
-    counts = np.array(measures.confusion, dtype=np.float64)
+    counts = np.array(metrics.confusion, dtype=np.float64)
     depth = np.sqrt(counts / np.maximum(counts.sum(axis=1, keepdims=True), 1))
     # Mid-tones of the page's two colours, whose transparency works on light and on dark.
     picture = np.empty((*counts.shape, 4), dtype=np.uint8)
@@ -194,14 +197,14 @@ def comparison_page(report: Report, heading: str) -> str:
     """One or more networks on the same images as an HTML page that loads nothing from elsewhere.
 
     Args:
-        report: JSON values: "names", "measures" (`Measures.to_json` of each), "split", "notes",
-            and of two networks or more those of `Comparison.to_json`; perhaps "disagreements"
+        report: JSON values: "names", "measures" (`ClassificationMetrics.to_json` of each), "split",
+            "notes", of two networks or more those of `Comparison.to_json`; perhaps "disagreements"
             (each "name", "truth", "answers", "wrong", "image"), "calibration" and "selective"
             of a single network as in a report.
         heading: heading of the disagreeing images.
     """
-    measures = [Measures.from_json(value) for value in report["measures"]]
-    first = measures[0]
+    metrics = [ClassificationMetrics.from_json(value) for value in report["measures"]]
+    first = metrics[0]
     parts = {
         **report,
         **_page_parts(first, report.get("calibration"), report.get("selective")),
@@ -212,14 +215,14 @@ def comparison_page(report: Report, heading: str) -> str:
         .get_template("comparison.html.j2")
         .render(
             **parts,
-            columns=list(zip(report["names"], measures, strict=True)),
+            columns=list(zip(report["names"], metrics, strict=True)),
             heading=heading,
             shown_name=report["split"],
-            compared=report if len(measures) > 1 else None,
+            compared=report if len(metrics) > 1 else None,
             groups=_groups(report.get("disagreements", ())),
             diagrams=[
                 {"title": name, "svg": reliability_chart(value.reliability)}
-                for name, value in zip(report["names"], measures, strict=True)
+                for name, value in zip(report["names"], metrics, strict=True)
                 if value.reliability
             ],
             table=ESTIMATES,

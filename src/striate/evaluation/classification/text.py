@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from striate.drawing.table import text_table
 from striate.evaluation.classification.loss import FEW_MISTAKES
-from striate.evaluation.classification.measure import Measures
+from striate.evaluation.classification.measure import ClassificationMetrics
 from striate.evaluation.interval import Estimate, Proportion
 from striate.evaluation.text import number, percent
 
@@ -19,54 +19,56 @@ ESTIMATES = (
 """Estimates of a table of metrics: field, name, whether in percent."""
 
 
-def most_confused(measures: Measures, limit: int = 15) -> list[tuple[str, str, int, int]]:
+def most_confused(
+    metrics: ClassificationMetrics, limit: int = 15
+) -> list[tuple[str, str, int, int]]:
     """The commonest confusions as (truth, answer, count, items of the true class)."""
-    names = measures.class_names
+    names = metrics.class_names
     pairs = [
         (count, row, column)
-        for row, counts in enumerate(measures.confusion)
+        for row, counts in enumerate(metrics.confusion)
         for column, count in enumerate(counts)
         if count and row != column
     ]
     pairs.sort(key=lambda pair: (-pair[0], pair[1], pair[2]))
     return [
-        (names[row], names[column], count, measures.classes[row].support)
+        (names[row], names[column], count, metrics.classes[row].support)
         for count, row, column in pairs[:limit]
     ]
 
 
-def summary_lines(measures: Measures) -> list[str]:
-    """The headline measures as an aligned plain text table, then the worst confusions."""
-    lines = text_table(_rows(measures), "<").splitlines()
-    coverage = f"{100 * measures.confidence:g}"
-    lines.append(f"n = {measures.n}; in brackets: {coverage} % intervals")
-    confused = most_confused(measures, limit=3)
+def summary_lines(metrics: ClassificationMetrics) -> list[str]:
+    """The headline metrics as an aligned plain text table, then the worst confusions."""
+    lines = text_table(_rows(metrics), "<").splitlines()
+    coverage = f"{100 * metrics.confidence:g}"
+    lines.append(f"n = {metrics.n}; in brackets: {coverage} % intervals")
+    confused = most_confused(metrics, limit=3)
     if confused:
         pairs = ", ".join(f"{truth} taken for {answer} ({n})" for truth, answer, n, _ in confused)
         lines.append(f"most confused: {pairs}")
     return lines
 
 
-def table_lines(names: Sequence[str], measures: Sequence[Measures]) -> list[str]:
-    """The headline measures of several networks side by side as an aligned plain text table."""
-    columns = [{name: value for name, value, _ in _rows(m)} for m in measures]
+def table_lines(names: Sequence[str], metrics: Sequence[ClassificationMetrics]) -> list[str]:
+    """The headline metrics of several networks side by side as an aligned plain text table."""
+    columns = [{name: value for name, value, _ in _rows(m)} for m in metrics]
     titles = list(dict.fromkeys(title for column in columns for title in column))
     rows = [[title, *(column.get(title, "–") for column in columns)] for title in titles]
-    return text_table([[f"n = {measures[0].n}", *names], *rows], "<").splitlines()
+    return text_table([[f"n = {metrics[0].n}", *names], *rows], "<").splitlines()
 
 
-def _rows(measures: Measures) -> list[tuple[str, str, str]]:
+def _rows(metrics: ClassificationMetrics) -> list[tuple[str, str, str]]:
     """Name, value with interval, and a note for each headline measure."""
-    rows = [("error", _share(measures.error), f"{measures.error.count} of {measures.n}")]
+    rows = [("error", _share(metrics.error), f"{metrics.error.count} of {metrics.n}")]
     rows += [
-        (f"top-{k} error", _share(share), f"{share.count} of {measures.n}")
-        for k, share in measures.top_k_error.items()
+        (f"top-{k} error", _share(share), f"{share.count} of {metrics.n}")
+        for k, share in metrics.top_k_error.items()
     ]
-    chance = measures.calibration_by_chance
-    bins = f"{len(measures.reliability)} bins"
+    chance = metrics.calibration_by_chance
+    bins = f"{len(metrics.reliability)} bins"
     few = ""
-    if measures.error.count <= FEW_MISTAKES:
-        few = f"hardly known from {measures.error.count} mistake(s): read the error"
+    if metrics.error.count <= FEW_MISTAKES:
+        few = f"hardly known from {metrics.error.count} mistake(s): read the error"
     notes = {
         "negative_log_likelihood": few,
         "brier_score": few,
@@ -77,7 +79,7 @@ def _rows(measures: Measures) -> list[tuple[str, str, str]]:
     return rows + [
         (name.removeprefix("expected "), _estimate(value, in_percent), notes.get(field, ""))
         for field, name, in_percent in ESTIMATES
-        if (value := getattr(measures, field)) is not None
+        if (value := getattr(metrics, field)) is not None
     ]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from striate import durable
-from striate.evaluation import Measures, measure
+from striate.evaluation import ClassificationMetrics, measure
 from striate.evaluation.classification.loss import losses_of_items
 from striate.evaluation.classification.measure import calibration_figures
 from striate.evaluation.classification.temperature import crossfitted, fit_temperature, fit_vector
@@ -27,7 +27,7 @@ def fit_calibration(folder: RunFolder, *, classwise: bool = False) -> dict[str, 
     Raises:
         RunError: the training has not ended.
     """
-    rows = load_predictions(folder.answers).rows
+    rows = load_predictions(folder.predictions).rows
     probabilities, labels = rows["probabilities"], rows["labels"]
     fit, method, note, penalty = fit_temperature, "temperature", None, None
     if classwise:
@@ -67,7 +67,7 @@ def _held_out(fit: Any, probabilities: np.ndarray, labels: np.ndarray) -> float:
     return float(losses_of_items(crossfitted(fit, probabilities, labels), labels)[0].mean())
 
 
-def _told(measures: Measures) -> dict[str, Any]:
-    """The two measures that calibration is about."""
-    figures = calibration_figures(measures)
+def _told(metrics: ClassificationMetrics) -> dict[str, Any]:
+    """The two metrics that calibration is about."""
+    figures = calibration_figures(metrics)
     return {key: figures[key] for key in ("negative_log_likelihood", "calibration_error")}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from striate import durable
-from striate.evaluation import Measures, Predictions, data_uri, measure, table_lines
+from striate.evaluation import ClassificationMetrics, Predictions, data_uri, measure, table_lines
 from striate.evaluation.classification.comparison import (
     ClassifierComparison,
     compare_classifiers,
@@ -25,10 +25,10 @@ _Picture = Callable[[], np.ndarray | None]
 
 @dataclass(frozen=True)
 class ClassComparison:
-    """Classifiers on the same images: paired tests, the measures of each, disagreements."""
+    """Classifiers on the same images: paired tests, the metrics of each, disagreements."""
 
     comparison: ClassifierComparison
-    measures: tuple[Measures, ...]
+    metrics: tuple[ClassificationMetrics, ...]
     split: str
     """"test" or "validation"."""
     disagreements: tuple[dict[str, Any], ...]
@@ -44,7 +44,7 @@ class ClassComparison:
             "split": self.split,
             **self.comparison.to_json(),
             "notes": list(self.notes),
-            "measures": [m.to_json() for m in self.measures],
+            "measures": [m.to_json() for m in self.metrics],
             "disagreements": [
                 {key: value for key, value in item.items() if key != "image"}
                 for item in self.disagreements
@@ -73,7 +73,7 @@ class ClassComparison:
 
     def lines(self) -> list[str]:
         """The comparison as lines for a terminal."""
-        return [*table_lines(self.comparison.names, self.measures), *self.comparison.lines()]
+        return [*table_lines(self.comparison.names, self.metrics), *self.comparison.lines()]
 
 
 def compare_classes(
@@ -100,7 +100,7 @@ def compare_classes(
     target = predictions[0].rows["labels"]
     p = np.stack([one.rows["probabilities"] for one in predictions])
     comparison = compare_classifiers(p.argmax(axis=2), target, names, probabilities=p)
-    measures = tuple(measure(row, target, class_names) for row in p)
+    metrics = tuple(measure(row, target, class_names) for row in p)
     stored: dict[int, _Picture] = {}
     for one in reversed(predictions):
         stored |= {i: partial(np.asarray, picture) for i, picture in one.pictures.items()}
@@ -118,7 +118,7 @@ def compare_classes(
     order = sorted(mixed, key=lambda i: -gap[i])
     pictures = pictures or stored
     items = [{"index": i, **mixed[i], "image": pictures.get(i)} for i in order]
-    return ClassComparison(comparison, measures, split, tuple(items), notes, tiny)
+    return ClassComparison(comparison, metrics, split, tuple(items), notes, tiny)
 
 
 def _chosen(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

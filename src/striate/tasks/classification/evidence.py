@@ -8,7 +8,7 @@ import numpy as np
 
 from striate.errors import DataError, RunError
 from striate.evaluation import (
-    Measures,
+    ClassificationMetrics,
     Scaling,
     abstention,
     crossfitted,
@@ -53,7 +53,7 @@ def validated(folder: RunFolder) -> tuple[np.ndarray, np.ndarray]:
     Each item is calibrated by a fit that has not seen it, so that the fit does not flatter
     what is measured on them.
     """
-    rows = load_predictions(folder.answers).rows
+    rows = load_predictions(folder.predictions).rows
     scaling, kept = calibration_of(folder)
     if scaling == Scaling():
         return rows["probabilities"], rows["labels"]
@@ -83,7 +83,7 @@ def promising(
         held_out: what `validated` gives, where it is known; it is taken where the calibration
             proves nothing.
     """
-    rows = load_predictions(folder.answers).rows
+    rows = load_predictions(folder.predictions).rows
     scaling, _ = calibration_of(folder)
     if proves(scaling):
         p = scaling(rows["probabilities"])
@@ -93,20 +93,20 @@ def promising(
 
 
 def calibration_part(
-    folder: RunFolder, class_names: tuple[str, ...], after: Measures, split: str
+    folder: RunFolder, class_names: tuple[str, ...], after: ClassificationMetrics, split: str
 ) -> dict[str, Any] | None:
     """Calibration before and after its fit on the split that is shown; None where none was fitted.
 
     Args:
         folder: of the run.
         class_names: K names.
-        after: the measures of calibrated probabilities that the report shows.
+        after: the metrics of calibrated probabilities that the report shows.
         split: "test" or "validation".
     """
     _, kept = calibration_of(folder)
     if not kept:
         return None
-    rows = load_predictions(folder.test_answers if split == "test" else folder.answers).rows
+    rows = load_predictions(folder.test_predictions if split == "test" else folder.predictions).rows
     before = measure(rows["probabilities"], rows["labels"], class_names)
     return {
         "method": kept["method"],

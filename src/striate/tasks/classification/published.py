@@ -8,7 +8,7 @@ import numpy as np
 
 from striate.data import ImageSet
 from striate.data.measured import MeasuredPart
-from striate.evaluation import Measures, measure, percent
+from striate.evaluation import ClassificationMetrics, measure, percent
 from striate.networks.class_order import answer_names, class_order
 from striate.networks.weight_file import WeightFile
 
@@ -32,7 +32,7 @@ class Matching:
         """
         return cls(file, tuple(class_names), tuple(class_order(file.weights, class_names)))
 
-    def figures(self, outputs: dict[str, np.ndarray], images: ImageSet) -> Measures:
+    def figures(self, outputs: dict[str, np.ndarray], images: ImageSet) -> ClassificationMetrics:
         """The figures of outputs for images with the data's labels."""
         labels = np.array(self.order, dtype=np.int64)[images.labels]
         return measure(outputs["probabilities"], labels, self._names())
@@ -62,12 +62,12 @@ class Matching:
 
 @dataclass(frozen=True)
 class PublishedEvaluation:
-    """The measures of published weights on a set of images."""
+    """The metrics of published weights on a set of images."""
 
     file: WeightFile
     data: str
     part: MeasuredPart
-    measures: Measures
+    metrics: ClassificationMetrics
     classes: str
     """How the data's classes were matched with the answers, in a sentence."""
     opening: int | None
@@ -95,7 +95,7 @@ class PublishedEvaluation:
         return lines
 
     def _published(self) -> str:
-        weights, error = self.file.weights, self.measures.error
+        weights, error = self.file.weights, self.metrics.error
         if not self.file.is_published:
             return "The file is not the published one; no published figure stands beside it."
         shown = f"error {percent(weights.top1_error / 100)} %"
@@ -125,5 +125,5 @@ class PublishedEvaluation:
             "split": self.part.split,
             "opening": self.opening,
             "broken": [vars(file) for file in self.part.broken],
-            "measures": self.measures.to_json(),
+            "measures": self.metrics.to_json(),
         }

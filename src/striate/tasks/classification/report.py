@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from striate.data import Dataset, ImageSet
-from striate.evaluation import Measures, confident_mistakes, data_uri, mistakes
+from striate.evaluation import ClassificationMetrics, confident_mistakes, data_uri, mistakes
 from striate.run_folder import RunFolder
 from striate.tasks.classification.evidence import calibration_part, selective_part
 
@@ -28,7 +28,7 @@ def report_parts(folder: RunFolder, data: Dataset, split: "ReportedSplit") -> di
         split: Split that the report shows.
     """
     shown, labels, images = split.rows["probabilities"], split.rows["labels"], split.images
-    figures = cast(Measures, split.figures)
+    figures = cast(ClassificationMetrics, split.figures)
     validation = split.validation["probabilities"]
     worst, surest = (
         kind(shown, labels, limit=_MISTAKES) for kind in (mistakes, confident_mistakes)

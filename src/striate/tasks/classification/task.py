@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from striate.data import Dataset, ImageSet
 from striate.data.batch import Batch
-from striate.evaluation.classification.measure import Measures, measure
+from striate.evaluation.classification.measure import ClassificationMetrics, measure
 from striate.evaluation.classification.mistake import wrong_pictures
 from striate.evaluation.classification.report import write
 from striate.evaluation.metric import Columns, Meter, Metric
@@ -59,11 +59,11 @@ class Classification(Task):
     def meter(self, data: DataShape) -> Meter:
         return ClassificationMeter()
 
-    def figures(self, rows: Columns, data: DataShape) -> Measures:
+    def figures(self, rows: Columns, data: DataShape) -> ClassificationMetrics:
         return measure(rows["probabilities"], rows["labels"], _names(data))
 
-    def figures_from_json(self, value: Mapping[str, Any]) -> Measures:
-        return Measures.from_json(value)
+    def figures_from_json(self, value: Mapping[str, Any]) -> ClassificationMetrics:
+        return ClassificationMetrics.from_json(value)
 
     def describe(
         self,

@@ -15,8 +15,7 @@ from striate.execution.device import thread_problem
 from striate.registry import Pick
 from striate.settings import Settings, merge
 from striate.tasks import Classification, Task
-from striate.training.planner.descent import decide_descent, optimiser
-from striate.training.planner.draft import Choice, Draft
+from striate.training.planner.draft import Decision, Draft
 from striate.training.planner.images import (
     decide_augmentation,
     decide_images,
@@ -31,21 +30,22 @@ from striate.training.planner.length import (
     planned_minutes,
 )
 from striate.training.planner.network import SetLook, decide_network, is_hasty
+from striate.training.planner.optimiser import decide_descent, optimiser
 
-__all__ = ["Choice", "MeasureSpeed", "advise"]
+__all__ = ["Decision", "MeasureSpeed", "decide"]
 
 MeasureSpeed = Callable[[int, int, tuple[int, int], int, Pick, Pick, ExecutionConfig], float]
 """Training images a second here, of (classes, channels, size, batch, network, optimiser, on what
 and how it runs)."""
 
 
-def advise(
+def decide(
     source: str,
     survey: Survey,
     settings: Settings,
     measure_speed: MeasureSpeed | None = None,
     task: Task | None = None,
-) -> tuple[RunConfig, list[Choice]]:
+) -> tuple[RunConfig, list[Decision]]:
     """The resolved configuration of a training, and the choices made with their reasons.
 
     Args:

@@ -9,7 +9,7 @@ from striate.tasks import Setting
 
 
 @dataclass(frozen=True)
-class Choice:
+class Decision:
     """One decision: what, which value, why."""
 
     what: str
@@ -25,7 +25,7 @@ class Draft:
     preferred: Mapping[str, Setting] = field(default_factory=dict)
     """Settings that the task prefers, by dotted path."""
     plan: Settings = field(default_factory=dict)
-    choices: list[Choice] = field(default_factory=list)
+    choices: list[Decision] = field(default_factory=list)
 
     def given(self, path: str) -> Any:
         """The person's setting under a dotted path; None where there is none."""
@@ -43,16 +43,16 @@ class Draft:
         held = self.planned(path)
         if given is not None and _at(self.asked, path) is None:
             setting = self.preferred[path]
-            self.choices.append(Choice(setting.what, setting.shown, setting.why))
+            self.choices.append(Decision(setting.what, setting.shown, setting.why))
         elif given is None:
-            self.choices.append(Choice(what, shown or show(held), why))
+            self.choices.append(Decision(what, shown or show(held), why))
         else:
-            self.choices.append(Choice(what, show(held), "as asked"))
+            self.choices.append(Decision(what, show(held), "as asked"))
         return held
 
     def note(self, what: str, value: str, why: str) -> None:
         """A line of the plan that sets nothing."""
-        self.choices.append(Choice(what, value, why))
+        self.choices.append(Decision(what, value, why))
 
     def fill(self, path: str, value: Any) -> None:
         """Propose a value without a line of its own in the plan."""

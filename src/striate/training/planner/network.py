@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from striate.execution import lacks_memory
 from striate.registry import Pick
 from striate.training.planner import growth
-from striate.training.planner.descent import batch_size
 from striate.training.planner.draft import Draft
 from striate.training.planner.images import TINY_SIZE
 from striate.training.planner.length import most_images
+from striate.training.planner.optimiser import batch_size
 
 Speed = Callable[[Pick, int], float]
 """Training images a second of a network on this machine, in batches of so many."""
