@@ -108,6 +108,28 @@ def test_a_list_without_labels_is_no_classifier(folder: Path) -> None:
     assert "needs a column 'label'" in striate(folder, "train", "dots.csv", code=2)
 
 
+def test_a_task_claims_the_data_that_are_meant_for_it(folder: Path) -> None:
+    text = (
+        (folder / "my_task.py")
+        .read_text()
+        .replace(
+            "    def networks(",
+            "    @classmethod\n"
+            "    def recognises(cls, source):\n"
+            "        return 'it has values' if 'value' in source.items[0].columns else None\n\n"
+            "    def networks(",
+            1,
+        )
+    )
+    (folder / "my_task.py").write_text(text)
+    train = ["train", "dots.csv", "--steps", "2", "-n", "mlp", "--set", "data.leaks=allow"]
+    output = striate(folder, "--task-file", "my_task.py", *train, "--out", "a")
+    assert re.search(r"task +my_task +it has values", output)
+    assert (
+        json.loads((folder / "a" / "run.json").read_text())["config"]["task"]["name"] == "my_task"
+    )
+
+
 def test_an_installed_package_offers_its_tasks(folder: Path) -> None:
     """A distribution on the path with an entry point, as pip leaves one."""
     package = folder / "count_dots-1.0.dist-info"

@@ -13,7 +13,7 @@ from striate.errors import ConfigError, DataError
 from striate.recipes import RECIPES
 from striate.registry import Pick
 from striate.settings import Settings, checked, merge
-from striate.tasks import TASKS, task_named
+from striate.tasks import TASKS, recognised, task_named
 from striate.terminal import Reporter
 from striate.training import transfer
 from striate.training.assemble import check_config
@@ -99,10 +99,15 @@ def _resolve(
         return config, [Decision("recipe", name, RECIPES.describe(name))], source
     source = open_source(name)
     look = survey(source)
+    claim = None if "task" in asked else recognised(source)
+    if claim is not None:
+        asked = merge(asked, {"task": {"name": claim[0]}})
     task = TASKS.build(Pick.from_json(asked.get("task", "classification")))
     if "category" in task.needs and not look.class_names:
         raise DataError(f"{source.title} names no classes: the list needs a column 'label'.")
     config, choices = decide(placed(name), look, asked, speed, task)
+    if claim is not None:
+        choices = [Decision("task", *claim), *choices]
     data = config.data
     if "streaming" in asked.get("data", {}) or not source.random_access:
         return config, choices, source

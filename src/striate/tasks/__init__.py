@@ -1,5 +1,8 @@
 """Tasks: what is asked of networks. A new task is one file with one subclass of `Task`."""
 
+from typing import Any
+
+from striate.data.source import Source
 from striate.registry import Registry
 from striate.tasks import load
 from striate.tasks.classification import Classification
@@ -16,6 +19,7 @@ __all__ = [
     "Setting",
     "Task",
     "View",
+    "recognised",
     "task_named",
 ]
 
@@ -29,3 +33,16 @@ def task_named(name: str) -> str:
         ConfigError: there is no such task.
     """
     return load.task_named(TASKS, name)
+
+
+def recognised(source: Source) -> tuple[str, str] | None:
+    """The name of the first task that a source is evidently meant for, and the reason.
+
+    None: no task claims it, and it is taken for classification.
+    """
+    for name in TASKS:
+        task: Any = TASKS[name]
+        reason = task.recognises(source)
+        if reason is not None:
+            return name, reason
+    return None

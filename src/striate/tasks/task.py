@@ -127,6 +127,14 @@ class Task(ABC):
             None if loss is None else LOSSES.bind(loss, self.loss_arguments)
         )
 
+    @classmethod
+    def recognises(cls, source: Source) -> str | None:
+        """The reason, in a sentence, why a source is evidently meant for this task; else None.
+
+        It is asked where a person named no task; names, columns and classes must suffice.
+        """
+        return None
+
     def loss(self, *arguments: Tensor) -> Tensor:
         """The chosen loss of `loss_arguments`, a mean over the valid targets."""
         if self._loss is None:
