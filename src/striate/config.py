@@ -44,8 +44,8 @@ class DataConfig:
     """Decode each image whenever it is needed, for sets whose decoded form the disk cannot hold;
     nothing but names and digests stays in the cache."""
     leaks: Literal["stop", "allow", "drop"] = field(default="stop", metadata=_LATER)
-    """Where test images have their like beside the test split: stop, go on all the same, or go on
-    without those images."""
+    """What to do about near-duplicates of test images in the other splits: stop, continue with
+    them, or continue without them."""
     groups: str | None = field(default=None, metadata=_LATER)
     """Where the names of the images hold the name of a group that no split may divide: "*/GROUP/*";
     None: the column "group" of a list, if it has one."""

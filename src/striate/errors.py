@@ -26,7 +26,7 @@ class DataError(StriateError):
 
 
 class LeakError(DataError):
-    """Test images that have their like among those that are learned from."""
+    """Test images with near-duplicates among the training and validation images."""
 
 
 class DownloadError(DataError):

@@ -62,9 +62,9 @@ class Dataset:
     counts_per_class: dict[str, tuple[int, ...]]
     split_seed: int
     leaks: tuple[Leak, ...] = ()
-    """Test images that have their like beside the test split."""
+    """Test images with near-duplicates outside the test split."""
     leaks_dropped: int = 0
-    """Images left out because the test split has their like."""
+    """Images left out as near-duplicates of test images."""
     published: bool = False
     """Whether others measure on its very splits."""
 
@@ -169,7 +169,7 @@ def prepare(
 
 
 def refuse_leaks(config: DataConfig, data: Dataset) -> None:
-    """Stop before a training whose test images have their like among the others.
+    """Stop before a training whose test images have near-duplicates among the others.
 
     Not where that was allowed, nor for the splits of a published set: everyone measures on those
     as they are, and to change them in silence would make numbers that look alike and are not. A

@@ -177,13 +177,13 @@ def test_a_test_split_that_other_runs_opened_is_not_said_to_be_sealed(times, sai
 
 def test_warnings_of_the_training_are_shown_as_a_note_above_all_else():
     report = report_of()
-    assert "Said during the training" not in Page(render(report)).words()
+    assert "Messages of the training" not in Page(render(report)).words()
     report["run"]["warnings"] = ["The loss was not finite at step 7.", EVIL]
     html = render(report)
     page = Page(html)
     assert ("div", {"class": "note", "role": "note"}) in page.tags
     words = page.words()
-    place = words.index("Said during the training: The loss was not finite at step 7.")
+    place = words.index("Messages of the training: The loss was not finite at step 7.")
     assert place < words.index("What it learned")
     assert EVIL not in html
 
@@ -351,14 +351,14 @@ def test_calibration_abstention_reading_and_notes_are_on_the_page():
     ("leaks", "said"),
     [
         (None, None),
-        ({"num_test": 0, "examples": []}, "No test image was found to have its like among"),
+        ({"num_test": 0, "examples": []}, "No near-duplicate of a test image was found among"),
         (
             {"num_test": 2, "examples": [], "dropped": 5, "published": False},
-            "5 image(s) were left out of the training because 2 test images have their like",
+            "5 image(s) were left out of the training because they are near-duplicates of 2 test",
         ),
         (
             {"num_test": 2, "examples": [], "dropped": 0, "published": False},
-            "2 of the 90 test images have their like among those that were learned from",
+            "2 of the 90 test images have near-duplicates among the training and validation images",
         ),
     ],
 )
@@ -367,7 +367,7 @@ def test_leaks_are_told_and_so_is_that_none_was_found(leaks, said):
     report["data"] |= {} if leaks is None else {"leaks": leaks}
     words = Page(render(report)).words()
     assert said is None or said in words
-    assert ("No test image was found" in words) == (said is not None and said.startswith("No"))
+    assert ("No near-duplicate of a test" in words) == (said is not None and said.startswith("No"))
 
 
 def test_a_loss_of_almost_no_mistakes_is_not_to_be_read():

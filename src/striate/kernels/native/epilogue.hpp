@@ -17,7 +17,7 @@ namespace striate {
 struct Epilogue {
   const float *mean, *variance;  // of each channel
   const float *weight, *bias;    // of each channel; null: one, zero
-  const float* residual;         // where the output has its like; null: none
+  const float* residual;         // as large as the output; null: none
   double eps;
   int64_t activation;
 
