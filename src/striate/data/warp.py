@@ -25,6 +25,11 @@ class Warp(ABC):
     size: tuple[int, int]
     """Height and width of the images, pixels."""
 
+    @property
+    @abstractmethod
+    def shown(self) -> tuple[int, int]:
+        """Height and width of the images after the warp, pixels."""
+
     @abstractmethod
     def image(self, images: Num[Tensor, "B C H W"]) -> Num[Tensor, "B C h w"]:
         """Images seen through the warp; beyond the border they are mirrored."""
@@ -72,6 +77,10 @@ class Gather(Warp):
         """The warp that leaves `num` images as they are."""
         return cls.of_axes(_unmoved(num, size[0]), _unmoved(num, size[1]), size)
 
+    @property
+    def shown(self) -> tuple[int, int]:
+        return self.rows.shape[1], self.columns.shape[1]
+
     def then(self, later: "Gather") -> "Gather":
         """This warp followed by another one, as one choice of pixels."""
         return Gather(
@@ -109,9 +118,9 @@ class Gather(Warp):
     def inverse(self) -> "Gather":
         """The way back; what was moved beyond the border comes back as the mirrored border."""
         signs, offsets = self.signs, -self.signs * self.offsets
-        rows = _along(self.size[0], signs[:, 1:], offsets[:, 1:], self.rows.shape[1])
-        columns = _along(self.size[1], signs[:, :1], offsets[:, :1], self.columns.shape[1])
-        return Gather(rows, columns, signs, offsets, (self.rows.shape[1], self.columns.shape[1]))
+        rows = _along(self.size[0], signs[:, 1:], offsets[:, 1:], self.shown[0])
+        columns = _along(self.size[1], signs[:, :1], offsets[:, :1], self.shown[1])
+        return Gather(rows, columns, signs, offsets, self.shown)
 
     def _inside(self, axis: int) -> Tensor:
         """Whether each output column (axis 0) or row (axis 1) shows no mirrored border (B, N)."""
@@ -162,43 +171,49 @@ class Affine(Warp):
         matrices: (B, 2, 3) from output to input coordinates (x, y), which run from -1 to 1 between
             the outer edges of the border pixels.
         size: height and width of the images, pixels.
+        window: height and width of the images after the warp; None: the same.
     """
 
     matrices: Tensor
     size: tuple[int, int]
+    window: tuple[int, int] | None = None
+
+    @property
+    def shown(self) -> tuple[int, int]:
+        return self.window or self.size
 
     def then(self, later: "Affine") -> "Affine":
         """This warp followed by another one, as one map."""
-        return Affine((_square(self.matrices) @ _square(later.matrices))[:, :2], self.size)
+        matrices = (_square(self.matrices) @ _square(later.matrices))[:, :2]
+        return Affine(matrices, self.size, later.shown)
 
-    def image(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+    def image(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C h w"]:
         """Images seen through the maps, bilinear, the border mirrored."""
         return self._sample(images, "bilinear", "reflection")
 
-    def mask(self, masks: Int[Tensor, "B H W"], void: int) -> Int[Tensor, "B H W"]:
+    def mask(self, masks: Int[Tensor, "B H W"], void: int) -> Int[Tensor, "B h w"]:
         """Masks seen through the maps, nearest pixel; `void` beyond the border."""
         B, H, W = masks.shape
         index = torch.arange(H * W, device=masks.device).view(1, 1, H, W).double() + 1
         # Zero, which no pixel has, comes back from beyond the border.
         source = self._sample(index.expand(B, 1, H, W), "nearest", "zeros").long().view(B, -1)
         flat = torch.cat([torch.full_like(masks[:, :1, 0], void), masks.reshape(B, -1)], dim=1)
-        return flat.gather(1, source).view(B, H, W)
+        return flat.gather(1, source).view(B, *self.shown)
 
     def points(self, points: Float[Tensor, "B N 2"]) -> Float[Tensor, "B N 2"]:
         """Points carried from the input to the output; they may come to lie beyond the border."""
-        scale = torch.tensor([self.size[1], self.size[0]], dtype=points.dtype, device=points.device)
+        before, after = (points.new_tensor(size[::-1]) for size in (self.size, self.shown))
         back = self.inverse().matrices.to(points)
-        moved = (2 * points / scale - 1) @ back[:, :, :2].mT + back[:, None, :, 2]
-        return (moved + 1) / 2 * scale
+        moved = (2 * points / before - 1) @ back[:, :, :2].mT + back[:, None, :, 2]
+        return (moved + 1) / 2 * after
 
     def inverse(self) -> "Affine":
         """The inverse maps."""
-        return Affine(torch.linalg.inv(_square(self.matrices))[:, :2], self.size)
+        return Affine(torch.linalg.inv(_square(self.matrices))[:, :2], self.shown, self.size)
 
     def _sample(self, images: Tensor, mode: str, padding: str) -> Tensor:
-        grid = functional.affine_grid(
-            self.matrices.to(images.device), list(images.shape), align_corners=False
-        )
+        shape = [*images.shape[:2], *self.shown]
+        grid = functional.affine_grid(self.matrices.to(images.device), shape, align_corners=False)
         return functional.grid_sample(
             images, grid.to(images.dtype), mode=mode, padding_mode=padding, align_corners=False
         )

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.config import RunConfig
-from striate.data.augment import AUGMENTATIONS, Augmenter
+from striate.data.augment import AUGMENTATIONS, Augmenter, shown_size
 from striate.data.augment import OFFERED as AUGMENTATION_OFFERED
 from striate.data.dataset import Dataset
 from striate.data.loader import BatchLoader, Normalisation
@@ -86,18 +86,23 @@ def check_config(config: RunConfig) -> None:
         problem = (
             outputs_problem(network, outputs if network == config.network else None)
             or size_problem(network, config.data.channels, config.data.input_size)
-            or _small_problem(config)
+            or _shown_problem(config)
         )
         if problem is not None:
             raise ConfigError(problem)
 
 
-def _small_problem(config: RunConfig) -> str | None:
-    """Why the network cannot take the images as they are shown at first."""
+def _shown_problem(config: RunConfig) -> str | None:
+    """Why the network cannot take the images as they are shown in training."""
+    size = config.data.input_size
+    shown: tuple[int, ...] = shown_size(config.augmentation, size)
+    if shown != size:
+        problem = size_problem(config.network, config.data.channels, size, shown)
+        if problem is not None:
+            return f"The augmentation crop leaves {' × '.join(map(str, shown))} pixels: {problem}"
     if not config.training.small_share:
         return None
-    size = config.data.input_size
-    shown = smaller(size, config.training.small_scale)
+    shown = smaller(shown, config.training.small_scale)
     problem = size_problem(config.network, config.data.channels, size, shown)
     if problem is None:
         return None
@@ -249,7 +254,8 @@ def choose_execution(config: RunConfig, network: nn.Module, num_items: int) -> E
     """How a training runs, after a trial that takes little of its time (none of a short one's)."""
     training = config.training
     batch = min(training.batch_size, num_items)
-    shape = (batch, config.data.channels, *config.data.input_size)
+    size = shown_size(config.augmentation, config.data.input_size)
+    shape = (batch, config.data.channels, *size)
     lengths = [] if training.minutes is None else [60 * training.minutes]
     steps = [] if training.steps is None else [float(training.steps)]
     steps += [] if training.epochs is None else [training.epochs * num_items / batch]

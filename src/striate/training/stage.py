@@ -1,12 +1,15 @@
 """Stages of a training whose steps cost differently: frozen features, small images."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jaxtyping import Float
-from torch import Tensor
+import torch
 from torch.nn import functional
 
 from striate.config import TrainingConfig
+from striate.data.batch import Batch
+from striate.data.field import Field
+from striate.data.warp import Affine
 from striate.training.fitting import smaller
 
 
@@ -48,21 +51,34 @@ def mean_seconds(stages: tuple[Stage, ...], begin: float, end: float = 1.0) -> f
 
 
 def resized(
-    images: Float[Tensor, "B C H W"], training: TrainingConfig, progress: float
-) -> Float[Tensor, "B C h w"]:
+    batch: Batch, fields: Mapping[str, Field], training: TrainingConfig, progress: float
+) -> Batch:
     """The batch as this part of the training sees it: made smaller in its first share.
+
+    Args:
+        batch: Items of a step.
+        fields: Fields beside the image, by name; they are made smaller with it.
+        training: Share and scale of the smaller images.
+        progress: Share of the training done.
 
     Source: Howard (2018), "Training Imagenet in 3 hours for 25 minutes" (progressive resizing).
 
     Example:
-        >>> import torch
         >>> training = TrainingConfig(batch_size=8, small_share=0.5, small_scale=0.5)
-        >>> resized(torch.zeros(2, 3, 12, 8), training, progress=0.1).shape
+        >>> batch = Batch({"image": torch.zeros(2, 3, 12, 8)}, torch.arange(2))
+        >>> resized(batch, {}, training, progress=0.1)["image"].shape
         torch.Size([2, 3, 6, 4])
     """
     if progress >= training.small_share:
-        return images
-    size = list(smaller(images.shape[2:], training.small_scale))
-    return functional.interpolate(
-        images, size=size, mode="bilinear", align_corners=False, antialias=True
+        return batch
+    images = batch["image"]
+    height, width = images.shape[2:]
+    size = smaller((height, width), training.small_scale)
+    unmoved = torch.eye(2, 3).expand(len(images), 2, 3)
+    warp = Affine(unmoved, (height, width), (size[0], size[1]))
+    for name, field in fields.items():
+        batch = batch.with_field(name, field.warp(batch[name], warp))
+    small = functional.interpolate(
+        images, size=list(size), mode="bilinear", align_corners=False, antialias=True
     )
+    return batch.with_field("image", small)

@@ -58,7 +58,7 @@ def learn(
     """
     if parts.frozen is not None:
         parts.frozen.follow(progress)
-    batch = batch.with_field("image", resized(batch["image"], training, progress))
+    batch = resized(batch, parts.data.fields, training, progress)
     losses: dict[str, float] = {}
     outcome = Outcome({"": math.nan}, math.nan, math.nan)
     for phase in parts.task.phases:

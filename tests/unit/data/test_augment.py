@@ -8,14 +8,16 @@ from striate.data.augment import (
     Augmenter,
     affine,
     colour,
+    crop,
     cutmix,
     erase,
     flip,
     mixup,
     resized_crop,
     shift,
+    shown_size,
 )
-from striate.data.field import Category, Value
+from striate.data.field import Boxes, Category, Mask, Points, Value
 from striate.errors import ConfigError
 from striate.registry import Pick
 
@@ -36,7 +38,8 @@ FIELDS = {"category": Category("abcd")}
 
 
 def picks() -> list[Pick]:
-    return [Pick(name) for name in AUGMENTATIONS]
+    needed = {"crop": {"size": (7, 10), "smallest": 0.8, "largest": 1.5}}
+    return [Pick(name, **needed.get(name, {})) for name in AUGMENTATIONS]
 
 
 @pytest.mark.parametrize("pick", picks(), ids=lambda pick: pick.name)
@@ -107,6 +110,63 @@ def test_affine_turns_by_the_angle_in_pixels_not_in_shares():
 def test_resized_crop_of_everything_is_the_identity(images):
     changed = resized_crop(images.shape, draw(), smallest=1.0, ratio=1.0).image(images)
     torch.testing.assert_close(changed, images, rtol=0, atol=2e-6)
+
+
+def test_a_crop_of_the_scale_one_shows_pixels_of_the_image():
+    """A ramp tells where each pixel of a window came from; all moves are drawn."""
+    ramp = torch.arange(10.0).view(1, 1, 1, 10) + 100 * torch.arange(8.0).view(1, 1, 8, 1)
+    warp = crop((64, 1, 8, 10), torch.Generator().manual_seed(0), size=(4, 6))
+    seen = warp.image(ramp.expand(64, 1, 8, 10))
+    assert seen.shape == (64, 1, 4, 6)
+    corner = seen[:, 0, 0, 0]
+    inside = torch.arange(6.0) + 100 * torch.arange(4.0).view(4, 1)
+    torch.testing.assert_close(seen[:, 0], corner.view(-1, 1, 1) + inside, rtol=0, atol=1e-3)
+    assert corner.min() >= -1e-3
+    assert corner.max() <= 404 + 1e-3
+    assert corner.remainder(100).max() > 3
+    assert corner.max() > 300
+
+
+def test_everything_moves_into_the_window_of_a_crop():
+    """A bright square, its mask, its box and its corner are scaled and moved alike."""
+    images, masks = torch.zeros(16, 1, 24, 32), torch.zeros(16, 24, 32, dtype=torch.long)
+    images[:, :, 8:16, 12:20], masks[:, 8:16, 12:20] = 1.0, 1
+    batch = {
+        "image": images,
+        "mask": masks,
+        "boxes": torch.tensor([12.0, 8.0, 20.0, 16.0, 0.0]).expand(16, 1, 5),
+        "points": torch.tensor([[12.0, 8.0]]).expand(16, 1, 2),
+    }
+    fields = {"mask": Mask("ab"), "boxes": Boxes("a"), "points": Points("a")}
+    picks = [Pick("crop", size=[40, 48], smallest=1.5, largest=2.0)]
+    moved = Augmenter(picks, fields, 1)(batch, 0)
+    assert moved["image"].shape == (16, 1, 40, 48)
+    for image, mask, box, point in zip(*(moved[k] for k in batch), strict=True):
+        sure = (image[0] < 0.01) | (image[0] > 0.99)
+        known = sure & (mask != 255)
+        assert torch.equal(image[0][known] > 0.5, mask[known] == 1)
+        rows, columns = torch.nonzero(mask == 1, as_tuple=True)
+        found = torch.stack([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1])
+        torch.testing.assert_close(box[0, :4], found.float(), rtol=0, atol=1.0)
+        torch.testing.assert_close(point[0].clamp_min(0), box[0, :2], rtol=0, atol=1e-3)
+
+
+def test_a_window_beyond_the_image_has_no_mask_there():
+    masks = torch.ones(4, 6, 6, dtype=torch.long)
+    warp = crop(
+        (4, 1, 6, 6), torch.Generator().manual_seed(0), size=(6, 6), smallest=0.5, largest=0.5
+    )
+    seen = warp.mask(masks, 255)
+    assert ((seen == 1).flatten(1).sum(1) == 9).all()
+    assert (seen == 255).sum() == 4 * 27
+
+
+@pytest.mark.parametrize("size", [(0, 4), 4, (4, 4.5), None])
+def test_a_window_that_is_none_is_refused(size):
+    with pytest.raises(ConfigError, match="height and width in pixels"):
+        shown_size([Pick("crop", size=size)], (8, 8))
+    with pytest.raises(ConfigError, match="scales above"):
+        crop((1, 1, 8, 8), torch.Generator(), size=(4, 4), smallest=2.0)
 
 
 def test_colour_without_amplitude_is_the_identity(images):

@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from striate.config import TrainingConfig
+from striate.data.batch import Batch
+from striate.data.field import Mask
 from striate.training import budget as module
 from striate.training.budget import Budget, Clock
 from striate.training.plan import Plan
@@ -96,7 +98,11 @@ def test_stages_end_where_features_thaw_and_images_grow() -> None:
 def test_small_images_keep_their_mean_and_become_large_again() -> None:
     training = TrainingConfig(batch_size=8, small_share=0.5, small_scale=0.625)
     images = torch.rand(2, 3, 32, 24)
-    small = resized(images, training, 0.49)
-    assert small.shape == (2, 3, 20, 15)
-    torch.testing.assert_close(small.mean((2, 3)), images.mean((2, 3)), rtol=0, atol=0.02)
-    assert resized(images, training, 0.5) is images
+    masks = torch.arange(32)[:, None].expand(2, 32, 24) // 8
+    batch = Batch({"image": images, "mask": masks}, torch.arange(2))
+    fields = {"mask": Mask("abcd")}
+    small = resized(batch, fields, training, 0.49)
+    assert small["image"].shape == (2, 3, 20, 15)
+    torch.testing.assert_close(small["image"].mean((2, 3)), images.mean((2, 3)), rtol=0, atol=0.02)
+    assert torch.equal(small["mask"], torch.arange(20)[:, None].expand(2, 20, 15) // 5)
+    assert resized(batch, fields, training, 0.5) is batch

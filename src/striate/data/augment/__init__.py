@@ -17,7 +17,14 @@ import torch
 from torch import Tensor
 
 from striate.data.augment.draw import Showing
-from striate.data.augment.geometric import affine, flip, resized_crop, shift
+from striate.data.augment.geometric import (
+    affine,
+    crop,
+    flip,
+    resized_crop,
+    shift,
+    window_size,
+)
 from striate.data.augment.mixing import cutmix, mixup
 from striate.data.augment.pixel import colour, erase
 from striate.data.field import Category, Field
@@ -36,16 +43,23 @@ __all__ = [
     "Warp",
     "affine",
     "colour",
+    "crop",
     "cutmix",
     "erase",
     "flip",
     "mixup",
     "resized_crop",
     "shift",
+    "shown_size",
 ]
 
 _WHOLE_PIXELS: dict[str, Any] = {"flip": flip, "shift": shift}
-_GEOMETRIC: dict[str, Any] = {**_WHOLE_PIXELS, "resized_crop": resized_crop, "affine": affine}
+_GEOMETRIC: dict[str, Any] = {
+    **_WHOLE_PIXELS,
+    "resized_crop": resized_crop,
+    "crop": crop,
+    "affine": affine,
+}
 _PIXEL: dict[str, Any] = {"colour": colour, "erase": erase}
 _MIXING: dict[str, Any] = {"mixup": mixup, "cutmix": cutmix}
 
@@ -56,6 +70,26 @@ OFFERED = ("shape", "images", "target", "generator", "num_classes", "flip_parity
 
 _MIXED = "category"
 """Field that mixing augmentations blend together with the images."""
+
+
+def shown_size(picks: Sequence[Pick], size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of the images that a network learns from, after all augmentations.
+
+    Args:
+        picks: Names and arguments of the augmentations.
+        size: Height and width before them, pixels.
+
+    Raises:
+        ConfigError: the size of a window that is none.
+
+    Example:
+        >>> shown_size([Pick("flip"), Pick("crop", size=(32, 48))], (64, 64))
+        (32, 48)
+    """
+    for pick in picks:
+        if pick.name == "crop":
+            size = window_size(pick.arguments.get("size"))
+    return size
 
 
 class Augmenter:

@@ -4,7 +4,9 @@ Each is a function of the batch's shape that draws a `Warp`; what belongs to an 
 points) moves with it.
 """
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Bool
@@ -102,6 +104,63 @@ def resized_crop(
     matrices[:, 0, 2] = uniform(-1.0, 1.0, B, generator) * (1 - width)
     matrices[:, 1, 2] = uniform(-1.0, 1.0, B, generator) * (1 - height)
     return Affine(matrices, (H, W))
+
+
+def crop(
+    shape: Sequence[int],
+    generator: torch.Generator,
+    *,
+    size: tuple[int, int],
+    smallest: float = 1.0,
+    largest: float = 1.0,
+) -> Affine:
+    """Cut a random window of a fixed size out of images that are scaled at random.
+
+    A window larger than the scaled image shows its mirrored border, of masks nothing.
+
+    Args:
+        shape: B, C, H, W of the images.
+        generator: Source of randomness, on the CPU.
+        size: Height and width of the window, pixels.
+        smallest: Smallest scale of the image; 0.5 shows twice as much of it.
+        largest: Largest scale of the image.
+
+    Raises:
+        ConfigError: a size or scales that do not fit.
+
+    Example:
+        >>> images = torch.rand(2, 3, 8, 8)
+        >>> crop(images.shape, torch.Generator(), size=(4, 6)).image(images).shape
+        torch.Size([2, 3, 4, 6])
+    """
+    height, width = window_size(size)
+    if not 0 < smallest <= largest:
+        raise ConfigError(
+            f"crop: smallest={smallest:g}, largest={largest:g} do not fit; accepted: scales above "
+            "0, the smallest first."
+        )
+    B, _, H, W = shape
+    scale = torch.exp(uniform(math.log(smallest), math.log(largest), B, generator))
+    shares = height / (scale * H), width / (scale * W)
+    matrices = torch.zeros(B, 2, 3)
+    matrices[:, 0, 0], matrices[:, 1, 1] = shares[1], shares[0]
+    matrices[:, 0, 2] = uniform(-1.0, 1.0, B, generator) * (1 - shares[1]).abs()
+    matrices[:, 1, 2] = uniform(-1.0, 1.0, B, generator) * (1 - shares[0]).abs()
+    return Affine(matrices, (H, W), (height, width))
+
+
+def window_size(size: Any) -> tuple[int, int]:
+    """Height and width of the window of `crop`.
+
+    Raises:
+        ConfigError: no two sides of 1 or more pixels.
+    """
+    is_pair = isinstance(size, (list, tuple)) and len(size) == 2
+    if not is_pair or not all(type(side) is int and side >= 1 for side in size):
+        raise ConfigError(
+            f"crop: size={size!r} does not fit; accepted: height and width in pixels, [64, 96]."
+        )
+    return size[0], size[1]
 
 
 def affine(

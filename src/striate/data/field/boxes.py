@@ -54,7 +54,7 @@ class Boxes(Field):
         corners = torch.stack([x0, y0, x1, y0, x0, y1, x1, y1], dim=-1)
         B, M = classes.shape
         moved = warp.points(corners.view(B, 4 * M, 2)).view(B, M, 4, 2)
-        height, width = warp.size
+        height, width = warp.shown
         limit = torch.tensor([width, height], dtype=batch.dtype, device=batch.device)
         low = moved.amin(dim=2).clamp_min(0).minimum(limit)
         high = moved.amax(dim=2).clamp_min(0).minimum(limit)
