@@ -108,7 +108,9 @@ class ArchiveSource(Source):
         self, items: Sequence[Item], limit: int | None
     ) -> Iterator[tuple[Item, Content]]:
         with _open_tar(self.path) as stream:
-            yield from read_members(stream, ((item, *item.key) for item in items), limit)
+            yield from read_members(
+                stream, ((item, item.key[0], item.key[1]) for item in items), limit
+            )
 
     def _read_zip(self, item: Item, limit: int | None) -> bytes:
         member: zipfile.ZipInfo = item.key

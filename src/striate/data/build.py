@@ -27,7 +27,7 @@ from striate.data import cache
 from striate.data.decode import THUMBNAIL, ImageSpec
 from striate.data.decoding import decode_all
 from striate.data.duplicate_check import check_duplicates
-from striate.data.field import Column, Field, strata_of, take
+from striate.data.field import Field, Loaded, strata_of, take
 from striate.data.source import Item, Progress, Source
 from striate.data.split import Assignment, assign
 from striate.errors import DataError
@@ -104,7 +104,7 @@ def _build(
         )
     # By name, so that the order of the medium leaves no trace.
     order = sorted(range(len(staged.items)), key=lambda i: staged.items[i].name)
-    thumbnails = cache.map_pixels(staged.thumbnails, (len(order), *THUMBNAIL.shape))
+    thumbnails = cache.map_array(staged.thumbnails, (len(order), *THUMBNAIL.shape))
     gate = check_duplicates(
         staged.items, staged.digests, staged.sides, thumbnails, config.groups, progress
     )
@@ -112,9 +112,11 @@ def _build(
         order = [i for i in order if i not in gate.leaking]
     items = [staged.items[i] for i in order]
     digests = [staged.digests[i] for i in order]
-    columns = {
-        name: field.column([field.read(item) for item in items]) for name, field in fields.items()
+    loaded = {
+        name: field.load(source, items, spec, folder / f"{name}.staging")
+        for name, field in fields.items()
     }
+    columns = {name: values.column for name, values in loaded.items()}
     strata, names = strata_of(columns, fields, len(items))
     assignment = assign(
         digests,
@@ -139,21 +141,34 @@ def _build(
         places = [order[i] for i in chosen]
         parts[part] = _write_items(
             folder / part,
-            {name: field.encode(take(columns[name], index)) for name, field in fields.items()},
+            {
+                name: field.encode(take(columns[name], index))
+                for name, field in fields.items()
+                if not field.in_file
+            },
             [items[i].name for i in chosen],
             [digests[i] for i in chosen],
             [gate.groups[i] for i in places],
         )
         if staging is not None:
             row_bytes = math.prod(spec.shape)
-            parts[part] |= _write_part(folder / part, staging, places, row_bytes)
+            digest = _copy_rows(staging, folder / part / "pixels.u8", places, row_bytes)
+            parts[part] |= {"pixel_bytes": len(places) * row_bytes, "pixel_digest": digest}
+        arrays = {name: columns[name] for name, field in fields.items() if field.in_file}
+        if arrays:
+            parts[part]["arrays"] = {
+                name: _write_array(folder, part, name, np.asarray(column), chosen)
+                for name, column in arrays.items()
+            }
+    for path in folder.glob("*.staging"):
+        path.unlink()
     if staging is not None:
         staging.unlink()
     (folder / _THUMBNAILS).unlink(missing_ok=True)
     described = {
         **_describe(source, spec, config, staged),
         **gate.describe(config.leaks),
-        **_divided(_lines(columns, fields, digests), assignment, rows, strata, names),
+        **_divided(_lines(loaded, digests), assignment, rows, strata, names),
         "notes": [*source.notes, *assignment.notes],
         # With the digests of the items: the same pictures under other names or in other groups
         # are another set.
@@ -209,13 +224,13 @@ def _stage(
     return staged
 
 
-def _write_part(folder: Path, staging: Path, rows: Sequence[int], row_bytes: int) -> dict[str, Any]:
-    """Copy rows of the staging file into a part's pixels.u8, in the order of `rows`."""
+def _copy_rows(staging: Path, path: Path, rows: Sequence[int], row_bytes: int) -> str:
+    """Copy rows of a staging file into a file of a part, in the order of `rows`; their digest."""
     digest = hashlib.blake2b(digest_size=16)
     at_once = max(1, _COPY_BYTES // row_bytes)
     with (
         open(staging, "rb") as source,
-        open(folder / "pixels.u8", "wb") as stream,
+        open(path, "wb") as stream,
         ThreadPoolExecutor(1, "striate-digest") as hashing,
     ):
         for start in range(0, len(rows), at_once):
@@ -226,7 +241,19 @@ def _write_part(folder: Path, staging: Path, rows: Sequence[int], row_bytes: int
             hashed.result()
         stream.flush()
         os.fsync(stream.fileno())
-    return {"pixel_bytes": len(rows) * row_bytes, "pixel_digest": digest.hexdigest()}
+    return digest.hexdigest()
+
+
+def _write_array(
+    folder: Path, part: str, name: str, column: np.ndarray, rows: Sequence[int]
+) -> dict[str, Any]:
+    """Write the values of a field that has a file of its own, and describe them."""
+    row_bytes = math.prod(column.shape[1:]) * column.itemsize
+    digest = _copy_rows(
+        folder / f"{name}.staging", folder / part / f"{name}.array", rows, row_bytes
+    )
+    shape = [len(rows), *column.shape[1:]]
+    return {"dtype": column.dtype.name, "shape": shape, "digest": digest}
 
 
 def _write_items(
@@ -260,11 +287,9 @@ def is_classes_alone(fields: Mapping[str, Field]) -> bool:
     return list(fields) == ["category"]
 
 
-def _lines(
-    columns: Mapping[str, Column], fields: Mapping[str, Field], digests: Sequence[str]
-) -> list[str]:
+def _lines(loaded: Mapping[str, Loaded], digests: Sequence[str]) -> list[str]:
     """A line for each item: the text of its fields, and the digest of its picture."""
-    texts = [[field.line(value) for value in columns[name]] for name, field in fields.items()]
+    texts = [values.lines for values in loaded.values()]
     return ["\0".join(parts) for parts in zip(*texts, digests, strict=True)]
 
 

@@ -4,7 +4,8 @@ cache_dir()/images/KEY/
     set.json                 what it is; written last, so that a folder with it is whole
     development/pixels.u8    training images, then validation images, (N, H, W, C) uint8
     development/items.json   labels, names, digests and groups of the same
-    test/pixels.u8, test/items.json   the sealed test split, in files that training never opens
+    development/NAME.array   values of a field that are arrays themselves, such as masks
+    test/                    the same of the sealed test split, in files that training never opens
 cache_dir()/memo/            which KEY a source with given sizes and times of change led to
 """
 
@@ -94,11 +95,13 @@ def mark_used(key: str) -> None:
         os.utime(images_dir() / key / "set.json")
 
 
-def map_pixels(path: Path, shape: tuple[int, ...]) -> np.ndarray:
-    """Pixels as a read-only array that stays on the disk."""
+def map_array(
+    path: Path, shape: tuple[int, ...], dtype: "str | type[np.generic]" = np.uint8
+) -> np.ndarray:
+    """Pixels or other values as a read-only array that stays on the disk."""
     if 0 in shape:
-        return np.empty(shape, dtype=np.uint8)
-    return np.memmap(path, dtype=np.uint8, mode="r", shape=shape)
+        return np.empty(shape, dtype=dtype)
+    return np.memmap(path, dtype=dtype, mode="r", shape=shape)
 
 
 def list_cache() -> list[CacheEntry]:

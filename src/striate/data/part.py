@@ -1,6 +1,7 @@
 """Images of one split, and how they are read back from the cache."""
 
 import hashlib
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,7 +46,7 @@ class ImageSet:
         """Some of the items (their indices), in that order; nothing is copied or decoded."""
         return ImageSet(
             _chosen(self.images, rows),
-            {name: take(column, rows) for name, column in self.columns.items()},
+            {name: _values(column, rows) for name, column in self.columns.items()},
             self.fields,
             tuple(self.names[row] for row in rows.tolist()),
             tuple(self.digests[row] for row in rows.tolist()),
@@ -88,23 +89,39 @@ def read_part(
     digests = tuple(items["digests"])
     # Sets of classes alone keep the form that they have always had.
     stored = items["fields"] if "fields" in items else {"category": items["labels"]}
-    columns = {name: field.decode(stored[name]) for name, field in fields.items()}
+    columns = {
+        name: _array(folder, f"{name}.array", expected["arrays"][name], verify)
+        if field.in_file
+        else field.decode(stored[name])
+        for name, field in fields.items()
+    }
     part = ImageSet(images, columns, fields, tuple(items["names"]), digests)
     return part, tuple(g or d for g, d in zip(items["groups"], digests, strict=True))
 
 
 def _mapped(folder: Path, spec: ImageSpec, expected: dict[str, Any], verify: bool) -> np.ndarray:
+    pixels = {
+        "dtype": "uint8",
+        "shape": [expected["num_items"], *spec.shape],
+        "digest": expected["pixel_digest"],
+    }
+    return _array(folder, "pixels.u8", pixels, verify)
+
+
+def _array(folder: Path, name: str, expected: dict[str, Any], verify: bool) -> np.ndarray:
+    """An array of a part, mapped once its size, or all of it, is what was written."""
+    path, shape = folder / name, tuple(expected["shape"])
     try:
-        size = (folder / "pixels.u8").stat().st_size
+        size = path.stat().st_size
     except OSError:
         size = -1
-    cache.require_whole(size == expected["pixel_bytes"], folder)
+    wanted = math.prod(shape) * np.dtype(expected["dtype"]).itemsize
+    cache.require_whole(size == wanted, folder)
     if verify:
-        with open(folder / "pixels.u8", "rb") as stream:
+        with open(path, "rb") as stream:
             digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16))
-        cache.require_whole(digest.hexdigest() == expected["pixel_digest"], folder)
-    shape = (expected["num_items"], *spec.shape)
-    return cache.map_pixels(folder / "pixels.u8", shape)
+        cache.require_whole(digest.hexdigest() == expected["digest"], folder)
+    return cache.map_array(path, shape, expected["dtype"])
 
 
 def _streamed(
@@ -126,6 +143,19 @@ def _chosen(images: Pixels, rows: np.ndarray) -> Pixels:
         return images.part(rows)
     if isinstance(images, ChosenImages):
         return ChosenImages(images.stored, images.rows[rows])
-    if len(rows) and (np.diff(rows) == 1).all():
-        return images[rows[0] : rows[-1] + 1]
-    return ChosenImages(images, rows)
+    return images[_run(rows)] if _is_run(rows) else ChosenImages(images, rows)
+
+
+def _values(column: Column, rows: np.ndarray) -> Column:
+    """Some values of a field; neighbours on the disk stay there."""
+    if isinstance(column, np.memmap) and _is_run(rows):
+        return column[_run(rows)]
+    return take(column, rows)
+
+
+def _is_run(rows: np.ndarray) -> bool:
+    return len(rows) > 0 and bool((np.diff(rows) == 1).all())
+
+
+def _run(rows: np.ndarray) -> slice:
+    return slice(rows[0], rows[-1] + 1)

@@ -99,7 +99,7 @@ class ShardSource(Source):
                 yield from ((item, error) for item in of_shard)
                 continue
             with stream:
-                yield from read_members(stream, ((i, *i.key[1:]) for i in of_shard), limit)
+                yield from read_members(stream, ((i, i.key[1], i.key[2]) for i in of_shard), limit)
 
     def _list(self) -> Listing:
         require_writable()

@@ -40,6 +40,9 @@ class Item(NamedTuple):
     """Name of the patient, film or the like that it belongs to, if the source says so."""
     columns: Mapping[str, str] | None = None
     """Further columns of a list by name, from which the fields of a task are read."""
+    files: Mapping[str, tuple["Item", ...]] | None = None
+    """Further files by the name of the field that reads them, such as a mask beside its image;
+    each stands as an item of its own, whose name and key are those of the file."""
 
 
 class Listing(NamedTuple):
@@ -48,6 +51,8 @@ class Listing(NamedTuple):
     class_names: tuple[str, ...]
     items: tuple[Item, ...]
     notes: tuple[str, ...] = ()
+    files: tuple[Item, ...] = ()
+    """Files about the whole set, such as the names of the classes of its masks."""
 
 
 def read_file(path: str, limit: int | None = None) -> bytes:
@@ -173,6 +178,11 @@ class Source(ABC):
     def notes(self) -> tuple[str, ...]:
         """Notes for people on how the source was understood, in sentences."""
         return self._listing.notes
+
+    @property
+    def files(self) -> tuple[Item, ...]:
+        """Files about the whole set, each as an item that `read` finds."""
+        return self._listing.files
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.origin!r})"

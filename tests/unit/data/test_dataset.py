@@ -261,7 +261,7 @@ def test_a_full_disk_says_so_and_leaves_nothing(photos: Path, config_of, monkeyp
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(build_module, "_write_part", full)
+    monkeypatch.setattr(build_module, "_copy_rows", full)
     with pytest.raises(DataError, match=r"disk is full.*STRIATE_CACHE"):
         prepare(config_of(photos))
     assert list((cache_dir() / "images").glob("*")) == []

@@ -3,7 +3,8 @@
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Union
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Union
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from striate.errors import DataError
 from striate.typed_json import encode
 
 if TYPE_CHECKING:
+    from striate.data.decode import ImageSpec
     from striate.data.source import Item, Source
     from striate.data.warp import Warp
 
@@ -23,6 +25,14 @@ PADDING = -1
 """Fills up values of different lengths in a batch; no class and no character has this number."""
 
 
+class Loaded(NamedTuple):
+    """The values of a field for some items."""
+
+    column: Column
+    lines: list[str]
+    """Each value as text, for the digest that names the contents of a set."""
+
+
 class Field(ABC):
     """One thing that an item holds: how it is read, kept, batched and moved with the image."""
 
@@ -30,6 +40,9 @@ class Field(ABC):
     """Name of this kind of field, as tasks ask for it."""
     batch_dtype: ClassVar[Any] = None
     """Type of the numbers of a batch; None: the type of the values."""
+    in_file: ClassVar[bool] = False
+    """Whether the values are arrays of one shape and size, which the cache keeps in a file of their
+    own instead of JSON values."""
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = tuple(names)
@@ -54,6 +67,24 @@ class Field(ABC):
         Raises:
             DataError: the item has none, or one that cannot be read.
         """
+
+    def load(
+        self, source: "Source", items: Sequence["Item"], spec: "ImageSpec", path: Path
+    ) -> Loaded:
+        """The values of items; most are read from the items alone.
+
+        Args:
+            source: Source of the items, which reads their further files.
+            items: Items in the order of the values.
+            spec: Form that their images get, to which values of pixels are fitted.
+            path: File that a field with `in_file` writes, and maps as its column.
+
+        Raises:
+            DataError: values that are missing or cannot be read.
+        """
+        values = [self.read(item) for item in items]
+        column = self.column(values)
+        return Loaded(column, [self.line(value) for value in column])
 
     def column(self, values: Sequence[np.ndarray]) -> Column:
         """The values of a split as they are kept: (N, ...) where all have one shape."""
