@@ -1,5 +1,6 @@
 """The beginning and the end of every training, by descent or in one piece."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,7 @@ def describe(
     normalise: Normalisation,
     num_parameters: int,
     execution: Execution,
+    facts: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The content of run.json before the training begins."""
     return {
@@ -75,6 +77,7 @@ def describe(
         "num_parameters": num_parameters,
         "hardware": execution.describe(),
         "execution": execution.to_json(),
+        **({"facts": dict(facts)} if facts else {}),
     }
 
 

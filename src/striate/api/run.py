@@ -166,7 +166,9 @@ class Run:
     @cached_property
     def task(self) -> Task:
         """The task that the networks serve."""
-        return Classification() if self._is_classical else build_task(self.config)
+        if self._is_classical:
+            return Classification()
+        return build_task(self.config, self.record.get("facts"))
 
     @cached_property
     def shape(self) -> DataShape:

@@ -104,6 +104,7 @@ def train_resolved(
                     normalise=parts.model.normalise,
                     num_parameters=sum(p.numel() for p in parts.networks.parameters()),
                     execution=parts.execution,
+                    facts=parts.task.facts,
                 )
             )
             return _run(folder, config, dataset, parts, clock, reporter, pruner, fresh=True)
@@ -157,7 +158,7 @@ def go_on(
             if classical.is_classical(config.network.name):
                 return classical.fit(folder, config, dataset, reporter)
             execution = Execution.recorded(config.execution, recorded_execution(record))
-            parts = assemble(config, dataset, execution)
+            parts = assemble(config, dataset, execution, record.get("facts", {}))
             clock = Clock(started=time.monotonic() if started is None else started)
             return _run(folder, config, dataset, parts, clock, reporter, pruner, fresh=False)
     finally:

@@ -219,7 +219,7 @@ class ImageClassifier(ImageInput, ClassifierMixin, BaseEstimator):
             network = execution.place(copy.deepcopy(network))
         model = Model(
             nn.ModuleDict({"network": network}),
-            build_task(self._config),
+            build_task(self._config, answering.facts),
             answering.normalise,
             execution,
             self._config.prediction,

@@ -52,6 +52,8 @@ class Answering:
     """In eval mode, on the CPU."""
     normalise: Normalisation
     execution: dict[str, Any]
+    facts: Mapping[str, Any]
+    """Facts of the training images for the task."""
     steps: int
     history: list[Event]
     probabilities: np.ndarray
@@ -197,8 +199,8 @@ def train(
         probabilities = probabilities[:0]
         history = [event for event in history if event["event"] != "validation"]
     execution = parts.execution.to_json()
-    normalise = parts.model.normalise
-    return Answering(network, normalise, execution, result.steps, history, probabilities)
+    normalise, facts = parts.model.normalise, parts.task.facts
+    return Answering(network, normalise, execution, facts, result.steps, history, probabilities)
 
 
 def _dataset(config: RunConfig, train: Labelled, held: Labelled, num_classes: int) -> Dataset:

@@ -12,18 +12,37 @@ from striate.losses.cross_entropy import softmax_cross_entropy_loss
 from striate.losses.reduction import (
     IGNORE_INDEX,
     Reduction,
-    check_class_weights,
     check_same_shape,
+    checked_class_weights,
     reduce_loss,
     valid_mask,
 )
 
 __all__ = [
+    "balanced_weights",
     "binary_focal_loss",
     "focal_loss",
     "median_frequency_cross_entropy_loss",
     "median_frequency_weights",
 ]
+
+
+def balanced_weights(class_counts: Sequence[float]) -> list[float]:
+    """Class weights n/(K·n_k), by which each class counts as much as any other; 0 for none.
+
+    Args:
+        class_counts: Number n_k of targets of each class; K is the number of classes that occur.
+
+    Source: King and Zeng, Logistic Regression in Rare Events Data (2001), section 4.2; as
+    scikit-learn's "balanced".
+
+    Example:
+        >>> balanced_weights([30, 10, 0])
+        [0.6666666666666666, 2.0, 0.0]
+    """
+    occurring = sum(count > 0 for count in class_counts)
+    total = sum(class_counts)
+    return [total / (occurring * count) if count else 0.0 for count in class_counts]
 
 
 def median_frequency_weights(
@@ -60,7 +79,7 @@ def focal_loss(
     *,
     reduction: Reduction = "mean",
     focus: float = 2.0,
-    class_weights: Float[Tensor, "..."] | None = None,
+    class_weights: Float[Tensor, "..."] | Sequence[float] | None = None,
     ignore_index: int = IGNORE_INDEX,
 ) -> Float[Tensor, "..."]:
     """Focal loss −w_y (1 − p_y)^γ log p_y with p = softmax(scores): easy targets count less.
@@ -84,7 +103,7 @@ def focal_loss(
         >>> focal_loss(torch.tensor([[2.0, 0.0]]), torch.tensor([0]))
         tensor(0.0018)
     """
-    check_class_weights(scores, class_weights)
+    class_weights = checked_class_weights(scores, class_weights)
     valid = valid_mask(scores, target, ignore_index)
     index = target.long().where(valid, 0).unsqueeze(1)
     log_p = F.log_softmax(scores, 1).gather(1, index).squeeze(1)
@@ -127,7 +146,7 @@ def median_frequency_cross_entropy_loss(
         counts = torch.bincount(target[valid].long(), minlength=scores.shape[1])
     else:
         counts = torch.as_tensor(class_counts, device=scores.device)
-        check_class_weights(scores, counts)
+        checked_class_weights(scores, counts)
     weights = median_frequency_weights(counts).to(scores.dtype)
     return softmax_cross_entropy_loss(
         scores, target, reduction=reduction, class_weights=weights, ignore_index=ignore_index

@@ -1,5 +1,7 @@
 """Softmax cross-entropy: the negative log-likelihood of the true class."""
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
@@ -9,7 +11,7 @@ from striate.errors import ConfigError, ShapeError
 from striate.losses.reduction import (
     IGNORE_INDEX,
     Reduction,
-    check_class_weights,
+    checked_class_weights,
     reduce_loss,
     valid_mask,
 )
@@ -22,7 +24,7 @@ def softmax_cross_entropy_loss(
     target: Int[Tensor, "..."] | Float[Tensor, "..."],
     *,
     reduction: Reduction = "mean",
-    class_weights: Float[Tensor, "..."] | None = None,
+    class_weights: Float[Tensor, "..."] | Sequence[float] | None = None,
     ignore_index: int = IGNORE_INDEX,
     label_smoothing: float = 0.0,
 ) -> Float[Tensor, "..."]:
@@ -52,7 +54,7 @@ def softmax_cross_entropy_loss(
     """
     if not 0.0 <= label_smoothing <= 1.0:
         raise ConfigError(f"label_smoothing={label_smoothing} must lie between 0 and 1.")
-    check_class_weights(scores, class_weights)
+    class_weights = checked_class_weights(scores, class_weights)
     if target.is_floating_point():
         return _against_distribution(scores, target, reduction, class_weights, label_smoothing)
     valid = valid_mask(scores, target, ignore_index)

@@ -1,12 +1,14 @@
 """The multi-class support vector machine's loss: every wrong score a margin below the right one."""
 
+from collections.abc import Sequence
+
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from striate.losses.reduction import (
     IGNORE_INDEX,
     Reduction,
-    check_class_weights,
+    checked_class_weights,
     reduce_loss,
     valid_mask,
 )
@@ -22,7 +24,7 @@ def hinge_loss(
     margin: float = 1.0,
     squared: bool = False,
     include_correct: bool = False,
-    class_weights: Float[Tensor, "..."] | None = None,
+    class_weights: Float[Tensor, "..."] | Sequence[float] | None = None,
     ignore_index: int = IGNORE_INDEX,
 ) -> Float[Tensor, "..."]:
     """Multi-class hinge loss Σ_{j≠y} max(0, s_j − s_y + Δ).
@@ -51,7 +53,7 @@ def hinge_loss(
         >>> hinge_loss(torch.tensor([[3.2, 5.1, -1.7]]), torch.tensor([0]))
         tensor(2.9000)
     """
-    check_class_weights(scores, class_weights)
+    class_weights = checked_class_weights(scores, class_weights)
     valid = valid_mask(scores, target, ignore_index)
     index = target.long().where(valid, 0).unsqueeze(1)
     terms = (scores - scores.gather(1, index) + margin).clamp(min=0)

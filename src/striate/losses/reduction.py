@@ -4,6 +4,7 @@ The mean is taken over the valid targets: those that are not ignored, each with 
 its class. A batch without a valid target has the mean 0 (and a zero gradient), not 0/0.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -102,10 +103,20 @@ def valid_mask(
     return valid
 
 
-def check_class_weights(scores: Tensor, class_weights: Tensor | None) -> None:
-    """Raise ShapeError unless there is one weight per class."""
-    if class_weights is not None and tuple(class_weights.shape) != (scores.shape[1],):
+def checked_class_weights(
+    scores: Tensor, class_weights: Tensor | Sequence[float] | None
+) -> Tensor | None:
+    """One weight per class as a tensor (K,) of the kind of the scores; None where none came.
+
+    Raises:
+        ShapeError: not one weight per class.
+    """
+    if class_weights is None:
+        return None
+    weights = torch.as_tensor(class_weights, dtype=scores.dtype, device=scores.device)
+    if tuple(weights.shape) != (scores.shape[1],):
         raise ShapeError(
-            f"class_weights of shape {tuple(class_weights.shape)} do not fit {scores.shape[1]} "
+            f"class_weights of shape {tuple(weights.shape)} do not fit {scores.shape[1]} "
             f"classes; accepted: one weight per class, shape ({scores.shape[1]},)."
         )
+    return weights

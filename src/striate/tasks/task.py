@@ -9,6 +9,7 @@ outside this package knows which task it serves.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Protocol, runtime_checkable
 
@@ -30,6 +31,7 @@ from striate.evaluation.summary import Figures, Summary
 from striate.losses import LOSSES
 from striate.registry import Pick
 from striate.run_folder import RunFolder
+from striate.tasks.class_weight import split_arguments, try_class_loss
 from striate.tasks.comparison import MetricComparison
 from striate.tasks.prediction import Prediction
 
@@ -122,6 +124,8 @@ class Task(ABC):
     """Arguments that the task gives to its loss."""
 
     def __init__(self, loss: Pick | None = None) -> None:
+        self.facts: Mapping[str, Any] = {}
+        """Facts of the training split; see `prepare`."""
         self.loss_pick = loss
         self._loss: Callable[..., Tensor] | None = (
             None if loss is None else LOSSES.bind(loss, self.loss_arguments)
@@ -140,6 +144,36 @@ class Task(ABC):
         if self._loss is None:
             raise ConfigError("This task was made without a loss; it can predict but not learn.")
         return self._loss(*arguments)
+
+    def try_loss(self) -> None:
+        """Call the loss on zeros, so that its arguments are checked before data are read.
+
+        Raises:
+            ConfigError, TypeError, ValueError: an argument that the loss cannot take.
+        """
+        if self.outputs == "scores" and self.loss_arguments == ("scores", "target"):
+            try_class_loss(self.loss_pick)
+
+    def prepare(self, train: ImageSet) -> dict[str, Any]:
+        """Facts of the training split that the task needs, as JSON values: counts, means.
+
+        They are found once, before a training begins, and kept with the run; `use` receives
+        them then, and whenever the run is resumed, evaluated or predicts.
+
+        Returns:
+            Facts by name; under "loss" the arguments of the loss that follow from the split.
+
+        Raises:
+            ConfigError: arguments of the loss that do not fit the split.
+        """
+        arguments = split_arguments(self.loss_pick, train)
+        return {"loss": arguments} if arguments else {}
+
+    def use(self, facts: Mapping[str, Any]) -> None:
+        """Take the facts of the training split."""
+        self.facts = facts
+        if self._loss is not None:
+            self._loss = partial(self._loss, **facts.get("loss", {}))
 
     def fields(self, source: Source) -> dict[str, Field]:
         """The fields of a source's items, by name.

@@ -145,10 +145,8 @@ def _number_problems(config: RunConfig) -> list[str]:
     probes: list[tuple[str, Callable[[], object]]] = [
         ("optimiser", lambda: OPTIMISERS.build(config.optimiser, [{"params": [weight]}])),
         ("schedule", lambda: SCHEDULES.bind(config.schedule, ("progress",))(0.5)),
+        ("loss", build_task(config).try_loss),
     ]
-    task = build_task(config)
-    if task.outputs == "scores" and task.loss_arguments == ("scores", "target"):
-        probes.append(("loss", lambda: task.loss(weight, torch.zeros(2).long())))
     for name, probe in probes:
         try:
             probe()
@@ -170,30 +168,45 @@ def build_networks(config: RunConfig, task: Task, data: DataShape) -> nn.ModuleD
         return task.networks(build, data)
 
 
-def build_task(config: RunConfig) -> Task:
+def build_task(config: RunConfig, facts: Mapping[str, Any] | None = None) -> Task:
     """The task of a configuration, with its loss.
+
+    Args:
+        config: Configuration.
+        facts: Facts of the training split, as `Task.prepare` gave them; None: not known yet.
 
     Raises:
         ConfigError: the task is neither registered nor in an installed package.
     """
     task_named(config.task.name)
     loss = None if config.loss.name == NO_LOSS else config.loss
-    return TASKS.build(config.task, loss=loss)
+    task = TASKS.build(config.task, loss=loss)
+    if facts:
+        task.use(facts)
+    return task
 
 
-def assemble(config: RunConfig, data: Dataset, execution: Execution | None = None) -> Parts:
+def assemble(
+    config: RunConfig,
+    data: Dataset,
+    execution: Execution | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> Parts:
     """All parts of a training, fresh.
 
     Args:
         config: Configuration; it is checked again.
         data: Data to train on.
         execution: How the arithmetic runs; None: chosen for this network, batch and machine.
+        facts: Facts of the training split for the task; None: found now.
 
     Raises:
         ConfigError: choices that do not fit.
     """
     check_config(config)
-    task, shape = build_task(config), data_shape(config, data.fields)
+    if facts is None:
+        facts = build_task(config).prepare(data.train)
+    task, shape = build_task(config, facts), data_shape(config, data.fields)
     networks = build_networks(config, task, shape)
     if execution is None:
         Execution.of(config.execution)  # a device that is not there is told before the trial

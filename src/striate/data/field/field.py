@@ -103,6 +103,11 @@ class Field(ABC):
         group, and the names of the groups; None: the field takes no part in splits."""
         return None
 
+    def counts(self, column: Column) -> tuple[int, ...] | None:
+        """The number of targets of each class (K,): items, or pixels; None: there are no
+        classes."""
+        return None
+
     def line(self, value: np.ndarray | np.generic) -> str:
         """The value as text, for the digest that names the contents of a set."""
         return json.dumps(np.asarray(value).tolist())

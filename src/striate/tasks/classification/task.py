@@ -52,6 +52,15 @@ class Classification(Task):
         weight = float(network.auxiliary_weight)
         return {"loss": main + weight * auxiliary, "main": main, "auxiliary": auxiliary}
 
+    def weight(self, batch: Batch) -> float:
+        """The number of items, or the sum of the weights of their classes."""
+        weights = self.facts.get("loss", {}).get("class_weights")
+        if weights is None:
+            return float(len(batch))
+        target, per_class = batch["category"].cpu(), torch.tensor(weights)
+        each = target @ per_class if target.is_floating_point() else per_class[target]
+        return float(each.sum())
+
     def postprocess(self, outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Softmax of the scores in float64, so that ties and sums mean something."""
         return {"probabilities": torch.softmax(outputs["scores"].cpu().double(), dim=1)}

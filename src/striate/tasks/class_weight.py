@@ -1,0 +1,59 @@
+"""Weights of classes in a loss: numbers, or balanced by the counts of the training split."""
+
+from typing import Any
+
+import torch
+
+from striate.data import ImageSet
+from striate.data.spelling import enumerated
+from striate.errors import ConfigError
+from striate.losses import LOSSES, balanced_weights
+from striate.registry import Pick
+
+BALANCED = "balanced"
+_FORM = (
+    f"Accepted: loss.class_weights={BALANCED}, by the counts of the training images, or one number "
+    "of 0 or more for each class: loss.class_weights=[1,2.5]."
+)
+
+
+def split_arguments(loss: Pick | None, train: ImageSet) -> dict[str, Any]:
+    """The arguments of a loss that follow from the training split: its class weights.
+
+    Raises:
+        ConfigError: not one weight for each class, or nothing that could be counted.
+    """
+    given = None if loss is None else loss.arguments.get("class_weights")
+    if given is None:
+        return {}
+    for name, field in train.fields.items():
+        counts = field.counts(train.columns[name])
+        if counts is None:
+            continue
+        if given == BALANCED:
+            return {"class_weights": balanced_weights(counts)}
+        if len(given) != len(counts):
+            raise ConfigError(
+                f"loss.class_weights has {len(given)} numbers for the {len(counts)} classes "
+                f"{enumerated(field.names)}. {_FORM}"
+            )
+        return {"class_weights": list(map(float, given))}
+    raise ConfigError("loss.class_weights is set, and these data have no classes. Leave it out.")
+
+
+def try_class_loss(loss: Pick | None) -> None:
+    """Call a loss of class numbers on zeros; weights of classes are checked in their form alone.
+
+    Raises:
+        ConfigError, TypeError, ValueError: an argument that the loss cannot take.
+    """
+    if loss is None:
+        return
+    arguments = dict(loss.arguments)
+    given = arguments.pop("class_weights", None)
+    is_list = isinstance(given, (list, tuple))
+    numbers = is_list and all(type(w) in (int, float) and 0 <= w < float("inf") for w in given)
+    if given is not None and given != BALANCED and not numbers:
+        raise ConfigError(f"class_weights={given!r} does not fit. {_FORM}")
+    bound = LOSSES.bind(Pick(loss.name, **arguments), ("scores", "target"))
+    bound(torch.zeros(2, 2), torch.zeros(2).long())
