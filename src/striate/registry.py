@@ -8,7 +8,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType, NoneType, UnionType
-from typing import Any, Generic, TypeVar, Union, get_args, get_origin
+from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 
 from striate.errors import ConfigError, nearest, unknown_name
 
@@ -128,29 +128,27 @@ class Registry(Generic[T]):
             return [unknown_name(self.kind, pick.name, self._entries)]
         accepted = self.parameters(pick.name)
         free = [name for name in accepted if name not in offered]
-        found = []
-        for name in pick.arguments:
+        what = f"{self.kind} {pick.name!r}"
+        problems = []
+        for name, value in pick.arguments.items():
             if name in offered:
-                found.append(
-                    f"{self.kind} {pick.name!r}: {name!r} follows from the data; leave it out."
-                )
+                problems.append(f"{what}: {name!r} follows from the data; leave it out.")
             elif name not in accepted:
                 suggestion = nearest(name, free)
                 hint = f" Did you mean {suggestion!r}?" if suggestion else ""
-                found.append(
-                    f"{self.kind} {pick.name!r} has no argument {name!r}.{hint} "
-                    f"Accepted: {', '.join(free) or 'none'}."
+                problems.append(
+                    f"{what} has no argument {name!r}.{hint} Accepted: {', '.join(free) or 'none'}."
                 )
-            elif not _fits(accepted[name].annotation, pick.arguments[name]):
-                found.append(
-                    f"{self.kind} {pick.name!r}: {name}={pick.arguments[name]!r} does not fit; "
-                    f"accepted: {_spell(accepted[name].annotation)}."
+            elif not _fits(accepted[name].annotation, value):
+                problems.append(
+                    f"{what}: {name}={value!r} does not fit; "
+                    f"accepted: {spell_type(accepted[name].annotation)}."
                 )
         for name, parameter in accepted.items():
             required = parameter.default is inspect.Parameter.empty
             if required and name not in offered and name not in pick.arguments:
-                found.append(f"{self.kind} {pick.name!r} needs the argument {name!r}.")
-        return found
+                problems.append(f"{what} needs the argument {name!r}.")
+        return problems
 
     def _typed(self, pick: Pick) -> dict[str, Any]:
         """The Pick's arguments; a list, which is all that JSON has, where a tuple is asked for."""
@@ -207,7 +205,13 @@ def functions_giving(kind: Any, *modules: ModuleType) -> dict[str, Callable[...,
     }
 
 
-_PLAIN = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+_PLAIN = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "text",
+    NoneType: "null",
+}
 
 
 def _members(annotation: Any) -> tuple[Any, ...]:
@@ -219,7 +223,7 @@ def _members(annotation: Any) -> tuple[Any, ...]:
 def _fits(annotation: Any, value: Any) -> bool:
     """Whether a value may be of an annotated type; only plain types can say no."""
     members = _members(annotation)
-    if not all(member in _PLAIN or member is NoneType for member in members):
+    if not all(member in _PLAIN for member in members):
         return True
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return type(value) in members
@@ -228,5 +232,17 @@ def _fits(annotation: Any, value: Any) -> bool:
     return isinstance(value, float) and float in members
 
 
-def _spell(annotation: Any) -> str:
-    return " or ".join(_PLAIN.get(member, "null") for member in _members(annotation))
+def spell_type(kind: Any) -> str:
+    """The words for an annotated type."""
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        return " or ".join(map(repr, arguments))
+    if origin is tuple:
+        inner = "choices with a name" if arguments[0] is Pick else spell_type(arguments[0])
+        count = "a list of" if arguments[-1] is Ellipsis else f"a list of {len(arguments)}, each"
+        return f"{count} {inner}"
+    if origin in (Union, UnionType):
+        return " or ".join(map(spell_type, arguments))
+    if origin is Mapping:
+        return f"a group of {spell_type(arguments[1])} by name"
+    return _PLAIN.get(kind, getattr(kind, "__name__", str(kind)))

@@ -9,12 +9,28 @@ from typing import Any
 from striate.config import RunConfig
 from striate.errors import ConfigError
 from striate.registry import Pick
-from striate.typed_json import decode, encode, unknown_field
+from striate.typed_json import decode, decode_fields, encode, unknown_field
 
 Settings = dict[str, Any]
 """Nested settings of a person: {"network": {"name": "resnet", "depth": 32}, ...}."""
 
-_PICKS = tuple(name for name, kind in typing.get_type_hints(RunConfig).items() if kind is Pick)
+_HINTS = typing.get_type_hints(RunConfig)
+
+
+def nested(path: str, value: Any) -> Settings:
+    """{"a": {"b": value}} for the dotted path "a.b"."""
+    for key in reversed(path.split(".")):
+        value = {key: value}
+    settings: Settings = value
+    return settings
+
+
+def setting_at(settings: Mapping[str, Any], path: str) -> Any:
+    """The setting under a dotted path; None where there is none."""
+    value: Any = settings
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
 def parse_assignments(assignments: Iterable[str]) -> Settings:
@@ -31,19 +47,17 @@ def parse_assignments(assignments: Iterable[str]) -> Settings:
     problems = []
     for word in assignments:
         path, separator, text = word.partition("=")
-        if not separator or not path.strip():
+        path = path.strip()
+        if not separator or not path:
             problems.append(f"--set {word!r}: expected key=value, for example network.depth=32.")
             continue
         try:
             value = json.loads(text)
         except ValueError:
             value = text
-        nested: Any = value
-        for key in reversed(path.strip().split(".")):
-            nested = {key: nested}
-        if path.strip() in _PICKS and isinstance(value, str):
-            nested = {path.strip(): {"name": value}}
-        settings = merge(settings, nested)
+        if _HINTS.get(path) is Pick and isinstance(value, str):
+            value = {"name": value}
+        settings = merge(settings, nested(path, value))
     if problems:
         raise ConfigError(problems)
     return settings
@@ -79,20 +93,19 @@ def checked(settings: Mapping[str, Any]) -> Settings:
         ConfigError: settings that do not exist or whose values do not fit, all together.
     """
     problems: list[str] = []
-    hints = typing.get_type_hints(RunConfig)
-    found: Settings = {}
+    uniform: Settings = {}
     for key, value in settings.items():
-        if key not in hints:
-            problems.append(unknown_field(key, hints))
-        elif hints[key] is Pick:
-            found[key] = _choice(key, value, problems)
-        elif dataclasses.is_dataclass(hints[key]):
-            found[key] = _group(key, hints[key], value, problems)
+        if key not in _HINTS:
+            problems.append(unknown_field(key, _HINTS))
+        elif _HINTS[key] is Pick:
+            uniform[key] = _choice(key, value, problems)
+        elif dataclasses.is_dataclass(_HINTS[key]):
+            uniform[key] = _group(key, _HINTS[key], value, problems)
         else:
-            found[key] = encode(decode(hints[key], value, key, problems))
+            uniform[key] = encode(decode(_HINTS[key], value, key, problems))
     if problems:
         raise ConfigError(problems)
-    return found
+    return uniform
 
 
 def _choice(key: str, value: Any, problems: list[str]) -> Settings:
@@ -109,16 +122,10 @@ def _group(key: str, kind: Any, value: Any, problems: list[str]) -> Settings:
     if not isinstance(value, Mapping):
         problems.append(f"{key!r} is a group of settings; write {key}.NAME=VALUE.")
         return {}
-    fields = typing.get_type_hints(kind)
-    group: Settings = {}
-    for name, given in value.items():
-        path = f"{key}.{name}"
-        if name not in fields:
-            problems.append(unknown_field(path, [f"{key}.{known}" for known in fields]))
-        elif path == "data.source":
-            problems.append("data.source is the DATA of the command; name it there.")
-        else:
-            square = path == "data.input_size" and type(given) is int
-            pair = [given, given] if square else given
-            group[name] = encode(decode(fields[name], pair, path, problems))
+    if key == "data" and "source" in value:
+        problems.append("data.source is the DATA of the command; name it there.")
+    side = value.get("input_size")
+    if key == "data" and type(side) is int:
+        value = {**value, "input_size": [side, side]}
+    group: Settings = encode(decode_fields(kind, value, f"{key}.", problems))
     return group

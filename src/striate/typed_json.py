@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
 from striate.errors import ConfigError, DataError, nearest
-from striate.registry import Pick
+from striate.registry import Pick, spell_type
 
 C = TypeVar("C")
 
@@ -114,7 +114,7 @@ def decode(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
         return float(value)
     elif kind in (int, bool, str) and type(value) is kind:
         return value
-    problems.append(f"{path}={value!r} does not fit; accepted: {_spell(kind)}.")
+    problems.append(f"{path}={value!r} does not fit; accepted: {spell_type(kind)}.")
     return None
 
 
@@ -128,44 +128,27 @@ def _decode_group(kind: type[C], value: Any, path: str, problems: list[str]) -> 
         value = {key: item for key, item in value.items() if key in hints}
     prefix = f"{path}." if path else ""
     before = len(problems)
-    problems += [
-        unknown_field(prefix + key, [prefix + known for known in hints])
-        for key in value
-        if key not in hints
-    ]
-    filled: dict[str, Any] = {}
+    filled = decode_fields(kind, value, prefix, problems)
     for item in dataclasses.fields(kind):  # type: ignore[arg-type]
-        if item.name in value:
-            filled[item.name] = decode(
-                hints[item.name], value[item.name], prefix + item.name, problems
-            )
-        elif not (is_record or item.default is item.default_factory is dataclasses.MISSING):
+        is_required = is_record or item.default is item.default_factory is dataclasses.MISSING
+        if item.name in value or not is_required:
             continue
-        elif is_record and type(None) in typing.get_args(hints[item.name]):
+        if is_record and type(None) in typing.get_args(hints[item.name]):
             filled[item.name] = None
         else:
             problems.append(f"The setting {prefix + item.name!r} is missing.")
     return kind(**filled) if len(problems) == before else None
 
 
-def _spell(kind: Any) -> str:
-    """How an annotated type is written for a person."""
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin is Literal:
-        return " or ".join(repr(item) for item in arguments)
-    if origin is tuple:
-        inner = "choices with a name" if arguments[0] is Pick else f"{_spell(arguments[0])}"
-        count = "a list of" if arguments[-1] is Ellipsis else f"a list of {len(arguments)}, each"
-        return f"{count} {inner}"
-    if origin in (typing.Union, types.UnionType):
-        return " or ".join(_spell(item) for item in arguments)
-    if origin is Mapping:
-        return f"a group of {_spell(arguments[1])} by name"
-    plain = {
-        int: "a whole number",
-        float: "a number",
-        bool: "true or false",
-        str: "text",
-        type(None): "null",
-    }
-    return plain.get(kind, getattr(kind, "__name__", str(kind)))
+def decode_fields(
+    kind: type[Any], value: Mapping[str, Any], prefix: str, problems: list[str]
+) -> dict[str, Any]:
+    """The fields of a dataclass that `value` has, decoded; keys that are no fields are problems."""
+    hints = typing.get_type_hints(kind)
+    fields = {}
+    for key, item in value.items():
+        if key in hints:
+            fields[key] = decode(hints[key], item, prefix + key, problems)
+        else:
+            problems.append(unknown_field(prefix + key, [prefix + known for known in hints]))
+    return fields

@@ -8,102 +8,90 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from striate.api.headline import format_metric
+from striate.api.headline import format_interval, format_metric, per_item
 from striate.api.request import Request
 from striate.api.resolve import Resolved
-from striate.api.run import per_item
-from striate.api.study import (
-    StudyResult,
-    check_images,
-    open_study,
-    train_runs,
-    with_seed,
-)
+from striate.api.study import StudyResult, check_images, open_study, train_runs, with_seed
 from striate.config import RunConfig
 from striate.errors import ConfigError
 from striate.evaluation import Estimate, corrected_resampled, wilson
 from striate.terminal import Once, Reporter
+from striate.typed_json import encode
 
 
 @dataclass(frozen=True)
 class CrossValidation(StudyResult):
-    """The runs of all folds, and the error of the procedure with its corrected interval."""
+    """The runs of all folds, and their headline metric with its corrected interval."""
 
     folds: int
     repeats: int
-    errors: tuple[npt.NDArray[Any], ...]
-    """(N,) whether each validation image was predicted wrongly, by run."""
+    values: tuple[npt.NDArray[Any], ...]
+    """(N,) headline metric of each validation image, by run: of classes, whether it was wrong."""
     error: Estimate | None
-    """Mean error over the runs; None when stopped."""
+    """Mean of the metric over the runs; None when stopped."""
 
     @property
     def n(self) -> int:
         """Number of development images, each predicted once in a repeat."""
-        return sum(map(len, self.errors)) // self.repeats
+        return sum(map(len, self.values)) // self.repeats
 
     def to_json(self) -> dict[str, Any]:
         """The figures as JSON values."""
-        means = [float(errors.mean()) for errors in self.errors]
+        means = [float(values.mean()) for values in self.values]
         return {
             "kind": "cv",
             "folds": self.folds,
             "repeats": self.repeats,
             "n": self.n,
-            "error": None if self.error is None else self.error.to_json(),
-            "pooled_error": float(np.concatenate(self.errors).mean()) if means else 0.0,
+            "error": encode(self.error),
+            "pooled_error": float(np.concatenate(self.values).mean()) if means else 0.0,
             "deviation": float(np.std(means, ddof=1)) if means else None,
             "runs": [
                 {
                     "run": run.path.name,
                     "repeat": run.config.data.fold_seed,
                     "fold": run.config.data.fold,
-                    "wrong": int(errors.sum()),
-                    "n": len(errors),
-                    "error": float(errors.mean()),
+                    "wrong": int(values.sum()),
+                    "n": len(values),
+                    "error": mean,
                 }
-                for run, errors in zip(self.runs, self.errors, strict=True)
+                for run, values, mean in zip(self.runs, self.values, means, strict=True)
             ],
         }
 
-    @property
-    def share(self) -> bool:
-        """Whether the headline metric is a share of items."""
-        return all(errors.dtype == np.bool_ for errors in self.errors)
-
     def content(self) -> dict[str, Any]:
         """The content of the page."""
+        share = self.is_share
         rows = [
             [
                 row["run"],
-                format_metric(row["error"], self.share),
-                f"{row['wrong']:,}" if self.share else "–",
+                format_metric(row["error"], share),
+                f"{row['wrong']:,}" if share else "–",
                 f"{row['n']:,}",
             ]
             for row in self.to_json()["runs"]
         ]
+        columns = ["run", self.metric, "wrong", "n"]
         return {
             "title": f"{self.title} · {self.folds}-fold cross-validation",
             "headline": self.sentence,
             "facts": [
-                "The training sets of the folds overlap, so their errors are not independent: the "
-                "interval is Student's, widened for that (Nadeau and Bengio, 2003), and at least "
-                "as wide as Wilson's for so many images.",
+                "The training sets of the folds overlap, so their results are not independent: the "
+                "interval is Student's, widened for that (Nadeau and Bengio, 2003), and that of a "
+                "share at least as wide as Wilson's for so many images.",
             ],
-            "tables": [
-                {"heading": "Folds", "columns": ["run", "error", "wrong", "n"], "rows": rows}
-            ],
+            "tables": [{"heading": "Folds", "columns": columns, "rows": rows}],
         }
 
     @property
     def sentence(self) -> str:
-        """The error with its interval, and how it was measured."""
+        """The headline metric with its interval, and how it was measured."""
         if self.error is None:
             return "The cross-validation has not ended."
-        low, high = (format_metric(v, self.share) for v in (self.error.low, self.error.high))
         times = f", {self.repeats} times" if self.repeats > 1 else ""
         return (
-            f"Error {format_metric(self.error.value, self.share)} [{low}, {high}] (corrected 95 % "
-            "interval over "
+            f"Cross-validated {self.metric} {format_metric(self.error.value, self.is_share)} "
+            f"{format_interval(self.error, self.is_share)} (corrected 95 % interval over "
             f"{len(self.runs)} trainings; {self.folds} folds{times}, n = {self.n:,}); the test "
             "split is sealed as it was."
         )
@@ -160,28 +148,27 @@ def cross_validate(
         announcement = f"Fold {fold + 1} of {folds}, repeat {repeat + 1} of {repeats}"
         configs.append((f"repeat-{repeat + 1}-fold-{fold + 1}", announcement, config))
     runs, stopped_by = train_runs(study, configs, reporter)
-    errors = tuple(per_item(run, [run.folder.predictions])[0] for run in runs)
-    error = _error(errors, folds, repeats) if stopped_by is None else None
-    title = study.resolved.source.title
+    values = tuple(per_item(run, [run.folder.predictions])[0] for run in runs)
+    mean = _mean(values, folds, repeats) if stopped_by is None else None
     result = CrossValidation(
-        study.path, title, tuple(runs), stopped_by, folds, repeats, errors, error
+        study.path, study.title, tuple(runs), stopped_by, folds, repeats, values, mean
     )
     if stopped_by is None:
         result.write()
     return result
 
 
-def _error(errors: Sequence[npt.NDArray[Any]], folds: int, repeats: int) -> Estimate:
-    """The mean error of all folds, its interval corrected and at least as wide as Wilson's."""
-    pooled = np.concatenate(errors)
+def _mean(values: Sequence[npt.NDArray[Any]], folds: int, repeats: int) -> Estimate:
+    """The mean of all folds, its interval corrected; of a share at least as wide as Wilson's."""
+    pooled = np.concatenate(values)
     total = len(pooled) / repeats
     held_out = total / folds
     share = bool(np.isin(pooled, (0, 1)).all())
-    means = [float(e.mean()) for e in errors]
+    means = [float(of_run.mean()) for of_run in values]
     mean = corrected_resampled(means, total - held_out, held_out, is_share=share)
     if not share:
         return mean
-    # Folds whose errors happen to be equal, perhaps all 0, are no evidence of more images.
+    # Folds whose shares happen to be equal, perhaps all 0, are no evidence of more images.
     images = wilson(round(pooled.sum() / repeats), round(total))
     return Estimate(
         mean.value, min(mean.low or 0.0, images.low), max(mean.high or 0.0, images.high)

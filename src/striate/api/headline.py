@@ -1,12 +1,13 @@
-"""The number that studies judge runs by: the first metric of the task, on the validation split."""
+"""The number by which studies compare runs: the task's first metric, on the validation split."""
 
 import math
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
 from striate.api.run import Run
-from striate.config import RunConfig
-from striate.data import Dataset
+from striate.errors import DataError
 from striate.evaluation import (
     Columns,
     Estimate,
@@ -16,17 +17,11 @@ from striate.evaluation import (
     load_predictions,
     percent,
 )
-from striate.training.assemble import build_task, data_shape
 
 
 def headline_metric(run: Run) -> Metric:
     """The first metric of a run's task."""
     return run.task.meter(run.shape).metrics[0]
-
-
-def planned_metric(config: RunConfig, data: Dataset) -> Metric:
-    """The first metric of the task of a configuration that was not trained yet."""
-    return build_task(config).meter(data_shape(config, data.fields)).metrics[0]
 
 
 def headline(run: Run, *, confidence: float = 0.95) -> Estimate | Proportion:
@@ -41,19 +36,43 @@ def rows_by_digest(run: Run) -> Columns:
     return predictions.rows.take(np.argsort(predictions.digests, kind="stable"))
 
 
+def per_item(run: Run, paths: Sequence[Path]) -> np.ndarray:
+    """The headline metric's value of each item (K, N), in K files of predictions of one split.
+
+    Args:
+        run: Run whose task has the metric.
+        paths: Files of predictions of that task.
+
+    Raises:
+        DataError: the headline metric is no mean over items.
+    """
+    metric = headline_metric(run)
+    values = metric.per_item
+    if values is None:
+        raise DataError(f"{metric.name} is no mean over items; runs are compared on such means.")
+    return np.stack([np.asarray(values(load_predictions(path).rows)) for path in paths])
+
+
 def validation_loss(run: Run) -> float | None:
     """The validation loss, which ranks runs of equal headlines; None where none is finite."""
     loss = getattr(run.validation, "negative_log_likelihood", None)
     return None if loss is None or not math.isfinite(loss.value) else float(loss.value)
 
 
-def is_share(run: Run) -> bool:
-    """Whether the headline metric of a run's task is a share of items."""
-    return isinstance(headline(run), Proportion)
-
-
-def format_metric(value: float | None, share: bool = True) -> str:
+def format_metric(value: float | None, share: bool) -> str:
     """A value of the headline metric for people: a share of items in percent."""
     if value is None:
         return "–"
     return f"{percent(value)} %" if share else f"{value:.4g}"
+
+
+def format_value(estimate: Estimate | Proportion) -> str:
+    """An estimate of the headline metric for people, without its interval."""
+    return format_metric(estimate.value, isinstance(estimate, Proportion))
+
+
+def format_interval(estimate: Estimate, share: bool) -> str:
+    """The interval of an estimate in brackets."""
+    if estimate.low is None or estimate.high is None:
+        return "[–] (equal in all trainings)"
+    return f"[{format_metric(estimate.low, share)}, {format_metric(estimate.high, share)}]"

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
@@ -28,7 +28,6 @@ from striate.evaluation import (
     Columns,
     Scaling,
     abstention,
-    load_predictions,
     opened,
 )
 from striate.execution import Execution
@@ -50,8 +49,8 @@ class Run:
     """A run's folder, opened; the network is read when it is first needed.
 
     Args:
-        path: of the run's folder.
-        stopped_by: number of the signal that stopped the training, if one did.
+        path: Path of the run's folder.
+        stopped_by: Number of the signal that stopped the training, if one did.
     """
 
     def __init__(self, path: str | Path, *, stopped_by: int | None = None) -> None:
@@ -156,8 +155,9 @@ class Run:
             raise RunError(
                 f"{self.folder.weights} does not hold the weights of this run: {error}"
             ) from error
-        placed = {name: self.execution.place(network) for name, network in networks.items()}
-        return nn.ModuleDict(placed).eval()
+        for network in networks.values():
+            self.execution.place(network)
+        return networks.eval()
 
     def fresh_networks(self) -> nn.ModuleDict:
         """The networks of the run as they were before its training."""
@@ -242,33 +242,35 @@ class Run:
         if abstain is not None and not 0 < abstain < 1:
             raise ConfigError(
                 f"The error to keep is a share between 0 and 1; {abstain:g} came. 0.05 is one "
-                "wrong answer of 20."
+                "wrong prediction of 20."
             )
-        known = {} if abstain is None else {"threshold": self.abstention(abstain).threshold}
-        named = list(named_images(images))
+        options = {} if abstain is None else {"threshold": self.abstention(abstain).threshold}
+        named = named_images(images)
         if not named:
             raise DataError("There is no image to predict; give paths, a folder or arrays.")
         data = self.config.data
         spec = ImageSpec(input_size=data.input_size, channels=data.channels, fit=data.fit)
         predictions: list[Prediction] = []
         for start in range(0, len(named), batch_size):
-            predictions += self._predict(named[start : start + batch_size], spec, known)
+            predictions += self._predict(named[start : start + batch_size], spec, options)
         return predictions
 
     def _predict(
-        self, named: Sequence[tuple[str, Any]], spec: ImageSpec, known: Mapping[str, Any]
+        self, named: Sequence[tuple[str, Any]], spec: ImageSpec, options: Mapping[str, Any]
     ) -> list[Prediction]:
-        decoded = _decoded([image for _, image in named], spec)
-        readable = [(name, image) for (name, _), image in zip(named, decoded, strict=True)]
-        pixels = [image for _, image in readable if isinstance(image, np.ndarray)]
-        names = [text_name(name) for name, image in readable if isinstance(image, np.ndarray)]
-        outputs = self.outputs(np.stack(pixels)) if pixels else {}
-        rows = iter(self.task.describe(names, outputs, self.shape, **known) if pixels else [])
+        names = [text_name(name) for name, _ in named]
+        decoded = list(zip(names, _decoded([image for _, image in named], spec), strict=True))
+        read = [(name, image) for name, image in decoded if isinstance(image, np.ndarray)]
+        predictions: Iterator[Prediction] = iter(())
+        if read:
+            outputs = self.outputs(np.stack([image for _, image in read]))
+            readable = [name for name, _ in read]
+            predictions = iter(self.task.describe(readable, outputs, self.shape, **options))
         return [
-            next(rows)
+            next(predictions)
             if isinstance(image, np.ndarray)
-            else self.task.unreadable(text_name(name), str(image))
-            for name, image in readable
+            else self.task.unreadable(name, str(image))
+            for name, image in decoded
         ]
 
     def evaluate(
@@ -292,34 +294,16 @@ class Run:
         return f"Run({str(self.path)!r})"
 
 
-def per_item(run: Run, paths: Sequence[Path]) -> np.ndarray:
-    """The headline metric's value of each item (K, N), in K files of predictions of one split.
-
-    Args:
-        run: Run whose task says which metric is the headline.
-        paths: Files of predictions of that task.
-
-    Raises:
-        DataError: the headline metric is no mean over items.
-    """
-    metric = run.task.meter(run.shape).metrics[0]
-    values = metric.per_item
-    if values is None:
-        raise DataError(f"{metric.name} is no mean over items; runs are compared on such means.")
-    return np.stack([np.asarray(values(load_predictions(path).rows)) for path in paths])
-
-
 def recorded_fields(record: Mapping[str, Any]) -> dict[str, Field]:
-    """The fields of a run's items; runs of before tasks have classes alone."""
+    """The fields of a run's items; runs from before there were tasks have classes alone."""
     data = record["data"]
     stored = data.get("fields", {"category": {"kind": "category", "names": data["class_names"]}})
     return {name: field_from_json(value) for name, value in stored.items()}
 
 
 def recorded_execution(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """How a run was executed; of runs that did not write it down, their number of threads."""
-    found: Mapping[str, Any] = record.get("execution") or {"threads": record["hardware"]["threads"]}
-    return found
+    """The execution of a run; only the number of threads where the run recorded nothing else."""
+    return dict(record.get("execution") or {"threads": record["hardware"]["threads"]})
 
 
 def load(path: str | Path) -> Run:
@@ -359,16 +343,16 @@ def data_of(
     reporter: Reporter,
     fields: Mapping[str, Field] | None = None,
 ) -> Dataset:
-    """The images that a run was trained on, from where they lay or where they lie now.
+    """The images that a run was trained on, from their path then or their path now.
 
     Raises:
         RunError: they are not there.
     """
-    place = config.data.source if moved_to is None else placed(str(moved_to))
-    if moved_to is None and Path(place).is_absolute() and not is_there(place):
+    path = config.data.source if moved_to is None else placed(str(moved_to))
+    if moved_to is None and Path(path).is_absolute() and not is_there(path):
         raise RunError(
-            f"The images of {run} lay at {place} and are there no more. Put them back, or name "
+            f"The images of {run} lay at {path} and are there no more. Put them back, or name "
             "where they lie now with --data PATH."
         )
-    data = replace(config.data, source=place)
+    data = replace(config.data, source=path)
     return prepare(data, fields=fields, progress=reporter.progress)

@@ -5,7 +5,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-from striate.api.headline import format_metric, headline, headline_metric, validation_loss
+from striate.api.headline import (
+    format_metric,
+    format_value,
+    headline,
+    headline_metric,
+    validation_loss,
+)
 from striate.api.request import Request
 from striate.api.run import Run
 from striate.api.search_plan import SearchPlan, check_request
@@ -37,7 +43,7 @@ def search(
     started: float | None = None,
     **request: Any,
 ) -> Search:
-    """Try settings in trainings of equal length, and say which made the least validation error.
+    """Try settings in trainings of equal length, and find those with the best validation metric.
 
     The same call continues after a kill; given in several processes at once, they share the
     trials. No trial can read the test split.
@@ -49,7 +55,7 @@ def search(
             None: each is as long as `train` would make it, or `epochs` or `steps`.
         space: Dimensions to search, each KEY=VALUES, a file, or "defaults"; none: those that
             surround the plan for the data.
-        prune: Stop trials whose error is above the median of the others at the same point.
+        prune: Stop trials whose metric is worse than the median of the others at the same point.
         out: Folder of the study; None: one under runs/ whose name follows from the request.
         reporter: Receives what happens; None: nobody.
         started: `time.monotonic()` when the clock of `minutes` began; None: now.
@@ -62,26 +68,20 @@ def search(
     reporter = Once(reporter or Reporter())
     dimensions, keep = read_dimensions(space)
     each = None if minutes is None else float(f"{minutes / max(1, trials):.4g}")
-    asked = Request(data, minutes=each, **request)
-    check_request(asked, trials, minutes, dimensions)
-    plan = SearchPlan(asked, dimensions, keep, prune, started, minutes, trials)
+    training_request = Request(data, minutes=each, **request)
+    check_request(training_request, trials, minutes, dimensions)
+    plan = SearchPlan(training_request, dimensions, keep, prune, started, minutes, trials)
     also = {"space": [d.to_json() for d in dimensions], "defaults": keep, "prune": prune}
-    study = open_study("search", asked, out, reporter, plan.complete, also)
-    known = Space.from_json(study.beside["space"])
+    study = open_study("search", training_request, out, reporter, plan.complete, also)
+    searched = Space.from_json(study.beside["space"])
     rows = [
         [f"  {d.key}", f"{d.spell()}{'  (multiples of the plan)' if d.relative else ''}"]
-        for d in known.dimensions
+        for d in searched.dimensions
     ]
     reporter.say("Settings to search:\n" + text_table(rows, "<"))
-    training = known.plan.training
-    storage = Storage(
-        study.path,
-        known,
-        seed=training.seed,
-        points=training.validations,
-        prune=prune,
-        lower_is_better=study.beside.get("lower_is_better", True),
-    )
+    lower_is_better = study.beside.get("lower_is_better", True)
+    storage = Storage(study.path, searched, prune=prune, lower_is_better=lower_is_better)
+    training = searched.plan.training
     length = None if minutes is None or training.minutes is None else 60 * training.minutes
     while True:
         with storage.claim(trials, lambda: _may_begin(storage, trials, length)) as trial:
@@ -89,10 +89,10 @@ def search(
                 break
             stopped_by = _train(study, storage, trial, trials, reporter)
         if stopped_by is not None:
-            return search_result(study, known, storage, stopped_by=stopped_by)
+            return search_result(study, storage, stopped_by=stopped_by)
         _stop_if_all_fail(storage)
-        search_result(study, known, storage).write()
-    result = search_result(study, known, storage, compared=True)
+        search_result(study, storage).write()
+    result = search_result(study, storage, compared=True)
     result.write()
     return result
 
@@ -115,9 +115,9 @@ def _train(
         trial.end("failed", reason=trial.proposal)
         return None
     finished = sum(record.is_finished for record in storage.records())
-    words = ", ".join(f"{key} {value}" for key, value in trial.proposal.values.items())
-    again = ", resumed" if trial.resumed else ""
-    reporter.say(f"Trial {trial.number} ({finished + 1} of {trials}{again}): {words}")
+    settings = ", ".join(f"{key} {value}" for key, value in trial.proposal.values.items())
+    resumed = ", resumed" if trial.resumed else ""
+    reporter.say(f"Trial {trial.number} ({finished + 1} of {trials}{resumed}): {settings}")
     name = f"trial-{trial.number:03d}"
     folder = study.path / name
     trial.note(run=name, values=dict(trial.proposal.values))
@@ -134,16 +134,14 @@ def _train(
         reporter.say(f"Trial {trial.number} diverged.")
         trial.end("pruned", **_tidied(folder), ended=str(error))
         return None
-    except (ConfigError, ShapeError, MemoryError, RuntimeError) as error:
+    except (ConfigError, ShapeError, MemoryError, RuntimeError, RunError) as error:
+        cannot_resume = isinstance(error, RunError)
+        if cannot_resume and not trial.resumed:
+            raise
         if isinstance(error, RuntimeError) and not lacks_memory(error):
             raise
-        reporter.say(f"Trial {trial.number} cannot be trained: {error}")
-        trial.end("failed", reason=str(error))
-        return None
-    except RunError as error:
-        if not trial.resumed:
-            raise
-        reporter.say(f"Trial {trial.number} cannot be resumed: {error}")
+        verb = "resumed" if cannot_resume else "trained"
+        reporter.say(f"Trial {trial.number} cannot be {verb}: {error}")
         trial.end("failed", reason=str(error))
         return None
     if run.stopped_by is None:
@@ -152,30 +150,28 @@ def _train(
 
 
 def _conclude(run: Run, trial: Trial, reporter: Reporter) -> None:
+    metric = headline_metric(run).name
     if not run.is_finished:
-        points = [e for e in read_events(run.folder.events) if e["event"] == "validation"]
-        value = points[-1][headline_metric(run).name]
-        at = f"{points[-1]['progress']:.0%}"
-        shown = format_metric(value, points[-1]["is_share"])
+        last = [e for e in read_events(run.folder.events) if e["event"] == "validation"][-1]
+        at, value = f"{last['progress']:.0%}", format_metric(last[metric], last["is_share"])
         reporter.say(
-            f"Trial {trial.number} pruned at {at}: error {shown}, worse than the median there by "
-            "more than chance."
+            f"Trial {trial.number} pruned at {at}: {metric} {value}, worse than the median there "
+            "with its whole interval."
         )
         trial.end("pruned", **_tidied(run.path), ended=f"pruned at {at}")
         return
-    error = headline(run)
-    count = f" ({error.count} of {error.n:,})" if isinstance(error, Proportion) else ""
-    shown = format_metric(error.value, isinstance(error, Proportion))
-    reporter.say(f"Trial {trial.number}: error {shown}{count}")
-    if isinstance(error, Proportion):
-        trial.note(wrong=error.count, n=error.n)
+    result = headline(run)
+    count = f" ({result.count} of {result.n:,})" if isinstance(result, Proportion) else ""
+    reporter.say(f"Trial {trial.number}: {metric} {format_value(result)}{count}")
+    if isinstance(result, Proportion):
+        trial.note(wrong=result.count, n=result.n)
     else:
-        trial.note(low=error.low, high=error.high, n=run.validation.n)
-    trial.end("whole", error.value, loss=validation_loss(run), **_tidied(run.path))
+        trial.note(low=result.low, high=result.high, n=run.validation.n)
+    trial.end("whole", result.value, loss=validation_loss(run), **_tidied(run.path))
 
 
 def _tidied(folder: Path) -> dict[str, float]:
-    """The time that was used; the checkpoints, which would fill a disk, are removed."""
+    """Remove the checkpoints, which would fill a disk; the seconds that the trial took."""
     seconds = [e["seconds"] for e in read_events(folder / "events.jsonl") if "seconds" in e]
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     return {"seconds": max(seconds, default=0.0)}

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from striate.api import classical
-from striate.api.headline import planned_metric
 from striate.api.request import Request
 from striate.api.resolve import Resolved, resolve
 from striate.api.study import check_images
@@ -16,8 +15,9 @@ from striate.networks import NETWORKS
 from striate.registry import Pick
 from striate.search import Dimension, Space, change
 from striate.search.space import default_dimensions, space_problems
+from striate.settings import setting_at
 from striate.terminal import Reporter
-from striate.training.assemble import check_choices, check_config
+from striate.training.assemble import build_task, check_choices, check_config, data_shape
 
 _LEAST_SECONDS = 3.0
 """Least length of a trial: below this the set-up takes all of it."""
@@ -88,17 +88,17 @@ class SearchPlan:
             raise ConfigError(problems)
         for config in {base.data: base for base in bases.values()}.values():
             data = check_images(config, resolved, reporter)
-        metric = planned_metric(space.plan, data)
+        meter = build_task(space.plan).meter(data_shape(space.plan, data.fields))
         space = replace(space, bases={name: self._timed(base) for name, base in bases.items()})
-        beside = {"space": space.to_json(), "lower_is_better": metric.lower_is_better}
-        return space.plan, beside
+        lower_is_better = meter.metrics[0].lower_is_better
+        return space.plan, {"space": space.to_json(), "lower_is_better": lower_is_better}
 
     def _bases(self, resolved: Resolved) -> dict[str, RunConfig]:
         """The plan for the data with each network that is searched."""
-        plan, asked = resolved.config, self.request
+        plan, request = resolved.config, self.request
         chosen = next((d.choices for d in self.dimensions if d.key == "network"), ())
         names = list(chosen or [plan.network.name])
-        is_open = "network" not in asked.assigned and not asked.network and not asked.is_recipe
+        is_open = not (request.network or request.is_recipe or self._is_fixed("network"))
         if not chosen and self.keep and is_open and plan.pretrained is None:
             names.append(_OTHER_NETWORK)
         bases = {}
@@ -106,24 +106,26 @@ class SearchPlan:
             try:
                 config = plan
                 if name != plan.network.name:
-                    config = resolve(replace(asked, network=name)).config
+                    config = resolve(replace(request, network=name)).config
                 if name == _OTHER_NETWORK and "width" not in config.network.arguments:
                     config = change(config, "network.width", 16)
                 check_config(config)
                 bases[name] = config
             except (ConfigError, ShapeError):
                 if chosen or name == plan.network.name:
-                    raise  # one that nobody asked for is left out
+                    raise  # a network that nobody chose is left out
         return bases
 
     def _all_dimensions(self, bases: Mapping[str, RunConfig]) -> tuple[Dimension, ...]:
-        """The dimensions that were asked for, after the usual ones that stay."""
+        """The dimensions of the command line, after the usual ones that stay."""
         own = {d.key for d in self.dimensions}
-        fixed = [key for key in own if self._is_fixed(key)]
-        if fixed:
-            raise ConfigError(
-                [f"{key} is set with --set and searched too: leave out one." for key in fixed]
-            )
+        problems = [
+            f"{key} is set with --set and searched too: leave out one."
+            for key in own
+            if self._is_fixed(key)
+        ]
+        if problems:
+            raise ConfigError(problems)
         usual = default_dimensions(bases, self._is_fixed) if self.keep else ()
         dimensions = (*(d for d in usual if d.key not in own), *self.dimensions)
         if not dimensions:
@@ -143,12 +145,7 @@ class SearchPlan:
         return replace(base, training=training)
 
     def _is_fixed(self, key: str) -> bool:
-        value: Any = self.request.assigned
-        for part in key.split("."):
-            if not isinstance(value, Mapping) or part not in value:
-                return False
-            value = value[part]
-        return True
+        return setting_at(self.request.assigned, key) is not None
 
 
 def _checker() -> Callable[[RunConfig], None]:

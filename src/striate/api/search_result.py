@@ -6,7 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from striate.api.headline import format_metric, headline, headline_metric, rows_by_digest
+from striate.api.headline import (
+    format_metric,
+    format_value,
+    headline,
+    headline_metric,
+    rows_by_digest,
+)
 from striate.api.run import Run
 from striate.api.search_chart import search_charts
 from striate.api.study import Study, StudyResult
@@ -34,14 +40,18 @@ class Search(StudyResult):
     """Trials that cannot be told from the best on the same images; None: not compared."""
 
     @property
+    def lower_is_better(self) -> bool:
+        """Direction of the headline metric."""
+        return not self.runs or headline_metric(self.runs[0]).lower_is_better
+
+    @property
     def whole(self) -> list[TrialRecord]:
-        """Trials trained to their end, the best first: least error, then least loss."""
-        ascending = not self.runs or headline_metric(self.runs[0]).lower_is_better
+        """Trials trained to their end, the best first: best metric, then least loss."""
+        sign = 1 if self.lower_is_better else -1
 
         def rank(record: TrialRecord) -> tuple[float, float, int]:
             loss = record.notes.get("loss")
-            error = (record.error or 0.0) * (1 if ascending else -1)
-            return error, math.inf if loss is None else loss, record.number
+            return sign * (record.value or 0.0), math.inf if loss is None else loss, record.number
 
         return sorted((r for r in self.records if r.state == "whole"), key=rank)
 
@@ -107,25 +117,26 @@ class Search(StudyResult):
             return [counted]
         best, adjusted = self.whole[0], self._adjusted()
         wrong = f" ({_wrong(best)})" if _wrong(best) else ""
+        least = "least" if self.lower_is_better else "greatest"
         sentences = [
             counted,
-            f"Trial {best.number} has the least validation error, "
-            f"{format_metric(adjusted.value, 'wrong' in best.notes)}{wrong}.",
+            f"Trial {best.number} has the {least} validation {self.metric}, "
+            f"{format_value(adjusted)}{wrong}.",
         ]
         plan = next((r for r in self.whole if r.is_plan(self.space)), None)
         if plan is not None and plan is not best:
             sentences.append(
                 f"The plan that train would follow, trial {plan.number}, has "
-                f"{format_metric(plan.error, 'wrong' in plan.notes)}."
+                f"{format_value(_estimate(plan))}."
             )
         if self.num_equal:
             sentences.append(
                 f"{self.num_equal} of the other {len(self.whole) - 1} whole trials cannot be told "
-                "from it on these images (exact McNemar tests, Holm)."
+                "from it on these images (paired tests, Holm)."
             )
         sentences.append(
-            f"It was chosen for just that, on these very images, so the error is too good by "
-            f"chance: read it with the interval {_interval(adjusted)} "
+            f"It was chosen for just that, on these very images, so the {self.metric} is too good "
+            f"by chance: read it with the interval {_interval(adjusted)} "
             f"(Bonferroni, for {self.num_finished} trials). The test split is there to settle it: "
             f"striate evaluate {self.best}"
         )
@@ -135,19 +146,23 @@ class Search(StudyResult):
         """The content of the page."""
         keys = [dimension.key for dimension in self.space.dimensions]
         others = [record for record in self.records if record.state != "whole"]
-        text = "No trial has been trained to its end yet."
+        text, charts = "No trial has been trained to its end yet.", []
         if self.whole:
             adjusted = self._adjusted()
             text = (
-                f"The best of {self.num_finished} trials has {_value(adjusted)} "
-                f"validation error; read it as {_interval(adjusted)}, n = "
+                f"The best of {self.num_finished} trials has {format_value(adjusted)} "
+                f"validation {self.metric}; read it as {_interval(adjusted)}, n = "
                 f"{self.whole[0].notes['n']:,}."
+            )
+            metric = headline_metric(self.runs[0])
+            charts = search_charts(
+                self.space, self.records, self.importance, metric, is_share=self.is_share
             )
         return {
             "title": f"{self.title} · search",
             "headline": text,
             "facts": self.sentences,
-            "charts": search_charts(self.space, self.records, self.importance),
+            "charts": charts,
             "tables": [
                 {
                     "heading": "Trials trained whole",
@@ -165,12 +180,13 @@ class Search(StudyResult):
         }
 
     def _columns(self) -> list[str]:
-        return ["trial", "error", "95 % interval", "wrong", *(d.key for d in self.space.dimensions)]
+        metric = self.metric if self.whole else "metric"
+        return ["trial", metric, "95 % interval", "wrong", *(d.key for d in self.space.dimensions)]
 
     def _row(self, record: TrialRecord) -> list[str]:
         return [
             f"{record.number}{' (the plan)' if record.is_plan(self.space) else ''}",
-            format_metric(record.error, "low" not in record.notes),
+            format_value(_estimate(record)),
             _interval(_estimate(record)),
             _wrong(record),
             *record.cells([dimension.key for dimension in self.space.dimensions]),
@@ -180,31 +196,27 @@ class Search(StudyResult):
         return sum(record.state == state for record in self.records)
 
     def _adjusted(self) -> Estimate | Proportion:
-        """The error of the best with an interval that holds for all finished trials at once."""
+        """The metric of the best with an interval that holds for all finished trials at once."""
         return headline(Run(self.best), confidence=1 - 0.05 / max(1, self.num_finished))
 
 
 def search_result(
-    study: Study,
-    space: Space,
-    storage: Storage,
-    *,
-    compared: bool = False,
-    stopped_by: int | None = None,
+    study: Study, storage: Storage, *, compared: bool = False, stopped_by: int | None = None
 ) -> Search:
-    """The trials as they stand.
+    """The trials so far.
 
     Args:
         study: The search's study.
-        space: Space that is searched.
         storage: Storage of the trials.
         compared: Compare the whole trials with the best, image by image.
         stopped_by: Number of the signal that stopped the search, if one did.
     """
-    title, records = study.resolved.source.title, tuple(storage.records())
+    records = tuple(storage.records())
     folders = [study.path / record.run for record in records if record.run]
     runs = tuple(Run(folder) for folder in folders if (folder / "run.json").is_file())
-    result = Search(study.path, title, runs, stopped_by, space, records, storage.importance())
+    result = Search(
+        study.path, study.title, runs, stopped_by, storage.space, records, storage.importance()
+    )
     if not compared or len(result.whole) < 2:
         return result
     whole = [Run(result.path / record.run) for record in result.whole]
@@ -220,29 +232,25 @@ def _num_equal(runs: list[Run]) -> int:
 
 
 def _estimate(record: TrialRecord) -> Estimate | Proportion:
-    """The error of a trial trained whole, with its own 95 % interval."""
+    """The metric of a trial trained whole, with its own 95 % interval."""
     notes = record.notes
     if "wrong" in notes:
         return wilson(notes["wrong"], notes["n"])
-    return Estimate(record.error or 0.0, notes["low"], notes["high"])
+    return Estimate(record.value or 0.0, notes["low"], notes["high"])
 
 
 def _trial_json(record: TrialRecord) -> dict[str, Any]:
     values = {"trial": record.number, "state": record.state, **record.notes}
     if record.state == "whole":
-        error = _estimate(record)
-        values |= {"error": error.value, "low": error.low, "high": error.high}
-    return values | {"drawn": dict(record.drawn), "on_the_way": [list(e) for e in record.errors]}
+        own = _estimate(record)
+        values |= {"error": own.value, "low": own.low, "high": own.high}
+    return values | {"drawn": dict(record.drawn), "on_the_way": [list(e) for e in record.curve]}
 
 
 def _interval(estimate: Estimate | Proportion) -> str:
     share = isinstance(estimate, Proportion)
     low, high = format_metric(estimate.low, share), format_metric(estimate.high, share)
     return f"{low.removesuffix(' %')} to {high}"
-
-
-def _value(estimate: Estimate | Proportion) -> str:
-    return format_metric(estimate.value, isinstance(estimate, Proportion))
 
 
 def _wrong(record: TrialRecord) -> str:

@@ -5,23 +5,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from striate.api.headline import format_metric, is_share
+from striate.api.headline import format_interval, format_metric, per_item
 from striate.api.request import Request
-from striate.api.run import per_item
-from striate.api.study import (
-    StudyResult,
-    open_study,
-    train_runs,
-    with_seed,
-)
+from striate.api.study import StudyResult, open_study, train_runs, with_seed
 from striate.errors import ConfigError
-from striate.evaluation import Estimate, SeedSpread, seed_spread
+from striate.evaluation import SeedSpread, seed_spread
 from striate.terminal import Once, Reporter
 
 
 @dataclass(frozen=True)
 class SeedStudy(StudyResult):
-    """Runs that differ in their seed, and the spread of their errors by split."""
+    """Runs that differ in their seed, and the spread of their headline metric by split."""
 
     spreads: Mapping[str, SeedSpread]
     """Spread on "validation", and on "test" once all runs were evaluated; empty when stopped."""
@@ -30,23 +24,25 @@ class SeedStudy(StudyResult):
         """The figures as JSON values."""
         return {
             "kind": "seeds",
-            "runs": [str(run.path.name) for run in self.runs],
+            "runs": [run.path.name for run in self.runs],
             "seeds": [run.config.training.seed for run in self.runs],
             "splits": {name: spread.to_json() for name, spread in self.spreads.items()},
         }
 
-    @property
-    def share(self) -> bool:
-        """Whether the headline metric is a share of items."""
-        return is_share(self.runs[0])
-
     def content(self) -> dict[str, Any]:
         """The content of the page."""
         split, spread = list(self.spreads.items())[-1]
+        share = self.is_share
+        rows = [
+            [f"seed {run.config.training.seed}", *(format_metric(e, share) for e in errors)]
+            for run, *errors in zip(
+                self.runs, *(spread.errors for spread in self.spreads.values()), strict=True
+            )
+        ]
         return {
             "title": f"{self.title} · {len(self.runs)} seeds",
-            "headline": f"The {split} error is {format_metric(spread.mean, self.share)} "
-            f"{_interval(spread.both, self.share)} over seeds and images, n = {spread.n:,}.",
+            "headline": f"The {split} {self.metric} is {format_metric(spread.mean, share)} "
+            f"{format_interval(spread.both, share)} over seeds and images, n = {spread.n:,}.",
             "facts": [
                 "A seed changes where the training starts and in which order it sees the images. "
                 "The deviation between seeds would be seen again on the same images; the interval "
@@ -55,24 +51,15 @@ class SeedStudy(StudyResult):
             "tables": [
                 *(
                     {
-                        "heading": s.capitalize(),
+                        "heading": name.capitalize(),
                         "columns": ["", ""],
-                        "rows": _spread_rows(s, found, self.share),
+                        "rows": _spread_rows(f"{name} {self.metric}", spread, share),
                     }
-                    for s, found in self.spreads.items()
+                    for name, spread in self.spreads.items()
                 ),
-                {"heading": "Runs", "columns": ["", *self.spreads], "rows": self._run_rows()},
+                {"heading": "Runs", "columns": ["", *self.spreads], "rows": rows},
             ],
         }
-
-    def _run_rows(self) -> list[list[str]]:
-        return [
-            [
-                f"seed {run.config.training.seed}",
-                *(format_metric(spread.errors[k], self.share) for spread in self.spreads.values()),
-            ]
-            for k, run in enumerate(self.runs)
-        ]
 
 
 def train_seeds(
@@ -83,7 +70,7 @@ def train_seeds(
     reporter: Reporter | None = None,
     **request: Any,
 ) -> SeedStudy:
-    """Train the seeds seed, seed + 1, ... and tell their spread from the error of few images.
+    """Train the seeds seed, seed + 1, ... and separate their spread from that of few images.
 
     The same call continues after a kill, and with more seeds adds to those that are there.
 
@@ -100,13 +87,11 @@ def train_seeds(
     if num_seeds < 2:
         raise ConfigError(f"--seeds {num_seeds}: a spread needs 2 seeds or more.")
     reporter = Once(reporter or Reporter())
-
     study = open_study("seeds", Request(data, **request), out, reporter)
     base = study.resolved.config
-    seeds = range(base.training.seed, base.training.seed + num_seeds)
     configs = [
         (f"seed-{seed}", f"Seed {seed} ({k} of {num_seeds})", with_seed(base, seed))
-        for k, seed in enumerate(seeds, start=1)
+        for k, seed in enumerate(range(base.training.seed, base.training.seed + num_seeds), start=1)
     ]
     runs, stopped_by = train_runs(study, configs, reporter)
     spreads = {}
@@ -115,29 +100,23 @@ def train_seeds(
         if all(run.folder.test_predictions.is_file() for run in runs):
             files["test"] = [run.folder.test_predictions for run in runs]
         spreads = {split: seed_spread(per_item(runs[0], paths)) for split, paths in files.items()}
-    title = study.resolved.source.title
-    result = SeedStudy(study.path, title, tuple(runs), stopped_by, spreads)
+    result = SeedStudy(study.path, study.title, tuple(runs), stopped_by, spreads)
     if stopped_by is None:
         result.write()
     return result
 
 
-def _spread_rows(split: str, spread: SeedSpread, share: bool) -> list[tuple[str, str]]:
+def _spread_rows(metric: str, spread: SeedSpread, share: bool) -> list[tuple[str, str]]:
     mean = f"{format_metric(spread.mean, share)}, n = {spread.n:,}"
-    ends = _interval(spread.deviation, share)
-    deviation = f"{format_metric(spread.deviation.value, share)} {ends}"
+    deviation = (
+        f"{format_metric(spread.deviation.value, share)} {format_interval(spread.deviation, share)}"
+    )
     own = format_metric(spread.own_deviation, share)
     return [
-        (f"{split} error, mean of {len(spread.errors)} seeds", mean),
+        (f"{metric}, mean of {len(spread.errors)} seeds", mean),
         ("standard deviation between seeds", deviation.replace("%", "points")),
         ("part of it beyond these images", own.replace("%", "points")),
-        ("95 % interval for more seeds, these images", _interval(spread.seeds, share)),
-        ("95 % interval for other images, these networks", _interval(spread.images, share)),
-        ("95 % interval for both", _interval(spread.both, share)),
+        ("95 % interval for more seeds, these images", format_interval(spread.seeds, share)),
+        ("95 % interval for other images, these networks", format_interval(spread.images, share)),
+        ("95 % interval for both", format_interval(spread.both, share)),
     ]
-
-
-def _interval(estimate: Estimate, share: bool) -> str:
-    if estimate.low is None or estimate.high is None:
-        return "[–] (all seeds have the same error)"
-    return f"[{format_metric(estimate.low, share)}, {format_metric(estimate.high, share)}]"

@@ -1,4 +1,4 @@
-"""Several ordinary runs in one folder that answer one question together.
+"""Several ordinary runs in one folder that belong to one question: seeds, folds, a search.
 
 study.json holds the request and the configuration that all runs share, so that the same command
 continues after a kill: runs that have finished are kept, one that was stopped is resumed.
@@ -15,15 +15,17 @@ from typing import Any, ClassVar
 
 from striate import durable
 from striate.api.frame import same_images, training_images
+from striate.api.headline import headline, headline_metric
 from striate.api.request import Request
 from striate.api.resolve import Resolved, resolve
 from striate.api.run import Run
-from striate.api.training import go_on, train_resolved
+from striate.api.training import resume_run, train_resolved
 from striate.config import RunConfig
 from striate.data import Dataset, open_source
 from striate.data.duplicate_check import leak_note
 from striate.drawing.table import text_table
 from striate.errors import RunError
+from striate.evaluation import Proportion
 from striate.terminal import Reporter
 from striate.training.planner import Decision
 from striate.training.session import Pruner
@@ -37,6 +39,10 @@ class Study:
     resolved: Resolved
     beside: Mapping[str, Any] = field(default_factory=dict)
     """JSON values that were decided when the study began."""
+
+    @property
+    def title(self) -> str:
+        return self.resolved.source.title
 
 
 Complete = Callable[[Resolved, Reporter], tuple[RunConfig, Mapping[str, Any]]]
@@ -57,6 +63,16 @@ class StudyResult(ABC):
     @property
     def page(self) -> Path:
         return self.path / self.page_name
+
+    @property
+    def metric(self) -> str:
+        """Name of the headline metric of the runs' task."""
+        return headline_metric(self.runs[0]).name
+
+    @property
+    def is_share(self) -> bool:
+        """Whether that metric is a share of items."""
+        return isinstance(headline(self.runs[0]), Proportion)
 
     @property
     def leaks(self) -> list[str]:
@@ -107,18 +123,12 @@ def check_images(config: RunConfig, resolved: Resolved, reporter: Reporter) -> D
         reporter.close()
 
 
-def images_checked(resolved: Resolved, reporter: Reporter) -> tuple[RunConfig, Mapping[str, Any]]:
-    """The configuration as it was resolved, once its images are decoded."""
-    check_images(resolved.config, resolved, reporter)
-    return resolved.config, {}
-
-
 def open_study(
     kind: str,
     request: Request,
     out: Path | None,
     reporter: Reporter,
-    complete: Complete = images_checked,
+    complete: Complete | None = None,
     also: Mapping[str, Any] | None = None,
 ) -> Study:
     """Begin a study, or open the one that the same request began.
@@ -128,36 +138,38 @@ def open_study(
         request: What to train.
         out: Folder of the study; None: one under runs/ whose name follows from the request.
         reporter: Receives what happens.
-        complete: Decides the rest of a new study, and checks its images.
+        complete: Decides the rest of a new study, and checks its images; None: the configuration
+            is the resolved one.
         also: JSON values that belong to the request.
 
     Raises:
         ConfigError, DataError: As in `resolve`.
         RunError: The folder holds something else.
     """
-    asked = {"kind": kind, **request.to_json(), **(also or {})}
+    wanted = {"kind": kind, **request.to_json(), **(also or {})}
     if out is None:
         words = re.sub(r"[^\w.-]+", "-", Path(request.data).stem).strip("-").lower()
-        digest = hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+        digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
         out = Path("runs") / f"{words}-{kind}-{digest[:12]}"
     with durable.lock(out / ".study.lock", wait=True, taken=""):
         record = out / "study.json"
         if record.is_file():
-            return _recorded(record, asked, reporter)
+            return _recorded(record, wanted, reporter)
         if any(path.name != ".study.lock" for path in out.iterdir()):
             raise RunError(f"{out} holds something else than this study; choose another --out.")
         resolved = resolve(request, reporter=reporter)
-        config, beside = complete(resolved, reporter)
-        resolved = resolved._replace(config=config)
-        durable.write_json(
-            record,
-            {
-                "asked": asked,
-                "config": config.to_json(),
-                "choices": [asdict(choice) for choice in resolved.choices],
-                **({"beside": beside} if beside else {}),
-            },
-        )
+        beside: Mapping[str, Any] = {}
+        if complete is None:
+            check_images(resolved.config, resolved, reporter)
+        else:
+            config, beside = complete(resolved, reporter)
+            resolved = resolved._replace(config=config)
+        content = {
+            "asked": wanted,
+            "config": resolved.config.to_json(),
+            "choices": [asdict(choice) for choice in resolved.choices],
+        }
+        durable.write_json(record, {**content, "beside": beside} if beside else content)
     reporter.choices(resolved.choices)
     return Study(out, resolved, beside)
 
@@ -201,7 +213,7 @@ def train_run(
     if (path / "run.json").is_file():
         if Run(path).config.to_json() != config.to_json():
             raise RunError(f"{path} is another run than this study's; choose another --out.")
-        return go_on(path, reporter=reporter, pruner=pruner)
+        return resume_run(path, reporter=reporter, pruner=pruner)
     resolved = Resolved(config, [], study.resolved.source)
     return train_resolved(resolved, out=path, reporter=reporter, pruner=pruner)
 
@@ -211,11 +223,11 @@ def with_seed(config: RunConfig, seed: int) -> RunConfig:
     return replace(config, training=replace(config.training, seed=seed))
 
 
-def _recorded(record: Path, asked: Mapping[str, Any], reporter: Reporter) -> Study:
+def _recorded(record: Path, wanted: Mapping[str, Any], reporter: Reporter) -> Study:
     known = json.loads(record.read_text("utf-8"))
-    if known["asked"] != asked:
-        keys = {*known["asked"], *asked}
-        differing = sorted(key for key in keys if known["asked"].get(key) != asked.get(key))
+    if known["asked"] != wanted:
+        keys = {*known["asked"], *wanted}
+        differing = sorted(key for key in keys if known["asked"].get(key) != wanted.get(key))
         raise RunError(
             f"{record.parent} is the study of another request ({', '.join(differing)}). "
             "Choose another --out, or repeat its own command to continue it."

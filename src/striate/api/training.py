@@ -131,12 +131,12 @@ def resume(
         RunError: no run, or its data have changed or are gone.
     """
     reporter = reporter or Reporter()
-    resumed = go_on(run, data=data, reporter=reporter, started=started)
+    resumed = resume_run(run, data=data, reporter=reporter, started=started)
     _say_if_stopped(resumed, reporter)
     return resumed
 
 
-def go_on(
+def resume_run(
     run: str | Path,
     *,
     data: str | Path | None = None,

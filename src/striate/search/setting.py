@@ -16,7 +16,7 @@ from striate.losses import LOSSES
 from striate.networks import NETWORKS
 from striate.optim import OPTIMISERS, SCHEDULES
 from striate.registry import Pick, Registry
-from striate.settings import checked, merge
+from striate.settings import checked, merge, nested
 from striate.typed_json import encode
 
 WIDTH = "width"
@@ -59,10 +59,7 @@ def change(config: RunConfig, key: str, value: Any) -> RunConfig:
         return replace(config, network=_widened(config.network, float(value)))
     if key == "augmentation":
         return _augmented(config, value)
-    nested: Any = value
-    for part in reversed(key.split(".")):
-        nested = {part: nested}
-    return RunConfig.from_json(merge(config.to_json(), checked(nested)))
+    return RunConfig.from_json(merge(config.to_json(), checked(nested(key, value))))
 
 
 def number_at(config: RunConfig, key: str) -> float | None:

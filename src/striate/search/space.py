@@ -78,6 +78,11 @@ class Space:
         inside = all(d.contains(drawn[d.key]) for d in self.dimensions if d.key in drawn)
         return drawn if inside else {}
 
+    def plan_stored(self) -> dict[str, Any]:
+        """`plan_drawn` as a search stores it: numbers, and labels of choices."""
+        drawn = self.plan_drawn()
+        return {d.key: d.stored(drawn[d.key]) for d in self.dimensions if d.key in drawn}
+
     def to_json(self) -> dict[str, Any]:
         """The space as JSON values."""
         return {

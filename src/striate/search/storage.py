@@ -24,32 +24,22 @@ class Storage:
 
     Args:
         folder: Folder of the search.
-        space: Space that is searched.
-        seed: Random seed of the draws.
-        points: Validations of a whole training.
+        space: Space that is searched; its plan has the random seed of the draws, and the number
+            of validations of a whole training.
         prune: Stop trials that do worse than the median of the others.
         lower_is_better: Direction of the metric.
     """
 
     def __init__(
-        self,
-        folder: Path,
-        space: Space,
-        *,
-        seed: int,
-        points: int,
-        prune: bool = True,
-        lower_is_better: bool = True,
+        self, folder: Path, space: Space, *, prune: bool = True, lower_is_better: bool = True
     ) -> None:
-        self._claims = folder / ".claims"
-        self._space, self._seed = space, seed
-        self._points, self._prune = points, prune
+        self.space = space
+        self._claims, self._prune = folder / ".claims", prune
+        self._seed, self._points = space.plan.training.seed, space.plan.training.validations
         with self._lock("lock", wait=True), quiet():
             self._study = open_journal(folder, self._claims, lower_is_better)
-            plan = space.plan_drawn()
-            if plan and not self._study.get_trials(deepcopy=False):
-                planned = [d for d in space.dimensions if d.key in plan]
-                self._study.enqueue_trial({d.key: d.stored(plan[d.key]) for d in planned})
+            if not self._study.get_trials(deepcopy=False) and (plan := space.plan_stored()):
+                self._study.enqueue_trial(plan)
 
     @contextmanager
     def claim(self, wanted: int, may_begin: Callable[[], bool]) -> Iterator[Trial | None]:
@@ -113,7 +103,7 @@ class Storage:
         )
         proposal: Proposal | str
         try:
-            proposal = self._space.propose(lambda dimension: dimension.draw(trial))
+            proposal = self.space.propose(lambda dimension: dimension.draw(trial))
         except ConfigError as error:
             proposal = str(error)
         return Trial(self._study, trial, self._points, self._prune, proposal, resumed)

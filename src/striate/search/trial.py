@@ -37,10 +37,10 @@ class TrialRecord:
     notes: Mapping[str, Any]
     """JSON values that were written beside the trial: "run" (folder), "values" (settings),
     "wrong" and "n" or "low" and "high" (of the headline), "loss", "seconds", "ended", "reason"."""
-    errors: tuple[tuple[float, float], ...]
-    """(progress, validation error) during the training."""
-    error: float | None = None
-    """Validation error at the end; None for a trial that was not trained whole."""
+    curve: tuple[tuple[float, float], ...]
+    """(progress, validation metric) during the training."""
+    value: float | None = None
+    """Validation metric at the end; None for a trial that was not trained whole."""
 
     @classmethod
     def of(cls, trial: FrozenTrial, points: int) -> "TrialRecord | None":
@@ -48,13 +48,13 @@ class TrialRecord:
         state = next((name for name, state in _STATES.items() if state is trial.state), None)
         if state is None:
             return None
-        errors = sorted(trial.intermediate_values.items())
+        curve = sorted(trial.intermediate_values.items())
         return cls(
             trial.number,
             state,
             dict(trial.params),
             dict(trial.user_attrs),
-            tuple((point / points, error) for point, error in errors),
+            tuple((point / points, value) for point, value in curve),
             trial.value if state == "whole" else None,
         )
 
@@ -76,9 +76,8 @@ class TrialRecord:
 
     def is_plan(self, space: Space) -> bool:
         """Whether the trial is what `train` would do."""
-        plan = space.plan_drawn()
-        planned = [d for d in space.dimensions if d.key in plan]
-        return bool(plan) and all(self.drawn.get(d.key) == d.stored(plan[d.key]) for d in planned)
+        plan = space.plan_stored()
+        return bool(plan) and plan.items() <= self.drawn.items()
 
     def cells(self, keys: Sequence[str]) -> list[str]:
         """The settings of the trial as text; empty where it does not have one."""
@@ -142,7 +141,7 @@ class Trial:
         for name, value in values.items():
             self.trial.set_user_attr(name, value)
 
-    def end(self, state: State, error: float | None = None, **notes: Any) -> None:
-        """End the trial; another one takes the place of one that failed."""
+    def end(self, state: State, value: float | None = None, **notes: Any) -> None:
+        """End the trial with its metric; one that failed is replaced by another."""
         self.note(**notes)
-        self.study.tell(self.trial, error, state=_STATES[state])
+        self.study.tell(self.trial, value, state=_STATES[state])

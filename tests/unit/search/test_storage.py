@@ -1,5 +1,7 @@
 """Trials in a shared file: claimed once, taken over from the dead, given up by the median."""
 
+from dataclasses import replace
+
 import pytest
 
 from striate.recipes import cifar10_airbench
@@ -13,8 +15,14 @@ SPACE = Space(
 POINTS = 5
 
 
+def space_with(seed):
+    plan = SPACE.plan
+    training = replace(plan.training, seed=seed, validations=POINTS)
+    return replace(SPACE, bases={"airbench": replace(plan, training=training)})
+
+
 def opened(folder, **how):
-    return Storage(folder, SPACE, **{"seed": 3, "points": POINTS, **how})
+    return Storage(folder, space_with(how.pop("seed", 3)), **how)
 
 
 def always():
@@ -94,7 +102,7 @@ def test_trials_above_the_median_are_given_up_after_a_while(tmp_path, prune):
     record = storage.records()[5]
     if prune:
         assert record.state == "pruned"
-        assert record.errors == ((0.2, 0.95), (0.4, 0.39))
+        assert record.curve == ((0.2, 0.95), (0.4, 0.39))
         assert record.is_finished
 
 
@@ -104,7 +112,7 @@ def test_a_point_is_reported_once(tmp_path):
         trial.report(0.2, 0.5, 0.4)
         trial.report(0.2 + 1e-9, 0.7, 0.6)
         trial.end("whole", 0.1)
-    assert storage.records()[0].errors == ((0.2, 0.5),)
+    assert storage.records()[0].curve == ((0.2, 0.5),)
 
 
 def test_a_torn_last_line_is_taken_away(tmp_path):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from striate.settings import Settings, merge
+from striate.settings import Settings, merge, nested, setting_at
 from striate.tasks import Setting
 
 
@@ -29,25 +29,24 @@ class Draft:
 
     def given(self, path: str) -> Any:
         """The person's setting under a dotted path; None where there is none."""
-        asked = _at(self.asked, path)
-        return self.preferred[path].value if asked is None and path in self.preferred else asked
+        wish = setting_at(self.asked, path)
+        return self.preferred[path].value if wish is None and path in self.preferred else wish
 
     def planned(self, path: str) -> Any:
         """The value decided so far under a dotted path; None where there is none."""
-        return _at(self.plan, path)
+        return setting_at(self.plan, path)
 
     def decide(self, path: str, what: str, value: Any, why: str, shown: str | None = None) -> Any:
         """Propose a value; the value that holds comes back."""
-        given = self.given(path)
         self.fill(path, value)
         held = self.planned(path)
-        if given is not None and _at(self.asked, path) is None:
+        if setting_at(self.asked, path) is not None:
+            self.note(what, show(held), "as asked")
+        elif path in self.preferred:
             setting = self.preferred[path]
-            self.choices.append(Decision(setting.what, setting.shown, setting.why))
-        elif given is None:
-            self.choices.append(Decision(what, shown or show(held), why))
+            self.note(setting.what, setting.shown, setting.why)
         else:
-            self.choices.append(Decision(what, show(held), "as asked"))
+            self.note(what, shown or show(held), why)
         return held
 
     def note(self, what: str, value: str, why: str) -> None:
@@ -56,7 +55,9 @@ class Draft:
 
     def fill(self, path: str, value: Any) -> None:
         """Propose a value without a line of its own in the plan."""
-        self.plan = merge(merge(self.plan, _nested(path, value)), _nested(path, self.given(path)))
+        for proposed in (value, self.given(path)):
+            if proposed is not None:
+                self.plan = merge(self.plan, nested(path, proposed))
 
 
 def show(value: Any) -> str:
@@ -67,20 +68,3 @@ def show(value: Any) -> str:
     if isinstance(value, list) and all(isinstance(item, dict) for item in value):
         return ", ".join(show(item) for item in value)
     return " × ".join(map(str, value)) if isinstance(value, list) else str(value)
-
-
-def _at(settings: Settings, path: str) -> Any:
-    value: Any = settings
-    for key in path.split("."):
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
-
-
-def _nested(path: str, value: Any) -> Settings:
-    """{"a": {"b": value}} for "a.b"; nothing for None."""
-    if value is None:
-        return {}
-    for key in reversed(path.split(".")):
-        value = {key: value}
-    nested: Settings = value
-    return nested
