@@ -6,6 +6,7 @@ from striate.data.source import Source
 from striate.registry import Registry
 from striate.tasks import load
 from striate.tasks.classification import Classification
+from striate.tasks.look import Look
 from striate.tasks.prediction import Prediction
 from striate.tasks.task import Build, DataShape, ReportedSplit, Setting, Task, View
 
@@ -14,6 +15,7 @@ __all__ = [
     "Build",
     "Classification",
     "DataShape",
+    "Look",
     "Prediction",
     "ReportedSplit",
     "Setting",

@@ -33,6 +33,7 @@ from striate.registry import Pick
 from striate.run_folder import RunFolder
 from striate.tasks.class_weight import split_arguments, try_class_loss
 from striate.tasks.comparison import MetricComparison
+from striate.tasks.look import Look
 from striate.tasks.prediction import Prediction
 
 
@@ -224,6 +225,14 @@ class Task(ABC):
     def settings(self) -> dict[str, Setting]:
         """Settings that suit this task where a person left them open, by dotted path."""
         return {}
+
+    def suited(self, look: Look) -> dict[str, Setting]:
+        """Settings that suit this task on a set, for a training of so long, by dotted path.
+
+        Args:
+            look: Facts of the set and of the training; networks may be measured with it.
+        """
+        return self.settings()
 
     def chance(self, data: DataShape) -> float | None:
         """The loss of a network that knows nothing; None where it is not known."""

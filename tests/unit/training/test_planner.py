@@ -8,6 +8,7 @@ from striate.data import Survey
 from striate.errors import ConfigError
 from striate.networks import Airbench
 from striate.registry import Pick
+from striate.tasks import Classification, Look, Setting
 from striate.training.assemble import check_config
 from striate.training.planner import decide, growth, network
 from striate.training.planner.images import num_training
@@ -417,3 +418,44 @@ def test_tiny_characters_are_learned_in_seconds_unless_a_length_was_asked_for() 
     # Photographs and larger characters show how hard they are only in a longer training.
     assert planned(survey_of(1_797, 8, grey=0.5)) == (40.0, 32)
     assert planned(survey_of(1_797, 28, grey=1.0)) == (100.0, 32)
+
+
+class Chooses(Classification):
+    """A task that takes the wider of two networks where it is fast enough."""
+
+    def suited(self, look: Look) -> dict[str, Setting]:
+        wide, descent = Pick("unet", width=32), Pick("adamw", lr=1e-3)
+        rate = look.speed(wide, descent, 4, (48, 64)) if look.speed else 0.0
+        width = 32 if rate * look.seconds > look.num_images else 8
+        network = {"name": "unet", "width": width}
+        crop = [{"name": "crop", "size": [48, 64]}]
+        return super().settings() | {
+            "network": Setting("network", network, "fast enough", f"unet {width}"),
+            "augmentation": Setting("augmentation", crop, "windows", "crop"),
+            "training.batch_size": Setting("batch", 4, "large images", "4"),
+        }
+
+
+def test_a_task_chooses_by_the_time_and_the_speed_and_a_person_wins() -> None:
+    """96 × 128 images, of which a machine learns 100 a second in windows of a quarter."""
+    asked_of = []
+
+    def measure(classes: int, channels: int, size: tuple, batch: int, *picks: object) -> float:
+        asked_of.append((classes, channels, size, batch, *map(str, picks[:2])))
+        return 100.0
+
+    look = survey_of(6_000, 96, grey=1.0)
+    config, choices = decide("x", look, {"training": {"minutes": 2}}, measure, Chooses())
+    assert asked_of == [(10, 1, (48, 64), 4, "unet(width=32)", "adamw(lr=0.001)")]
+    assert config.network == Pick("unet", width=32)
+    assert config.training.batch_size == 4
+    assert config.augmentation == (Pick("crop", size=[48, 64]),)
+    assert ("network", "unet 32", "fast enough") in [(c.what, c.value, c.why) for c in choices]
+    short, _ = decide("x", look, {"training": {"minutes": 0.5}}, measure, Chooses())
+    assert short.network == Pick("unet", width=8)
+    steps, _ = decide("x", look, {"training": {"steps": 5}}, measure, Chooses())
+    assert steps.network == Pick("unet", width=8)
+    deep, _ = decide("x", look, {"network": {"depth": 2}}, None, Chooses())
+    assert deep.network == Pick("unet", width=8, depth=2)
+    other, _ = decide("x", look, {"network": {"name": "segnet"}}, measure, Chooses())
+    assert other.network == Pick("segnet")

@@ -14,9 +14,10 @@ from striate.data import Survey
 from striate.execution.device import thread_problem
 from striate.registry import Pick
 from striate.settings import Settings, merge
-from striate.tasks import Classification, Task
+from striate.tasks import Classification, Look, Task
 from striate.training.planner.draft import Decision, Draft
 from striate.training.planner.images import (
+    channels,
     decide_augmentation,
     decide_images,
     decide_shrinking,
@@ -59,17 +60,30 @@ def decide(
         ConfigError: settings that do not fit, all together.
     """
     task = task or Classification()
-    preferred = task.settings()
-    draft = Draft(settings, preferred)
     num, classes = num_training(survey, settings), survey.num_outputs
-    size = decide_images(draft, survey, num)
     minutes = planned_minutes(settings)
     seconds = 60 * (minutes or 0)
-    speed = None
-    execution = ExecutionConfig(**(draft.given("execution") or {}))
+    execution = ExecutionConfig(**(settings.get("execution") or {}))
     # What does not fit is told with all else, not measured with.
-    if measure_speed and minutes is not None and thread_problem(execution.threads) is None:
-        speed = partial(_speed, draft, measure_speed, execution, classes, size)
+    if minutes is None or thread_problem(execution.threads) is not None:
+        measure_speed = None
+    preferred = task.suited(
+        Look(
+            num_images=num,
+            num_outputs=classes,
+            heights=survey.heights,
+            widths=survey.widths,
+            seconds=seconds if minutes else math.inf,
+            asked=settings,
+            speed=measure_speed
+            and partial(_speed, measure_speed, execution, classes, channels(survey, settings)),
+        )
+    )
+    draft = Draft(settings, preferred)
+    size = decide_images(draft, survey, num)
+    speed = None
+    if measure_speed:
+        speed = partial(_planned_speed, draft, measure_speed, execution, classes, size)
     look = SetLook(classes, num, size)
     hasty = draft.given("network") is None and is_hasty(seconds, look)
     tiny = isinstance(task, Classification) and is_tiny_character(survey, size)
@@ -88,6 +102,20 @@ def decide(
 
 
 def _speed(
+    measure_speed: MeasureSpeed,
+    execution: ExecutionConfig,
+    num_outputs: int,
+    channels: int,
+    network: Pick,
+    descent: Pick,
+    batch: int,
+    size: tuple[int, int],
+) -> float:
+    """Training images a second of a network with an optimiser."""
+    return measure_speed(num_outputs, channels, size, batch, network, descent, execution)
+
+
+def _planned_speed(
     draft: Draft,
     measure_speed: MeasureSpeed,
     execution: ExecutionConfig,
@@ -99,4 +127,4 @@ def _speed(
     """Training images a second of a network with the planner's optimiser for it."""
     descent = Pick.from_json(optimiser(network.name, batch)[0])
     channels = draft.planned("data.channels")
-    return measure_speed(num_outputs, channels, size, batch, network, descent, execution)
+    return _speed(measure_speed, execution, num_outputs, channels, network, descent, batch, size)

@@ -28,9 +28,12 @@ class Draft:
     choices: list[Decision] = field(default_factory=list)
 
     def given(self, path: str) -> Any:
-        """The person's setting under a dotted path; None where there is none."""
+        """The person's setting under a dotted path, completed by what the task prefers; or None."""
         wish = setting_at(self.asked, path)
-        return self.preferred[path].value if wish is None and path in self.preferred else wish
+        if path not in self.preferred:
+            return wish
+        preferred = self.preferred[path].value
+        return preferred if wish is None else merge({path: preferred}, {path: wish})[path]
 
     def planned(self, path: str) -> Any:
         """The value decided so far under a dotted path; None where there is none."""

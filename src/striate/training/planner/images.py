@@ -45,12 +45,18 @@ def decide_images(draft: Draft, survey: Survey, num: int) -> tuple[int, int]:
         "all images are grey" if grey else f"{1 - survey.grey_share:.0%} of the images have colour"
     )
     suggested, reason = _input_size(survey, num)
-    channels = draft.given("data.channels") or (1 if grey else 3)
-    suggested, reason = fitted(draft.given("network"), channels, suggested, reason)
+    seen = channels(survey, draft.asked)
+    suggested, reason = fitted(draft.given("network"), seen, suggested, reason)
     shown = f"{suggested[0]} × {suggested[1]}"
     size = draft.decide("data.input_size", "input size", list(suggested), reason, shown)
     draft.decide("data.channels", "channels", 1 if grey else 3, why, "grey" if grey else "RGB")
     return size[0], size[1]
+
+
+def channels(survey: Survey, settings: Settings) -> int:
+    """Channels that a person asked for, else 1 for images that are all grey, else 3."""
+    asked: int | None = (settings.get("data") or {}).get("channels")
+    return asked or (1 if survey.grey_share == 1.0 else 3)
 
 
 def is_tiny_character(survey: Survey, size: tuple[int, ...]) -> bool:
