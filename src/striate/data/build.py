@@ -318,6 +318,8 @@ def _divided(
         "counts": {split: len(chosen) for split, chosen in rows.items()},
         "counts_per_class": {
             split: np.bincount([strata[i] for i in chosen], minlength=len(names)).tolist()
+            if names
+            else [len(chosen)]
             for split, chosen in rows.items()
         },
         "digest": content_digest(lines),

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -129,6 +129,8 @@ def prepare(
             `config.strict` is set; or the cache cannot be written.
     """
     source = open_source(config.source) if source is None else source
+    if fields is not None:
+        fields = {name: field.unfitted() for name, field in fields.items()}
     memo = cache.memo_path(
         "images",
         source.fingerprint(),
@@ -226,6 +228,8 @@ def _open(
         folder / "development", spec, described["development"], reopened, fields
     )
     train, validation, origin, told = _divided(described, development, groups, config)
+    fields = {name: field.fitted(train.columns[name]) for name, field in fields.items()}
+    train, validation = replace(train, fields=fields), replace(validation, fields=fields)
     notes = [*told, *_broken_notes(broken)]
     if leaks:
         num_test = described["test"]["num_items"]
@@ -280,6 +284,8 @@ def _divided(
 
 def _counts(images: ImageSet) -> tuple[int, ...]:
     strata, names = strata_of(images.columns, images.fields, len(images))
+    if not names:
+        return (len(images),)
     counts: list[int] = np.bincount(strata, minlength=len(names)).tolist()
     return tuple(counts)
 

@@ -33,14 +33,14 @@ def fold(
         names: of the items, in any order.
         groups: what each item belongs to.
         labels: class indices.
-        class_names: of all classes.
+        class_names: of all classes; empty where the labels are groups of similar items.
         which: number of the fold, of how many, seed.
 
     Raises:
         DataError: so many folds cannot be made.
     """
     number, num_folds, seed = which
-    of = folds_of(groups, labels, num_folds, seed=seed)
+    of = folds_of(groups, labels, num_folds, seed=seed, are_classes=bool(class_names))
     splits: list[Split] = ["validation" if place == number else "train" for place in of]
     order = sorted(range(len(names)), key=names.__getitem__)
     trained = {labels[i] for i in order if splits[i] == "train"}
@@ -58,7 +58,12 @@ def fold(
 
 
 def folds_of(
-    groups: Sequence[str], labels: Sequence[int], num_folds: int, *, seed: int = 0
+    groups: Sequence[str],
+    labels: Sequence[int],
+    num_folds: int,
+    *,
+    seed: int = 0,
+    are_classes: bool = True,
 ) -> list[int]:
     """The fold 0..num_folds - 1 of each item: alike in classes and size, groups undivided.
 
@@ -70,6 +75,7 @@ def folds_of(
         labels: class indices.
         num_folds: how many, 2 or more.
         seed: another one gives other folds, for repeated cross-validation.
+        are_classes: whether each label must occur in two groups, as a class must.
 
     Raises:
         DataError: fewer groups than folds, or a class that is a single group.
@@ -84,7 +90,7 @@ def folds_of(
     homes: dict[int, set[str]] = defaultdict(set)
     for group, label in zip(groups, labels, strict=True):
         homes[label].add(group)
-    alone = sum(len(found) == 1 for found in homes.values())
+    alone = are_classes and sum(len(found) == 1 for found in homes.values())
     if len(members) < num_folds or alone:
         told = f"; {alone} class(es) are a single group of images" if alone else ""
         raise DataError(

@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from striate.data.field.value import are_numbers, are_values
 from striate.data.source import Item, Listing, Split
 from striate.data.spelling import enumerated, shown
 from striate.errors import DataError
@@ -179,9 +180,15 @@ def _listing(trees: Mapping[Split | None, _Tree], notes: list[str], problems: li
     learned: Split | None = "train" if "train" in trees else None
     title = trees[learned].title
     names = [name for name, entries in classes[learned].items() if entries]
+    everywhere = {name for found in classes.values() for name, entries in found.items() if entries}
+    values = are_values(everywhere)
+    if values:
+        # Values need not occur in training to be measured.
+        names = sorted(everywhere, key=natural_key)
     if empty := [name for name, entries in classes[learned].items() if not entries]:
         notes.append(f"Empty class folders of {title} were dropped: {enumerated(empty)}.")
     labels = {class_key(name): label for label, name in enumerate(names)}
+    numbers = {name: {"value": name} for name in names} if are_numbers(names) else {}
     items: list[Item] = []
     respelled: dict[str, str] = {}
     for split, tree in trees.items():
@@ -196,11 +203,14 @@ def _listing(trees: Mapping[Split | None, _Tree], notes: list[str], problems: li
             label = labels[class_key(name)]
             if name != names[label]:
                 respelled[name] = names[label]
+            columns = numbers.get(name)
             items += [
-                Item("/".join((*tree.prefix, *e.parts)), label, split, e.key) for e in entries
+                Item("/".join((*tree.prefix, *e.parts)), label, split, e.key, None, columns)
+                for e in entries
             ]
         present = set(map(class_key, filled))
-        if missing := [name for name in names if class_key(name) not in present]:
+        missing = [name for name in names if class_key(name) not in present]
+        if missing and not values:
             notes.append(
                 f"{tree.title} has no images of {enumerated(missing)}; nothing is measured there."
             )

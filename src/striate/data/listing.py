@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from striate.data.field.value import are_numbers, are_values, is_missing
 from striate.data.layout import by_name, class_key, natural_key, split_named
 from striate.data.source import Item, Listing, Source, Split, read_file, read_text
 from striate.data.spelling import enumerated, shown
@@ -58,11 +59,15 @@ class ListSource(Source):
         with_split = any("split" in row for row in rows)
         # A list without labels has other columns, which a task reads.
         labelled = any("label" in row for row in rows)
-        filled = {} if labelled else {"label": "-"}
+        labels = {_cell(row, "label") for row in rows} if labelled else set()
+        # Values may be missing, classes may not.
+        lacking = {label for label in labels if is_missing(label)}
+        needed = ("path", "label") if labelled else ("path",)
+        if lacking and are_values(labels - lacking):
+            needed, labels = ("path",), labels - lacking
         problems: list[str] = []
         for place, row in zip(places, rows, strict=True):
-            problems += _row_problems(place, {**filled, **row}, with_split)
-        labels = {str(row.get("label", "")).strip() for row in rows} if labelled else set()
+            problems += _row_problems(place, row, needed, with_split)
         folded: dict[str, str] = {}
         for name in sorted(labels):
             if class_key(name) in folded:
@@ -80,9 +85,11 @@ class ListSource(Source):
             raise DataError("\n".join([f"{self.path}:", *problems[:10], *more, _FORM]))
         names = sorted(labels, key=natural_key)
         index = {name: label for label, name in enumerate(names)}
-        unique, repeats = by_name([self._item(row, index) for row in rows])
+        own = _COLUMNS - {"label"} if are_numbers(labels) else _COLUMNS
+        unique, repeats = by_name([self._item(row, index, own) for row in rows])
         self._check_paths(unique)
-        return Listing(tuple(names), unique, tuple(repeats))
+        # Where labels are missing, the others are values and no classes.
+        return Listing(tuple(names) if "label" in needed else (), unique, tuple(repeats))
 
     def _check_columns(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Refuse a list of other columns by its header, not once for each row."""
@@ -105,14 +112,24 @@ class ListSource(Source):
                 f"relative to the folder of the list, {self.path.parent}."
             )
 
-    def _item(self, row: Mapping[str, Any], index: Mapping[str, int]) -> Item:
-        name = str(row["path"]).strip()
-        split: Split | None = split_named(str(row.get("split") or "").strip())
-        group = str(row.get("group") or "").strip() or None
+    def _item(
+        self, row: Mapping[str, Any], index: Mapping[str, int], own: frozenset[str]
+    ) -> Item:
+        name = _cell(row, "path")
+        split: Split | None = split_named(_cell(row, "split"))
+        group = _cell(row, "group") or None
         place = str(self.path.parent / name)
-        columns = {key: str(value) for key, value in row.items() if key not in _COLUMNS}
-        label = index.get(str(row.get("label", "")).strip(), 0)
+        columns = {
+            key: "" if value is None else str(value) for key, value in row.items() if key not in own
+        }
+        label = index.get(_cell(row, "label"), 0)
         return Item(name, label, split, place, group, columns or None)
+
+    def where(self, items: Sequence[Item]) -> list[str]:
+        """The lines or entries of items, each with its name."""
+        places, rows = self._rows()
+        found = {_cell(row, "path"): place for place, row in zip(places, rows, strict=True)}
+        return [f"{found.get(item.name, '')} ({item.name})" for item in items]
 
     def _rows(self) -> tuple[list[str], list[Mapping[str, Any]]]:
         """The rows, each with its position ("line 3")."""
@@ -145,7 +162,7 @@ class ListSource(Source):
                 # A row whose quoted values hold line breaks is known by its first line.
                 breaks = sum(_num_breaks(value) for value in row.values())
                 places.append(f"line {above + reader.line_num - breaks}")
-                rows.append(_lower(row))
+                rows.append(_lower(row, decimal_comma=delimiter == ";"))
         except csv.Error as error:
             raise DataError(
                 f"{self.path}, line {above + reader.line_num}: {error}. {_FORM}"
@@ -162,17 +179,26 @@ def _num_breaks(value: str | list[str] | None) -> int:
     return len(re.findall(r"\r\n|\r|\n", text))
 
 
-def _lower(row: Mapping[str | None, Any]) -> dict[str, Any]:
-    return {str(key).strip().lower(): value for key, value in row.items() if key is not None}
+def _lower(row: Mapping[str | None, Any], *, decimal_comma: bool = False) -> dict[str, Any]:
+    lower = {str(key).strip().lower(): value for key, value in row.items() if key is not None}
+    if decimal_comma:
+        for key, value in lower.items():
+            if key != "path" and re.fullmatch(r"\s*[+-]?\d+,\d+\s*", value or ""):
+                lower[key] = value.replace(",", ".")
+    return lower
 
 
-def _row_problems(place: str, row: Mapping[str, Any], with_split: bool) -> list[str]:
-    problems = [
-        f"{place} has no {column}."
-        for column in ("path", "label")
-        if not str(row.get(column) if row.get(column) is not None else "").strip()
-    ]
-    split = str(row.get("split") or "").strip()
+def _cell(row: Mapping[str, Any], column: str) -> str:
+    """The text of a cell; empty where there is none."""
+    value = row.get(column)
+    return "" if value is None else str(value).strip()
+
+
+def _row_problems(
+    place: str, row: Mapping[str, Any], needed: Sequence[str], with_split: bool
+) -> list[str]:
+    problems = [f"{place} has no {column}." for column in needed if not _cell(row, column)]
+    split = _cell(row, "split")
     if with_split and split_named(split) is None:
         problems.append(f"{place}: the split {split!r} is none of train, validation, test.")
     return problems

@@ -160,6 +160,10 @@ class Source(ABC):
             except OSError as error:
                 yield item, error
 
+    def where(self, items: Sequence[Item]) -> list[str]:
+        """The places of items for messages: their names, or lines of a list."""
+        return [item.name for item in items]
+
     @cached_property
     def _listing(self) -> Listing:
         return self._list()

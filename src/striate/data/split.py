@@ -50,7 +50,8 @@ def assign(
         digests: of the pictures.
         labels: class indices.
         declared: the split that the source names for each item, None where it names none.
-        class_names: of all classes.
+        class_names: of all classes; empty where the labels are no classes but groups of similar
+            items, which are spread evenly and may be absent from a split.
         test_fraction: share of all images that is sealed if no item is declared a test item.
         validation_fraction: share of the rest for validation if none is declared; None: see
             `validation_share`.
@@ -63,7 +64,7 @@ def assign(
     """
     splits: list[Split] = [split or "train" for split in declared]
     free = [i for i, split in enumerate(splits) if split == "train"]
-    notes = _conflict_notes(digests, labels, splits)
+    notes = _conflict_notes(digests, labels, splits) if class_names else []
     official = "test" in splits
     groups = digests if groups is None else groups
     if not official:
@@ -174,9 +175,10 @@ def _check(splits: Sequence[Split], labels: Sequence[int], class_names: Sequence
     ]
     lacking = [split for split in ("validation", "test") if split not in splits]
     if lacking:
+        needing = "each class needs" if class_names else "there must be"
         problems.append(
-            f"No image is left for the {' and the '.join(lacking)} split: each class needs at "
-            "least three different images, one to train, one to validate and one to test on. "
+            f"No image is left for the {' and the '.join(lacking)} split: {needing} at least "
+            "three different images, one to train, one to validate and one to test on. "
             "Add images."
         )
     if problems:

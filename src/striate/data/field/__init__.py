@@ -44,7 +44,8 @@ def strata_of(
 ) -> tuple[Sequence[int], tuple[str, ...]]:
     """The groups that a split spreads evenly: an index for each item, and the groups' names.
 
-    They come from the first field that has any; without one, all items are one group.
+    They come from the first field that has any; without one, all items are one group. No names:
+    the groups may be absent from a split.
     """
     for name, field in fields.items():
         strata = field.strata(columns[name])

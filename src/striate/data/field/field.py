@@ -100,13 +100,22 @@ class Field(ABC):
 
     def strata(self, column: Column) -> tuple[Sequence[int], tuple[str, ...]] | None:
         """The groups of similar items that a split spreads evenly: the index of each item's
-        group, and the names of the groups; None: the field takes no part in splits."""
+        group, and the names of the groups, each of which must have items to train on; no names:
+        groups that may be absent from a split; None: the field takes no part in splits."""
         return None
 
     def counts(self, column: Column) -> tuple[int, ...] | None:
         """The number of targets of each class (K,): items, or pixels; None: there are no
         classes."""
         return None
+
+    def fitted(self, column: Column) -> "Field":
+        """The field with what it keeps of the training split's values, such as their scale."""
+        return self
+
+    def unfitted(self) -> "Field":
+        """The field as the source offers it, without what `fitted` adds."""
+        return self
 
     def line(self, value: np.ndarray | np.generic) -> str:
         """The value as text, for the digest that names the contents of a set."""

@@ -1,15 +1,25 @@
 """One or several numbers for each image."""
 
 import math
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from striate.data.field.field import Column, Field, raw_value
+from striate.data.field.field import Column, Field
+from striate.data.spelling import enumerated
 from striate.errors import DataError
 
 if TYPE_CHECKING:
     from striate.data.source import Item, Source
+
+MOST_CLASSES = 50
+"""So many different whole numbers may be the names of classes; more of them are values."""
+_MISSING = frozenset({"", "nan", "na", "n/a", "null", "none"})
+"""Cells, in lower case, that hold no number because it is not known."""
+_STRATA, _LEAST = 10, 10
+"""Groups of similar values at most, and items in each at least."""
+_TOLD = 10
 
 
 class Value(Field):
@@ -17,24 +27,77 @@ class Value(Field):
 
     Args:
         names: Names of the T numbers, which are columns of the list that holds them.
+        mean: Means of the training split (T,); None: not known yet.
+        std: Standard deviations of the training split (T,), 1 where all numbers are equal.
+        median: Medians of the training split (T,).
     """
 
     kind = "value"
     batch_dtype = np.float32
 
+    def __init__(
+        self,
+        names: Sequence[str],
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+        median: Sequence[float] | None = None,
+    ) -> None:
+        super().__init__(names)
+        self.mean, self.std, self.median = mean, std, median
+
     @classmethod
-    def of(cls, source: "Source", name: str) -> "Value":
-        return cls((name,))
+    def of(cls, source: "Source", name: str, columns: Sequence[str] = ()) -> "Value":
+        """The numbers that a source names.
+
+        Args:
+            source: Data whose items hold them.
+            name: Column that is taken where the source has it.
+            columns: Columns to take in any case; none: the column `name`, else the labels where
+                they are numbers, else all further columns of numbers.
+        """
+        found = {key: None for item in source.items for key in item.columns or ()}
+        names = list(columns) or _columns(source, name, found)
+        problems = [f"has no column {column!r}" for column in names if column not in found]
+        if problems or not names:
+            raise DataError(
+                f"{source.title} {' and '.join(problems) or 'holds no numbers'}; its columns are "
+                f"{enumerated(list(found)) or 'none'}. Give a list (CSV or JSON) with a column of "
+                f"numbers, such as path,{name}, or numbers in the names of the files: "
+                "--target-pattern '*_{" + name + "}.jpg'."
+            )
+        _check(source, names)
+        return cls(names)
 
     def read(self, item: "Item") -> np.ndarray:
-        numbers = []
-        for name in self.names:
-            text = raw_value(item, name)
-            try:
-                numbers.append(float(text))
-            except ValueError as error:
-                raise DataError(f"{item.name}: {name} is {text!r}, not a number.") from error
-        return np.array(numbers)
+        cells = [(item.columns or {}).get(name, "") for name in self.names]
+        return np.array([math.nan if is_missing(cell) else float(cell) for cell in cells])
+
+    def fitted(self, column: Column) -> "Value":
+        table = np.asarray(column, dtype=np.float64)
+        known = [numbers[~np.isnan(numbers)] for numbers in table.T]
+        for name, numbers in zip(self.names, known, strict=True):
+            if not len(numbers):
+                raise DataError(f"No training image has a number in {name!r}.")
+        return Value(
+            self.names,
+            [float(numbers.mean()) for numbers in known],
+            [float(numbers.std()) if np.ptp(numbers) else 1.0 for numbers in known],
+            [float(np.median(numbers)) for numbers in known],
+        )
+
+    def unfitted(self) -> "Value":
+        return Value(self.names)
+
+    def strata(self, column: Column) -> tuple[Sequence[int], tuple[str, ...]]:
+        """Groups of about equally many items by the first number, missing ones at its median."""
+        first = np.asarray(column, dtype=np.float64)[:, 0]
+        groups = max(1, min(_STRATA, len(first) // _LEAST))
+        if groups == 1 or np.isnan(first).all():
+            return [0] * len(first), ()
+        filled = np.where(np.isnan(first), np.nanmedian(first), first)
+        edges = np.quantile(filled, np.arange(1, groups) / groups)
+        strata: list[int] = np.searchsorted(edges, filled, side="left").tolist()
+        return strata, ()
 
     def encode(self, column: Column) -> list[Any]:
         # JSON has no NaN.
@@ -44,9 +107,84 @@ class Value(Field):
         return np.array(values, dtype=np.float64).reshape(len(values), len(self.names))
 
     def summary(self, column: Column) -> str:
-        table = np.asarray(column)
-        spans = [
-            f"{name} {np.nanmin(numbers):g} to {np.nanmax(numbers):g}"
-            for name, numbers in zip(self.names, table.T, strict=True)
-        ]
-        return ", ".join(spans)
+        return "; ".join(map(_span, self.names, np.asarray(column).T))
+
+    def to_json(self) -> dict[str, Any]:
+        return {key: value for key, value in super().to_json().items() if value is not None}
+
+
+def is_missing(cell: str) -> bool:
+    """Whether a cell holds no number because it is not known: empty, NaN, NA, null or none."""
+    return cell.strip().lower() in _MISSING
+
+
+def number(cell: str) -> float | None:
+    """The finite number that a cell holds; None where it holds none.
+
+    Example:
+        >>> number(" 3.5 "), number("3,5"), number("inf")
+        (3.5, None, None)
+    """
+    try:
+        value = float(cell)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def are_numbers(names: Iterable[str]) -> bool:
+    """Whether there are names and all of them are numbers, such as those of class folders."""
+    names = list(names)
+    return bool(names) and all(number(name) is not None for name in names)
+
+
+def are_values(names: Iterable[str]) -> bool:
+    """Whether names of classes are evidently values: numbers, not all whole or more than 50.
+
+    Example:
+        >>> are_values(["1.5", "2", "2.5"]), are_values(["0", "1", "2"])
+        (True, False)
+    """
+    different = set(names)
+    if not are_numbers(different):
+        return False
+    return len(different) > MOST_CLASSES or not all(float(n).is_integer() for n in different)
+
+
+def _columns(source: "Source", name: str, found: Iterable[str]) -> list[str]:
+    """The columns of numbers that a source has, in its order."""
+    for single in (name, "label"):
+        if single in found:
+            return [single]
+    cells: dict[str, list[bool]] = {key: [] for key in found if key}
+    for item in source.items:
+        for key, cell in (item.columns or {}).items():
+            if key and not is_missing(cell):
+                cells[key].append(number(cell) is not None)
+    # A cell that is mistyped is told by its line, a column of words is no column of numbers.
+    return [key for key, known in cells.items() if 2 * sum(known) > len(known)]
+
+
+def _check(source: "Source", names: Sequence[str]) -> None:
+    """Refuse cells that are no numbers, by their lines."""
+    wrong = []
+    for item in source.items:
+        for name in names:
+            cell = (item.columns or {}).get(name, "")
+            if not is_missing(cell) and number(cell) is None:
+                wrong.append((item, f"{name} is {cell!r}"))
+    if wrong:
+        places = source.where([item for item, _ in wrong[:_TOLD]])
+        lines = [f"{place}: {what}." for place, (_, what) in zip(places, wrong, strict=False)]
+        more = [f"and {len(wrong) - _TOLD} more"] if len(wrong) > _TOLD else []
+        accepted = "Accepted: numbers such as 3.5 or -2e4, and empty cells where one is missing."
+        raise DataError("\n".join([f"{source.origin}:", *lines, *more, accepted]))
+
+
+def _span(name: str, numbers: np.ndarray) -> str:
+    known = numbers[~np.isnan(numbers)]
+    if not len(known):
+        return f"{name} all missing"
+    missing = len(numbers) - len(known)
+    told = f", {missing:,} missing" if missing else ""
+    return f"{name} {known.min():g} to {known.max():g}{told}"

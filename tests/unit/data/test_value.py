@@ -1,0 +1,137 @@
+"""Numbers as fields: which columns they come from, cells without one, quantiles, their scale."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from striate.data import open_source, prepare
+from striate.data.field import Value, field_from_json
+from striate.data.field.value import are_values
+from striate.errors import DataError
+
+
+def a_list(folder: Path, header: str, *rows: str, name: str = "list.csv") -> Path:
+    """A list whose rows begin with the names of pictures that exist."""
+    for n in range(len(rows)):
+        Image.fromarray(np.full((9, 9), 4 * n, np.uint8)).save(folder / f"{n}.png")
+    lines = [f"{n}.png{row}" for n, row in enumerate(rows)]
+    (folder / name).write_text("\n".join([header, *lines]))
+    return folder / name
+
+
+def values_of(path: Path, *columns: str) -> tuple[Value, np.ndarray]:
+    source = open_source(str(path))
+    field = Value.of(source, "value", columns)
+    return field, field.column([field.read(item) for item in source.items])
+
+
+def test_columns_of_numbers_are_found(tmp_path: Path) -> None:
+    path = a_list(tmp_path, "path,Age,name,weight", ",3,ann,1.5", ",4,bob,-2e3", ",5,cid, 7 ")
+    field, values = values_of(path)
+    assert field.names == ("age", "weight")
+    assert values.tolist() == [[3, 1.5], [4, -2000], [5, 7]]
+    assert values_of(path, "weight")[1].tolist() == [[1.5], [-2000], [7]]
+    named = a_list(tmp_path, "path,value,weight", ",3,1", ",4,2", name="named.csv")
+    assert values_of(named)[0].names == ("value",)
+
+
+def test_missing_cells_are_missing(tmp_path: Path) -> None:
+    path = a_list(tmp_path, "path,x,y", ",,1", ",NA,2", ",3,null", ",0,4")
+    field, values = values_of(path)
+    nan = np.nan
+    np.testing.assert_array_equal(values, [[nan, 1], [nan, 2], [3, nan], [0, 4]])
+    assert field.summary(values) == "x 0 to 3, 2 missing; y 1 to 4, 1 missing"
+    np.testing.assert_array_equal(field.decode(json.loads(json.dumps(field.encode(values)))), values)
+
+
+def test_cells_of_json_lists_and_decimal_commas(tmp_path: Path) -> None:
+    a_list(tmp_path, "path", "", "", "")
+    rows = [{"path": "0.png", "value": 3}, {"path": "1.png", "value": None}, {"path": "2.png"}]
+    (tmp_path / "list.json").write_text(json.dumps(rows))
+    np.testing.assert_array_equal(values_of(tmp_path / "list.json")[1], [[3], [np.nan], [np.nan]])
+    comma = a_list(tmp_path, "path;label", ";3,5", ";4,25", ";-1,0")
+    assert values_of(comma)[1].tolist() == [[3.5], [4.25], [-1.0]]
+
+
+def test_cells_that_are_no_numbers_are_named_by_their_lines(tmp_path: Path) -> None:
+    path = a_list(tmp_path, "path,x", ",1", ",12kg", ",3", ",inf", ",4")
+    with pytest.raises(DataError) as caught:
+        values_of(path)
+    told = str(caught.value)
+    assert "line 3 (1.png): x is '12kg'." in told
+    assert "line 5 (3.png): x is 'inf'." in told
+    assert "empty cells" in told
+
+
+def test_what_has_no_numbers_says_what_would(tmp_path: Path) -> None:
+    path = a_list(tmp_path, "path,label", ",cat", ",dog")
+    with pytest.raises(DataError, match="holds no numbers; its columns are none.*path,value"):
+        values_of(path)
+    with pytest.raises(DataError, match="has no column 'age'"):
+        values_of(path, "age")
+
+
+def test_labels_are_values_where_they_are_fractions_or_many(tmp_path: Path) -> None:
+    assert are_values(map(str, range(51)))
+    assert not are_values(map(str, range(50)))
+    assert not are_values(["1.0", "2.0"])
+    assert not are_values(["1.5", "two"])
+    assert not are_values([])
+    path = a_list(tmp_path, "path,label", ",1.5", ",", ",2.5", ",1.5")
+    source = open_source(str(path))
+    assert source.class_names == ()
+    np.testing.assert_array_equal(values_of(path)[1], [[1.5], [np.nan], [2.5], [1.5]])
+    whole = a_list(tmp_path, "path,label", ",1", ",", ",2", name="whole.csv")
+    with pytest.raises(DataError, match="line 3 has no label"):
+        _ = open_source(str(whole)).items
+
+
+def test_folders_named_by_numbers(tmp_path: Path) -> None:
+    for split, names in {"train": ["1.5", "2", "10.5"], "test": ["1.5", "7.25"]}.items():
+        for name in names:
+            (tmp_path / split / name).mkdir(parents=True)
+            Image.new("L", (9, 9)).save(tmp_path / split / name / "0.png")
+    source = open_source(str(tmp_path))
+    assert source.class_names == ("1.5", "2", "7.25", "10.5")
+    assert source.notes == ()
+    field, values = values_of(tmp_path)
+    assert [item.name.split("/")[1] for item in source.items] == [f"{v:g}" for v in values[:, 0]]
+
+
+def test_strata_are_quantiles() -> None:
+    draw = np.random.default_rng(0)
+    values = draw.lognormal(0, 2, (200, 1))
+    values[:7] = np.nan
+    strata, names = Value(("x",)).strata(values)
+    assert names == ()
+    counts = np.bincount(strata)
+    assert len(counts) == 10
+    assert counts.min() >= 16  # the missing ones stand at the median
+    order = np.argsort(values[7:, 0])
+    assert (np.diff(np.array(strata)[7:][order]) >= 0).all()
+    assert Value(("x",)).strata(values[:12])[0] == [0] * 12
+    assert set(Value(("x",)).strata(np.ones((100, 1)))[0]) == {0}
+
+
+def test_the_scale_is_that_of_the_training_split(tmp_path: Path, config_of) -> None:
+    draw = np.random.default_rng(1)
+    rows = [f",{x:.3f}," if n % 5 else f",{x:.3f},{n}" for n, x in enumerate(draw.normal(5, 3, 60))]
+    path = a_list(tmp_path, "path,x,y", *rows)
+    for n in range(60):
+        noise = draw.integers(0, 256, (9, 9), np.uint8)
+        Image.fromarray(noise).save(tmp_path / f"{n}.png")
+    field = Value.of(open_source(str(path)), "value")
+    found = prepare(config_of(path, channels=1), fields={"value": field})
+    kept = found.fields["value"]
+    train = np.asarray(found.train.columns["value"])
+    np.testing.assert_allclose(kept.mean, np.nanmean(train, axis=0))
+    np.testing.assert_allclose(kept.std, np.nanstd(train, axis=0))
+    np.testing.assert_allclose(kept.median, np.nanmedian(train, axis=0))
+    assert found.validation.fields["value"].mean == kept.mean
+    again = prepare(config_of(path, channels=1), fields={"value": field_from_json(kept.to_json())})
+    assert again.digest == found.digest
+    assert again.fields["value"].to_json() == kept.to_json()
+    assert found.describe()["counts"] == {"train": 42, "validation": 6, "test": 12}
