@@ -112,9 +112,7 @@ class ListSource(Source):
                 f"relative to the folder of the list, {self.path.parent}."
             )
 
-    def _item(
-        self, row: Mapping[str, Any], index: Mapping[str, int], own: frozenset[str]
-    ) -> Item:
+    def _item(self, row: Mapping[str, Any], index: Mapping[str, int], own: frozenset[str]) -> Item:
         name = _cell(row, "path")
         split: Split | None = split_named(_cell(row, "split"))
         group = _cell(row, "group") or None

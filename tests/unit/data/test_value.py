@@ -44,7 +44,9 @@ def test_missing_cells_are_missing(tmp_path: Path) -> None:
     nan = np.nan
     np.testing.assert_array_equal(values, [[nan, 1], [nan, 2], [3, nan], [0, 4]])
     assert field.summary(values) == "x 0 to 3, 2 missing; y 1 to 4, 1 missing"
-    np.testing.assert_array_equal(field.decode(json.loads(json.dumps(field.encode(values)))), values)
+    np.testing.assert_array_equal(
+        field.decode(json.loads(json.dumps(field.encode(values)))), values
+    )
 
 
 def test_cells_of_json_lists_and_decimal_commas(tmp_path: Path) -> None:
@@ -97,7 +99,7 @@ def test_folders_named_by_numbers(tmp_path: Path) -> None:
     source = open_source(str(tmp_path))
     assert source.class_names == ("1.5", "2", "7.25", "10.5")
     assert source.notes == ()
-    field, values = values_of(tmp_path)
+    _field, values = values_of(tmp_path)
     assert [item.name.split("/")[1] for item in source.items] == [f"{v:g}" for v in values[:, 0]]
 
 
