@@ -1,7 +1,7 @@
 """Data: from a path or a name to arrays.
 
 A source (folder, archive, list, named set) is surveyed, split by content, decoded once into a
-cache on the disk, and given out as a training, a validation and a sealed test split.
+cache on the disk, and divided into a training, a validation and a sealed test split.
 """
 
 from striate.data.augment import AUGMENTATIONS

@@ -1,11 +1,10 @@
-"""A .zip or .tar file of images, read in place.
+"""A .zip or .tar file of images, read without unpacking it.
 
 Members are read by their position and never written anywhere, so that no name in the archive
 can reach outside it. What a member or the whole archive unpacks to is limited, because a few
 kilobytes can be made to unpack to terabytes.
 """
 
-import hashlib
 import io
 import os
 import threading
@@ -14,7 +13,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from striate.data.layout import Entry, name_parts, read_layout
-from striate.data.source import FILE_LIMIT, Content, Item, Listing, Source, refuse_large
+from striate.data.source import (
+    FILE_LIMIT,
+    Content,
+    Item,
+    Listing,
+    Source,
+    file_identity,
+    refuse_large,
+)
 from striate.data.spelling import shown, text_name
 from striate.data.tarscan import DAMAGED, Member, scan_tar
 from striate.data.written import outside_runs
@@ -41,9 +48,7 @@ class ArchiveSource(Source):
 
     def fingerprint(self) -> str:
         """A digest of the archive's path, size and time of change."""
-        status = self.path.stat()
-        text = f"{self.path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ino}"
-        return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+        return file_identity(self.path)
 
     def _list(self) -> Listing:
         try:
@@ -79,8 +84,7 @@ class ArchiveSource(Source):
             ]
 
     def _tar(self) -> list[tuple[Member, tuple[int, int]]]:
-        members = scan_tar(self.path, compressed=True)
-        return [(member, (member.offset, member.size)) for member in members]
+        return [(m, (m.offset, m.size)) for m in scan_tar(self.path, compressed=True)]
 
     def read(self, item: Item, limit: int | None = None) -> bytes:
         """The member's bytes, or the first `limit` of them."""

@@ -1,13 +1,12 @@
 """Arrays in a NumPy .npz file: images and labels, in one set or as Keras's files divide them."""
 
-import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from striate.data.source import Item, Listing, Source, Split, read_arrays
+from striate.data.source import Item, Listing, Source, Split, file_identity, read_arrays
 from striate.errors import DataError
 
 ARRAYS = (".npz",)
@@ -33,9 +32,7 @@ class ArraySource(Source):
 
     def fingerprint(self) -> str:
         """A digest of the file's path, size and time of change."""
-        status = os.stat(self.path)
-        identity = f"{self.path.resolve()}\n{status.st_size} {status.st_mtime_ns}"
-        return hashlib.sha256(identity.encode("utf-8", "surrogateescape")).hexdigest()
+        return file_identity(self.path)
 
     def read(self, item: Item, limit: int | None = None) -> np.ndarray:
         """The pixels of one item, (H, W) or (H, W, 3)."""

@@ -56,14 +56,14 @@ def build(
     folder: Path,
     progress: Progress | None = None,
 ) -> str:
-    """Decode the source into `folder`, move it to its place in the cache, and return its key.
+    """Decode the source into `folder`, move it into the cache, and return its key.
 
     Args:
-        source: what to decode.
-        config: form of the images and splits.
-        fields: what is kept of each item beside its image.
-        folder: where to build; what is left there from a build that was killed is removed.
-        progress: told how many images are done.
+        source: Source to decode.
+        config: Form of the images and splits.
+        fields: Fields that are kept of each item beside its image.
+        folder: Folder to build in; what is left there from a build that was killed is removed.
+        progress: Receives how many images are done.
 
     Raises:
         DataError: nothing can be learned from the source, or the disk is full.
@@ -105,11 +105,11 @@ def _build(
     # By name, so that the order of the medium leaves no trace.
     order = sorted(range(len(staged.items)), key=lambda i: staged.items[i].name)
     thumbnails = cache.map_array(staged.thumbnails, (len(order), *THUMBNAIL.shape))
-    gate = check_duplicates(
+    duplicates = check_duplicates(
         staged.items, staged.digests, staged.sides, thumbnails, config.groups, progress
     )
     if config.leaks == "drop":
-        order = [i for i in order if i not in gate.leaking]
+        order = [i for i in order if i not in duplicates.leaking]
     items = [staged.items[i] for i in order]
     digests = [staged.digests[i] for i in order]
     loaded = {
@@ -126,11 +126,12 @@ def _build(
         test_fraction=config.test_fraction,
         validation_fraction=config.validation_fraction,
         seed=config.split_seed,
-        groups=[gate.groups[i] for i in order],
+        groups=[duplicates.groups[i] for i in order],
     )
-    rows = {"train": [], "validation": [], "test": []}  # type: dict[str, list[int]]
-    for i, split in enumerate(assignment.splits):
-        rows[split].append(i)
+    rows = {
+        split: [i for i, of_item in enumerate(assignment.splits) if of_item == split]
+        for split in ("train", "validation", "test")
+    }
     parts = {}
     for part, chosen in (
         ("development", rows["train"] + rows["validation"]),
@@ -138,7 +139,7 @@ def _build(
     ):
         (folder / part).mkdir()
         index = np.array(chosen, dtype=np.int64)
-        places = [order[i] for i in chosen]
+        staged_rows = [order[i] for i in chosen]
         parts[part] = _write_items(
             folder / part,
             {
@@ -148,12 +149,13 @@ def _build(
             },
             [items[i].name for i in chosen],
             [digests[i] for i in chosen],
-            [gate.groups[i] for i in places],
+            [duplicates.groups[i] for i in staged_rows],
         )
         if staging is not None:
             row_bytes = math.prod(spec.shape)
-            digest = _copy_rows(staging, folder / part / "pixels.u8", places, row_bytes)
-            parts[part] |= {"pixel_bytes": len(places) * row_bytes, "pixel_digest": digest}
+            digest = _copy_rows(staging, folder / part / "pixels.u8", staged_rows, row_bytes)
+            size = len(staged_rows) * row_bytes
+            parts[part] |= {"pixel_bytes": size, "pixel_digest": digest}
         arrays = {name: columns[name] for name, field in fields.items() if field.in_file}
         if arrays:
             parts[part]["arrays"] = {
@@ -166,8 +168,12 @@ def _build(
         staging.unlink()
     (folder / _THUMBNAILS).unlink(missing_ok=True)
     described = {
-        **_describe(source, spec, config, staged),
-        **gate.describe(config.leaks),
+        "format": cache.FORMAT,
+        "title": source.title,
+        "spec": spec.to_json(),
+        "broken": staged.broken,
+        **({"streamed": True} if config.streaming else {}),
+        **duplicates.describe(config.leaks),
         **_divided(_lines(loaded, digests), assignment, rows, strata, names),
         "notes": [*source.notes, *assignment.notes],
         # With the digests of the items: the same pictures under other names or in other groups
@@ -293,18 +299,6 @@ def _lines(loaded: Mapping[str, Loaded], digests: Sequence[str]) -> list[str]:
     return ["\0".join(parts) for parts in zip(*texts, digests, strict=True)]
 
 
-def _describe(
-    source: Source, spec: ImageSpec, config: DataConfig, staged: _Staged
-) -> dict[str, Any]:
-    """The content of set.json about the source and its form."""
-    return {
-        "format": cache.FORMAT,
-        "title": source.title,
-        "spec": spec.to_json(),
-        "broken": staged.broken,
-    } | ({"streamed": True} if config.streaming else {})
-
-
 def _divided(
     lines: Sequence[str],
     assignment: Assignment,
@@ -335,12 +329,12 @@ def content_digest(lines: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
-def _move(folder: Path, place: Path) -> None:
+def _move(folder: Path, final: Path) -> None:
     """Give a whole set its final name; one that is there already stays."""
     for path in (folder / "development", folder / "test", folder):
         durable.sync_folder(path)
-    with durable.lock(place.parent / f".{place.name}.lock", wait=True, taken=""):
-        if cache.read_set(place.name) is None:
-            shutil.rmtree(place, ignore_errors=True)
-            os.rename(folder, place)
-            durable.sync_folder(place.parent)
+    with durable.lock(final.parent / f".{final.name}.lock", wait=True, taken=""):
+        if cache.read_set(final.name) is None:
+            shutil.rmtree(final, ignore_errors=True)
+            os.rename(folder, final)
+            durable.sync_folder(final.parent)

@@ -6,7 +6,7 @@ cache_dir()/images/KEY/
     development/items.json   labels, names, digests and groups of the same
     development/NAME.array   values of a field that are arrays themselves, such as masks
     test/                    the same of the sealed test split, in files that training never opens
-cache_dir()/memo/            which KEY a source with given sizes and times of change led to
+cache_dir()/memo/            which KEY a source with certain sizes and times of change led to
 """
 
 import hashlib
@@ -126,8 +126,8 @@ def clear_cache(names: Sequence[str] = (), *, downloads: bool = True) -> list[Ca
     A set that is being built by another process is left alone; a run that reads a set goes on.
 
     Args:
-        names: only these sets (their names or folder names); all when none is given.
-        downloads: remove the downloaded files of named sets too.
+        names: Sets to remove (their names or folder names); without any: all.
+        downloads: Remove the downloaded files of named sets too.
 
     Raises:
         DataError: there is no set of one of the names; nothing is removed.
@@ -179,7 +179,7 @@ def require_writable() -> None:
     """Make the folders of the cache.
 
     Raises:
-        DataError: that is not allowed, or they cannot be written.
+        DataError: The cache cannot be written.
     """
     for folder in (cache_dir(), images_dir(), cache_dir() / "memo"):
         try:
@@ -211,10 +211,10 @@ def bytes_needed(num_items: int, spec: ImageSpec, *, streamed: bool = False) -> 
 def why_streamed(num_items: int, spec: ImageSpec) -> str | None:
     """Why a set cannot be decoded into the cache; None where the disk has room for it."""
     needed = bytes_needed(num_items, spec)
-    place = cache_dir()
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
+    folder = cache_dir()
+    while not folder.exists():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
     if needed <= free:
         return None
     return f"decoded, the images need {_gib(needed)}; {_gib(free)} are free on the cache's disk"
@@ -224,12 +224,12 @@ def require_room(title: str, num_bytes: int, *, streamed: bool = False) -> None:
     """Refuse a set whose decoded images the disk of the cache cannot hold.
 
     Args:
-        title: of the set.
-        num_bytes: that will be written.
-        streamed: whether these are thumbnails alone.
+        title: Title of the set.
+        num_bytes: Bytes that will be written.
+        streamed: Whether these are thumbnails alone.
 
     Raises:
-        DataError: there are fewer free.
+        DataError: Fewer bytes are free.
     """
     free = shutil.disk_usage(cache_dir()).free
     if num_bytes <= free:
@@ -237,7 +237,7 @@ def require_room(title: str, num_bytes: int, *, streamed: bool = False) -> None:
     room = "make room (striate cache clear)"
     disk = "set $STRIATE_CACHE to a folder on a larger disk"
     if streamed:
-        what = f"The thumbnails by which copies in {title} are found need"
+        what = f"The thumbnails by which copies in {title} are detected need"
         advice = f"{room.capitalize()}, or {disk}."
     else:
         what = f"Decoding {title} needs"
@@ -281,7 +281,7 @@ def _size(folder: Path) -> int:
     total = 0
     for path in folder.rglob("*"):
         with suppress(OSError):
-            total += path.stat().st_size if path.is_file() else 0
+            total += path.is_file() and path.stat().st_size
     return total
 
 

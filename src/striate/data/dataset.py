@@ -1,4 +1,4 @@
-"""A set of images ready for training: two splits to look at, one that is sealed."""
+"""A set of images ready for training: two open splits, and one that is sealed."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -23,10 +23,10 @@ from striate.data.source import Progress, Source, Split
 from striate.data.spelling import shown, text_name
 from striate.errors import DataError, LeakError
 
-__all__ = ["BrokenFile", "Dataset", "ImageSet", "prepare", "refuse_leaks"]
-
-# So many broken files are named in a note; all are in the report.
 _BROKEN_NOTED = 5
+"""Number of broken files that a note names; the report names all."""
+_LISTED = 20
+"""Number of examples in a list."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Dataset:
     test: SealedSplit
     broken: tuple[BrokenFile, ...]
     notes: tuple[str, ...]
-    """What a person should know, in sentences."""
+    """Sentences for the person and the report."""
     digest: str
     """Names the contents (classes and pictures), whatever their path, order or input size."""
     test_origin: str
@@ -95,15 +95,14 @@ class Dataset:
             "leaks": self.describe_leaks(),
         }
 
-    def describe_leaks(self, most: int = 20) -> dict[str, Any]:
+    def describe_leaks(self) -> dict[str, Any]:
         """JSON values: how many test images leak, a few of them, and what was done."""
-        counts = Counter(leak.kind for leak in self.leaks)
         return {
             "num_test": len(self.leaks),
-            "kinds": dict(counts),
+            "kinds": dict(Counter(leak.kind for leak in self.leaks)),
             "dropped": self.leaks_dropped,
             "published": self.published,
-            "examples": [asdict(leak) for leak in self.leaks[:most]],
+            "examples": [asdict(leak) for leak in self.leaks[:_LISTED]],
         }
 
 
@@ -119,10 +118,10 @@ def prepare(
     A fold is other rows of the set without folds: nothing is decoded anew for it.
 
     Args:
-        config: source, form of the images, splits.
-        source: the opened source, if it is open already.
-        fields: what is kept of each item beside its image; None: its class.
-        progress: told what is being done, how much is done and of how much.
+        config: Source, form of the images, splits.
+        source: Opened source, if it is open already.
+        fields: Fields that are kept of each item beside its image; None: its class.
+        progress: Receives what is being done, how much is done and of how much.
 
     Raises:
         DataError: nothing can be learned from the source; files are broken and
@@ -131,6 +130,11 @@ def prepare(
     source = open_source(config.source) if source is None else source
     if fields is not None:
         fields = {name: field.unfitted() for name, field in fields.items()}
+    further: list[Any] = ["streamed"] if config.streaming else []
+    if config.groups or config.leaks == "drop":
+        further += [config.groups, config.leaks == "drop"]
+    if fields is not None and not is_classes_alone(fields):
+        further.append({name: field.to_json() for name, field in fields.items()})
     memo = cache.memo_path(
         "images",
         source.fingerprint(),
@@ -138,17 +142,7 @@ def prepare(
         config.channels,
         config.fit,
         [config.validation_fraction, config.test_fraction, config.split_seed],
-        *(["streamed"] if config.streaming else []),
-        *(
-            [config.groups, config.leaks == "drop"]
-            if config.groups or config.leaks == "drop"
-            else []
-        ),
-        *(
-            []
-            if fields is None or is_classes_alone(fields)
-            else [{name: field.to_json() for name, field in fields.items()}]
-        ),
+        *further,
     )
     if config.streaming and not source.random_access:
         raise DataError(
@@ -174,11 +168,11 @@ def refuse_leaks(config: DataConfig, data: Dataset) -> None:
     """Stop before a training whose test images have near-duplicates among the others.
 
     Not where that was allowed, nor for the splits of a published set: everyone measures on those
-    as they are, and to change them in silence would make numbers that look alike and are not. A
-    note says it then, here and in every report.
+    as they are, and results on silently changed splits could not be compared. A note says it then,
+    here and in every report.
 
     Raises:
-        LeakError: with counts, examples, and the ways on.
+        LeakError: There are leaks; the message has counts, examples, and what to do.
     """
     if data.leaks and config.leaks == "stop" and not data.published:
         raise LeakError(leak_message(data.title, data.test.num_items, data.leaks))
@@ -227,10 +221,10 @@ def _open(
     development, groups = read_part(
         folder / "development", spec, described["development"], reopened, fields
     )
-    train, validation, origin, told = _divided(described, development, groups, config)
+    train, validation, origin, notes = _divided(described, development, groups, config)
     fields = {name: field.fitted(train.columns[name]) for name, field in fields.items()}
     train, validation = replace(train, fields=fields), replace(validation, fields=fields)
-    notes = [*told, *_broken_notes(broken)]
+    notes = [*notes, *_broken_notes(broken)]
     if leaks:
         num_test = described["test"]["num_items"]
         notes.append(leak_note(len(leaks), num_test, dropped, source.published))
@@ -276,9 +270,9 @@ def _divided(
     else:
         which = (config.fold, config.folds, config.fold_seed)
         strata, names = strata_of(whole.columns, whole.fields, len(whole))
-        train, validation, told = fold(whole.names, groups, strata, names, which)
+        train, validation, of_fold = fold(whole.names, groups, strata, names, which)
         kept = [note for note in described["notes"] if note not in described["validation_notes"]]
-        origin, notes = "fold", [*kept, *told]
+        origin, notes = "fold", [*kept, *of_fold]
     return whole.part(train), whole.part(validation), origin, notes
 
 
@@ -286,8 +280,7 @@ def _counts(images: ImageSet) -> tuple[int, ...]:
     strata, names = strata_of(images.columns, images.fields, len(images))
     if not names:
         return (len(images),)
-    counts: list[int] = np.bincount(strata, minlength=len(names)).tolist()
-    return tuple(counts)
+    return tuple(np.bincount(strata, minlength=len(names)).tolist())
 
 
 def _broken_notes(broken: Sequence[BrokenFile]) -> list[str]:
@@ -301,14 +294,10 @@ def _broken_notes(broken: Sequence[BrokenFile]) -> list[str]:
     ]
 
 
-def _list_broken(title: str, broken: Sequence[BrokenFile], most: int = 20) -> str:
-    lines = [f"  {shown(file.name)}: {file.reason}" for file in broken[:most]]
-    if len(broken) > most:
-        lines.append(f"  and {len(broken) - most} more")
-    return "\n".join(
-        [
-            f"{title} has {len(broken)} file(s) that give no picture:",
-            *lines,
-            "Mend or remove them, or allow them to be left out (leave out --strict).",
-        ]
-    )
+def _list_broken(title: str, broken: Sequence[BrokenFile]) -> str:
+    lines = [f"{title} has {len(broken)} file(s) that give no picture:"]
+    lines += [f"  {shown(file.name)}: {file.reason}" for file in broken[:_LISTED]]
+    if len(broken) > _LISTED:
+        lines.append(f"  and {len(broken) - _LISTED} more")
+    lines.append("Repair or remove them, or allow them to be left out (leave out --strict).")
+    return "\n".join(lines)

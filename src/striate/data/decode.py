@@ -78,9 +78,9 @@ class Decoded(NamedTuple):
     """The result of reading a picture once."""
 
     pixels: UInt8[np.ndarray, "H W C"]
-    """As the network takes it."""
+    """Pixels as the network takes them."""
     digest: str
-    """Of the upright eight-bit pixels."""
+    """Digest of the upright eight-bit pixels."""
     thumbnail: UInt8[np.ndarray, "S S 3"]
     """All of the picture, squeezed into a small square; the same object as `pixels` where these
     are that."""
@@ -99,8 +99,8 @@ def decode_with_digest(picture: Picture, spec: ImageSpec) -> Decoded:
     size = opened.shape[1::-1] if isinstance(opened, np.ndarray) else opened.size
     side = min(size)
     thumbnail = fit_image(opened, THUMBNAIL)
-    asked = spec.input_size, spec.channels, spec.resize
-    if size == THUMBNAIL.input_size and asked == (size, THUMBNAIL.channels, None):
+    form = spec.input_size, spec.channels, spec.resize
+    if size == THUMBNAIL.input_size and form == (size, THUMBNAIL.channels, None):
         return Decoded(thumbnail, digest, thumbnail, side)
     smallest = _smallest(spec)
     if smallest > DRAFT_SIDE and _may_be_reduced(picture, opened):

@@ -13,7 +13,7 @@ import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack
 from functools import partial
@@ -63,16 +63,9 @@ class Chunk(NamedTuple):
         return len(self.items) + len(self.broken)
 
 
-class _Decoded(NamedTuple):
-    """The result of one task."""
-
-    pixels: np.ndarray
-    thumbnails: np.ndarray | None
-    """None where all of them equal the pixels."""
-    digests: list[str]
-    sides: list[int]
-    reasons: dict[int, str]
-    """Why an item is broken, by its position in the task."""
+_Decoded = tuple[np.ndarray, np.ndarray | None, list[str], list[int], dict[int, str]]
+"""The result of one task: pixels, thumbnails (None where they equal the pixels), digests, shorter
+sides, and the reason why an item is broken by its position in the task."""
 
 
 def decode_all(contents: Iterable[tuple[Item, Content]], spec: ImageSpec) -> Iterator[Chunk]:
@@ -136,7 +129,7 @@ class _Pools:
             return partial(self._work, contents), 0
         if self._threads is None:
             self._threads = ThreadPoolExecutor(self._cores, "striate-decode")
-            self._stack.callback(_shut_down, self._threads)
+            self._stack.callback(self._threads.shutdown, cancel_futures=True)
         return self._threads.submit(self._work, contents).result, 2 * self._cores
 
     def _started_workers(self) -> ProcessPoolExecutor:
@@ -149,7 +142,7 @@ class _Pools:
             self._workers = ProcessPoolExecutor(
                 self._num_workers, multiprocessing.get_context("fork"), _start_worker
             )
-            self._stack.callback(_shut_down, self._workers)
+            self._stack.callback(self._workers.shutdown, cancel_futures=True)
         return self._workers
 
     def _result(self, result: Callable[[], _Decoded], contents: list[Content]) -> _Decoded:
@@ -157,10 +150,6 @@ class _Pools:
             return result()
         except BrokenProcessPool:  # a worker was killed
             return self._work(contents)
-
-
-def _shut_down(pool: Executor) -> None:
-    pool.shutdown(cancel_futures=True)
 
 
 def _start_worker() -> None:
@@ -236,7 +225,7 @@ def _decode(spec: ImageSpec, contents: list[Content]) -> _Decoded:
         digests.append(decoded.digest)
         sides.append(decoded.side)
     num = len(digests)
-    return _Decoded(pixels[:num], None if equal else thumbnails[:num], digests, sides, reasons)
+    return pixels[:num], None if equal else thumbnails[:num], digests, sides, reasons
 
 
 def _unreadable(error: OSError) -> str:

@@ -171,7 +171,7 @@ def leak_message(title: str, num_test: int, leaks: Sequence[Leak]) -> str:
                 for leak in leaks[:_SHOWN]
             ),
             *more,
-            "The test error would be too good. Look at the pictures (striate inspect), then add",
+            "The test error would be too good. See the pictures (striate inspect), then add",
             "  --drop-leaks   to train without the near-duplicates of test images, or",
             "  --allow-leaks  to train on all images; the report will say so.",
         ]
@@ -186,7 +186,7 @@ def leak_note(num_leaks: int, num_test: int, dropped: int, published: bool) -> s
     reason = (
         "it is a published split, and results elsewhere share the flaw"
         if published
-        else "--allow-leaks was given"
+        else "--allow-leaks is set"
     )
     return (
         f"{leaks} among the training or validation images, which were kept because {reason}. The "

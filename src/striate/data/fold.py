@@ -2,7 +2,6 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -12,49 +11,40 @@ from striate.data.split import rank, small_notes
 from striate.errors import DataError
 
 
-class Fold(NamedTuple):
-    """One division of the development images: places of both parts, ordered by name."""
-
-    train: np.ndarray
-    validation: np.ndarray
-    notes: tuple[str, ...]
-
-
 def fold(
     names: Sequence[str],
     groups: Sequence[str],
     labels: Sequence[int],
     class_names: Sequence[str],
     which: tuple[int, int, int],
-) -> Fold:
-    """The fold that is held out for validation, and the rest to train on.
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """The indices of the images to train on and of the fold that validates, by name; and notes.
 
     Args:
-        names: of the items, in any order.
-        groups: what each item belongs to.
-        labels: class indices.
-        class_names: of all classes; empty where the labels are groups of similar items.
-        which: number of the fold, of how many, seed.
+        names: Names of the items, in any order.
+        groups: Group of each item.
+        labels: Class indices.
+        class_names: Names of all classes; empty where the labels are groups of similar items.
+        which: Number of the fold, number of folds, random seed.
 
     Raises:
-        DataError: so many folds cannot be made.
+        DataError: So many folds cannot be made.
     """
     number, num_folds, seed = which
     of = folds_of(groups, labels, num_folds, seed=seed, are_classes=bool(class_names))
-    splits: list[Split] = ["validation" if place == number else "train" for place in of]
+    splits: list[Split] = ["validation" if held == number else "train" for held in of]
     order = sorted(range(len(names)), key=names.__getitem__)
-    trained = {labels[i] for i in order if splits[i] == "train"}
+    train = [i for i in order if splits[i] == "train"]
+    validation = [i for i in order if splits[i] == "validation"]
+    trained = {labels[i] for i in train}
     lacking = [name for label, name in enumerate(class_names) if label not in trained]
     if lacking:
         raise DataError(
             f"All images of {enumerated(lacking)} lie in one of {num_folds} folds, since they "
             "belong to the same groups; none would be left to train on. Take fewer folds."
         )
-    return Fold(
-        np.array([i for i in order if splits[i] == "train"], dtype=np.int64),
-        np.array([i for i in order if splits[i] == "validation"], dtype=np.int64),
-        tuple(small_notes(splits, labels, class_names, "validation")),
-    )
+    notes = small_notes(splits, labels, class_names, "validation")
+    return np.array(train, np.int64), np.array(validation, np.int64), notes
 
 
 def folds_of(
@@ -65,20 +55,20 @@ def folds_of(
     seed: int = 0,
     are_classes: bool = True,
 ) -> list[int]:
-    """The fold 0..num_folds - 1 of each item: alike in classes and size, groups undivided.
+    """The fold 0..num_folds - 1 of each item: similar in classes and size, groups undivided.
 
-    Large groups are placed first, the others in the order of a hash of seed and name; each goes
-    where its classes are rarest so far. So the folds follow from the contents alone.
+    Large groups come first, the others in the order of a hash of seed and name; each goes to the
+    fold where its classes are rarest so far. So the folds follow from the contents alone.
 
     Args:
-        groups: what each item belongs to.
-        labels: class indices.
-        num_folds: how many, 2 or more.
-        seed: another one gives other folds, for repeated cross-validation.
-        are_classes: whether each label must occur in two groups, as a class must.
+        groups: Group of each item.
+        labels: Class indices.
+        num_folds: Number of folds, 2 or more.
+        seed: Random seed; another one gives other folds, for repeated cross-validation.
+        are_classes: Whether each label must occur in two groups, as a class must.
 
     Raises:
-        DataError: fewer groups than folds, or a class that is a single group.
+        DataError: Fewer groups than folds, or a class that is a single group.
 
     Example:
         >>> folds_of(["a", "b", "c", "d", "b"], [0, 0, 1, 1, 0], 2)
@@ -90,11 +80,11 @@ def folds_of(
     homes: dict[int, set[str]] = defaultdict(set)
     for group, label in zip(groups, labels, strict=True):
         homes[label].add(group)
-    alone = are_classes and sum(len(found) == 1 for found in homes.values())
+    alone = are_classes and sum(len(of_class) == 1 for of_class in homes.values())
     if len(members) < num_folds or alone:
-        told = f"; {alone} class(es) are a single group of images" if alone else ""
+        single = f"; {alone} class(es) are a single group of images" if alone else ""
         raise DataError(
-            f"{num_folds} folds cannot be made of {len(members)} group(s) of images{told}. Each "
+            f"{num_folds} folds cannot be made of {len(members)} group(s) of images{single}. Each "
             "class needs two different images at least, and there must be as many as folds: add "
             "images, or take fewer folds."
         )
@@ -105,11 +95,11 @@ def folds_of(
     for group in sorted(members, key=lambda name: (-len(members[name]), rank(seed, "fold", name))):
         counts = Counter(labels[i] for i in members[group])
 
-        def load(fold: int, counts: Counter[int] = counts) -> tuple[float, int, int]:
-            share = sum(n * held[fold][label] / totals[label] for label, n in counts.items())
-            return share, sizes[fold], fold
-
-        fold = min(range(num_folds), key=load)
+        shares = [
+            sum(n * of_fold[label] / totals[label] for label, n in counts.items())
+            for of_fold in held
+        ]
+        _, _, fold = min(zip(shares, sizes, range(num_folds), strict=True))
         fold_of[group] = fold
         held[fold].update(counts)
         sizes[fold] += len(members[group])

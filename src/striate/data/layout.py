@@ -34,7 +34,7 @@ EXPECTED = (
 
 
 class Entry(NamedTuple):
-    """A file found in a folder or an archive, its name split at the slashes."""
+    """A file of a folder or an archive, its name split at the slashes."""
 
     parts: tuple[str, ...]
     key: Any

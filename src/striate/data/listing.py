@@ -54,7 +54,7 @@ class ListSource(Source):
         return read_file(item.key, limit)
 
     def _list(self) -> Listing:
-        places, rows = self._rows()
+        positions, rows = self._rows()
         self._check_columns(rows)
         with_split = any("split" in row for row in rows)
         # A list without labels has other columns, which a task reads.
@@ -66,14 +66,14 @@ class ListSource(Source):
         if lacking and are_values(labels - lacking):
             needed, labels = ("path",), labels - lacking
         problems: list[str] = []
-        for place, row in zip(places, rows, strict=True):
-            problems += _row_problems(place, row, needed, with_split)
+        for position, row in zip(positions, rows, strict=True):
+            problems += _row_problems(position, row, needed, with_split)
         folded: dict[str, str] = {}
         for name in sorted(labels):
             if class_key(name) in folded:
                 problems.append(
                     f"The classes {folded[class_key(name)]!r} and {name!r} differ only in letter "
-                    "case. Spell them alike if they are one, further apart if they are two."
+                    "case. Use one spelling if they are one class, other names if they are two."
                 )
             folded[class_key(name)] = name
         if labelled and not problems and len(labels) < 2:
@@ -104,7 +104,7 @@ class ListSource(Source):
             )
 
     def _check_paths(self, items: Sequence[Item]) -> None:
-        """Refuse a list of which no file exists: it was most likely written for another place."""
+        """Refuse a list of which no file exists: it was most likely written in another folder."""
         if not any(os.path.exists(item.key) for item in items):
             names = enumerated([item.name for item in items], most=3)
             raise DataError(
@@ -116,18 +116,20 @@ class ListSource(Source):
         name = _cell(row, "path")
         split: Split | None = split_named(_cell(row, "split"))
         group = _cell(row, "group") or None
-        place = str(self.path.parent / name)
+        path = str(self.path.parent / name)
         columns = {
             key: "" if value is None else str(value) for key, value in row.items() if key not in own
         }
         label = index.get(_cell(row, "label"), 0)
-        return Item(name, label, split, place, group, columns or None)
+        return Item(name, label, split, path, group, columns or None)
 
     def where(self, items: Sequence[Item]) -> list[str]:
         """The lines or entries of items, each with its name."""
-        places, rows = self._rows()
-        found = {_cell(row, "path"): place for place, row in zip(places, rows, strict=True)}
-        return [f"{found.get(item.name, '')} ({item.name})" for item in items]
+        positions, rows = self._rows()
+        known = {
+            _cell(row, "path"): position for position, row in zip(positions, rows, strict=True)
+        }
+        return [f"{known.get(item.name, '')} ({item.name})" for item in items]
 
     def _rows(self) -> tuple[list[str], list[Mapping[str, Any]]]:
         """The rows, each with its position ("line 3")."""
@@ -153,13 +155,13 @@ class ListSource(Source):
         # Spreadsheets write semicolons where the comma is the decimal sign.
         delimiter = max(",;\t", key=header.count)
         reader = csv.DictReader(io.StringIO(body, newline=""), delimiter=delimiter)
-        places: list[str] = []
+        positions: list[str] = []
         rows: list[Mapping[str, Any]] = []
         try:
             for row in reader:
                 # A row whose quoted values hold line breaks is known by its first line.
                 breaks = sum(_num_breaks(value) for value in row.values())
-                places.append(f"line {above + reader.line_num - breaks}")
+                positions.append(f"line {above + reader.line_num - breaks}")
                 rows.append(_lower(row, decimal_comma=delimiter == ";"))
         except csv.Error as error:
             raise DataError(
@@ -169,7 +171,7 @@ class ListSource(Source):
             raise DataError(
                 f"{self.path} has one line, {shown(header)!r}, and no rows below it. {_FORM}"
             )
-        return places, rows
+        return positions, rows
 
 
 def _num_breaks(value: str | list[str] | None) -> int:
@@ -193,10 +195,10 @@ def _cell(row: Mapping[str, Any], column: str) -> str:
 
 
 def _row_problems(
-    place: str, row: Mapping[str, Any], needed: Sequence[str], with_split: bool
+    position: str, row: Mapping[str, Any], needed: Sequence[str], with_split: bool
 ) -> list[str]:
-    problems = [f"{place} has no {column}." for column in needed if not _cell(row, column)]
+    problems = [f"{position} has no {column}." for column in needed if not _cell(row, column)]
     split = _cell(row, "split")
     if with_split and split_named(split) is None:
-        problems.append(f"{place}: the split {split!r} is none of train, validation, test.")
+        problems.append(f"{position}: the split {split!r} is none of train, validation, test.")
     return problems

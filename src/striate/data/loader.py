@@ -17,7 +17,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from striate import kernels
-from striate.data.augment import Augmenter, Showing
+from striate.data.augment import Augmenter
+from striate.data.augment.draw import Showing
 from striate.data.batch import Batch
 from striate.data.chosen import ChosenImages
 from striate.data.field import take
@@ -166,11 +167,11 @@ class BatchLoader:
 
     def _showing(self, step: int) -> Showing:
         stream = np.arange(step * self.batch_size, (step + 1) * self.batch_size)
-        epochs, places = np.divmod(stream, self.num_items)
+        epochs, positions = np.divmod(stream, self.num_items)
         index = np.empty(self.batch_size, dtype=np.int64)
         for epoch in np.unique(epochs):
             mine = epochs == epoch
-            index[mine] = self._order(int(epoch))[places[mine]]
+            index[mine] = self._order(int(epoch))[positions[mine]]
         return Showing(index, epochs)
 
     def batch(self, step: int) -> Batch:
@@ -184,7 +185,8 @@ class BatchLoader:
             name: field.collate(take(self._images.columns[name], index)).to(self._device)
             for name, field in self._images.fields.items()
         }
-        read = self._by_kernel if self._fits_kernel() else self._by_torch
+        by_kernel = self._device.type == "cpu" and kernels.available()
+        read = self._by_kernel if by_kernel else self._by_torch
         fields = read(fields, showing, step)
         fields["image"] = fields["image"].contiguous(memory_format=self._format)
         return Batch(fields, torch.from_numpy(index))
@@ -195,9 +197,6 @@ class BatchLoader:
         pixels = torch.from_numpy(self._images.images[showing.items]).to(self._device)
         fields = self._augment({**fields, "image": to_float(pixels)}, step, showing=showing)
         return {**fields, "image": self._normalise(fields["image"])}
-
-    def _fits_kernel(self) -> bool:
-        return self._device.type == "cpu" and kernels.available()
 
     def _by_kernel(
         self, fields: dict[str, Tensor], showing: Showing, step: int

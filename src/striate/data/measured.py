@@ -6,6 +6,7 @@ validation split that it names; else all images.
 
 import math
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,9 +41,9 @@ def measured_part(
     """Decode the part of a source that a network from elsewhere is measured on.
 
     Args:
-        source: labels of its items are kept as they are.
-        spec: the form of the images.
-        progress: told how many images are done.
+        source: Source; the labels of its items are kept as they are.
+        spec: Form of the images.
+        progress: Receives how many images are done.
 
     Raises:
         DataError: no image can be read, or the cache cannot be written or is full.
@@ -59,17 +60,16 @@ def measured_part(
     return MeasuredPart(split, sealed, broken)
 
 
-def _choose(source: Source) -> tuple[Split | None, list[Item]]:
+def _choose(source: Source) -> tuple[Split | None, Sequence[Item]]:
     order: tuple[Split, ...] = ("test", "validation")
     for split in order:
-        chosen = [item for item in source.items if item.split == split]
-        if chosen:
+        if chosen := [item for item in source.items if item.split == split]:
             return split, chosen
-    return None, list(source.items)
+    return None, source.items
 
 
 def _decode(
-    source: Source, items: list[Item], spec: ImageSpec, progress: Progress | None
+    source: Source, items: Sequence[Item], spec: ImageSpec, progress: Progress | None
 ) -> tuple[ImageSet, tuple[BrokenFile, ...]]:
     """Pixels go to a nameless file, so that a large set needs no memory."""
     kept: list[tuple[Item, str]] = []

@@ -1,4 +1,4 @@
-"""Data sets known by name: found under $STRIATE_DATA, in the cache, or at their official place."""
+"""Data sets known by name: read from $STRIATE_DATA or the cache, or downloaded."""
 
 import hashlib
 import zlib

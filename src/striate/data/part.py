@@ -127,9 +127,9 @@ def _array(folder: Path, name: str, expected: dict[str, Any], verify: bool) -> n
 def _streamed(
     source: Source, spec: ImageSpec, items: dict[str, Any], verify: bool
 ) -> StreamedImages:
-    places = {item.name: item for item in source.items}
+    by_name = {item.name: item for item in source.items}
     try:
-        chosen = [places[name] for name in items["names"]]
+        chosen = [by_name[name] for name in items["names"]]
     except KeyError as error:
         raise DataError(
             f"{error.args[0]} of {source.title} is there no more. Restore it, or train anew."

@@ -3,6 +3,7 @@
 import gzip
 import io
 import tarfile
+from collections import Counter
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,13 +49,8 @@ class RecordSource(Source):
     def _list(self) -> Listing:
         self.fetch()
         items = [
-            Item(
-                f"{record.split or 'all'}/{record.row:05d}",
-                record.label,
-                record.split,
-                (record.split, record.row),
-            )
-            for record in self.records()
+            Item(f"{split or 'all'}/{row:05d}", label, split, (split, row))
+            for split, row, label, _ in self.records()
         ]
         return Listing(tuple(self.names()), tuple(sorted(items, key=lambda item: item.name)))
 
@@ -116,29 +112,23 @@ def cifar_records(archive: Path, label_bytes: int, splits: dict[str, Split]) -> 
     """Records of the binary version of CIFAR: labels (the last one counts), then R, G, B planes.
 
     Args:
-        archive: the .tar.gz file.
-        label_bytes: 1 for CIFAR-10; 2 for CIFAR-100 (coarse, fine).
-        splits: the split of each member, by its file name; rows are numbered through a split in
-            the order of these names.
+        archive: The .tar.gz file.
+        label_bytes: Bytes of the labels: 1 for CIFAR-10; 2 for CIFAR-100 (coarse, fine).
+        splits: Split of each member, by its file name; rows are numbered through a split in the
+            order of these names.
     """
     length = label_bytes + 3 * 32 * 32
-    first = _first_rows(splits)
+    first: dict[str, int] = {}
+    numbered: Counter[Split] = Counter()
+    for name, split in splits.items():
+        first[name] = numbered[split]
+        numbered[split] += 10_000  # a batch of CIFAR-10; CIFAR-100 has one file for each split
     for name, size, content in _cifar_members(archive, splits):
         for row in range(size // length):
             record = content.read(length)
             planes = np.frombuffer(record, np.uint8, offset=label_bytes).reshape(3, 32, 32)
             pixels = np.ascontiguousarray(planes.transpose(1, 2, 0))
             yield Record(splits[name], first[name] + row, record[label_bytes - 1], pixels)
-
-
-def _first_rows(splits: dict[str, Split]) -> dict[str, int]:
-    """Each CIFAR-10 batch holds 10,000; CIFAR-100 has one file for each split."""
-    first: dict[str, int] = {}
-    seen: dict[Split, int] = {}
-    for name, split in splits.items():
-        first[name] = seen.get(split, 0)
-        seen[split] = first[name] + 10_000
-    return first
 
 
 def cifar_names(archive: Path, member_name: str) -> list[str]:

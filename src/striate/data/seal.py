@@ -45,9 +45,9 @@ def issue(test_digest: str, number: int, entry_hash: str) -> Opening:
     """A new opening of a test split; for the ledger alone, once its line is on the disk.
 
     Args:
-        test_digest: of the split.
-        number: which opening of this split it is, from 1.
-        entry_hash: of the line in the ledger.
+        test_digest: Digest of the split.
+        number: Number of the opening of this split, from 1.
+        entry_hash: Hash of the line in the ledger.
     """
     opening = Opening(test_digest, number, entry_hash)
     _unused.add(opening)

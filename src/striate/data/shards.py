@@ -1,7 +1,7 @@
 """Tar shards: a large set in many archives, read by position and never unpacked.
 
 Two layouts: that of WebDataset, where 000123.jpg lies beside 000123.cls (the class as a number or
-a name) or 000123.json (with "label"), and class folders inside the shards. The split is given by
+a name) or 000123.json (with "label"), and class folders inside the shards. The split comes from
 the shard's name (train-000.tar, val-000.tar) or by its folder (train/000.tar). Where each member
 lies is read from the headers once, and kept in the cache until the shard changes.
 """
@@ -111,10 +111,10 @@ class ShardSource(Source):
             except OSError as error:
                 problems.append(f"  {path}: {error}")
         if problems:
+            first = "\n".join(problems[:20])
             raise DataError(
                 f"{len(problems)} of the {len(self.shards)} shards of {self.title} cannot be "
-                "read:\n" + "\n".join(problems[:20]) + f"\n{_FORM} Copy or make them again, or "
-                "leave them out."
+                f"read:\n{first}\n{_FORM} Copy or make them again, or leave them out."
             )
         if any(member.label is not None for of_shard in members for member in of_shard):
             return self._paired(members)
@@ -145,13 +145,13 @@ class ShardSource(Source):
                 if member.label is not None:
                     labels.setdefault(_stem(member.name), member.label)
             for member in of_shard:
-                if _ending(member.name) in _IMAGES:
-                    name, label = f"{title}/{member.name}", labels.get(_stem(member.name))
-                    if label is None:
-                        unlabelled.append(name)
-                    else:
-                        key = (number, member.offset, member.size)
-                        images.append((name, label, split, key))
+                if _ending(member.name) not in _IMAGES:
+                    continue
+                name, label = f"{title}/{member.name}", labels.get(_stem(member.name))
+                if label is None:
+                    unlabelled.append(name)
+                else:
+                    images.append((name, label, split, (number, member.offset, member.size)))
         if unlabelled:
             raise DataError(
                 f"{len(unlabelled)} images of {self.title} have no label beside them: "
@@ -168,15 +168,11 @@ class ShardSource(Source):
         lines = [line for path in self._name_files() for line in read_text(path).splitlines()]
         names = tuple(line.strip() for line in lines if line.strip())
         numbers = all(label.isdigit() for label in labels)
-        if names:
-            known = {str(i): i for i in range(len(names))} if numbers else {}
-            known = known or {name: i for i, name in enumerate(names)}
-        else:
-            plain = {str(int(label)) if numbers else label for label in labels}
-            names = tuple(sorted(plain, key=natural_key))
-            known = {name: i for i, name in enumerate(names)}
-        plain_of = {label: str(int(label)) if numbers else label for label in labels}
-        unknown = sorted(label for label, plain in plain_of.items() if plain not in known)
+        plain = {label: str(int(label)) if numbers else label for label in labels}
+        by_number = numbers and bool(names)
+        names = names or tuple(sorted(set(plain.values()), key=natural_key))
+        index = {str(i) if by_number else name: i for i, name in enumerate(names)}
+        unknown = sorted(label for label, text in plain.items() if text not in index)
         if unknown or len(set(names)) < 2:
             which = f"the labels {enumerated(unknown)} are" if unknown else "fewer than two are"
             raise DataError(
@@ -184,7 +180,7 @@ class ShardSource(Source):
                 f"numbers from 0 or names; {' or '.join(_NAMES)} beside the shards lists the "
                 "names, one a line."
             )
-        return names, {label: known[plain] for label, plain in plain_of.items()}
+        return names, {label: index[text] for label, text in plain.items()}
 
     def _name_files(self) -> list[Path]:
         """The first list of class names beside the shards or above them."""

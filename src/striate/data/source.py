@@ -1,12 +1,14 @@
 """Sources of items, and the interface of each kind: folder, archive, list, named set."""
 
 import codecs
+import hashlib
 import os
 import stat
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
@@ -22,7 +24,7 @@ Split = Literal["train", "validation", "test"]
 Content = bytes | np.ndarray | OSError
 """Encoded bytes, decoded pixels, or the reason why neither could be had."""
 Progress = Callable[[str, int, int], None]
-"""Told what is done (a sentence), how much is done and of how much."""
+"""Receives what is done (a sentence), how much is done and of how much."""
 
 
 class Item(NamedTuple):
@@ -35,7 +37,7 @@ class Item(NamedTuple):
     split: Split | None
     """The split that the source itself names, if it names one."""
     key: Any = None
-    """How the source finds it again."""
+    """Key by which the source reads it."""
     group: str | None = None
     """Name of the patient, film or the like that it belongs to, if the source says so."""
     columns: Mapping[str, str] | None = None
@@ -69,6 +71,13 @@ def read_file(path: str, limit: int | None = None) -> bytes:
         return stream.read(status.st_size if limit is None else limit)
 
 
+def file_identity(path: Path) -> str:
+    """A digest of a file's path, size, time of change and number on the disk."""
+    status = path.stat()
+    text = f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ino}"
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
+
+
 def read_text(path: Path) -> str:
     """The text of a list that a person wrote, in UTF-8 with or without a mark.
 
@@ -79,12 +88,10 @@ def read_text(path: Path) -> str:
         content = path.read_bytes()
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error}.") from error
-    try:
-        # Valid UTF-8, yet no text: UTF-16 without a mark has a zero beside each letter.
-        if b"\0" not in content:
+    # Valid UTF-8, yet no text: UTF-16 without a mark has a zero beside each letter.
+    if b"\0" not in content:
+        with suppress(UnicodeDecodeError):
             return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        pass
     marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     kind = "UTF-16" if marked or b"\0" in content else "in another encoding"
     raise DataError(

@@ -3,7 +3,7 @@
 Images with the same digest are one group, near copies belong to it, and a group is never divided.
 Within a class the groups are ordered by a hash of seed and digest, and the first ones are held
 out; so the split follows from the pictures alone, wherever they lie and in whatever order they
-are found.
+are listed.
 """
 
 import hashlib
@@ -30,7 +30,7 @@ class Assignment(NamedTuple):
     validation_origin: str
     notes: tuple[str, ...]
     validation_notes: tuple[str, ...]
-    """Those of them that a fold in place of the validation split need not say."""
+    """The notes that do not hold where a fold replaces the validation split."""
 
 
 def assign(
@@ -47,17 +47,17 @@ def assign(
     """The split of each item, stratified by class, what belongs together on one side.
 
     Args:
-        digests: of the pictures.
-        labels: class indices.
-        declared: the split that the source names for each item, None where it names none.
-        class_names: of all classes; empty where the labels are no classes but groups of similar
-            items, which are spread evenly and may be absent from a split.
-        test_fraction: share of all images that is sealed if no item is declared a test item.
-        validation_fraction: share of the rest for validation if none is declared; None: see
+        digests: Digests of the pictures.
+        labels: Class indices.
+        declared: Split that the source names for each item, None where it names none.
+        class_names: Names of all classes; empty where the labels are no classes but groups of
+            similar items, which are spread evenly and may be absent from a split.
+        test_fraction: Share of all images that is sealed if no item is declared a test item.
+        validation_fraction: Share of the rest for validation if none is declared; None: see
             `validation_share`.
-        seed: of the order in which groups are held out.
-        groups: what each item belongs to, named by one of its digests; None: copies of one
-            picture alone belong together.
+        seed: Random seed of the order in which groups are held out.
+        groups: Group of each item, named by one of its digests; None: copies of one picture alone
+            belong together.
 
     Raises:
         DataError: a class without an image to train on, or nothing to validate or test on.
@@ -101,7 +101,7 @@ def validation_share(num_images: int) -> float:
     very many a hundredth is held out.
 
     Args:
-        num_images: that are not test images.
+        num_images: Number of images outside the test split.
 
     Example:
         >>> [num * validation_share(num) for num in (1_000, 50_000, 1_000_000)]
@@ -140,7 +140,7 @@ def _fill(wanted: int, total: int, groups: Sequence[Sequence[int]]) -> list[int]
     """About `wanted` of `total` members, of whole groups in their order.
 
     A group is passed over where it would overshoot by more than is lacking. If less than half is
-    found so, the smallest of those is taken too, where half of all remains, or nothing else is.
+    filled so, the smallest of those is taken too, where half of all remains, or nothing else is.
     """
     held: list[int] = []
     passed: list[Sequence[int]] = []
@@ -160,7 +160,7 @@ def _fill(wanted: int, total: int, groups: Sequence[Sequence[int]]) -> list[int]
 
 
 def rank(seed: int, name: str, digest: str) -> bytes:
-    """The place of a group in an order drawn from the seed, named by one of its digests."""
+    """Sort key of a group in an order drawn from the seed, named by one of its digests."""
     return hashlib.blake2b(f"{seed} {name} {digest}".encode(), digest_size=16).digest()
 
 
@@ -193,7 +193,7 @@ def _conflict_notes(
     for digest, label, split in zip(digests, labels, splits, strict=True):
         if split != "test":
             classes[digest].add(label)
-    conflicts = sum(len(found) > 1 for found in classes.values())
+    conflicts = sum(len(of_picture) > 1 for of_picture in classes.values())
     if not conflicts:
         return []
     return [f"{conflicts} picture(s) occur under more than one class: at least one label is wrong."]
@@ -224,7 +224,7 @@ def _group_notes(splits: Sequence[Split], groups: Sequence[str], split: Split) -
         return []
     return [
         f"The {len(present):,} {split} images come in {num:,} groups: intervals take images for "
-        "independent, and are too short where those of one group are answered alike."
+        "independent, and are too short where predictions within a group agree."
     ]
 
 

@@ -1,4 +1,4 @@
-"""Images that are decoded each time they are asked for, for sets whose decoded form no disk holds.
+"""Images that are decoded whenever they are read, for sets whose decoded form no disk holds.
 
 They stand where the memory-mapped cache stands: the same rows, the same pixels. Each read decodes
 on all cores; nothing is kept.
@@ -64,8 +64,8 @@ class StreamedImages:
         images = np.empty((len(chosen), *self.shape[1:]), dtype=np.uint8)
 
         def fill(start: int) -> None:
-            for place in range(start, min(start + _PER_TASK, len(chosen))):
-                images[place] = self._decode(int(chosen[place]))
+            for i in range(start, min(start + _PER_TASK, len(chosen))):
+                images[i] = self._decode(int(chosen[i]))
 
         # Reading in the order of the files is left to the system, which reads ahead.
         list(self._pool.map(fill, range(0, len(chosen), _PER_TASK)))
@@ -89,7 +89,7 @@ class StreamedImages:
         """The rows in an order drawn for one epoch.
 
         Shards follow each other in an order drawn anew; within the stream so made, each image
-        moves by up to 4,096 places. Without shards every order is equally likely.
+        moves by up to 4,096 positions. Without shards every order is equally likely.
         """
         if self.shards is None:
             return torch.randperm(len(self), generator=generator).numpy()

@@ -3,20 +3,10 @@
 import pytest
 import torch
 
-from striate.data.augment import (
-    AUGMENTATIONS,
-    Augmenter,
-    affine,
-    colour,
-    crop,
-    cutmix,
-    erase,
-    flip,
-    mixup,
-    resized_crop,
-    shift,
-    shown_size,
-)
+from striate.data.augment import AUGMENTATIONS, Augmenter, shown_size
+from striate.data.augment.geometric import affine, crop, flip, resized_crop, shift
+from striate.data.augment.mixing import cutmix, mixup
+from striate.data.augment.pixel import colour, erase
 from striate.data.field import Boxes, Category, Mask, Points, Value
 from striate.errors import ConfigError
 from striate.registry import Pick

@@ -30,7 +30,7 @@ def test_groups_stay_whole_and_folds_are_alike_in_size_and_classes():
     assert set(sizes) == set(range(5))
     assert max(sizes.values()) - min(sizes.values()) <= 12
     for label in range(3):
-        counts = Counter(f for f, found in zip(folds, labels, strict=True) if found == label)
+        counts = Counter(f for f, own in zip(folds, labels, strict=True) if own == label)
         assert max(counts[f] for f in range(5)) - min(counts[f] for f in range(5)) <= 8
 
 
@@ -38,7 +38,7 @@ def test_single_images_divide_each_class_evenly():
     labels = [0] * 23 + [1] * 11
     folds = folds_of([str(i) for i in range(34)], labels, 4)
     for label, least in ((0, 5), (1, 2)):
-        counts = Counter(f for f, found in zip(folds, labels, strict=True) if found == label)
+        counts = Counter(f for f, own in zip(folds, labels, strict=True) if own == label)
         assert {counts[f] - least for f in range(4)} <= {0, 1}
 
 
@@ -66,30 +66,30 @@ def test_a_fold_is_other_rows_of_the_set_without_folds_decoded_once(photos, conf
     pixels = np.concatenate([plain.train.images[:], plain.validation.images[:]])
     held: list[str] = []
     for number in range(4):
-        found = prepare(config_of(photos, folds=4, fold=number))
-        assert found.test.digest == plain.test.digest
-        assert found.digest == plain.digest
-        assert found.validation_origin == "fold"
-        assert sorted(found.train.names + found.validation.names) == sorted(stored)
-        for part in (found.train, found.validation):
+        dataset = prepare(config_of(photos, folds=4, fold=number))
+        assert dataset.test.digest == plain.test.digest
+        assert dataset.digest == plain.digest
+        assert dataset.validation_origin == "fold"
+        assert sorted(dataset.train.names + dataset.validation.names) == sorted(stored)
+        for part in (dataset.train, dataset.validation):
             assert list(part.names) == sorted(part.names)
             np.testing.assert_array_equal(part.images[:], pixels[[stored[n] for n in part.names]])
-        counts = found.counts_per_class
-        assert sum(counts["train"]) == len(found.train)
+        counts = dataset.counts_per_class
+        assert sum(counts["train"]) == len(dataset.train)
         assert counts["test"] == plain.counts_per_class["test"]
-        held += found.validation.names
-        assert len({"ant/1.png", "bee/copy.png"} & set(found.validation.names)) != 1
+        held += dataset.validation.names
+        assert len({"ant/1.png", "bee/copy.png"} & set(dataset.validation.names)) != 1
     assert sorted(held) == sorted(stored)
     other = prepare(config_of(photos, folds=4, fold_seed=1))
     assert list(other.validation.names) != held[: len(other.validation)]
 
 
 def test_batches_of_a_fold_are_those_of_its_images_in_memory(photos, config_of):
-    found = prepare(config_of(photos, folds=3, fold=1))
-    copied = replace(found.train, images=np.ascontiguousarray(found.train.images[:]))
-    normalise = Normalisation.measure(found.train.images)
+    dataset = prepare(config_of(photos, folds=3, fold=1))
+    copied = replace(dataset.train, images=np.ascontiguousarray(dataset.train.images[:]))
+    normalise = Normalisation.measure(dataset.train.images)
     assert normalise == Normalisation.measure(copied.images)
-    one, other = (BatchLoader(part, 5, 2, normalise) for part in (found.train, copied))
+    one, other = (BatchLoader(part, 5, 2, normalise) for part in (dataset.train, copied))
     for step in range(7):
         assert torch.equal(one.batch(step)["image"], other.batch(step)["image"])
     assert not torch.equal(one.batch(0)["image"], one.batch(1)["image"])
@@ -99,7 +99,7 @@ def test_a_class_whose_images_lie_in_one_fold_is_refused():
     names = [f"{i}.png" for i in range(6)]
     # Three groups have both classes, the others one; the third class lies in two of them.
     groups, labels = ["p", "p", "q", "q", "r", "r"], [0, 1, 0, 1, 0, 1]
-    found = fold(names, groups, labels, ["cat", "dog"], (1, 2, 0))
-    assert sorted([*found.train, *found.validation]) == list(range(6))
+    train, validation, _ = fold(names, groups, labels, ["cat", "dog"], (1, 2, 0))
+    assert sorted([*train, *validation]) == list(range(6))
     with pytest.raises(DataError, match=r"cow'? lie in one of 2 folds"):
         fold(names, groups, labels, ["cat", "dog", "cow"], (0, 2, 0))

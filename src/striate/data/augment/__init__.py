@@ -28,30 +28,10 @@ from striate.data.augment.geometric import (
 from striate.data.augment.mixing import cutmix, mixup
 from striate.data.augment.pixel import colour, erase
 from striate.data.field import Category, Field
-from striate.data.warp import Affine, Gather, Warp
+from striate.data.warp import Gather, Warp
 from striate.errors import ConfigError
 from striate.randomness import generator as named_generator
 from striate.registry import Pick, Registry
-
-__all__ = [
-    "AUGMENTATIONS",
-    "OFFERED",
-    "Affine",
-    "Augmenter",
-    "Gather",
-    "Showing",
-    "Warp",
-    "affine",
-    "colour",
-    "crop",
-    "cutmix",
-    "erase",
-    "flip",
-    "mixup",
-    "resized_crop",
-    "shift",
-    "shown_size",
-]
 
 _WHOLE_PIXELS: dict[str, Any] = {"flip": flip, "shift": shift}
 _GEOMETRIC: dict[str, Any] = {

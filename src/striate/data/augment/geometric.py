@@ -34,7 +34,7 @@ def flip(
         probability: Probability of mirroring an image.
         vertical: Mirror top to bottom instead.
         alternating: Mirror an image in every second epoch, whatever `probability`: two epochs
-            show both of its sides, where chance shows one side twice to every second image.
+            show both of its sides, where random flips show one side twice to every second image.
         flip_parity: Images that are mirrored then; the loader gives it.
 
     Source: Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds on a Single GPU" (alternating flip).

@@ -1,8 +1,8 @@
 """Align two thumbnails, then compare them: do they show one picture?
 
-One may be cut slightly tighter than the other, so that a small shift and stretch are found first
-(inverse compositional Gauss-Newton, Baker and Matthews 2004, "Lucas-Kanade 20 years on", from
-coarse to fine). What is compared afterwards does not depend on brightness or contrast.
+One may be cut slightly tighter than the other, so that a small shift and stretch are estimated
+first (inverse compositional Gauss-Newton, Baker and Matthews 2004, "Lucas-Kanade 20 years on",
+from coarse to fine). What is compared afterwards does not depend on brightness or contrast.
 """
 
 from typing import NamedTuple
@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import UInt8
 from torch import Tensor
+
+from striate.data.near_duplicates.descriptor import grey_of
 
 # Halvings of the thumbnail at which the steps are taken, and how many: coarse steps reach far.
 _LEVELS = ((4, 4), (2, 4), (1, 3))
@@ -57,23 +59,14 @@ def align(
         >>> align(picture, picture // 2).coarse.round(3).tolist()
         [1.0]
     """
-    parts = [
-        _align(
-            _grey(first[start : start + _AT_ONCE]),
-            _grey(second[start : start + _AT_ONCE]),
-            strict,
-        )
-        for start in range(0, len(first), _AT_ONCE)
-    ]
+    parts = []
+    for start in range(0, len(first), _AT_ONCE):
+        some = slice(start, start + _AT_ONCE)
+        one, other = (torch.from_numpy(grey_of(x[some]))[:, None] for x in (first, second))
+        parts.append(_align(one, other, strict))
     if not parts:
         return Agreement(*(np.zeros(0, np.float32) for _ in Agreement._fields))
     return Agreement(*(np.concatenate(values) for values in zip(*parts, strict=True)))
-
-
-def _grey(images: np.ndarray) -> Tensor:
-    """Rec. 601 luma, (N, 1, S, S)."""
-    weights = np.array([0.299, 0.587, 0.114], np.float32)
-    return torch.from_numpy(images.astype(np.float32) @ weights)[:, None]
 
 
 @torch.no_grad()
@@ -96,7 +89,7 @@ def _align(first: Tensor, second: Tensor, strict: bool) -> tuple[np.ndarray, ...
 
 
 def _steps_to(a: Tensor, b: Tensor, warp: Tensor, steps: int) -> Tensor:
-    """Take Gauss-Newton steps towards the warp at which `a` looks like `b`."""
+    """Take Gauss-Newton steps towards the warp that makes `a` most like `b`."""
     size = b.shape[-1]
     axis = (torch.arange(size) + 0.5) * (2 / size) - 1
     u, v = axis[None, None, None, :], axis[None, None, :, None]

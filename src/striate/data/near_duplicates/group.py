@@ -23,5 +23,5 @@ def connected(num: int, pairs: Sequence[Sequence[int]] | np.ndarray) -> np.ndarr
     graph = coo_array((np.ones(len(first), bool), (first, second)), (num, num))
     _, groups = connected_components(graph, directed=False)
     _, smallest = np.unique(groups, return_index=True)
-    found: np.ndarray = smallest[groups].astype(np.int64)
-    return found
+    members: np.ndarray = smallest[groups].astype(np.int64)
+    return members

@@ -1,4 +1,4 @@
-"""Pairs of near duplicates among thumbnails: found by descriptor, confirmed by laying them over.
+"""Pairs of near duplicates among thumbnails: proposed by descriptors, confirmed by alignment.
 
 What counts as one picture depends on the set. Two photographs of different things hardly agree
 in their details, two pictures of the digit 1 or of one face do. So the set itself says what
@@ -18,7 +18,7 @@ from striate.data.near_duplicates.descriptor import describe, grey_of, views
 from striate.data.near_duplicates.forest import Neighbours, close_pairs
 from striate.data.source import Progress
 
-# Correlation of blurred pictures below which no pair is looked at; copies of photographs that are
+# Correlation of blurred pictures below which no pair is compared; copies of photographs that are
 # cut by a tenth lay above 0.9 in some view. benchmarks/planted.py measures what these limits find.
 _LEAST_SIMILAR = 0.88
 _TREES = 8
@@ -81,8 +81,8 @@ def find_pairs(
         >>> fields = draw.integers(0, 256, (20, 4, 4, 3), dtype=np.uint8)
         >>> pictures = fields.repeat(8, 1).repeat(8, 2)
         >>> pictures[7] = pictures[3] // 2 + 20
-        >>> found = find_pairs(pictures)
-        >>> list(zip(found.first.tolist(), found.second.tolist()))
+        >>> pairs = find_pairs(pictures)
+        >>> list(zip(pairs.first.tolist(), pairs.second.tolist()))
         [(3, 7)]
     """
     rows = np.arange(len(thumbnails)) if rows is None else rows
@@ -94,13 +94,13 @@ def find_pairs(
     nearest = _candidates(described[:-1] if flips else described)
     threshold, strict = _ordinary(thumbnails, rows, described[0], nearest)
     most = max(2000, int(candidates * num))
-    found = [_confirm(thumbnails, rows, nearest, most, False, threshold, strict)]
+    confirmed = [_confirm(thumbnails, rows, nearest, most, False, threshold, strict)]
     if flips:
         nearest = _candidates(described[[0, -1]])
-        found.append(_confirm(thumbnails, rows, nearest, most, True, threshold, strict))
+        confirmed.append(_confirm(thumbnails, rows, nearest, most, True, threshold, strict))
     if progress:
         progress("comparing images", num, num)
-    first, second, agreement, flipped = (np.concatenate(part) for part in zip(*found, strict=True))
+    first, second, agreement, flipped = map(np.concatenate, zip(*confirmed, strict=True))
     order = np.lexsort((second, first, -agreement))
     return Pairs(first[order], second[order], agreement[order], flipped[order], threshold)
 
@@ -112,18 +112,16 @@ def _descriptors(
 
     def described(start: int) -> list[np.ndarray]:
         grey = grey_of(np.asarray(thumbnails[rows[start : start + _CHUNK]]))
-        found = [describe(grey), *views(grey)]
-        if flips:
-            found.append(describe(np.ascontiguousarray(grey[:, :, ::-1])))
-        return found
+        mirrored = [describe(np.ascontiguousarray(grey[:, :, ::-1]))] if flips else []
+        return [describe(grey), *views(grey), *mirrored]
 
     starts = range(0, len(rows), _CHUNK)
     vectors = np.empty((0, 0, 0), np.float32)
     with ThreadPoolExecutor(min(_PARALLEL, os.cpu_count() or 1), "striate-describe") as pool:
-        for start, found in zip(starts, pool.map(described, starts), strict=True):
+        for start, parts in zip(starts, pool.map(described, starts), strict=True):
             if start == 0:
-                vectors = np.empty((len(found), len(rows), found[0].shape[1]), found[0].dtype)
-            for view, part in zip(vectors, found, strict=True):
+                vectors = np.empty((len(parts), len(rows), parts[0].shape[1]), parts[0].dtype)
+            for view, part in zip(vectors, parts, strict=True):
                 view[start : start + len(part)] = part
     return vectors
 
