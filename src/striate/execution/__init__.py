@@ -10,13 +10,11 @@ from striate.execution.chooser import (
 )
 from striate.execution.device import Execution, threads
 from striate.execution.memory import keep_pages, lacks_memory
-from striate.execution.store import Store
 from striate.execution.swap import accelerate, accelerated, restore
 
 __all__ = [
     "Candidate",
     "Execution",
-    "Store",
     "Trial",
     "accelerate",
     "accelerated",

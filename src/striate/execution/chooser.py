@@ -6,9 +6,9 @@ What wins the second part is taken, so that no sum of good parts can be a loss.
 """
 
 import hashlib
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from time import perf_counter
 from typing import Any
 
 import torch
@@ -16,6 +16,7 @@ from torch import nn
 
 from striate import kernels
 from striate.config import ExecutionConfig
+from striate.execution import store
 from striate.execution.convolution import (
     Convolution,
     MeasuredMethods,
@@ -25,7 +26,6 @@ from striate.execution.convolution import (
 )
 from striate.execution.device import Execution, threads
 from striate.execution.step import step_call
-from striate.execution.store import Store, machine
 from striate.execution.swap import offered
 from striate.execution.timing import Timing, race
 
@@ -45,7 +45,7 @@ _FEW = 32
 _STEP_RATE = 1.5e10
 """Multiply-adds a second and thread, to foresee how long a step will take."""
 _WORTH_COMPILING = 1800.0
-"""Seconds of training below which compiling on a GPU is not tried unasked: it takes minutes."""
+"""Seconds of training below which compiling on a GPU is not tried: it takes minutes."""
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,9 @@ def step_seconds(
         try:
             call = step_call(network, plain, batch_shape)
             call()  # the first one loads libraries
-            began = time.perf_counter()
+            began = perf_counter()
             call()
-            return time.perf_counter() - began
+            return perf_counter() - began
         except RuntimeError:
             pass  # it does not fit into the device's memory
     count = config.threads or torch.get_num_threads()
@@ -127,14 +127,15 @@ def guess(network: nn.Module, batch_shape: tuple[int, ...], config: ExecutionCon
     count = config.threads
     if count is None:
         count = 1 if _work(network, batch_shape) < _LITTLE_WORK else torch.get_num_threads()
-    plain = replace(plain, threads=count, compiled=_asked(config), origin="guessed")
+    compiled = "default" if config.compile else None
+    plain = replace(plain, threads=count, compiled=compiled, origin="guessed")
     if not _may_swap(config, plain):
         return plain
-    methods = {}
-    for layer in convolutions(network, batch_shape):
-        best = kernels.default_methods(layer.geometry)
-        if best != "torch,torch,torch":
-            methods[layer.name] = best
+    guessed = {
+        layer.name: kernels.default_methods(layer.geometry)
+        for layer in convolutions(network, batch_shape)
+    }
+    methods = {name: best for name, best in guessed.items() if best != "torch,torch,torch"}
     return replace(plain, methods=methods, layers=offered(network))
 
 
@@ -146,9 +147,6 @@ def choose(
     seconds: float,
     fresh: bool = False,
     training_seconds: float | None = None,
-    store: Store | None = None,
-    race: Callable[..., dict[str, Timing]] = race,
-    clock: Callable[[], float] = time.perf_counter,
 ) -> Trial:
     """The execution for a network, its batches and this machine, with what was tried.
 
@@ -156,28 +154,27 @@ def choose(
     earlier trial, nothing is measured.
 
     Args:
-        network: on any device; left as it is.
-        batch_shape: (B, C, *S) of the training.
-        config: what was asked for.
-        seconds: for the whole trial; 0: do not measure.
-        fresh: measure, whatever is remembered.
-        training_seconds: of the training to come; None: long.
-        store: of earlier trials.
-        race: times the entrants.
-        clock: gives seconds.
+        network: Network on any device; left as it is.
+        batch_shape: Shape (B, C, *S) of the training batches.
+        config: Configuration; what is None in it is chosen.
+        seconds: Time for the whole trial; 0: do not measure.
+        fresh: Whether to measure, whatever is remembered.
+        training_seconds: Length of the training to come; None: long.
     """
-    began = clock()
-    store = store or Store()
+    began = perf_counter()
+    notes: list[str] = []
     if config.exact:
-        return Trial(_exact(network, batch_shape, config), batch_shape, notes=store.notes)
-    compiles = _compiles_unasked(config, training_seconds)
+        plain_config = replace(config, kernels=False, compile=False, precision="float32")
+        exact = replace(guess(network, batch_shape, plain_config), origin="exact")
+        return Trial(exact, batch_shape)
+    compiles = _tries_compilation(config, training_seconds)
     question = _question(network, batch_shape, config, compiles)
-    kept = None if fresh else store.read(question)
+    kept = None if fresh else store.read(question, notes)
     if kept is not None and (kept["complete"] or kept["seconds"] >= seconds / 2):
-        found = Execution.recorded(config, kept["execution"])
-        return Trial(replace(found, origin="remembered"), batch_shape, notes=store.notes)
+        remembered = Execution.recorded(config, kept["execution"])
+        return Trial(replace(remembered, origin="remembered"), batch_shape)
     first = guess(network, batch_shape, config)
-    trial = Trial(first, batch_shape, notes=store.notes)
+    trial = Trial(first, batch_shape, notes=notes)
     if seconds <= 0:
         return trial
     plain = replace(Execution.of(config), threads=first.threads, compiled=first.compiled)
@@ -185,31 +182,16 @@ def choose(
         if _may_swap(config, plain):
             trial.layers = convolutions(network, batch_shape)
             share = max(seconds - _CALM, 0.5 * seconds) * 0.6
-            trial.methods = measure_methods(
-                trial.layers, share, store=store, fresh=fresh, race=race, clock=clock
-            )
+            trial.methods = measure_methods(trial.layers, share, notes, fresh=fresh)
         entrants = _candidates(network, config, plain, trial, compiles)
-        left = max(seconds - (clock() - began), 0.2 * seconds)
-        _compare(network, trial, entrants, left, step_seconds(network, batch_shape, config), race)
-    trial.seconds = clock() - began
+        left = max(seconds - (perf_counter() - began), 0.2 * seconds)
+        _compare(network, trial, entrants, left, step_seconds(network, batch_shape, config))
+    trial.seconds = perf_counter() - began
     complete = all(m.timings or m.batch for m in trial.methods.values())
     complete = complete and len(trial.candidates) == len(entrants) and seconds >= 4 * _LEAST
-    answer = {
-        "execution": trial.execution.to_json(),
-        "complete": complete,
-        "seconds": seconds,
-    }
-    store.write(question, answer)
+    result = {"execution": trial.execution.to_json(), "complete": complete, "seconds": seconds}
+    store.write(question, result, notes)
     return trial
-
-
-def _exact(network: nn.Module, batch_shape: tuple[int, ...], config: ExecutionConfig) -> Execution:
-    only_torch = replace(config, kernels=False, compile=False, precision="float32")
-    return replace(guess(network, batch_shape, only_torch), origin="exact")
-
-
-def _asked(config: ExecutionConfig) -> str | None:
-    return "default" if config.compile else None
 
 
 def _may_swap(config: ExecutionConfig, plain: Execution) -> bool:
@@ -221,81 +203,71 @@ def _may_swap(config: ExecutionConfig, plain: Execution) -> bool:
 
 
 def _candidates(
-    network: nn.Module,
-    config: ExecutionConfig,
-    plain: Execution,
-    trial: Trial,
-    compiles: bool,
+    network: nn.Module, config: ExecutionConfig, plain: Execution, trial: Trial, compiles: bool
 ) -> list[Candidate]:
-    """Torch first, then what could be better, the likeliest first."""
-    swaps = _may_swap(config, plain)
-    alone = Candidate("torch", replace(plain, origin="measured"))
-    entrants = [] if config.kernels and swaps else [alone]
-
-    def add(title: str, execution: Execution) -> None:
+    """The different ways to run whole steps, the likeliest first."""
+    candidates: list[Candidate] = []
+    for title, execution in _ways(network, config, plain, trial, compiles):
         execution = replace(execution, origin="measured")
-        if all(execution != known.execution for known in entrants):
-            entrants.append(Candidate(title, execution))
+        if all(execution != known.execution for known in candidates):
+            candidates.append(Candidate(title, execution))
+    return candidates
 
+
+def _ways(
+    network: nn.Module, config: ExecutionConfig, plain: Execution, trial: Trial, compiles: bool
+) -> Iterator[tuple[str, Execution]]:
+    """Titles and executions: torch first, then what could be better."""
+    swaps = _may_swap(config, plain)
+    torch_too = not (config.kernels and swaps)
     best = plain
+    if torch_too:
+        yield "torch", plain
     if swaps:
         raced = {n: m.chosen for n, m in trial.methods.items() if m.chosen != "torch,torch,torch"}
         best = replace(plain, methods=raced, layers=offered(network))
-        add("kernels", best)
+        yield "kernels", best
         if not config.kernels:
-            _add_fewer(best, add)
+            yield from _with_fewer(best)
     if config.threads is None and plain.device.type == "cpu" and torch.get_num_threads() > 1:
         other = 1 if plain.threads != 1 else torch.get_num_threads()
         # Many threads on much work, or one on little, need no trial.
-        if _work_of(trial) < 20 * _LITTLE_WORK:
-            add(
-                f"{entrants[-1].title if not best.layers else 'kernels'}, {other} thread(s)",
-                replace(best, threads=other),
-            )
-    if alone in entrants:
+        if sum(layer.multiply_adds for layer in trial.layers) < 20 * _LITTLE_WORK:
+            title = "torch" if torch_too and best == plain else "kernels"
+            yield f"{title}, {other} thread(s)", replace(best, threads=other)
+    if torch_too:
         if config.channels_last is None:
-            add("torch, channels first", replace(plain, channels_last=False))
-        _add_devices(config, plain, compiles, add)
-    return entrants
+            yield "torch, channels first", replace(plain, channels_last=False)
+        yield from _on_devices(config, plain, compiles)
 
 
-def _add_fewer(best: Execution, add: Callable[[str, Execution], None]) -> None:
+def _with_fewer(best: Execution) -> Iterator[tuple[str, Execution]]:
     """Some of Striate's operators, torch's for the others."""
     if best.layers and best.methods:
-        add("kernels, convolutions alone", replace(best, layers=()))
-        add("kernels, all but convolutions", replace(best, methods={}))
+        yield "kernels, convolutions alone", replace(best, layers=())
+        yield "kernels, all but convolutions", replace(best, methods={})
     if len(best.layers) > 1:
         for family in best.layers:
             fewer = tuple(other for other in best.layers if other != family)
-            add(f"kernels, all but {family}", replace(best, layers=fewer))
+            yield f"kernels, all but {family}", replace(best, layers=fewer)
 
 
-def _work_of(trial: Trial) -> float:
-    return float(sum(layer.multiply_adds for layer in trial.layers))
-
-
-def _add_devices(
-    config: ExecutionConfig,
-    plain: Execution,
-    compiles: bool,
-    add: Callable[[str, Execution], None],
-) -> None:
-    """Narrow numbers, where a person allowed them, and compilation on GPUs."""
-    narrow = [plain.precision]
+def _on_devices(
+    config: ExecutionConfig, plain: Execution, compiles: bool
+) -> Iterator[tuple[str, Execution]]:
+    """Narrow numbers, where the configuration allows them, and compilation on GPUs."""
+    precision = plain.precision
     if config.precision == "auto":
         is_gpu = plain.device.type == "cuda"
-        if is_gpu:
-            narrow.append("tf32")
-        if torch.cuda.is_bf16_supported() if is_gpu else _has_cpu_bfloat16():
-            narrow.append("bfloat16")
-        for precision in narrow[1:]:
-            add(f"torch, {precision}", replace(plain, precision=precision))
+        has_bfloat16 = torch.cuda.is_bf16_supported() if is_gpu else _has_cpu_bfloat16()
+        for precision in ["tf32"] * is_gpu + ["bfloat16"] * has_bfloat16:
+            yield f"torch, {precision}", replace(plain, precision=precision)
     if compiles:
         for mode in ("default", "reduce-overhead"):  # the second one records CUDA graphs
-            add(f"torch.compile, {mode}", replace(plain, precision=narrow[-1], compiled=mode))
+            yield f"torch.compile, {mode}", replace(plain, precision=precision, compiled=mode)
 
 
-def _compiles_unasked(config: ExecutionConfig, training_seconds: float | None) -> bool:
+def _tries_compilation(config: ExecutionConfig, training_seconds: float | None) -> bool:
     """Whether compilation is tried: on GPUs, before a long training, unless a person decided."""
     long = training_seconds is None or training_seconds >= _WORTH_COMPILING
     return config.compile is None and Execution.of(config).device.type == "cuda" and long
@@ -308,53 +280,34 @@ def _has_cpu_bfloat16() -> bool:
 
 
 def _compare(
-    network: nn.Module,
-    trial: Trial,
-    entrants: list[Candidate],
-    seconds: float,
-    expected: float,
-    race: Callable[..., dict[str, Timing]],
+    network: nn.Module, trial: Trial, entrants: list[Candidate], seconds: float, expected: float
 ) -> None:
     """Time whole steps of all candidates, each expected to take so long, and choose."""
-    share = _fitting(seconds, len(entrants)) / max(expected, 1e-9)
+    share = seconds / (3 * len(entrants)) / max(expected, 1e-9)  # a first turn and two that count
     if share * trial.batch_shape[0] < _FEW and len(entrants) > 2:
+        share *= len(entrants) / 2
         entrants = entrants[:2]  # better two on many images than all on a few
-        share = _fitting(seconds, 2) / max(expected, 1e-9)
     share = min(1.0, share)
     batch = max(min(trial.batch_shape[0], 8), round(share * trial.batch_shape[0]))
-    shape = (batch, *trial.batch_shape[1:])
     trial.measured_batch = batch
     calls: dict[str, Callable[[], object]] = {}
-    judged: list[Candidate] = []
+    problems: dict[str, str] = {}
     for entrant in entrants:
-        problem = ""
         try:
-            call = step_call(network, entrant.execution, shape)
+            call = step_call(network, entrant.execution, (batch, *trial.batch_shape[1:]))
             if entrant.execution.compiled is not None:
-                call()  # a compiler that is missing or gives up is told, not raised
+                call()  # a compiler that is missing or gives up is reported, not raised
             calls[entrant.title] = call
         except RuntimeError as error:
-            problem = str(error).partition("\n")[0]
-        judged.append(replace(entrant, problem=problem))
+            problems[entrant.title] = str(error).partition("\n")[0]
     times = race(calls, seconds, least_turns=1, most_turns=7)
-    trial.candidates = [replace(e, timing=times.get(e.title)) for e in judged]
-    usable = [entrant for entrant in trial.candidates if entrant.timing is not None]
-    if not usable:
-        return  # the guess holds, which was compared by itself
-    held = usable[0]
-    for entrant in usable[1:]:
-        if _seconds(entrant) < _MARGIN * _seconds(held):
-            held = entrant
-    trial.execution = held.execution
-
-
-def _fitting(seconds: float, num_entrants: int) -> float:
-    """Seconds for one step: each has a first turn and two that count."""
-    return seconds / (3 * num_entrants)
-
-
-def _seconds(entrant: Candidate) -> float:
-    return float("inf") if entrant.timing is None else entrant.timing.best
+    held: Timing | None = None  # where none can be used, the guess holds
+    for entrant in entrants:
+        timing = times.get(entrant.title)
+        problem = problems.get(entrant.title, "")
+        trial.candidates.append(replace(entrant, timing=timing, problem=problem))
+        if timing is not None and (held is None or timing.best < _MARGIN * held.best):
+            held, trial.execution = timing, entrant.execution
 
 
 def _question(
@@ -373,6 +326,6 @@ def _question(
             name: getattr(config, name)
             for name in ("threads", "channels_last", "precision", "kernels", "compile")
         },
-        "machine": machine(Execution.of(config).device),
+        "machine": store.machine(Execution.of(config).device),
         **({"compiles": True} if compiles else {}),
     }

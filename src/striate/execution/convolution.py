@@ -1,17 +1,18 @@
 """The convolutions of a network and the fastest method of each, direction by direction."""
 
 import math
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from time import perf_counter
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from striate import kernels
-from striate.execution.store import Store, machine
+from striate.execution import store
 from striate.execution.timing import Timing, race
+from striate.typed_json import JsonRecord
 
 DIRECTIONS = ("forward", "data", "weight")
 _PLAIN = "torch"
@@ -65,7 +66,7 @@ class Convolution:
 
 
 @dataclass(frozen=True)
-class MeasuredMethods:
+class MeasuredMethods(JsonRecord):
     """The fastest methods of one geometry."""
 
     chosen: str
@@ -112,8 +113,8 @@ def convolutions(network: nn.Module, batch_shape: tuple[int, ...]) -> list[Convo
     A layer that is called with several shapes is listed with the largest.
 
     Args:
-        network: module, in evaluation mode for the call, then as it was.
-        batch_shape: shape (B, C, *S) of the training batches.
+        network: Module, in evaluation mode for the call, then as it was.
+        batch_shape: Shape (B, C, *S) of the training batches.
     """
     noted: dict[str, Convolution] = {}
     names = {module: name for name, module in network.named_modules()}
@@ -141,11 +142,9 @@ def convolutions(network: nn.Module, batch_shape: tuple[int, ...]) -> list[Convo
 def measure_methods(
     layers: list[Convolution],
     seconds: float,
+    notes: list[str],
     *,
-    store: Store,
     fresh: bool = False,
-    race: Callable[..., dict[str, Timing]] = race,
-    clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, MeasuredMethods]:
     """The fastest methods of each layer by name, measured once for each geometry.
 
@@ -153,42 +152,38 @@ def measure_methods(
     guess of `kernels.default_methods` and no timings.
 
     Args:
-        layers: convolutions of a network.
-        seconds: time for all of them.
-        store: earlier measurements.
-        fresh: whether known geometries are measured again.
-        race: function that times calls.
-        clock: function that gives seconds.
+        layers: Convolutions of a network.
+        seconds: Time for all of them.
+        notes: Gets sentences about files of earlier measurements.
+        fresh: Whether known geometries are measured again.
     """
     groups: dict[str, list[Convolution]] = {}
     for layer in layers:
         groups.setdefault(str(layer.key()), []).append(layer)
     order = sorted(groups.values(), key=lambda same: -same[0].multiply_adds * len(same))
     total = sum(same[0].multiply_adds for same in order) or 1
-    began, methods = clock(), {}
+    began, methods = perf_counter(), {}
     for same in order:
         layer = same[0]
-        question = {"geometry": layer.key(), "machine": machine(torch.device("cpu"))}
-        kept = None if fresh else store.read(question)
-        left = seconds - (clock() - began)
+        question = {"geometry": layer.key(), "machine": store.machine(torch.device("cpu"))}
+        kept = None if fresh else store.read(question, notes)
+        left = seconds - (perf_counter() - began)
         share = max(0.3 * seconds / len(order), seconds * layer.multiply_adds / total)
-        result = None if kept is None else _from_json(kept)
+        result = None if kept is None else MeasuredMethods.from_json(kept)
         if result is None or result.batch < layer.least_batch:
-            result = _measure(layer, min(left, share), race) if left > 0 else None
+            result = _measure(layer, min(left, share)) if left > 0 else None
             if result is not None:
-                store.write(question, asdict(result))
+                store.write(question, result.to_json(), notes)
         if result is None:
             result = MeasuredMethods(kernels.default_methods(layer.geometry), 0, {})
         methods.update({one.name: result for one in same})
     return {layer.name: methods[layer.name] for layer in layers}
 
 
-def _measure(
-    layer: Convolution, seconds: float, race: Callable[..., dict[str, Timing]]
-) -> MeasuredMethods | None:
+def _measure(layer: Convolution, seconds: float) -> MeasuredMethods | None:
     """Race the methods of each direction, on as many images as make a call worth timing.
 
-    None if the time is too short for calls that would tell anything.
+    None if the time is too short for calls of a useful length.
     """
     candidates = {str(d): names for d, names in kernels.candidates(layer.geometry).items()}
     calls = sum(len(candidates[d]) for d in layer.directions) * 3
@@ -231,11 +226,3 @@ def _call(layer: Convolution, direction: str, method: str) -> Callable[[], objec
         y = kernels.convolution(x, weight, *rest)
     p = noise(y.shape)
     return lambda: torch.autograd.grad(y, source, p, retain_graph=True)
-
-
-def _from_json(value: Mapping[str, Any]) -> MeasuredMethods:
-    timings = {
-        direction: {name: Timing(**numbers) for name, numbers in methods.items()}
-        for direction, methods in value["timings"].items()
-    }
-    return MeasuredMethods(value["chosen"], value["batch"], timings)

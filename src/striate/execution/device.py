@@ -3,7 +3,7 @@
 import os
 import platform
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import nn
 
 from striate.config import ExecutionConfig
 from striate.errors import ConfigError
+from striate.typed_json import encode
 
 _THREADS_PER_CORE = 4
 
@@ -66,7 +67,7 @@ class Execution:
 
     @classmethod
     def of(cls, config: ExecutionConfig) -> "Execution":
-        """The execution that a configuration asks for on this machine, with torch's operators.
+        """The execution that a configuration names on this machine, with torch's operators.
 
         Raises:
             ConfigError: a device that is not there.
@@ -83,7 +84,7 @@ class Execution:
     def recorded(cls, config: ExecutionConfig, record: Mapping[str, Any] | None) -> "Execution":
         """The execution that a run was made with; of a run that recorded none, torch's operators.
 
-        Threads that nobody asked for and this machine does not have are left out.
+        Threads that were not configured and that this machine does not have are left out.
 
         Raises:
             ConfigError: a device that is not there.
@@ -109,15 +110,9 @@ class Execution:
 
     def to_json(self) -> dict[str, Any]:
         """The choice as JSON values, for the run's record; the device is in the configuration."""
-        return {
-            "channels_last": self.channels_last,
-            "precision": self.precision,
-            "threads": self.threads,
-            "methods": dict(self.methods),
-            "layers": list(self.layers),
-            "compiled": self.compiled,
-            "origin": self.origin,
-        }
+        values: dict[str, Any] = encode(self)
+        del values["device"]
+        return values
 
     def summary(self) -> str:
         """One sentence for a person."""
@@ -140,14 +135,11 @@ class Execution:
             network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         return network
 
-    @contextmanager
-    def autocast(self) -> Iterator[None]:
-        """The context for forward passes: mixed precision where it is asked for."""
-        inside: AbstractContextManager[object] = nullcontext()
+    def autocast(self) -> AbstractContextManager[object]:
+        """The context for forward passes: mixed precision where it was chosen."""
         if self.precision == "bfloat16":
-            inside = torch.autocast(self.device.type, dtype=torch.bfloat16)
-        with inside:
-            yield
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return nullcontext()
 
     @contextmanager
     def arithmetic(self) -> Iterator[None]:
@@ -155,21 +147,13 @@ class Execution:
 
         float32 means float32 there too: torch by itself lets cuDNN round to TF32's 10 bits.
         """
-        count = torch.get_num_threads() if self.threads is None else self.threads
-        if self.device.type != "cuda":
-            with threads(count):
-                yield
-            return
-        kinds: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)  # type: ignore[attr-defined]
-        before = [kind.fp32_precision for kind in kinds]
-        for kind in kinds:
-            kind.fp32_precision = "tf32" if self.precision == "tf32" else "ieee"
-        try:
-            with threads(count):
-                yield
-        finally:
-            for kind, precision in zip(kinds, before, strict=True):
-                kind.fp32_precision = precision
+        with ExitStack() as stack:
+            stack.enter_context(threads(self.threads or torch.get_num_threads()))
+            if self.device.type == "cuda":
+                for kind in (torch.backends.cuda.matmul, torch.backends.cudnn.conv):  # type: ignore[attr-defined]
+                    stack.callback(setattr, kind, "fp32_precision", kind.fp32_precision)
+                    kind.fp32_precision = "tf32" if self.precision == "tf32" else "ieee"
+            yield
 
     def describe(self) -> dict[str, object]:
         """Device, threads and versions as JSON values, for the run's record."""
@@ -184,11 +168,11 @@ class Execution:
         }
 
 
-def _precision(asked: str, device: torch.device) -> str:
+def _precision(configured: str, device: torch.device) -> str:
     """The precision on a device; "auto" rounds nothing until that was measured to be faster."""
-    if asked == "auto" or (asked == "tf32" and device.type != "cuda"):
+    if configured == "auto" or (configured == "tf32" and device.type != "cuda"):
         return "float32"
-    return asked
+    return configured
 
 
 def _device(wanted: str) -> torch.device:

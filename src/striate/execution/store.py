@@ -1,7 +1,7 @@
 """Choices that were measured before, kept by machine: what is remembered is not measured again.
 
-A file is the answer to one question (a machine, a network, a shape, what was asked for). It can
-be deleted at any time; one that cannot be read is told once, ignored and written anew.
+A file has the result for one question (a machine, a network, a shape, settings). It can be deleted
+at any time; one that cannot be read is reported, ignored and written anew.
 """
 
 import hashlib
@@ -48,48 +48,42 @@ def machine(device: torch.device) -> dict[str, Any]:
     }
 
 
-class Store:
-    """Answers by question, as JSON files in the cache folder.
+def read(question: Mapping[str, Any], notes: list[str]) -> dict[str, Any] | None:
+    """The result kept for a question; None where there is none that can be used.
 
     Args:
-        folder: None: `execution` in the cache folder.
+        question: JSON values that the result depends on.
+        notes: Gets a sentence about a file that cannot be read.
     """
+    path = _path(question)
+    try:
+        kept = json.loads(path.read_text("utf-8"))
+        if kept["format"] == _FORMAT and kept["question"] == _plain(question):
+            return dict(kept["answer"])
+    except FileNotFoundError:
+        pass
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        notes.append(
+            f"{path} cannot be read ({type(error).__name__}); what it held is measured again."
+        )
+    return None
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self.folder = places.cache_dir() / "execution" if folder is None else folder
-        self.notes: list[str] = []
-        """Sentences about files that could not be read or written."""
 
-    def read(self, question: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The answer kept for a question; None where there is none that can be used."""
-        path = self._path(question)
-        try:
-            kept = json.loads(path.read_text("utf-8"))
-            if kept["format"] == _FORMAT and kept["question"] == _plain(question):
-                answer: dict[str, Any] = dict(kept["answer"])
-                return answer
-            return None
-        except FileNotFoundError:
-            return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            self.notes.append(
-                f"{path} cannot be read ({type(error).__name__}); what it held is measured again."
-            )
-            return None
+def write(question: Mapping[str, Any], result: Mapping[str, Any], notes: list[str]) -> None:
+    """Keep a result; if the folder cannot be written, only time is lost, and it is noted."""
+    path = _path(question)
+    try:
+        content = {"format": _FORMAT, "question": _plain(question), "answer": dict(result)}
+        durable.write_json(path, content)
+    except OSError as error:
+        notes.append(f"{path.parent} cannot be written ({error}); nothing is remembered.")
 
-    def write(self, question: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
-        """Keep an answer; if the folder cannot be written, only time is lost, and it is noted."""
-        content = {"format": _FORMAT, "question": _plain(question), "answer": dict(answer)}
-        try:
-            durable.write_json(self._path(question), content)
-        except OSError as error:
-            self.notes.append(f"{self.folder} cannot be written ({error}); nothing is remembered.")
 
-    def _path(self, question: Mapping[str, Any]) -> Path:
-        canonical = json.dumps(_plain(question), sort_keys=True)
-        return self.folder / f"{hashlib.sha256(canonical.encode()).hexdigest()[:20]}.json"
+def _path(question: Mapping[str, Any]) -> Path:
+    digest = hashlib.sha256(json.dumps(_plain(question), sort_keys=True).encode()).hexdigest()
+    return places.cache_dir() / "execution" / f"{digest[:20]}.json"
 
 
 def _plain(value: Mapping[str, Any]) -> Any:
-    """As it comes back from JSON: lists for tuples, names for keys."""
+    """The value as it comes back from JSON: lists for tuples, names for keys."""
     return json.loads(json.dumps(value))

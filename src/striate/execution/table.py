@@ -1,8 +1,8 @@
 """A trial as text and as JSON values: what was tried, how fast it was, what was chosen."""
 
-from collections.abc import Sequence
 from typing import Any
 
+from striate.drawing.table import text_table
 from striate.execution.chooser import Candidate, Trial
 from striate.execution.convolution import DIRECTIONS, Convolution, MeasuredMethods
 
@@ -31,64 +31,48 @@ def _steps(trial: Trial) -> str:
         if timing is None:
             rows.append((entrant.title, "", "", "", entrant.problem))
             continue
-        speeds = (batch / timing.worst, batch / timing.best)
-        rows.append(
-            (
-                entrant.title,
-                f"{batch / timing.median:,.0f}",
-                f"{speeds[0]:,.0f}–{speeds[1]:,.0f}",
-                f"{timing.num_turns}",
-                "chosen" if entrant.execution == trial.execution else "",
-            )
-        )
+        speed = f"{batch / timing.median:,.0f}"
+        spread = f"{batch / timing.worst:,.0f}–{batch / timing.best:,.0f}"
+        chosen = "chosen" if entrant.execution == trial.execution else ""
+        rows.append((entrant.title, speed, spread, f"{timing.num_turns}", chosen))
     shape = "×".join(map(str, (trial.measured_batch, *trial.batch_shape[1:])))
-    return f"Training steps of {shape}, forward and backward:\n{_aligned(rows)}"
+    return f"Training steps of {shape}, forward and backward:\n{text_table(rows, '<')}"
 
 
 def _convolutions(trial: Trial) -> str:
     rows: list[tuple[str, ...]] = [("convolution", "shape", *DIRECTIONS)]
     for layer in trial.layers:
-        found = trial.methods[layer.name]
-        cells = [_cell(layer, found, place) for place in range(len(DIRECTIONS))]
+        measured = trial.methods[layer.name]
+        pairs = zip(DIRECTIONS, measured.chosen.split(","), strict=True)
+        cells = [_cell(layer, measured, direction, method) for direction, method in pairs]
         rows.append((layer.name or "·", _shape(layer), *cells))
-    return f"Convolutions, fastest method and GFLOP/s (torch's in brackets):\n{_aligned(rows)}"
+    return (
+        f"Convolutions, fastest method and GFLOP/s (torch's in brackets):\n{text_table(rows, '<')}"
+    )
 
 
 def _shape(layer: Convolution) -> str:
     kernel = "×".join(map(str, layer.geometry.weight[2:]))
     size = "×".join(map(str, layer.geometry.x[1:]))
-    stride = (
-        ""
-        if set(layer.geometry.stride) == {1}
-        else f" /{'×'.join(map(str, layer.geometry.stride))}"
-    )
+    steps = layer.geometry.stride
+    stride = "" if set(steps) == {1} else f" /{'×'.join(map(str, steps))}"
     return f"{size} → {layer.geometry.weight[0]}, {kernel}{stride}"
 
 
-def _cell(layer: Convolution, found: MeasuredMethods, place: int) -> str:
-    direction, method = DIRECTIONS[place], found.chosen.split(",")[place]
+def _cell(layer: Convolution, measured: MeasuredMethods, direction: str, method: str) -> str:
     if direction not in layer.directions:
         return "–"
-    times = found.timings.get(direction, {})
-    if method not in times:
+    speed = _speeds(layer, measured, direction)
+    if method not in speed:
         return method
-    speed = _speeds(layer, found, direction)
     beside = "" if method == "torch" else f" ({speed['torch']:.0f})"
     return f"{method} {speed[method]:.0f}{beside}"
 
 
-def _speeds(layer: Convolution, found: MeasuredMethods, direction: str) -> dict[str, float]:
+def _speeds(layer: Convolution, measured: MeasuredMethods, direction: str) -> dict[str, float]:
     """Billions of operations a second by method."""
-    count = 2 * layer.multiply_adds * found.batch / layer.geometry.x[0]
-    return {name: count / t.best / 1e9 for name, t in found.timings.get(direction, {}).items()}
-
-
-def _aligned(rows: Sequence[tuple[str, ...]]) -> str:
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    )
+    count = 2 * layer.multiply_adds * measured.batch / layer.geometry.x[0]
+    return {name: count / t.best / 1e9 for name, t in measured.timings.get(direction, {}).items()}
 
 
 def trial_json(trial: Trial) -> dict[str, Any]:

@@ -5,8 +5,9 @@ import torch
 from torch import nn
 
 from striate import kernels as package
+from striate import places
 from striate.config import ExecutionConfig
-from striate.execution import Execution, Store, chooser, guess, step_seconds, trial_seconds
+from striate.execution import Execution, chooser, convolution, guess, step_seconds, trial_seconds
 from striate.execution.table import trial_json, trial_text
 from striate.execution.timing import Timing
 
@@ -53,9 +54,12 @@ def never(*_, **__) -> dict[str, Timing]:
     raise AssertionError("nothing is to be measured")
 
 
-def choose(network, race, config=CPU, seconds=5.0, **others):
-    others.setdefault("clock", lambda: 0.0)  # a busy machine leaves no time over
-    return chooser.choose(network, SHAPE, config, seconds=seconds, race=race, **others)
+def choose(network, race, config=CPU, seconds=5.0, shape=SHAPE, **others):
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (chooser, convolution):
+            patch.setattr(module, "race", race)
+            patch.setattr(module, "perf_counter", lambda: 0.0)  # a busy machine leaves none over
+        return chooser.choose(network, shape, config, seconds=seconds, **others)
 
 
 def test_each_direction_takes_its_fastest_method(kernels, network):
@@ -114,7 +118,7 @@ def test_a_short_trial_is_made_again_when_there_is_time(kernels, network):
 
 def test_a_broken_file_is_ignored_with_a_note(kernels, network):
     choose(network, racing(a=0.5, kernels=0.4))
-    for path in Store().folder.iterdir():
+    for path in (places.cache_dir() / "execution").iterdir():
         path.write_text('{"format": 1, "question"')
     race = racing()
     trial = choose(network, race)
@@ -223,7 +227,7 @@ def test_a_choice_between_fewer_than_all_is_not_the_last_word(kernels, network, 
     large = (64, *SHAPE[1:])
 
     def trial(race, seconds):
-        return chooser.choose(network, large, CPU, seconds=seconds, race=race, clock=lambda: 0.0)
+        return choose(network, race, seconds=seconds, shape=large)
 
     assert len(trial(racing(), 3.0).candidates) == 2
     assert trial(never, 3.0).execution.origin == "remembered"
@@ -236,11 +240,11 @@ def test_a_choice_between_fewer_than_all_is_not_the_last_word(kernels, network, 
 
 def test_what_was_on_offer_is_part_of_the_question(network, monkeypatch):
     monkeypatch.setattr(Execution, "of", lambda config: Execution(torch.device("cuda"), True, "x"))
-    monkeypatch.setattr(chooser, "machine", str)
+    monkeypatch.setattr(chooser.store, "machine", str)
     config = ExecutionConfig()
-    assert chooser._compiles_unasked(config, None)
-    assert chooser._compiles_unasked(config, 1800.0)
-    assert not chooser._compiles_unasked(config, 1799.0)
-    assert not chooser._compiles_unasked(ExecutionConfig(compile=False), None)
+    assert chooser._tries_compilation(config, None)
+    assert chooser._tries_compilation(config, 1800.0)
+    assert not chooser._tries_compilation(config, 1799.0)
+    assert not chooser._tries_compilation(ExecutionConfig(compile=False), None)
     asked = [chooser._question(network, SHAPE, config, compiles) for compiles in (True, False)]
     assert asked[0] != asked[1]
