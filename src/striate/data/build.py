@@ -30,6 +30,7 @@ from striate.data.duplicate_check import check_duplicates
 from striate.data.field import Field, Loaded, strata_of, take
 from striate.data.source import Item, Progress, Source
 from striate.data.split import Assignment, assign
+from striate.data.stratify import Labels, counts_of
 from striate.errors import DataError
 from striate.places import cache_dir
 
@@ -303,7 +304,7 @@ def _divided(
     lines: Sequence[str],
     assignment: Assignment,
     rows: Mapping[str, Sequence[int]],
-    strata: Sequence[int],
+    strata: Sequence[Labels],
     names: Sequence[str],
 ) -> dict[str, Any]:
     """The content of set.json about the splits."""
@@ -311,9 +312,7 @@ def _divided(
         "class_names": list(names),
         "counts": {split: len(chosen) for split, chosen in rows.items()},
         "counts_per_class": {
-            split: np.bincount([strata[i] for i in chosen], minlength=len(names)).tolist()
-            if names
-            else [len(chosen)]
+            split: counts_of([strata[i] for i in chosen], len(names)) if names else [len(chosen)]
             for split, chosen in rows.items()
         },
         "digest": content_digest(lines),

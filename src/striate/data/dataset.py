@@ -21,6 +21,7 @@ from striate.data.part import ImageSet, read_part
 from striate.data.seal import SealedSplit
 from striate.data.source import Progress, Source, Split
 from striate.data.spelling import shown, text_name
+from striate.data.stratify import counts_of
 from striate.errors import DataError, LeakError
 
 _BROKEN_NOTED = 5
@@ -83,7 +84,11 @@ class Dataset:
             "class_names": list(self.class_names),
             "fields": {name: field.to_json() for name, field in self.fields.items()},
             "spec": self.spec.to_json(),
-            "counts": {split: sum(counts) for split, counts in self.counts_per_class.items()},
+            "counts": {
+                "train": len(self.train),
+                "validation": len(self.validation),
+                "test": self.test.num_items,
+            },
             "counts_per_class": {s: list(counts) for s, counts in self.counts_per_class.items()},
             "digest": self.digest,
             "test_digest": self.test.digest,
@@ -278,9 +283,7 @@ def _divided(
 
 def _counts(images: ImageSet) -> tuple[int, ...]:
     strata, names = strata_of(images.columns, images.fields, len(images))
-    if not names:
-        return (len(images),)
-    return tuple(np.bincount(strata, minlength=len(names)).tolist())
+    return tuple(counts_of(strata, len(names))) if names else (len(images),)
 
 
 def _broken_notes(broken: Sequence[BrokenFile]) -> list[str]:

@@ -8,13 +8,14 @@ import numpy as np
 from striate.data.source import Split
 from striate.data.spelling import enumerated
 from striate.data.split import rank, small_notes
+from striate.data.stratify import Labels, are_several, each, stratify
 from striate.errors import DataError
 
 
 def fold(
     names: Sequence[str],
     groups: Sequence[str],
-    labels: Sequence[int],
+    labels: Sequence[Labels],
     class_names: Sequence[str],
     which: tuple[int, int, int],
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -23,7 +24,7 @@ def fold(
     Args:
         names: Names of the items, in any order.
         groups: Group of each item.
-        labels: Class indices.
+        labels: Class indices, or the labels of each item, perhaps several or none.
         class_names: Names of all classes; empty where the labels are groups of similar items.
         which: Number of the fold, number of folds, random seed.
 
@@ -36,7 +37,7 @@ def fold(
     order = sorted(range(len(names)), key=names.__getitem__)
     train = [i for i in order if splits[i] == "train"]
     validation = [i for i in order if splits[i] == "validation"]
-    trained = {labels[i] for i in train}
+    trained = {label for i in train for label in each(labels[i])}
     lacking = [name for label, name in enumerate(class_names) if label not in trained]
     if lacking:
         raise DataError(
@@ -49,7 +50,7 @@ def fold(
 
 def folds_of(
     groups: Sequence[str],
-    labels: Sequence[int],
+    labels: Sequence[Labels],
     num_folds: int,
     *,
     seed: int = 0,
@@ -62,7 +63,7 @@ def folds_of(
 
     Args:
         groups: Group of each item.
-        labels: Class indices.
+        labels: Class indices, or the labels of each item, perhaps several or none.
         num_folds: Number of folds, 2 or more.
         seed: Random seed; another one gives other folds, for repeated cross-validation.
         are_classes: Whether each label must occur in two groups, as a class must.
@@ -78,8 +79,9 @@ def folds_of(
     for i, group in enumerate(groups):
         members[group].append(i)
     homes: dict[int, set[str]] = defaultdict(set)
-    for group, label in zip(groups, labels, strict=True):
-        homes[label].add(group)
+    for group, of_item in zip(groups, labels, strict=True):
+        for label in each(of_item):
+            homes[label].add(group)
     alone = are_classes and sum(len(of_class) == 1 for of_class in homes.values())
     if len(members) < num_folds or alone:
         single = f"; {alone} class(es) are a single group of images" if alone else ""
@@ -88,8 +90,15 @@ def folds_of(
             "class needs two different images at least, and there must be as many as folds: add "
             "images, or take fewer folds."
         )
+    if are_several(labels):
+        ranks = [int.from_bytes(rank(seed, "fold", name)) for name in members]
+        parts = stratify(
+            list(members.values()), labels, [1 / num_folds] * num_folds, ranks.__getitem__
+        )
+        part_of = dict(zip(members, parts, strict=True))
+        return [part_of[group] for group in groups]
     totals = Counter(labels)
-    held: list[Counter[int]] = [Counter() for _ in range(num_folds)]
+    held: list[Counter[Labels]] = [Counter() for _ in range(num_folds)]
     sizes = [0] * num_folds
     fold_of: dict[str, int] = {}
     for group in sorted(members, key=lambda name: (-len(members[name]), rank(seed, "fold", name))):

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from striate.data.source import Split
 from striate.data.spelling import enumerated
+from striate.data.stratify import Labels, are_several, each, stratify
 from striate.errors import DataError
 
 _NEARLY_ALL = 0.9
@@ -35,7 +36,7 @@ class Assignment(NamedTuple):
 
 def assign(
     digests: Sequence[str],
-    labels: Sequence[int],
+    labels: Sequence[Labels],
     declared: Sequence[Split | None],
     class_names: Sequence[str],
     *,
@@ -48,7 +49,7 @@ def assign(
 
     Args:
         digests: Digests of the pictures.
-        labels: Class indices.
+        labels: Class indices, or the labels of each item, perhaps several or none.
         declared: Split that the source names for each item, None where it names none.
         class_names: Names of all classes; empty where the labels are no classes but groups of
             similar items, which are spread evenly and may be absent from a split.
@@ -113,7 +114,7 @@ def validation_share(num_images: int) -> float:
 def _hold_out(
     free: Sequence[int],
     digests: Sequence[str],
-    labels: Sequence[int],
+    labels: Sequence[Labels],
     fraction: float,
     seed: int,
     name: str,
@@ -122,10 +123,13 @@ def _hold_out(
     groups: dict[str, list[int]] = defaultdict(list)
     for i in free:
         groups[digests[i]].append(i)
+    if are_several(labels):
+        drawn = [int.from_bytes(rank(seed, name, digest)) for digest in groups]
+        return _hold_out_several(list(groups.values()), labels, fraction, drawn)
     of_class: dict[int, list[str]] = defaultdict(list)
     for digest, members in groups.items():
         # Copies with several labels count for the first class, so that the order does not matter.
-        of_class[min(labels[i] for i in members)].append(digest)
+        of_class[min(label for i in members for label in each(labels[i]))].append(digest)
     held: list[int] = []
     for digests_of_class in of_class.values():
         ordered = sorted(digests_of_class, key=lambda digest: rank(seed, name, digest))
@@ -164,14 +168,40 @@ def rank(seed: int, name: str, digest: str) -> bytes:
     return hashlib.blake2b(f"{seed} {name} {digest}".encode(), digest_size=16).digest()
 
 
-def _check(splits: Sequence[Split], labels: Sequence[int], class_names: Sequence[str]) -> None:
-    trained = Counter(
-        label for label, split in zip(labels, splits, strict=True) if split == "train"
-    )
+def _hold_out_several(
+    groups: Sequence[Sequence[int]],
+    labels: Sequence[Labels],
+    fraction: float,
+    drawn: Sequence[int],
+) -> list[int]:
+    """Items of whole groups to hold out where items have any number of labels.
+
+    Of very few items one group at least is held out, if all of its labels remain elsewhere.
+    """
+    parts = stratify(groups, labels, [1 - fraction, fraction], drawn.__getitem__)
+    held = [i for group, part in zip(groups, parts, strict=True) if part for i in group]
+    having = Counter(label for group in groups for label in _labels_of(group, labels))
+    for g in sorted(range(len(groups)), key=drawn.__getitem__):
+        if not held and all(having[label] > 1 for label in _labels_of(groups[g], labels)):
+            held = list(groups[g])
+    return held
+
+
+def _labels_of(group: Sequence[int], labels: Sequence[Labels]) -> set[int]:
+    return {label for i in group for label in each(labels[i])}
+
+
+def _check(splits: Sequence[Split], labels: Sequence[Labels], class_names: Sequence[str]) -> None:
+    trained = {
+        label
+        for of_item, split in zip(labels, splits, strict=True)
+        if split == "train"
+        for label in each(of_item)
+    }
     problems = [
         f"The class {name!r} has no readable image to train on."
         for label, name in enumerate(class_names)
-        if not trained[label]
+        if label not in trained
     ]
     lacking = [split for split in ("validation", "test") if split not in splits]
     if lacking:
@@ -186,10 +216,10 @@ def _check(splits: Sequence[Split], labels: Sequence[int], class_names: Sequence
 
 
 def _conflict_notes(
-    digests: Sequence[str], labels: Sequence[int], splits: Sequence[Split]
+    digests: Sequence[str], labels: Sequence[Labels], splits: Sequence[Split]
 ) -> list[str]:
     """Copies of one picture under several classes, the sealed ones left out of the count."""
-    classes: dict[str, set[int]] = defaultdict(set)
+    classes: dict[str, set[Labels]] = defaultdict(set)
     for digest, label, split in zip(digests, labels, splits, strict=True):
         if split != "test":
             classes[digest].add(label)
@@ -229,10 +259,11 @@ def _group_notes(splits: Sequence[Split], groups: Sequence[str], split: Split) -
 
 
 def small_notes(
-    splits: Sequence[Split], labels: Sequence[int], class_names: Sequence[str], split: Split
+    splits: Sequence[Split], labels: Sequence[Labels], class_names: Sequence[str], split: Split
 ) -> list[str]:
     """The classes that a split has no image of."""
-    present = {label for label, of in zip(labels, splits, strict=True) if of == split}
+    pairs = zip(labels, splits, strict=True)
+    present = {label for of_item, of in pairs if of == split for label in each(of_item)}
     missing = [name for label, name in enumerate(class_names) if label not in present]
     if not missing:
         return []

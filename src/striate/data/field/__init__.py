@@ -10,6 +10,7 @@ from striate.data.field.mask import Mask
 from striate.data.field.points import Points
 from striate.data.field.text import Text
 from striate.data.field.value import Value
+from striate.data.stratify import Labels
 
 __all__ = [
     "FIELDS",
@@ -41,7 +42,7 @@ def field_from_json(value: Mapping[str, Any]) -> Field:
 
 def strata_of(
     columns: Mapping[str, Column], fields: Mapping[str, Field], num_items: int
-) -> tuple[Sequence[int], tuple[str, ...]]:
+) -> tuple[Sequence[Labels], tuple[str, ...]]:
     """The groups that a split spreads evenly: an index for each item, and the groups' names.
 
     They come from the first field that has any; without one, all items are one group. No names:

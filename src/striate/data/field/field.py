@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from striate.data.stratify import Labels
 from striate.errors import DataError
 from striate.typed_json import encode
 
@@ -98,10 +99,11 @@ class Field(ABC):
         """The values of a batch whose images were moved by a warp; most do not change."""
         return batch
 
-    def strata(self, column: Column) -> tuple[Sequence[int], tuple[str, ...]] | None:
+    def strata(self, column: Column) -> tuple[Sequence[Labels], tuple[str, ...]] | None:
         """The groups of similar items that a split spreads evenly: the index of each item's
-        group, and the names of the groups, each of which must have items to train on; no names:
-        groups that may be absent from a split; None: the field takes no part in splits."""
+        group, or of all groups that it belongs to, and the names of the groups, each of which
+        must have items to train on; no names: groups that may be absent from a split; None: the
+        field takes no part in splits."""
         return None
 
     def counts(self, column: Column) -> tuple[int, ...] | None:
