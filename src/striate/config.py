@@ -49,6 +49,9 @@ class DataConfig:
     groups: str | None = field(default=None, metadata=_LATER)
     """Where the names of the images hold the name of a group that no split may divide: "*/GROUP/*";
     None: the column "group" of a list, if it has one."""
+    target_pattern: str | None = field(default=None, metadata=_LATER)
+    """Pattern of what the names of the files say of their images: "*_{age}_*.jpg"; None: class
+    folders, or the columns of a list, say it."""
     folds: int | None = field(default=None, metadata=_LATER)
     """Of how many folds of all images outside the test split one is the validation split; None:
     no folds, the source or `validation_fraction` decides."""

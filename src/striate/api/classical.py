@@ -62,7 +62,7 @@ def plan(data: str | Path, asked: Settings) -> tuple[RunConfig, list[Decision], 
     problems += PREDICTORS.problems(Pick.from_json(asked["network"]))
     if problems:
         raise ConfigError(problems)
-    source = open_source(str(data))
+    source = open_source(str(data), asked.get("data", {}).get("target_pattern"))
     look = survey(source)
     predictor = PREDICTORS.build(Pick.from_json(asked["network"]))
     draft = Draft(asked)

@@ -31,6 +31,8 @@ class Request:
         leaks: What to do about test images with near duplicates in the other splits: "stop" (the
             default), "allow" them and say so in the report, or "drop" the duplicates.
         groups: Pattern that finds a group, which no split divides, in names: "*/GROUP/*".
+        target_pattern: Pattern of what the names of the files say of their images:
+            "*_{age}_*.jpg", "{label}-*.png".
         settings: Any other setting, nested: {"optimiser": {"lr": 0.1}}.
         assignments: Settings as text: ("optimiser.lr=0.1",).
     """
@@ -48,6 +50,7 @@ class Request:
     strict: bool = False
     leaks: Literal["stop", "allow", "drop"] | None = None
     groups: str | None = None
+    target_pattern: str | None = None
     settings: Mapping[str, Any] | None = None
     assignments: tuple[str, ...] = ()
 

@@ -57,7 +57,12 @@ def resolve(
         asked = checked(asked)
         if request.network is not None:
             asked = merge({"network": {"name": request.network}}, asked)
-    data = {"strict": request.strict or None, "leaks": request.leaks, "groups": request.groups}
+    data = {
+        "strict": request.strict or None,
+        "leaks": request.leaks,
+        "groups": request.groups,
+        "target_pattern": request.target_pattern,
+    }
     data = {name: value for name, value in data.items() if value is not None}
     if data:
         asked = merge(asked, {"data": data})
@@ -95,14 +100,14 @@ def _resolve(
     if request.is_recipe:
         recipe = RECIPES.build(Pick(name))
         config = RunConfig.from_json(merge(recipe.to_json(), asked))
-        source = open_source(config.data.source)
+        source = open_source(config.data.source, config.data.target_pattern)
         return config, [Decision("recipe", name, RECIPES.describe(name))], source
-    source = open_source(name)
+    source = open_source(name, asked.get("data", {}).get("target_pattern"))
     look = survey(source)
-    claim = None if "task" in asked else recognised(source)
+    claim = None if "name" in asked.get("task", {}) else recognised(source)
     if claim is not None:
         asked = merge(asked, {"task": {"name": claim[0]}})
-    task = TASKS.build(Pick.from_json(asked.get("task", "classification")))
+    task = TASKS.build(Pick.from_json(merge({"name": "classification"}, asked.get("task", {}))))
     if "category" in task.needs and not look.class_names:
         raise DataError(f"{source.title} names no classes: the list needs a column 'label'.")
     config, choices = decide(placed(name), look, asked, speed, task)

@@ -64,6 +64,13 @@ class RequestOptions:
             help='No split divides a group (a patient): "*/GROUP/*" where its folder has its name.',
         ),
     ] = None
+    target_pattern: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATTERN",
+            help='Names of files say what is learned: "*_{age}_*.jpg", "{label}-*.png".',
+        ),
+    ] = None
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Any setting: optimiser.lr=0.1 ..."),

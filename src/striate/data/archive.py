@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from striate.data.layout import Entry, name_parts, read_layout
+from striate.data.name_pattern import read_names
 from striate.data.source import (
     FILE_LIMIT,
     Content,
@@ -35,10 +36,22 @@ _SMALL = 2**30
 
 
 class ArchiveSource(Source):
-    """Class folders inside a .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz file."""
+    """Class folders inside a .zip, .tar, .tar.gz, .tar.bz2 or .tar.xz file.
 
-    def __init__(self, path: str | os.PathLike[str], title: str | None = None) -> None:
+    Args:
+        path: Path of the archive.
+        title: Short name for people; None: that of the archive.
+        pattern: Pattern of what the names of the files say, instead of class folders.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        title: str | None = None,
+        pattern: str | None = None,
+    ) -> None:
         self.path = Path(path)
+        self.pattern = pattern
         self.title = title or shown(_stem(self.path.name))
         self.origin = str(self.path)
         self._zipped = self.path.name.lower().endswith(".zip")
@@ -48,7 +61,8 @@ class ArchiveSource(Source):
 
     def fingerprint(self) -> str:
         """A digest of the archive's path, size and time of change."""
-        return file_identity(self.path)
+        named = [self.pattern] if self.pattern else []
+        return "\0".join([file_identity(self.path), *named])
 
     def _list(self) -> Listing:
         try:
@@ -73,6 +87,8 @@ class ArchiveSource(Source):
             elif parts:
                 files.append(Entry(parts, key))
         files, folders = outside_runs(files, folders)
+        if self.pattern is not None:
+            return read_names(self.title, files, self.pattern)
         return read_layout(self.title, files, folders)
 
     def _zip(self) -> list[tuple[Member, zipfile.ZipInfo]]:

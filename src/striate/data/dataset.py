@@ -132,7 +132,7 @@ def prepare(
         DataError: nothing can be learned from the source; files are broken and
             `config.strict` is set; or the cache cannot be written.
     """
-    source = open_source(config.source) if source is None else source
+    source = open_source(config.source, config.target_pattern) if source is None else source
     if fields is not None:
         fields = {name: field.unfitted() for name, field in fields.items()}
     further: list[Any] = ["streamed"] if config.streaming else []

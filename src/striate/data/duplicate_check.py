@@ -7,7 +7,6 @@ and another outside it, that is a leak: the network has seen what it is measured
 Test images are compared with the others by their pixels alone. Their labels take no part.
 """
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -17,6 +16,7 @@ import numpy as np
 
 from striate import durable
 from striate.data import cache
+from striate.data.name_pattern import name_expression
 from striate.data.near_duplicates import connected, find_pairs
 from striate.data.source import Item, Progress
 from striate.data.spelling import enumerated, shown
@@ -143,9 +143,7 @@ def named_groups(items: Sequence[Item], pattern: str | None) -> list[str | None]
             f"The pattern of groups {pattern!r} does not say where the name of the group stands. "
             'Write GROUP there once, as in "*/GROUP/*" or "*/patientGROUP_*".'
         )
-    spelled = {"**": ".*", "*": "[^/]*", "GROUP": "(?P<group>[^/]+?)"}
-    pieces = re.split(r"(\*\*|\*|GROUP)", pattern)
-    expression = re.compile("".join(spelled.get(piece, re.escape(piece)) for piece in pieces))
+    expression = name_expression(pattern, {"GROUP": "(?P<group>[^/]+?)"})
     matches = [expression.fullmatch(item.name) for item in items]
     strange = [item.name for item, match in zip(items, matches, strict=True) if match is None]
     if strange:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from striate.data.layout import Entry, read_layout, visible
+from striate.data.name_pattern import read_names
 from striate.data.source import Item, Listing, Source, read_file
 from striate.data.spelling import enumerated, shown, text_name
 from striate.data.written import outside_runs
@@ -29,14 +30,25 @@ class FolderSource(Source):
 
     Links are followed, a link that leads back into its own folder is not. Runs that were written
     inside the folder are no part of it.
+
+    Args:
+        path: Path of the folder.
+        title: Short name for people; None: that of the folder.
+        pattern: Pattern of what the names of the files say, instead of class folders.
     """
 
     random_access = True
 
-    def __init__(self, path: str | os.PathLike[str], title: str | None = None) -> None:
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        title: str | None = None,
+        pattern: str | None = None,
+    ) -> None:
         self.path = Path(path)
         self.title = title or shown(self.path.resolve().name)
         self.origin = str(self.path)
+        self.pattern = pattern
 
     @cached_property
     def _tree(self) -> _Tree:
@@ -54,11 +66,15 @@ class FolderSource(Source):
     def fingerprint(self) -> str:
         """A digest of all names, sizes and times of change."""
         stats = sorted(self._tree.stats[entry.key] for entry in self._tree.files)
-        text = "\n".join([str(self.path.resolve()), *stats, *map(str, sorted(self._tree.folders))])
+        lines = [str(self.path.resolve()), *stats, *map(str, sorted(self._tree.folders))]
+        text = "\n".join([*lines, *([self.pattern] if self.pattern else [])])
         return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
     def _list(self) -> Listing:
-        listing = read_layout(self.title, self._tree.files, self._tree.folders)
+        if self.pattern is None:
+            listing = read_layout(self.title, self._tree.files, self._tree.folders)
+        else:
+            listing = read_names(self.title, self._tree.files, self.pattern)
         return listing._replace(notes=(*listing.notes, *self._tree.notes))
 
     def read(self, item: Item, limit: int | None = None) -> bytes:

@@ -10,9 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from striate.data.field.value import are_numbers, are_values, is_missing
-from striate.data.layout import by_name, class_key, natural_key, split_named
-from striate.data.source import Item, Listing, Source, Split, read_file, read_text
+from striate.data.rows import COLUMNS, cell, read_rows
+from striate.data.source import Item, Listing, Source, read_file, read_text
 from striate.data.spelling import enumerated, shown
 from striate.errors import DataError
 
@@ -21,10 +20,6 @@ _FORM = (
     "Expected the columns path,label and perhaps split (train, validation, test) and group in a "
     'CSV file with a header, or a JSON list of {"path": ..., "label": ..., "split": ...}.'
 )
-
-
-_COLUMNS = frozenset({"path", "label", "split", "group"})
-"""Columns with a meaning of their own; all others are kept for the fields of a task."""
 
 
 class ListSource(Source):
@@ -56,45 +51,16 @@ class ListSource(Source):
     def _list(self) -> Listing:
         positions, rows = self._rows()
         self._check_columns(rows)
-        with_split = any("split" in row for row in rows)
-        # A list without labels has other columns, which a task reads.
-        labelled = any("label" in row for row in rows)
-        labels = {_cell(row, "label") for row in rows} if labelled else set()
-        # Values may be missing, classes may not.
-        lacking = {label for label in labels if is_missing(label)}
-        needed = ("path", "label") if labelled else ("path",)
-        if lacking and are_values(labels - lacking):
-            needed, labels = ("path",), labels - lacking
-        problems: list[str] = []
-        for position, row in zip(positions, rows, strict=True):
-            problems += _row_problems(position, row, needed, with_split)
-        folded: dict[str, str] = {}
-        for name in sorted(labels):
-            if class_key(name) in folded:
-                problems.append(
-                    f"The classes {folded[class_key(name)]!r} and {name!r} differ only in letter "
-                    "case. Use one spelling if they are one class, other names if they are two."
-                )
-            folded[class_key(name)] = name
-        if labelled and not problems and len(labels) < 2:
-            problems.append(
-                f"{self.path} has {len(labels)} class(es); a classifier needs two or more."
-            )
-        if problems:
-            more = [f"and {len(problems) - 10} more problems"] if len(problems) > 10 else []
-            raise DataError("\n".join([f"{self.path}:", *problems[:10], *more, _FORM]))
-        names = sorted(labels, key=natural_key)
-        index = {name: label for label, name in enumerate(names)}
-        own = _COLUMNS - {"label"} if are_numbers(labels) else _COLUMNS
-        unique, repeats = by_name([self._item(row, index, own) for row in rows])
-        self._check_paths(unique)
-        # Where labels are missing, the others are values and no classes.
-        return Listing(tuple(names) if "label" in needed else (), unique, tuple(repeats))
+        listing = read_rows(
+            self.origin, positions, rows, lambda name: str(self.path.parent / name), _FORM
+        )
+        self._check_paths(listing.items)
+        return listing
 
     def _check_columns(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Refuse a list of other columns by its header, not once for each row."""
         columns = list(dict.fromkeys(key for row in rows for key in row))
-        tasks_own = "path" in columns and set(columns) - _COLUMNS
+        tasks_own = "path" in columns and set(columns) - COLUMNS
         needed = ("path",) if tasks_own else ("path", "label")
         missing = [name for name in needed if name not in columns]
         if missing:
@@ -112,23 +78,10 @@ class ListSource(Source):
                 f"relative to the folder of the list, {self.path.parent}."
             )
 
-    def _item(self, row: Mapping[str, Any], index: Mapping[str, int], own: frozenset[str]) -> Item:
-        name = _cell(row, "path")
-        split: Split | None = split_named(_cell(row, "split"))
-        group = _cell(row, "group") or None
-        path = str(self.path.parent / name)
-        columns = {
-            key: "" if value is None else str(value) for key, value in row.items() if key not in own
-        }
-        label = index.get(_cell(row, "label"), 0)
-        return Item(name, label, split, path, group, columns or None)
-
     def where(self, items: Sequence[Item]) -> list[str]:
         """The lines or entries of items, each with its name."""
         positions, rows = self._rows()
-        known = {
-            _cell(row, "path"): position for position, row in zip(positions, rows, strict=True)
-        }
+        known = {cell(row, "path"): position for position, row in zip(positions, rows, strict=True)}
         return [f"{known.get(item.name, '')} ({item.name})" for item in items]
 
     def _rows(self) -> tuple[list[str], list[Mapping[str, Any]]]:
@@ -186,19 +139,3 @@ def _lower(row: Mapping[str | None, Any], *, decimal_comma: bool = False) -> dic
             if key != "path" and re.fullmatch(r"\s*[+-]?\d+,\d+\s*", value or ""):
                 lower[key] = value.replace(",", ".")
     return lower
-
-
-def _cell(row: Mapping[str, Any], column: str) -> str:
-    """The text of a cell; empty where there is none."""
-    value = row.get(column)
-    return "" if value is None else str(value).strip()
-
-
-def _row_problems(
-    position: str, row: Mapping[str, Any], needed: Sequence[str], with_split: bool
-) -> list[str]:
-    problems = [f"{position} has no {column}." for column in needed if not _cell(row, column)]
-    split = _cell(row, "split")
-    if with_split and split_named(split) is None:
-        problems.append(f"{position}: the split {split!r} is none of train, validation, test.")
-    return problems

@@ -6,6 +6,7 @@ from striate.data.archive import ARCHIVES, ArchiveSource
 from striate.data.arrays import ARRAYS, ArraySource
 from striate.data.folder import FolderSource
 from striate.data.listing import LISTS, ListSource
+from striate.data.name_pattern import target_expression
 from striate.data.named import NAMED_SETS
 from striate.data.shards import (
     ShardSource,
@@ -19,7 +20,7 @@ from striate.errors import DataError, unknown_name
 from striate.registry import Pick
 
 
-def open_source(name_or_path: str) -> Source:
+def open_source(name_or_path: str, pattern: str | None = None) -> Source:
     """Open the source that a name or a path stands for.
 
     A bare name of a named set is that set, also where a folder of this name lies in the current
@@ -29,10 +30,14 @@ def open_source(name_or_path: str) -> Source:
         name_or_path: Name of a set ("mnist"), a folder, an archive, a CSV or JSON list, arrays
             in an .npz file, or tar shards: a folder of them, a pattern
             (train-{000..099}.tar, shards/*.tar), or a .txt file that lists them.
+        pattern: Pattern of what the names of the files of a folder or an archive say of their
+            images, see `name_pattern.target_expression`; None: they lie in class folders.
 
     Raises:
         DataError: There is no such path and no such name, or it is nothing that can be read.
     """
+    if pattern is not None:
+        return _open_named(Path(name_or_path).expanduser(), pattern)
     if name_or_path in NAMED_SETS:
         return NAMED_SETS.build(Pick(name_or_path))
     path = Path(name_or_path).expanduser()
@@ -47,6 +52,19 @@ def open_source(name_or_path: str) -> Source:
         return ShardSource(expand_pattern(name_or_path), name_or_path)
     nothing = f"There is no file or folder {name_or_path!r}, and no data set of that name."
     raise DataError(f"{nothing} {unknown_name('data set', path.name, NAMED_SETS)}")
+
+
+def _open_named(path: Path, pattern: str) -> Source:
+    """Open a folder or an archive whose files' names say what is learned."""
+    target_expression(pattern)
+    if path.is_dir():
+        return FolderSource(path, pattern=pattern)
+    if path.is_file() and path.name.lower().endswith(ARCHIVES):
+        return ArchiveSource(path, pattern=pattern)
+    raise DataError(
+        f"A target pattern reads the names of the files of a folder or an archive, and {path} is "
+        "neither. Leave out --target-pattern, or name the folder."
+    )
 
 
 def open_path(path: Path, title: str | None = None) -> Source:

@@ -123,6 +123,8 @@ class Task(ABC):
     """Networks that learn in turn within each step; each phase has its own optimiser."""
     loss_arguments: ClassVar[tuple[str, ...]] = ("scores", "target")
     """Arguments that the task gives to its loss."""
+    unsuited: ClassVar[tuple[str, ...]] = ()
+    """Augmentations that the planner leaves out, for they change what is to be predicted."""
 
     def __init__(self, loss: Pick | None = None) -> None:
         self.facts: Mapping[str, Any] = {}
@@ -221,6 +223,10 @@ class Task(ABC):
     def weight(self, batch: Batch) -> float:
         """The number of valid targets, by which parts of a batch are added up exactly."""
         return float(len(batch))
+
+    def num_outputs(self, num_classes: int) -> int:
+        """Numbers that a network gives for an item of a set that names so many classes, or 1."""
+        return num_classes
 
     def settings(self) -> dict[str, Setting]:
         """Settings that suit this task where a person left them open, by dotted path."""

@@ -70,7 +70,7 @@ def test_cells_that_are_no_numbers_are_named_by_their_lines(tmp_path: Path) -> N
 
 def test_what_has_no_numbers_says_what_would(tmp_path: Path) -> None:
     path = a_list(tmp_path, "path,label", ",cat", ",dog")
-    with pytest.raises(DataError, match="holds no numbers; its columns are none.*path,value"):
+    with pytest.raises(DataError, match=r"holds no numbers; its columns are none.*path,value"):
         values_of(path)
     with pytest.raises(DataError, match="has no column 'age'"):
         values_of(path, "age")

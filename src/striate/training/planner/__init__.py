@@ -60,7 +60,7 @@ def decide(
         ConfigError: settings that do not fit, all together.
     """
     task = task or Classification()
-    num, classes = num_training(survey, settings), survey.num_outputs
+    num, classes = num_training(survey, settings), task.num_outputs(survey.num_outputs)
     minutes = planned_minutes(settings)
     seconds = 60 * (minutes or 0)
     execution = ExecutionConfig(**(settings.get("execution") or {}))
@@ -79,7 +79,7 @@ def decide(
             and partial(_speed, measure_speed, execution, classes, channels(survey, settings)),
         )
     )
-    draft = Draft(settings, preferred)
+    draft = Draft(settings, preferred, task.unsuited)
     size = decide_images(draft, survey, num)
     speed = None
     if measure_speed:

@@ -1,6 +1,6 @@
 """A plan that grows choice by choice, each with its reason."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,8 @@ class Draft:
     asked: Settings
     preferred: Mapping[str, Setting] = field(default_factory=dict)
     """Settings that the task prefers, by dotted path."""
+    unsuited: Sequence[str] = ()
+    """Augmentations that do not suit the task."""
     plan: Settings = field(default_factory=dict)
     choices: list[Decision] = field(default_factory=list)
 

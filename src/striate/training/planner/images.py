@@ -73,10 +73,11 @@ def decide_augmentation(
     that shows each image once or twice has nothing to vary but the side.
     """
     augmentation, why = _augmentation(survey, size)
+    augmentation = [item for item in augmentation if item["name"] not in draft.unsuited]
     if hasty and any(item["name"] == "flip" for item in augmentation):
         augmentation = [item for item in augmentation if item["name"] == "flip"]
         why = "photographs, each shown a time or two"
-    shown = ", ".join(item["name"] for item in augmentation)
+    shown = ", ".join(item["name"] for item in augmentation) or "none"
     held = draft.decide("augmentation", "augmentation", augmentation, why, shown)
     names = {item["name"] if isinstance(item, dict) else item for item in held}
     views: dict[str, Any] = {"mirrored": "flip" in names, "shift": 0}
