@@ -71,7 +71,7 @@ def test_folds_hold_each_label_alike() -> None:
     assert (np.ptp(np.bincount(folds)) <= 3).all()
     other = np.array(folds_of(DIGESTS, LABELS, 5, seed=1))
     assert (other != folds).sum() > 500
-    held = fold(DIGESTS, DIGESTS, LABELS, NAMES, (2, 5, 0)).validation
+    held = fold(DIGESTS, DIGESTS, LABELS, NAMES, (2, 5, 0))[1]
     assert (np.sort(held) == np.flatnonzero(folds == 2)).all()
 
 
