@@ -51,7 +51,7 @@ class CrossValidation(StudyResult):
                     "run": run.path.name,
                     "repeat": run.config.data.fold_seed,
                     "fold": run.config.data.fold,
-                    "wrong": int(values.sum()),
+                    "wrong": int(values.sum()) if values.dtype == np.bool_ else None,
                     "n": len(values),
                     "error": mean,
                 }
@@ -163,7 +163,7 @@ def _mean(values: Sequence[npt.NDArray[Any]], folds: int, repeats: int) -> Estim
     pooled = np.concatenate(values)
     total = len(pooled) / repeats
     held_out = total / folds
-    share = bool(np.isin(pooled, (0, 1)).all())
+    share = pooled.dtype == np.bool_
     means = [float(of_run.mean()) for of_run in values]
     mean = corrected_resampled(means, total - held_out, held_out, is_share=share)
     if not share:

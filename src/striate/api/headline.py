@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 
 from striate.api.run import Run
-from striate.errors import DataError
 from striate.evaluation import (
     Columns,
     Estimate,
     Metric,
     Proportion,
     estimate,
+    item_values,
     load_predictions,
     percent,
 )
@@ -42,15 +42,9 @@ def per_item(run: Run, paths: Sequence[Path]) -> np.ndarray:
     Args:
         run: Run whose task has the metric.
         paths: Files of predictions of that task.
-
-    Raises:
-        DataError: the headline metric is no mean over items.
     """
     metric = headline_metric(run)
-    values = metric.per_item
-    if values is None:
-        raise DataError(f"{metric.name} is no mean over items; runs are compared on such means.")
-    return np.stack([np.asarray(values(load_predictions(path).rows)) for path in paths])
+    return np.stack([item_values(metric, load_predictions(path).rows) for path in paths])
 
 
 def validation_loss(run: Run) -> float | None:

@@ -8,7 +8,7 @@ import numpy as np
 from striate.data.spelling import shown
 from striate.errors import DataError
 
-__all__ = ["named_images", "shown"]
+__all__ = ["named_images", "places_of", "shown"]
 
 
 def named_images(images: Any) -> list[tuple[str, Any]]:
@@ -33,6 +33,25 @@ def named_images(images: Any) -> list[tuple[str, Any]]:
     stacked = array.ndim == 4 or (array.ndim == 3 and array.shape[-1] not in (1, 3, 4))
     rows = array if stacked else array[None]
     return [(f"image {i}", row) for i, row in enumerate(rows)]
+
+
+def places_of(images: Any, named: list[tuple[str, Any]]) -> list[Path]:
+    """The path of each image below the folder that was named, else its file's name, or its name.
+
+    Args:
+        images: Images as a person handed them over.
+        named: The same images, as `named_images` gives them.
+    """
+    given = images if isinstance(images, (list, tuple)) else [images]
+    folders = [Path(item) for item in given if isinstance(item, (str, Path))]
+    places = []
+    for name, image in named:
+        if not isinstance(image, Path):
+            places.append(Path(name))
+            continue
+        above = [folder for folder in folders if folder != image and image.is_relative_to(folder)]
+        places.append(image.relative_to(above[0]) if above else Path(image.name))
+    return places
 
 
 def _as_array(images: Any) -> np.ndarray | None:

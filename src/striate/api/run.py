@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
@@ -13,10 +13,12 @@ import numpy as np
 from PIL import Image
 from torch import nn
 
-from striate.api.images import named_images
+from striate.api.images import named_images, places_of
+from striate.api.prediction_files import PredictionFiles
 from striate.classical import PREDICTORS
 from striate.config import RunConfig
 from striate.data import BrokenImage, Dataset, ImageSet, ImageSpec, decode_image, prepare
+from striate.data.decode import decode_whole, fit_image
 from striate.data.field import Field, field_from_json
 from striate.data.loader import Normalisation
 from striate.data.locate import is_there, placed
@@ -115,6 +117,10 @@ class Run:
             RunError: the training has not ended.
             DataError: an error that the validation images cannot prove.
         """
+        if not isinstance(self.task, Classification):
+            raise RunError(
+                f"{self.path}: the predictions of this task have no confidence to abstain by."
+            )
         if not self.folder.predictions.is_file():
             raise RunError(
                 f"{self.path} has no validation predictions: its training has not ended."
@@ -221,7 +227,13 @@ class Run:
         return cast(Columns, rows)
 
     def predict(
-        self, images: Any, *, batch_size: int = 256, abstain: float | None = None
+        self,
+        images: Any,
+        *,
+        batch_size: int = 256,
+        abstain: float | None = None,
+        out: str | Path | None = None,
+        overlays: bool = False,
     ) -> list[Prediction]:
         """Predictions for paths, folders, PIL images, NumPy arrays or tensors, one or many.
 
@@ -233,10 +245,13 @@ class Run:
             batch_size: Number of images that are decoded and predicted at a time.
             abstain: Largest error among the predictions that are given: where the network is not
                 sure enough for it, the prediction has no label. See `Run.abstention`.
+            out: Folder for predictions.json and the files of the predictions, where their task
+                has such; none is written over another. None: no files.
+            overlays: Whether `out` also gets a picture of each prediction on its image.
 
         Raises:
             RunError: the training has not ended.
-            ConfigError: an error that is no share.
+            ConfigError: an error that is no share, or files that exist already.
             DataError: nothing to predict, or an error that cannot be promised.
         """
         if abstain is not None and not 0 < abstain < 1:
@@ -248,30 +263,63 @@ class Run:
         named = named_images(images)
         if not named:
             raise DataError("There is no image to predict; give paths, a folder or arrays.")
-        data = self.config.data
-        spec = ImageSpec(input_size=data.input_size, channels=data.channels, fit=data.fit)
+        if overlays and out is None:
+            raise ConfigError("Pictures of predictions need a folder: give --out FOLDER, too.")
+        files = None
+        if out is not None:
+            places = places_of(images, named)
+            files = PredictionFiles(Path(out), self.task, self.shape, places, overlays=overlays)
+        batch_size = 1 if self.task.sees_whole else batch_size
         predictions: list[Prediction] = []
         for start in range(0, len(named), batch_size):
-            predictions += self._predict(named[start : start + batch_size], spec, options)
+            some = named[start : start + batch_size]
+            decoded = self._decoded([image for _, image in some])
+            names = [text_name(name) for name, _ in some]
+            found = self._predict(names, decoded, options)
+            for index, image in enumerate(decoded):
+                if files is not None and isinstance(image, np.ndarray):
+                    files.write(start + index, found[index], image)
+            predictions += found
+        if files is not None:
+            files.finish(predictions, run=str(self.path))
         return predictions
 
+    def _decoded(self, images: Sequence[Any]) -> list[np.ndarray | BrokenImage]:
+        data = self.config.data
+        if self.task.sees_whole:
+            return _on_threads(lambda image: decode_whole(image, data.channels), images)
+        spec = ImageSpec(input_size=data.input_size, channels=data.channels, fit=data.fit)
+        return _on_threads(lambda image: decode_image(image, spec), images)
+
     def _predict(
-        self, named: Sequence[tuple[str, Any]], spec: ImageSpec, options: Mapping[str, Any]
+        self,
+        names: Sequence[str],
+        decoded: Sequence[np.ndarray | BrokenImage],
+        options: Mapping[str, Any],
     ) -> list[Prediction]:
-        names = [text_name(name) for name, _ in named]
-        decoded = list(zip(names, _decoded([image for _, image in named], spec), strict=True))
-        read = [(name, image) for name, image in decoded if isinstance(image, np.ndarray)]
+        read = [image for image in decoded if isinstance(image, np.ndarray)]
         predictions: Iterator[Prediction] = iter(())
         if read:
-            outputs = self.outputs(np.stack([image for _, image in read]))
-            readable = [name for name, _ in read]
+            whole = self.task.sees_whole
+            outputs = self._outputs_whole(read[0]) if whole else self.outputs(np.stack(read))
+            pairs = zip(names, decoded, strict=True)
+            readable = [name for name, image in pairs if isinstance(image, np.ndarray)]
             predictions = iter(self.task.describe(readable, outputs, self.shape, **options))
         return [
             next(predictions)
             if isinstance(image, np.ndarray)
             else self.task.unreadable(name, str(image))
-            for name, image in decoded
+            for name, image in zip(names, decoded, strict=True)
         ]
+
+    def _outputs_whole(self, image: np.ndarray) -> dict[str, np.ndarray]:
+        """Calibrated predictions (1, ...) of one image (H, W, C) of any size, at its own size."""
+        size = (image.shape[0], image.shape[1])
+        seen = self.task.seen_size(size, self.shape)
+        fitted = fit_image(image, ImageSpec(seen, self.config.data.channels, "squash"))
+        return self.task.adjusted(
+            self.folder, infer(cast(Model, self._model), fitted[None], size=size)
+        )
 
     def evaluate(
         self, *, data: str | Path | None = None, reporter: Reporter | None = None
@@ -315,12 +363,14 @@ def load(path: str | Path) -> Run:
     return Run(path)
 
 
-def _decoded(images: Sequence[Any], spec: ImageSpec) -> list[np.ndarray | BrokenImage]:
+def _on_threads(
+    decode: Callable[[Any], np.ndarray], images: Sequence[Any]
+) -> list[np.ndarray | BrokenImage]:
     """Images in the form that the network takes, each on a thread, or why they have none."""
 
     def decoded(image: Any) -> np.ndarray | BrokenImage:
         try:
-            return decode_image(image, spec)
+            return decode(image)
         except BrokenImage as error:
             return error
 

@@ -108,6 +108,17 @@ def predict(
             help="Predict only where at most this share of the predictions is wrong: 0.05.",
         ),
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Also write predictions.json, and each prediction as a file where its task has "
+            "such. Nothing is overwritten.",
+        ),
+    ] = None,
+    overlay: Annotated[
+        bool, typer.Option("--overlay", help="With --out: draw each prediction on its image.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")] = False,
 ) -> None:
@@ -118,7 +129,9 @@ def predict(
     if as_json and as_csv:
         raise ConfigError("--json and --csv exclude each other; choose one.")
     loaded = api.load(run)
-    predictions = loaded.predict([str(path) for path in images], abstain=abstain)
+    predictions = loaded.predict(
+        [str(path) for path in images], abstain=abstain, out=out, overlays=overlay
+    )
     if as_json:
         _print_json(predictions)
     elif as_csv:

@@ -48,6 +48,8 @@ class ImageSpec:
         return value
 
 
+_WHOLE = 2**30
+"""Shorter side to keep, so that no JPEG is unpacked at a fraction of its size."""
 THUMBNAIL = ImageSpec((32, 32), 3, "squash")
 """The form in which pictures are compared with each other, whatever a network asks for."""
 
@@ -72,6 +74,22 @@ def decode_image(picture: Picture, spec: ImageSpec) -> UInt8[np.ndarray, "H W C"
         (3, 3)
     """
     return fit_image(open_quickly(picture, _smallest(spec)), spec)
+
+
+def decode_whole(picture: Picture, channels: Literal[1, 3]) -> UInt8[np.ndarray, "H W C"]:
+    """The picture at its own size, upright, as (H, W, C) uint8.
+
+    Args:
+        picture: Picture in any form that `decode_image` accepts.
+        channels: 1: grey, 3: RGB.
+
+    Raises:
+        DataError: It is nothing that can be a picture.
+        BrokenImage: The picture cannot be read; the message is the reason in words.
+    """
+    opened = open_quickly(picture, _WHOLE)
+    size = opened.shape[:2] if isinstance(opened, np.ndarray) else opened.size[::-1]
+    return fit_image(opened, ImageSpec((size[0], size[1]), channels))
 
 
 class Decoded(NamedTuple):

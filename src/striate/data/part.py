@@ -33,6 +33,8 @@ class ImageSet:
     """Names of the items, as a person knows them."""
     digests: tuple[str, ...]
     """Digests of the pictures' content."""
+    groups: tuple[str, ...] = ()
+    """Group of each item, such as its film; none where each item stands for itself."""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -50,6 +52,7 @@ class ImageSet:
             self.fields,
             tuple(self.names[row] for row in rows.tolist()),
             tuple(self.digests[row] for row in rows.tolist()),
+            tuple(self.groups[row] for row in rows.tolist()) if self.groups else (),
         )
 
 
@@ -95,8 +98,9 @@ def read_part(
         else field.decode(stored[name])
         for name, field in fields.items()
     }
-    part = ImageSet(images, columns, fields, tuple(items["names"]), digests)
-    return part, tuple(g or d for g, d in zip(items["groups"], digests, strict=True))
+    groups = tuple(g or d for g, d in zip(items["groups"], digests, strict=True))
+    kept = groups if any(items["groups"]) else ()
+    return ImageSet(images, columns, fields, tuple(items["names"]), digests, kept), groups
 
 
 def _mapped(folder: Path, spec: ImageSpec, expected: dict[str, Any], verify: bool) -> np.ndarray:

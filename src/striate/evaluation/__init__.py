@@ -28,7 +28,7 @@ from striate.evaluation.ledger import (
     verify,
 )
 from striate.evaluation.mean import mean_interval
-from striate.evaluation.metric import Columns, Meter, Metric, Rows, Scores, estimate
+from striate.evaluation.metric import Columns, Meter, Metric, Rows, Scores, estimate, item_values
 from striate.evaluation.picture import data_uri
 from striate.evaluation.reading import Reading, adjusted_reading
 from striate.evaluation.receipt import Receipt, receipts_of
@@ -63,6 +63,7 @@ __all__ = [
     "fit_temperature",
     "fit_vector",
     "holm",
+    "item_values",
     "ledger_path",
     "load_predictions",
     "mcnemar",

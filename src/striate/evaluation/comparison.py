@@ -15,7 +15,7 @@ import numpy.typing as npt
 from striate.errors import ShapeError
 from striate.evaluation.bootstrap import percentile_interval, resampled
 from striate.evaluation.interval import Estimate, Proportion
-from striate.evaluation.metric import Metric, Rows, estimate, group_influences
+from striate.evaluation.metric import Metric, Rows, estimate, group_influences, groups_of
 from striate.randomness import derive_seed, generator
 from striate.typed_json import JsonRecord
 
@@ -105,6 +105,7 @@ def compare(
             "A comparison takes two systems or more on the same items; their numbers of items are "
             f"{sizes}."
         )
+    groups = groups_of(next(iter(systems.values()))) if groups is None else groups
     names = list(combinations(systems, 2))
     differences = [
         _pair(metric, systems[a], systems[b], confidence, groups, strata, resamples, (seed, a, b))

@@ -25,6 +25,10 @@ Floats = npt.NDArray[np.float64]
 Indices = npt.NDArray[np.int64]
 
 
+GROUP = "group"
+"""Column of rows with a number for the group of each item; intervals draw whole groups."""
+
+
 @runtime_checkable
 class Rows(Protocol):
     """The record of N evaluated items, one row for each."""
@@ -183,7 +187,8 @@ def estimate(
         metric: the number to estimate.
         rows: what is kept of N items, one or more.
         confidence: nominal coverage, between 0 and 1.
-        groups: (N,) group of each item, where items of a group are no independent draws.
+        groups: (N,) group of each item, where items of a group are no independent draws; None:
+            the column "group" of the rows, if they have one.
         strata: (N,) stratum of each item; the bootstrap keeps the sizes of the strata.
         resamples: number of resamples of the bootstrap.
         seed: random seed of the bootstrap.
@@ -200,7 +205,7 @@ def estimate(
         >>> estimate(error, Columns({"right": np.arange(10) > 2})).count
         3
     """
-    n = len(rows)
+    n, groups = len(rows), groups_of(rows) if groups is None else groups
     check_share(0, n, confidence)
     if metric.interval is not None and groups is None:
         return metric.interval(rows, confidence)
@@ -222,6 +227,40 @@ def estimate(
     if is_share:
         return wilson(int(values.sum()), n, confidence=confidence)
     return mean_interval(_defined(values), confidence=confidence)
+
+
+def groups_of(rows: Rows) -> Array | None:
+    """The group of each item (N,), where rows have a column of groups."""
+    return rows.columns.get(GROUP) if isinstance(rows, Columns) else None  # type: ignore[return-value]
+
+
+def item_values(metric: Metric, rows: Rows) -> Array:
+    """One value an item (N,) whose mean is the metric and whose spread is that of the metric.
+
+    Of a mean over items they are the items' own. Of any other metric they are the jackknife's
+    pseudo-values N θ - (N - 1) θ₋ᵢ, where θ₋ᵢ is the metric without item i, moved so that their
+    mean is θ.
+
+    Args:
+        metric: Metric.
+        rows: N items.
+
+    Source: Tukey, "Bias and confidence in not quite large samples", Annals of Mathematical
+    Statistics 29, 1958; Efron and Tibshirani, "An introduction to the bootstrap", 1993, chapter 11.
+
+    Example:
+        >>> largest = Metric("largest", False, lambda rows: float(rows["x"].max()))
+        >>> item_values(largest, Columns({"x": np.array([1.0, 2.0, 5.0])})).tolist()
+        [3.0, 3.0, 9.0]
+    """
+    if metric.per_item is not None:
+        return np.asarray(metric.per_item(rows))
+    n, whole = len(rows), metric.value(rows)
+    without = np.array([metric.value(rows.take(np.delete(np.arange(n), i))) for i in range(n)])
+    # An item without which the metric is undefined tells nothing of its spread.
+    moved = (n - 1) * (whole - np.where(np.isnan(without), whole, without))
+    values: Floats = whole + moved - moved.mean()
+    return values
 
 
 def group_influences(values: Array, groups: Array) -> Floats:

@@ -25,6 +25,18 @@ def data_uri(image: npt.NDArray[Any]) -> str:
         >>> data_uri(np.zeros((2, 3, 1), dtype=np.uint8))[:22]
         'data:image/png;base64,'
     """
+    return "data:image/png;base64," + base64.b64encode(png(image)).decode()
+
+
+def png(image: npt.NDArray[Any]) -> bytes:
+    """The image as the bytes of a PNG file, pixel for pixel.
+
+    Args:
+        image: (H, W, C) uint8 with C = 1 (grey), 3 (RGB) or 4 (RGBA).
+
+    Raises:
+        ShapeError: another shape or type.
+    """
     from PIL import Image
 
     if image.ndim != 3 or image.dtype != np.uint8 or image.shape[2] not in MODES or not image.size:
@@ -35,4 +47,4 @@ def data_uri(image: npt.NDArray[Any]) -> str:
     pixels = image[:, :, 0] if image.shape[2] == 1 else image
     stream = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(stream, format="PNG", optimize=True)
-    return "data:image/png;base64," + base64.b64encode(stream.getvalue()).decode()
+    return stream.getvalue()

@@ -125,6 +125,14 @@ class Task(ABC):
     """Arguments that the task gives to its loss."""
     unsuited: ClassVar[tuple[str, ...]] = ()
     """Augmentations that the planner leaves out, for they change what is to be predicted."""
+    keeps_groups: ClassVar[bool] = False
+    """Whether rows keep the group of each item (a patient, a film), so that intervals draw whole
+    groups."""
+    sees_whole: ClassVar[bool] = False
+    """Whether images that are predicted are seen whole, at `seen_size`, and maps brought back to
+    their own size; else they are fitted to the input size."""
+    file_names: ClassVar[tuple[str, ...]] = ()
+    """Files of a prediction, with {} for the image's name without its ending: "masks/{}.png"."""
 
     def __init__(self, loss: Pick | None = None) -> None:
         self.facts: Mapping[str, Any] = {}
@@ -261,6 +269,14 @@ class Task(ABC):
             for i, name in enumerate(names)
         ]
 
+    def seen_size(self, size: tuple[int, int], data: DataShape) -> tuple[int, int]:
+        """Height and width at which networks see an image of a size, pixels; see `sees_whole`."""
+        return size
+
+    def files(self, prediction: Prediction, data: DataShape) -> tuple[bytes, ...]:
+        """Contents of the files of a prediction, in the order of `file_names`."""
+        return ()
+
     def unreadable(self, name: str, problem: str) -> Prediction:
         """The prediction for an image that could not be read, and why."""
         return Prediction(name, None, problem)
@@ -343,8 +359,6 @@ class Task(ABC):
             folder, facts, headline, [metric_section({split.name: scores}), *self.sections(split)]
         )
 
-    def draw(
-        self, image: np.ndarray, prediction: Mapping[str, Any], target: Mapping[str, Any]
-    ) -> np.ndarray | None:
-        """A picture of prediction and target on an image (H, W, C) uint8; None: none is drawn."""
+    def draw(self, image: np.ndarray, prediction: Prediction, data: DataShape) -> np.ndarray | None:
+        """A picture (H, W, 3) of a prediction on its image (H, W, C) uint8; None: none is drawn."""
         return None

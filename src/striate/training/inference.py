@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from striate.config import PredictionConfig
 from striate.data.batch import Batch
@@ -14,7 +15,7 @@ from striate.data.field import take
 from striate.data.loader import Normalisation, to_float
 from striate.data.part import ImageSet
 from striate.data.streamed import Pixels
-from striate.evaluation.metric import Scores
+from striate.evaluation.metric import GROUP, Columns, Scores
 from striate.execution import Execution, accelerated
 from striate.tasks import DataShape, Task, View
 from striate.training.views import views
@@ -52,6 +53,7 @@ def infer(
     images: Pixels,
     *,
     batch_size: int | None = None,
+    size: tuple[int, int] | None = None,
     progress: Progress | None = None,
 ) -> dict[str, np.ndarray]:
     """The task's predictions (N, ...) by name for uint8 images (N, H, W, C).
@@ -61,9 +63,11 @@ def infer(
         images: An array, a memory map or streamed images; read batch by batch.
         batch_size: Images at a time; None: 256, of large images fewer, for their maps fill the
             memory.
+        size: Height and width to which maps are brought before they become predictions; None: as
+            they are.
         progress: Called with the number of images done and N.
     """
-    batches = [outputs for _, outputs in _predictions(model, images, batch_size, progress)]
+    batches = [outputs for _, outputs in _predictions(model, images, batch_size, progress, size)]
     return {
         name: np.concatenate([outputs[name].numpy() for outputs in batches]) for name in batches[0]
     }
@@ -97,11 +101,19 @@ def evaluate(
             for name, field in split.fields.items()
         }
         meter.update(outputs, Batch(fields, torch.from_numpy(items)))
-    return Scores(meter.metrics, meter.rows())
+    rows = meter.rows()
+    if model.task.keeps_groups and split.groups and isinstance(rows, Columns):
+        groups = np.unique(split.groups, return_inverse=True)[1][chosen]
+        rows = Columns({**rows.columns, GROUP: groups})
+    return Scores(meter.metrics, rows)
 
 
 def _predictions(
-    model: Model, images: Pixels, batch_size: int | None, progress: Progress | None
+    model: Model,
+    images: Pixels,
+    batch_size: int | None,
+    progress: Progress | None,
+    size: tuple[int, int] | None = None,
 ) -> Iterator[tuple[int, dict[str, Tensor]]]:
     """The predictions of each batch, with the position of its first image."""
     networks, execution = model.networks, model.execution
@@ -120,7 +132,7 @@ def _predictions(
                 images[start : start + batch_size]
             )  # a copy: the memory map is read-only
             pixels = torch.from_numpy(chunk).to(execution.device)
-            yield start, _of_batch(model, model.normalise(to_float(pixels)), start)
+            yield start, _of_batch(model, model.normalise(to_float(pixels)), start, size)
             if progress is not None:
                 progress(min(start + batch_size, len(images)), len(images))
     finally:
@@ -130,7 +142,9 @@ def _predictions(
 
 
 @torch.inference_mode()
-def _of_batch(model: Model, inputs: Tensor, start: int) -> dict[str, Tensor]:
+def _of_batch(
+    model: Model, inputs: Tensor, start: int, size: tuple[int, int] | None
+) -> dict[str, Tensor]:
     execution, task = model.execution, model.task
     layout = torch.channels_last if execution.channels_last else torch.contiguous_format
     items = torch.arange(start, start + len(inputs))
@@ -140,4 +154,10 @@ def _of_batch(model: Model, inputs: Tensor, start: int) -> dict[str, Tensor]:
         batch = Batch({"image": view.contiguous(memory_format=layout)}, items)
         with execution.autocast():
             outputs.append(View(weight, warp, task.predict(model.networks, batch)))
-    return task.postprocess(task.merge(outputs))
+    merged = task.merge(outputs)
+    if size is not None and size != tuple(inputs.shape[2:]):
+        merged = {
+            name: functional.interpolate(value, size=size, mode="bilinear", align_corners=False)
+            for name, value in merged.items()
+        }
+    return task.postprocess(merged)
