@@ -176,7 +176,11 @@ def _build(
         **({"streamed": True} if config.streaming else {}),
         **duplicates.describe(config.leaks),
         **_divided(_lines(loaded, digests), assignment, rows, strata, names),
-        "notes": [*source.notes, *assignment.notes],
+        "notes": [
+            *source.notes,
+            *(note for values in loaded.values() for note in values.notes),
+            *assignment.notes,
+        ],
         # With the digests of the items: the same pictures under other names or in other groups
         # are another set.
         **parts,

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Integer, UInt8
 from PIL import Image
 
 from striate.data.picture import DRAFT_SIDE, Picture, open_quickly
@@ -157,6 +157,26 @@ def fit_image(image: Image.Image | np.ndarray, spec: ImageSpec) -> UInt8[np.ndar
     return _with_channels(np.asarray(image), spec.channels)
 
 
+def fit_values(
+    values: np.ndarray, spec: ImageSpec, beyond: int
+) -> Integer[np.ndarray, "height width"]:
+    """Whole numbers (H, W) of the pixels of an upright picture, moved as `fit_image` moves it.
+
+    Each new pixel takes the number of the nearest old one; none is invented.
+
+    Args:
+        values: Numbers below 2**31.
+        spec: Form of the picture.
+        beyond: Number of pixels beyond the border, where the picture is padded.
+    """
+    height, width = spec.input_size
+    if values.shape == spec.input_size:
+        return values
+    image = Image.fromarray(values.astype(np.int32))
+    image = _resize(image, width, height, spec.fit, Image.Resampling.NEAREST, beyond)
+    return np.asarray(image).astype(values.dtype)
+
+
 def _with_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
     if pixels.ndim == 2:
         pixels = pixels[:, :, None]
@@ -178,22 +198,29 @@ def picture_digest(image: Image.Image | np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def _resize(image: Image.Image, width: int, height: int, fit: str) -> Image.Image:
+def _resize(
+    image: Image.Image,
+    width: int,
+    height: int,
+    fit: str,
+    resample: Image.Resampling = Image.Resampling.BILINEAR,
+    beyond: int = 0,
+) -> Image.Image:
     have_w, have_h = image.size
     if fit == "squash":
-        return image.resize((width, height), Image.Resampling.BILINEAR)
+        return image.resize((width, height), resample)
     if fit == "crop":
         scale = min(have_w / width, have_h / height)
         # rounding may bring a length that fits exactly to just below zero
         left = max(0.0, (have_w - width * scale) / 2)
         top = max(0.0, (have_h - height * scale) / 2)
         box = (left, top, min(left + width * scale, have_w), min(top + height * scale, have_h))
-        return image.resize((width, height), Image.Resampling.BILINEAR, box=box)
+        return image.resize((width, height), resample, box=box)
     scale = max(have_w / width, have_h / height)
     inner = (max(1, round(have_w / scale)), max(1, round(have_h / scale)))
-    page = Image.new(image.mode, (width, height))
+    page = Image.new(image.mode, (width, height), beyond)
     corner = ((width - inner[0]) // 2, (height - inner[1]) // 2)
-    page.paste(image.resize(inner, Image.Resampling.BILINEAR), corner)
+    page.paste(image.resize(inner, resample), corner)
     return page
 
 

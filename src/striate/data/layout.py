@@ -26,6 +26,8 @@ _SPLITS: dict[str, Split] = {
 }
 # Left behind by desktops; no person means them as images.
 _LITTER = {"thumbs.db", "desktop.ini", "__macosx"}
+DESCRIPTIONS = ("classes.json", "classes.txt")
+"""Files about the whole set: the names of the classes of its pixels, the first that is there."""
 EXPECTED = (
     "Expected one folder for each class (photos/cat/1.jpg, photos/dog/2.jpg), "
     "or such folders inside train/, [validation/] and test/; or a CSV list with the columns "

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from striate.data.layout import DESCRIPTIONS
 from striate.data.rows import COLUMNS, cell, read_rows
 from striate.data.source import Item, Listing, Source, read_file, read_text
 from striate.data.spelling import enumerated, shown
@@ -36,7 +37,8 @@ class ListSource(Source):
         """A digest of the list, and of size and time of change of each file in it."""
         digest = hashlib.sha256(str(self.path.resolve()).encode("utf-8", "surrogateescape"))
         digest.update(self.path.read_bytes())
-        for item in self.items:
+        further = [f for item in self.items for own in (item.files or {}).values() for f in own]
+        for item in (*self.items, *further, *self.files):
             try:
                 status = os.stat(item.key)
                 digest.update(f"{status.st_size} {status.st_mtime_ns}\n".encode())
@@ -55,7 +57,13 @@ class ListSource(Source):
             self.origin, positions, rows, lambda name: str(self.path.parent / name), _FORM
         )
         self._check_paths(listing.items)
-        return listing
+        masked = any(item.files for item in listing.items)
+        described = [
+            Item(name, 0, None, str(self.path.parent / name))
+            for name in DESCRIPTIONS
+            if masked and (self.path.parent / name).is_file()
+        ]
+        return listing._replace(files=tuple(described))
 
     def _check_columns(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Refuse a list of other columns by its header, not once for each row."""

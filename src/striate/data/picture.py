@@ -38,6 +38,20 @@ _REASONS: dict[type[Exception], str] = {
     FileNotFoundError: "the file does not exist",
 }
 
+_ORIENTATION = 0x0112
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""How a picture is brought upright, by EXIF's number of its orientation.
+
+Source: CIPA DC-008 (Exif 2.32), section 4.6.4, tag 274."""
+
 Picture = bytes | str | os.PathLike[str] | Image.Image | np.ndarray
 
 
@@ -53,6 +67,14 @@ class Header(NamedTuple):
     mode: str
     """Pixel mode, as Pillow names it."""
     format: str
+    orientation: int = 1
+    """EXIF's number of how the picture is stored turned or mirrored; 1: upright."""
+
+    @property
+    def upright(self) -> tuple[int, int]:
+        """Height and width of the picture as a person sees it."""
+        turned = self.orientation >= 5
+        return (self.width, self.height) if turned else (self.height, self.width)
 
 
 def read_header(content: bytes | np.ndarray) -> Header | None:
@@ -62,7 +84,14 @@ def read_header(content: bytes | np.ndarray) -> Header | None:
         return Header(content.shape[0], content.shape[1], mode, "array")
     try:
         with Image.open(io.BytesIO(content), formats=readable_formats()) as image:
-            return Header(image.height, image.width, image.mode, image.format or "unknown")
+            orientation = image.getexif().get(_ORIENTATION, 1) if _may_be_turned(image) else 1
+            return Header(
+                image.height,
+                image.width,
+                image.mode,
+                image.format or "unknown",
+                orientation if orientation in TURNS else 1,
+            )
     except Exception:  # Pillow's readers meet damaged bytes with errors of many kinds
         return None
 
@@ -101,7 +130,7 @@ def open_quickly(picture: Any, smallest: int) -> Image.Image | np.ndarray:
     except BrokenImage:
         raise
     except Exception as error:  # Pillow's readers meet damaged bytes with errors of every kind
-        raise BrokenImage(_reason(error)) from None
+        raise BrokenImage(why_broken(error)) from None
 
 
 def _from_file(picture: bytes | str | os.PathLike[str], smallest: int) -> Image.Image | np.ndarray:
@@ -134,13 +163,18 @@ def _upright(image: Image.Image) -> Image.Image:
     if image.width * image.height > MAX_PIXELS:
         raise BrokenImage(_TOO_LARGE)
     # Looking for an orientation costs as much as decoding a thumbnail: only where there may be one.
-    if image.format == "TIFF" or any(
-        "exif" in str(key).lower() or "xmp" in str(key).lower() for key in image.info
-    ):
+    if _may_be_turned(image):
         # A damaged note about the picture does not spoil the picture.
         with suppress(OSError, ValueError, SyntaxError, KeyError, TypeError, struct.error):
             image = ImageOps.exif_transpose(image)
     return _eight_bits(image)
+
+
+def _may_be_turned(image: Image.Image) -> bool:
+    """Whether a picture carries a note that may hold an orientation."""
+    return image.format == "TIFF" or any(
+        "exif" in str(key).lower() or "xmp" in str(key).lower() for key in image.info
+    )
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
@@ -235,7 +269,8 @@ def _no_picture(thing: object) -> str:
     )
 
 
-def _reason(error: Exception) -> str:
+def why_broken(error: Exception) -> str:
+    """The reason why a reader of files gave no picture, in words."""
     for kind, reason in _REASONS.items():
         if isinstance(error, kind):
             return reason

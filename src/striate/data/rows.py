@@ -10,6 +10,8 @@ from striate.errors import DataError
 
 COLUMNS = frozenset({"path", "label", "split", "group"})
 """Columns with a meaning of their own; all others are kept for the fields of a task."""
+_FILES = ("mask",)
+"""Columns that name further files, in the way of the paths of images."""
 
 
 def read_rows(
@@ -82,7 +84,12 @@ def _item(
     }
     label = index.get(cell(row, "label"), 0)
     split, group = split_named(cell(row, "split")), cell(row, "group") or None
-    return Item(name, label, split, key_of(name), group, columns or None)
+    files = {
+        key: (Item(further, 0, split, key_of(further)),)
+        for key in _FILES
+        if (further := cell(row, key))
+    }
+    return Item(name, label, split, key_of(name), group, columns or None, files or None)
 
 
 def _row_problems(

@@ -7,6 +7,7 @@ import stat
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
@@ -170,6 +171,27 @@ class Source(ABC):
     def where(self, items: Sequence[Item]) -> list[str]:
         """The places of items for messages: their names, or lines of a list."""
         return [item.name for item in items]
+
+    def read_files(
+        self, items: Sequence[Item], field: str, limit: int | None = None
+    ) -> Iterator[tuple[int, list[Content]]]:
+        """The further files that a field reads: row of each item, and contents of its files.
+
+        Args:
+            items: Items with such files.
+            field: Name of the field.
+            limit: Bytes of each file to read at most.
+        """
+        files = [(item.files or {}).get(field, ()) for item in items]
+        waiting: dict[int, dict[str, Content]] = defaultdict(dict)
+        # The medium may have an order of its own: a file carries the row of its item.
+        numbered = [file._replace(label=row) for row, own in enumerate(files) for file in own]
+        for file, content in self.stream(numbered, limit):
+            row = file.label
+            waiting[row][file.name] = content
+            if len(waiting[row]) == len(files[row]):
+                found = waiting.pop(row)
+                yield row, [found[one.name] for one in files[row]]
 
     @cached_property
     def _listing(self) -> Listing:

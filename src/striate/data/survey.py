@@ -85,7 +85,7 @@ def _survey(source: Source) -> Survey:
             f"None of the {len(sampled)} sampled files of {source.title} is an image that can be "
             "read."
         )
-    heights, widths, modes, formats = zip(*headers, strict=True)
+    heights, widths, modes, formats, _ = zip(*headers, strict=True)
     counts: dict[str, list[int]] = {}
     for item in source.items:
         of_split = counts.setdefault(item.split or "unsplit", [0] * max(1, len(source.class_names)))

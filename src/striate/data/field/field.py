@@ -32,6 +32,8 @@ class Loaded(NamedTuple):
     column: Column
     lines: list[str]
     """Each value as text, for the digest that names the contents of a set."""
+    notes: tuple[str, ...] = ()
+    """What a person should know of them, in sentences."""
 
 
 class Field(ABC):
