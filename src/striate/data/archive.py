@@ -12,7 +12,8 @@ import zipfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from striate.data.layout import Entry, name_parts, read_layout
+from striate.data.layout import Entry, name_parts
+from striate.data.masked_layout import read_tree
 from striate.data.name_pattern import read_names
 from striate.data.source import (
     FILE_LIMIT,
@@ -89,7 +90,7 @@ class ArchiveSource(Source):
         files, folders = outside_runs(files, folders)
         if self.pattern is not None:
             return read_names(self.title, files, self.pattern)
-        return read_layout(self.title, files, folders)
+        return read_tree(self.title, files, folders)
 
     def _zip(self) -> list[tuple[Member, zipfile.ZipInfo]]:
         with zipfile.ZipFile(self.path) as archive:

@@ -6,7 +6,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from striate.data.layout import Entry, read_layout, visible
+from striate.data.layout import Entry, visible
+from striate.data.masked_layout import read_tree
 from striate.data.name_pattern import read_names
 from striate.data.source import Item, Listing, Source, read_file
 from striate.data.spelling import enumerated, shown, text_name
@@ -72,7 +73,7 @@ class FolderSource(Source):
 
     def _list(self) -> Listing:
         if self.pattern is None:
-            listing = read_layout(self.title, self._tree.files, self._tree.folders)
+            listing = read_tree(self.title, self._tree.files, self._tree.folders)
         else:
             listing = read_names(self.title, self._tree.files, self.pattern)
         return listing._replace(notes=(*listing.notes, *self._tree.notes))

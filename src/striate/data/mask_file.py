@@ -1,0 +1,200 @@
+"""Masks as people keep them: a number for each pixel, as the file stores it.
+
+The number is a grey level or the index in a palette, of eight or sixteen bits; 0 or 255 where a
+file has one bit; red · 65536 + green · 256 + blue of a colour.
+"""
+
+import io
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import UInt
+from PIL import Image, ImageOps
+
+from striate.data.picture import (
+    TURNS,
+    BrokenImage,
+    Header,
+    read_header,
+    readable_formats,
+    why_broken,
+)
+from striate.data.source import Content, Item, Source
+
+_AT_ONCE = 32  # masks that wait for a core
+_HEADER_BYTES = 2**16
+
+
+class StoredMask(NamedTuple):
+    """The content of a mask's file, or of all files of one image, each with one object."""
+
+    numbers: UInt[np.ndarray, "H W"]
+    mode: str
+    """"1", "L", "P", "I;16" or "RGB", as Pillow names them."""
+    palette: tuple[int, ...] = ()
+    """Red, green and blue of each index, where there is a palette."""
+    num_objects: int | None = None
+    """Number of objects, where each has a file."""
+    num_shared: int = 0
+    """Pixels that belong to several objects."""
+
+
+def read_mask(content: Content) -> StoredMask:
+    """The mask in a file, upright.
+
+    Raises:
+        BrokenImage: It is none, or a lossy one; the message is the reason in words.
+    """
+    try:
+        if isinstance(content, OSError):
+            raise BrokenImage(str(content))
+        if isinstance(content, np.ndarray):
+            return _from_array(content)
+        with Image.open(io.BytesIO(content), formats=readable_formats()) as image:
+            if image.format in ("JPEG", "MPO"):
+                raise BrokenImage("a JPEG file, which does not keep the ids at borders: use PNG")
+            image.load()
+            return _stored(ImageOps.exif_transpose(image))
+    except BrokenImage:
+        raise
+    except Exception as error:  # Pillow's readers meet damaged bytes with errors of every kind
+        raise BrokenImage(why_broken(error)) from None
+
+
+def _from_array(values: np.ndarray) -> StoredMask:
+    if values.ndim == 2 and values.dtype.kind in "iu":
+        return StoredMask(_ids(values), "I;16" if values.max(initial=0) > 255 else "L")
+    return _stored(Image.fromarray(values))
+
+
+def _stored(image: Image.Image) -> StoredMask:
+    mode = image.mode
+    if mode in ("LA", "RGBA"):
+        if np.asarray(image.getchannel("A")).min() < 255:
+            raise BrokenImage("partly transparent, where a mask has one class for each pixel")
+        image = image.convert(mode[:-1])
+        mode = image.mode
+    if mode == "1":
+        return StoredMask(np.asarray(image.convert("L")), "1")
+    if mode == "P":
+        return StoredMask(np.asarray(image), "P", tuple(image.getpalette("RGB") or ()))
+    if mode == "RGB":
+        red, green, blue = np.moveaxis(np.asarray(image, np.uint32), 2, 0)
+        return StoredMask(red << 16 | green << 8 | blue, "RGB")
+    if mode == "L" or mode.startswith("I"):
+        return StoredMask(_ids(np.asarray(image)), "L" if mode == "L" else "I;16")
+    raise BrokenImage(f"of the form {mode}; accepted: grey, palette, colour, 1 or 16 bits")
+
+
+def _ids(values: np.ndarray) -> np.ndarray:
+    low, high = int(values.min(initial=0)), int(values.max(initial=0))
+    if low < 0 or high >= 2**16:
+        raise BrokenImage(f"ids from {low} to {high}; accepted: 0 to 65535")
+    return values.astype(np.uint8 if high < 256 else np.uint16)
+
+
+def united(masks: Sequence[StoredMask]) -> StoredMask:
+    """One mask of many, each of one object, which is whatever is not 0: 255 where any is.
+
+    Raises:
+        BrokenImage: Their sizes differ.
+    """
+    if len({mask.numbers.shape for mask in masks}) > 1:
+        raise BrokenImage("the masks of its objects differ in size")
+    count = np.zeros(masks[0].numbers.shape, np.int32)
+    for mask in masks:
+        count += mask.numbers > 0
+    return StoredMask(
+        np.where(count, 255, 0).astype(np.uint8),
+        masks[0].mode if masks[0].mode == "1" else "L",
+        num_objects=len(masks),
+        num_shared=int((count > 1).sum()),
+    )
+
+
+def read_masks(
+    source: Source, items: Sequence[Item]
+) -> Iterator[tuple[int, StoredMask | BrokenImage]]:
+    """The row and the mask of each item, in the order of the medium, read on all cores."""
+
+    def read(found: tuple[int, list[Content]]) -> tuple[int, StoredMask | BrokenImage]:
+        row, contents = found
+        try:
+            masks = [read_mask(content) for content in contents]
+            single = "objects" not in (items[row].columns or {})
+            return row, masks[0] if single else united(masks)
+        except BrokenImage as error:
+            return row, error
+
+    contents = source.read_files(items, "mask")
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        while some := list(islice(contents, _AT_ONCE)):
+            yield from pool.map(read, some)
+
+
+def orientations(
+    source: Source, items: Sequence[Item]
+) -> tuple[list[int], dict[str, str], list[str]]:
+    """How each mask comes to lie on its upright image.
+
+    Where EXIF turns an image, the size of its mask tells whether it was drawn on the turned image
+    or on the stored one; then it is turned likewise. Where the size does not tell, the other masks
+    of the set do, if all of them agree.
+
+    Returns:
+        EXIF's orientation by which each mask is turned, 1 for most; the reasons, by name, why masks
+        do not fit; and the names of the masks that are turned.
+    """
+    images: dict[str, Header | None] = {}
+    for item, content in source.stream(items, _HEADER_BYTES):
+        images[item.name] = _header(source, item, content)
+    turned = [1] * len(items)
+    problems: dict[str, str] = {}
+    unclear: list[int] = []
+    seen: set[bool] = set()
+    for row, contents in source.read_files(items, "mask", _HEADER_BYTES):
+        item = items[row]
+        file = (item.files or {})["mask"][0]
+        image, mask = images[item.name], _header(source, file, contents[0])
+        if image is None or mask is None:
+            continue  # told when it is read whole
+        stored = image.height, image.width
+        if image.orientation != 1 and mask.upright == stored == image.upright:
+            unclear.append(row)
+        elif image.orientation != 1 and mask.upright in (stored, image.upright):
+            seen.add(mask.upright == stored)
+            turned[row] = image.orientation if mask.upright == stored else 1
+        elif mask.upright != image.upright:
+            height, width = mask.upright
+            problems[file.name] = (
+                f"{height} × {width}, its image {image.upright[0]} × {image.upright[1]}"
+            )
+    for row in unclear:
+        if seen == {True}:
+            turned[row] = images[items[row].name].orientation  # type: ignore[union-attr]
+        elif seen != {False}:
+            problems[items[row].name] = (
+                "EXIF turns it, and the size of its mask does not tell whether the mask was drawn "
+                "on the turned image: save the image upright, without EXIF"
+            )
+    names = [item.name for item, orientation in zip(items, turned, strict=True) if orientation != 1]
+    return turned, problems, names
+
+
+def _header(source: Source, item: Item, content: Content) -> Header | None:
+    header = None if isinstance(content, OSError) else read_header(content)
+    if header is None and isinstance(content, bytes) and len(content) == _HEADER_BYTES:
+        return read_header(source.read(item))  # a TIFF's header may lie at its end
+    return header
+
+
+def turn(numbers: np.ndarray, orientation: int) -> np.ndarray:
+    """Numbers (H, W) of the stored picture as those of the upright one."""
+    if orientation == 1:
+        return numbers
+    image = Image.fromarray(numbers.astype(np.int32)).transpose(TURNS[orientation])
+    return np.asarray(image).astype(numbers.dtype)

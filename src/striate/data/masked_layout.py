@@ -1,0 +1,213 @@
+"""Images and their masks, paired by names: in sibling folders, or in one folder for each image.
+
+One reading for folders on the disk and for archives, as of class folders. Folders are paired that
+are called images/ and masks/ (or labels/, annotations/), or train/ and trainannot/; names of files
+decide, so that two classes that happen to be called so stay classes.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from striate.data.layout import DESCRIPTIONS, Entry, by_name, read_layout, split_named, visible
+from striate.data.source import Item, Listing, Split
+from striate.data.spelling import enumerated
+from striate.errors import DataError
+
+_IMAGES = {"images", "image", "imgs", "img", "jpegimages"}
+_MASKS = {
+    *("masks", "mask", "labels", "label", "annotations", "annotation", "segmentations"),
+    *("segmentationclass", "groundtruth", "gt"),
+}
+_PICTURES = {"png", "tif", "tiff", "bmp", "gif", "webp", "pgm", "ppm", "jpg", "jpeg", "jp2"}
+_ENDING = re.compile(r"[-_. ](mask|masks|label|labels|gt|seg|L)$")
+Parts = tuple[str, ...]
+
+
+class _File(NamedTuple):
+    """A file below a folder of images or of masks."""
+
+    above: Parts
+    """Folders above that folder."""
+    inner: Parts
+    """Folders below it, and the file's name without its ending."""
+    entry: Entry
+
+    @property
+    def name(self) -> str:
+        return "/".join(self.entry.parts)
+
+
+def read_tree(title: str, entries: Iterable[Entry], folders: Iterable[Parts] = ()) -> Listing:
+    """Find the items of a tree of files: images with masks where names pair them, else classes.
+
+    Args:
+        title: Name of the tree in messages.
+        entries: All files.
+        folders: All folders, so that empty ones are noticed too.
+
+    Raises:
+        DataError: Every reason why nothing can be learned from the tree, together.
+    """
+    entries = list(entries)
+    masked = _masked(title, [entry for entry in entries if all(map(visible, entry.parts))])
+    return read_layout(title, entries, folders) if masked is None else masked
+
+
+def _masked(title: str, entries: list[Entry]) -> Listing | None:
+    """The images with their masks; None where names do not pair any."""
+    entries = _without_top(entries)
+    images, masks = _sorted(entries)
+    if not images or not masks:
+        return None
+    pairs, objects = _pairs(images, masks)
+    if 2 * len(pairs) < min(len(images), len({mask.above + mask.inner for mask in masks})):
+        return None
+    items: list[Item] = []
+    for image in images:
+        own = pairs.get(image.name, [])
+        if not own:
+            continue
+        columns = {"mask": own[0].name}
+        if image.above in objects:
+            columns["objects"] = str(len(own))
+        split = _split(image)
+        files = tuple(Item(mask.name, 0, split, mask.entry.key) for mask in own)
+        items.append(
+            Item(image.name, 0, split, image.entry.key, columns=columns, files={"mask": files})
+        )
+    _refuse(title, pairs, {item.name for item in items if "objects" in (item.columns or {})})
+    unique, repeats = by_name(items)
+    kept, notes = _of_splits(title, unique)
+    used = {mask.name for own in pairs.values() for mask in own}
+    if alone := [image.name for image in images if image.name not in pairs]:
+        notes.append(f"{len(alone)} image(s) without a mask were left out: {enumerated(alone)}.")
+    if alone := [mask.name for mask in masks if mask.name not in used]:
+        notes.append(f"{len(alone)} mask(s) without an image were left out: {enumerated(alone)}.")
+    described = {entry.parts[0]: entry for entry in entries if len(entry.parts) == 1}
+    described_by = [Item(n, 0, None, described[n].key) for n in DESCRIPTIONS if n in described]
+    return Listing((), kept, (*notes, *repeats), tuple(described_by))
+
+
+def _without_top(entries: list[Entry]) -> list[Entry]:
+    """The entries without folders that lie around everything, as archives often have one."""
+    while True:
+        tops = {entry.parts[0] for entry in entries}
+        deep = all(len(entry.parts) > 2 for entry in entries if entry.parts[-1] not in DESCRIPTIONS)
+        if len(tops) != 1 or not deep or split_named(min(tops)) or min(tops).casefold() in _IMAGES:
+            return entries
+        entries = [Entry(entry.parts[1:], entry.key) for entry in entries]
+
+
+def _sorted(entries: Sequence[Entry]) -> tuple[list[_File], list[_File]]:
+    """Pictures below folders of images, and those below folders of masks."""
+    folders = {entry.parts[:depth] for entry in entries for depth in range(1, len(entry.parts))}
+    images, masks = [], []
+    for entry in entries:
+        stem, dot, ending = entry.parts[-1].rpartition(".")
+        if not dot or ending.casefold() not in _PICTURES:
+            continue
+        for depth in reversed(range(len(entry.parts) - 1)):
+            above, name = entry.parts[:depth], entry.parts[depth]
+            inner = (*entry.parts[depth + 1 : -1], stem)
+            annotated = (*above, name.removesuffix("annot"))
+            if name.casefold() in _IMAGES or (*above, f"{name}annot") in folders:
+                outer = above if name.casefold() in _IMAGES else (*above, name)
+                images.append(_File(outer, inner, entry))
+            elif name.casefold() in _MASKS:
+                masks.append(_File(above, inner, entry))
+            elif annotated != (*above, name) and annotated in folders:
+                masks.append(_File(annotated, inner, entry))
+            else:
+                continue
+            break
+    return images, masks
+
+
+def _pairs(
+    images: Sequence[_File], masks: Sequence[_File]
+) -> tuple[dict[str, list[_File]], set[Parts]]:
+    """Masks of each image by its name, and the folders of one image whose masks are objects."""
+    known = {(image.above, image.inner) for image in images}
+    of_stem: dict[tuple[Parts, Parts], list[_File]] = defaultdict(list)
+    of_folder: dict[Parts, list[_File]] = defaultdict(list)
+    for mask in masks:
+        key = mask.above, mask.inner
+        if key not in known:
+            key = mask.above, (*mask.inner[:-1], _ENDING.sub("", mask.inner[-1]))
+        of_stem[key].append(mask)
+        of_folder[mask.above].append(mask)
+    in_folder: dict[Parts, int] = defaultdict(int)
+    for image in images:
+        in_folder[image.above] += 1
+    # One folder for each image: several such folders, or nothing that is paired by its stem.
+    singles = {above for above, num in in_folder.items() if num == 1 and of_folder[above]}
+    by_stem = sum((image.above, image.inner) in of_stem for image in images)
+    objects = {
+        above
+        for above in singles
+        if (len(singles) > 1 or not by_stem) and split_named(above[-1] if above else "") is None
+    }
+    if all(len(of_folder[above]) == 1 for above in objects):
+        objects = set()
+        of_one = {image.above: of_folder[image.above] for image in images if image.above in singles}
+    else:
+        of_one = {above: of_folder[above] for above in objects}
+    pairs = {}
+    for image in images:
+        found = of_one.get(image.above) or of_stem.get((image.above, image.inner))
+        if found:
+            pairs[image.name] = found
+    return pairs, objects
+
+
+def _split(image: _File) -> Split | None:
+    """The split that a folder above or below the folder of images names."""
+    names = [*image.above, *image.inner[:1][: len(image.inner) - 1]]
+    return next((split for name in names if (split := split_named(name))), None)
+
+
+def _of_splits(title: str, items: tuple[Item, ...]) -> tuple[tuple[Item, ...], list[str]]:
+    """The items of the splits where there are any, and a note on the others."""
+    if not any(item.split for item in items):
+        return items, []
+    if not any(item.split == "train" for item in items):
+        names = sorted({str(item.split) for item in items if item.split})
+        raise DataError(
+            f"{title} has a {' and a '.join(names)} split with masks but none to train on. Put the "
+            "images and masks to train on into train/, or rename the folder if it is no split."
+        )
+    outside = [item.name for item in items if item.split is None]
+    left = f"{len(outside)} image(s) outside the splits were left out: {enumerated(outside)}."
+    return tuple(item for item in items if item.split), [left] if outside else []
+
+
+def _refuse(title: str, pairs: dict[str, list[_File]], objects: set[str]) -> None:
+    """Refuse masks that lose ids, and those that do not belong to one image alone.
+
+    Raises:
+        DataError: All such problems together.
+    """
+    problems = []
+    masks = {mask.name: mask for own in pairs.values() for mask in own}
+    lossy = [name for name in masks if name.lower().endswith((".jpg", ".jpeg"))]
+    if lossy:
+        problems.append(
+            f"{len(lossy)} mask(s) of {title} are JPEG files, which keep no ids at borders: "
+            f"{enumerated(lossy)}. Save the masks as PNG; if these folders are two classes, rename "
+            "them."
+        )
+    owners: dict[str, list[str]] = defaultdict(list)
+    for name, own in pairs.items():
+        for mask in own:
+            owners[mask.name].append(name)
+        if len(own) > 1 and name not in objects:
+            names = enumerated([mask.name for mask in own])
+            problems.append(f"{name} has several masks: {names}. Keep one.")
+    for name, images in owners.items():
+        if len(images) > 1:
+            problems.append(f"{enumerated(images)} share the mask {name}. Keep one of them.")
+    if problems:
+        more = [f"and {len(problems) - 10} more problems"] if len(problems) > 10 else []
+        raise DataError("\n".join([*problems[:10], *more]))
