@@ -3,7 +3,7 @@
 import dataclasses
 import json
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from striate.config import RunConfig
@@ -31,6 +31,42 @@ def setting_at(settings: Mapping[str, Any], path: str) -> Any:
     for key in path.split("."):
         value = value.get(key) if isinstance(value, Mapping) else None
     return value
+
+
+def named_pick(group: str, pick: str | Pick, settings: Mapping[str, Any]) -> Pick:
+    """A pick with the arguments that settings give to its group.
+
+    Args:
+        group: Name of the group: "network".
+        pick: Name that was chosen, or a pick with arguments.
+        settings: Nested settings.
+
+    Raises:
+        ConfigError: settings that choose another name.
+    """
+    pick = Pick.from_json(pick)
+    values = settings.get(group, {})
+    if not isinstance(values, Mapping) or values.get("name", pick.name) != pick.name:
+        raise ConfigError(f"The {group} is named already: {pick.name!r}.")
+    return pick.replace(**{key: value for key, value in values.items() if key != "name"})
+
+
+def parse_groups(assignments: Iterable[str], groups: Sequence[str]) -> Settings:
+    """Nested settings as `parse_assignments` gives them, of some groups alone.
+
+    Raises:
+        ConfigError: settings of other groups, all of them together.
+    """
+    settings = parse_assignments(assignments)
+    accepted = " and ".join(f"{group}.*" for group in groups)
+    problems = [
+        f"There is nothing to set under {name!r}: only {accepted}."
+        for name in settings
+        if name not in groups
+    ]
+    if problems:
+        raise ConfigError(problems)
+    return settings
 
 
 def parse_assignments(assignments: Iterable[str]) -> Settings:

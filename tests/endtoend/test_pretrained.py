@@ -27,7 +27,7 @@ from striate.optim import OPTIMISERS
 from striate.registry import Pick
 from striate.terminal import Reporter
 from striate.training.events import read_events
-from striate.training.transfer import FrozenFeatures, groups_by_part, slow_features
+from striate.training.transfer import FrozenFeatures, head_first_groups, slow_features
 
 QUICK = ("training.batch_size=16", "execution.threads=1")
 
@@ -298,7 +298,7 @@ class TestFrozenFeatures:
 
     @pytest.mark.parametrize("name", list(OPTIMISERS))
     def test_every_optimiser_leaves_frozen_features_alone(self, network, name):
-        optimiser = OPTIMISERS.build(Pick(name), groups_by_part(network))
+        optimiser = OPTIMISERS.build(Pick(name), head_first_groups(network))
         slow_features(optimiser, network, 0.1)
         rates = sorted({group["lr"] for group in optimiser.param_groups})
         assert rates[0] == pytest.approx(0.1 * rates[-1])

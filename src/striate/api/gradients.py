@@ -24,13 +24,12 @@ from striate.calculus import (
 from striate.data import Normalisation, prepare
 from striate.data.field import Category, take
 from striate.data.loader import to_float
-from striate.durable import write_bytes
 from striate.errors import ConfigError
 from striate.losses import LOSSES
 from striate.networks import NETWORKS
 from striate.randomness import generator, layer_randomness
 from striate.registry import Pick
-from striate.settings import parse_assignments
+from striate.settings import named_pick, parse_groups
 from striate.terminal import Reporter
 from striate.training.fitting import NETWORK_ARGUMENTS, build_network
 
@@ -47,7 +46,6 @@ __all__ = [
     "jacobian_svg",
     "mirror",
     "network_graph",
-    "write_svg",
 ]
 
 SHAPE = (3, 32, 32)
@@ -108,21 +106,17 @@ def check(
         >>> check("linear", "hinge", shape=(1, 3, 4), num_classes=3).ok
         True
     """
-    picks = _picks(network, loss, assignments)
-    known: Tensor | None = None
-    names: tuple[str, ...] = ()
+    labels: Tensor | None = None
     if data is None:
-        images = _noise(shape or SHAPE, batch_size, seed)
+        images, count = _noise(shape or SHAPE, batch_size, seed), num_classes or 10
     elif shape is not None:
-        raise ConfigError("Give data or a shape, not both: the data say their own shape.")
+        raise ConfigError("Give data or a shape, not both: the data have their own shape.")
     else:
-        images, known, names = _real(str(data), batch_size, reporter or Reporter())
-    if data is not None and num_classes not in (None, len(names)):
-        raise ConfigError(f"The data have {len(names)} classes; leave the number of classes out.")
-    count = len(names) or num_classes or 10
-    # The loss is checked together with the network, so that all problems come at once.
-    built, function = _build(picks, tuple(images.shape[1:]), count, seed, images)
-    target = _target(built, images, known, count, seed)
+        images, labels, count = _real(str(data), batch_size, reporter or Reporter())
+        if num_classes not in (None, count):
+            raise ConfigError(f"The data have {count} classes; leave the number of classes out.")
+    built, function = _build(network, loss, images, count, seed, assignments)
+    target = _target(built, images, labels, count, seed)
     return calculus.check_network(
         built,
         function,
@@ -246,45 +240,29 @@ def cost(
         return calculus.layer_costs(built, images, repeats=repeats)
 
 
-def write_svg(text: str, path: Path) -> None:
-    """Write the text of a picture to a file, whole or not at all."""
-    write_bytes(path, text.encode())
-
-
-def _picks(network: str | Pick, loss: str | Pick, assignments: Sequence[str]) -> list[Pick]:
-    settings = parse_assignments(assignments)
-    problems = [
-        f"There is nothing to set under {name!r}: only network.* and loss.*."
-        for name in settings
-        if name not in ("network", "loss")
-    ]
-    picks = []
-    for name, chosen in (("network", network), ("loss", loss)):
-        pick = Pick.from_json(chosen)
-        given: Any = settings.get(name, {})
-        if not isinstance(given, dict) or given.get("name", pick.name) != pick.name:
-            problems.append(f"The {name} is named already: {pick.name!r}.")
-        else:
-            picks.append(pick.replace(**{key: v for key, v in given.items() if key != "name"}))
-    if problems:
-        raise ConfigError(problems)
-    return picks
-
-
 def _build(
-    picks: list[Pick], shape: tuple[int, ...], count: int, seed: int, images: Tensor
+    network: str | Pick,
+    loss: str | Pick,
+    images: Tensor,
+    count: int,
+    seed: int,
+    assignments: Sequence[str],
 ) -> tuple[nn.Module, Callable[..., Tensor]]:
-    pick, loss = picks
+    """The network for images (B, C, *S) and `count` classes, and the loss."""
+    settings = parse_groups(assignments, ("network", "loss"))
+    pick, chosen = named_pick("network", network, settings), named_pick("loss", loss, settings)
     wanted = ("scores", "target")
+    # The loss is checked together with the network, so that all problems come at once.
     problems = NETWORKS.problems(pick, (*NETWORK_ARGUMENTS, "ndim"))
-    problems += LOSSES.problems(loss, wanted)
+    problems += LOSSES.problems(chosen, wanted)
     if problems:
         raise ConfigError(problems)
+    channels, *size = images.shape[1:]
     with layer_randomness(seed, "initialise"):
-        built = build_network(pick, count, shape[0], shape[1:], ndim=len(shape) - 1)
+        built = build_network(pick, count, channels, size, ndim=len(size))
     if hasattr(built, "initialise_from"):
         built.initialise_from(images)  # type: ignore[operator]
-    return built, LOSSES.bind(loss, wanted)
+    return built, LOSSES.bind(chosen, wanted)
 
 
 def _network_and_noise(
@@ -296,8 +274,8 @@ def _network_and_noise(
     assignments: Sequence[str] = (),
 ) -> tuple[nn.Module, Tensor]:
     images = _noise(shape, batch_size, seed)
-    picks = _picks(network, "softmax_cross_entropy", assignments)
-    return _build(picks, shape, num_classes, seed, images)[0], images
+    loss = "softmax_cross_entropy"
+    return _build(network, loss, images, num_classes, seed, assignments)[0], images
 
 
 def _noise(shape: tuple[int, ...], batch_size: int, seed: int) -> Tensor:
@@ -309,8 +287,8 @@ def _noise(shape: tuple[int, ...], batch_size: int, seed: int) -> Tensor:
     return torch.randn((batch_size, *shape), generator=generator(seed, "check", "images"))
 
 
-def _real(data: str, batch_size: int, reporter: Reporter) -> tuple[Tensor, Tensor, tuple[str, ...]]:
-    """Images and targets spread over the training split, normalised as for training."""
+def _real(data: str, batch_size: int, reporter: Reporter) -> tuple[Tensor, Tensor, int]:
+    """Images and targets spread over the training split, normalised; the number of classes."""
     plan = resolve(Request(data), speed=None, reporter=reporter)
     dataset = prepare(plan.config.data, source=plan.source, progress=reporter.progress)
     rows = np.linspace(0, len(dataset.train) - 1, batch_size).round().astype(int)
@@ -318,22 +296,22 @@ def _real(data: str, batch_size: int, reporter: Reporter) -> tuple[Tensor, Tenso
     pixels = torch.from_numpy(np.array(dataset.train.images[rows]))
     category = cast(Category, dataset.fields["category"])
     target = category.collate(take(dataset.train.columns["category"], rows))
-    return normalise(to_float(pixels)).contiguous(), target, category.names
+    return normalise(to_float(pixels)).contiguous(), target, len(category.names)
 
 
 def _target(
-    network: nn.Module, images: Tensor, known: Tensor | None, count: int, seed: int
+    network: nn.Module, images: Tensor, labels: Tensor | None, count: int, seed: int
 ) -> Tensor:
-    """The known targets, or random ones of the shape that fits the scores."""
+    """The labels of the data, or random targets of the shape that fits the scores."""
     with torch.no_grad():
         scores = network.eval()(images)
     spatial = tuple(scores.shape[2:])
-    if known is not None and not spatial:
-        return known
-    if known is not None:
+    if labels is None:
+        source = generator(seed, "check", "target")
+        return torch.randint(count, (len(images), *spatial), generator=source)
+    if spatial:
         raise ConfigError(
             "The network gives scores for each pixel, the data have one label for each image: "
             "leave the data out to check it on noise."
         )
-    source = generator(seed, "check", "target")
-    return torch.randint(count, (len(images), *spatial), generator=source)
+    return labels

@@ -1,8 +1,7 @@
 """Races of optimisers, the learning-rate range test, and variances by initialisation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +23,7 @@ from striate.optim.surface import Surface
 from striate.optim.variance import VarianceRow, compare_text, variance_table
 from striate.randomness import generator, layer_randomness
 from striate.registry import Pick
-from striate.settings import merge, parse_assignments
+from striate.settings import named_pick, parse_groups
 from striate.terminal import Reporter
 from striate.training.assemble import Parts, assemble
 from striate.training.fitting import NETWORK_ARGUMENTS, build_network
@@ -62,24 +61,21 @@ def race(
             every rate.
     """
     reporter = reporter or Reporter()
-    named = [name for name in (surfaces or list(SURFACES)) if isinstance(name, str)]
-    problems = [p for name in named for p in SURFACES.problems(Pick(name))]
+    chosen = list(surfaces) or list(SURFACES)
+    problems = [p for s in chosen if isinstance(s, str) for p in SURFACES.problems(Pick(s))]
     if not isinstance(optimisers, Mapping):
         names = optimisers or [name for name in OPTIMISERS if name != "muon"]
         problems += [p for n in names for p in OPTIMISERS.problems(Pick(n), ("params",))]
     if problems:
         raise ConfigError(problems)
-    makers = (
-        optimisers
-        if isinstance(optimisers, Mapping)
-        else {n: OPTIMISERS.bind(Pick(n, weight_decay=0.0), ("params", "lr")) for n in names}
-    )
+    if not isinstance(optimisers, Mapping):
+        without_decay = {n: Pick(n, weight_decay=0.0) for n in names}
+        optimisers = {n: OPTIMISERS.bind(p, ("params", "lr")) for n, p in without_decay.items()}
     races = []
-    chosen = list(surfaces) or list(SURFACES)
     for i, surface in enumerate(chosen):
         built = SURFACES.build(Pick(surface)) if isinstance(surface, str) else surface
         reporter.progress("races", i, len(chosen))
-        races.append(run_race(built, makers, num_steps=num_steps))
+        races.append(run_race(built, optimisers, num_steps=num_steps))
     reporter.progress("races", len(chosen), len(chosen))
     if png is not None:
         draw_png(races, png)
@@ -124,21 +120,17 @@ def range_test(
     dataset = prepare(config.data, source=source, progress=reporter.progress)
     parts = assemble(config, dataset, Execution.of(config.execution))
 
-    def optimiser(params: Any, lr: float) -> torch.optim.Optimizer:
-        return OPTIMISERS.build(config.optimiser.replace(lr=lr), params)
-
-    def batches() -> Any:
+    def batches() -> Iterator[tuple[Batch, None]]:
         for step in range(num_steps):
-            batch = parts.loader.batch(step)
             reporter.progress("range test", step, num_steps)
-            yield batch, None
+            yield parts.loader.batch(step), None
 
     try:
         test = run_range_test(
             _Losses(parts),
             lambda loss, _: loss,
             batches(),
-            optimiser=optimiser,
+            optimiser=lambda params, lr: OPTIMISERS.build(config.optimiser.replace(lr=lr), params),
             lowest=lowest,
             highest=highest,
             num_steps=num_steps,
@@ -191,8 +183,7 @@ def variance(
         ConfigError: names that do not exist, all together.
     """
     names = initialisations or list(INITIALISATIONS)
-    settings = merge({"network": {"name": network}}, parse_assignments(assignments))
-    pick = Pick.from_json(settings["network"])
+    pick = named_pick("network", network, parse_groups(assignments, ("network",)))
     problems = NETWORKS.problems(pick, NETWORK_ARGUMENTS)
     for name in names:
         problems += INITIALISATIONS.problems(Pick(name), ("network", "batch"))

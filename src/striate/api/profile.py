@@ -11,15 +11,12 @@ from striate.execution import Trial, choose, keep_pages
 from striate.execution.table import trial_json, trial_text
 from striate.networks import NETWORKS
 from striate.randomness import layer_randomness
-from striate.registry import Pick
-from striate.settings import parse_assignments
+from striate.settings import merge, named_pick, parse_groups
 from striate.training.assemble import whole
 from striate.training.fitting import build_network
 from striate.typed_json import decode
 
 __all__ = ["profile", "trial_json", "trial_text"]
-
-_SECONDS = 15.0
 
 
 def profile(
@@ -30,30 +27,33 @@ def profile(
     channels: int | None = None,
     num_classes: int = 10,
     fresh: bool = False,
-    seconds: float = _SECONDS,
+    seconds: float = 15.0,
     assignments: Sequence[str] = (),
 ) -> Trial:
     """The trial of a network: what was tried, how fast it was, what is chosen.
 
     Args:
-        what: a name of `NETWORKS`, or the folder of a run.
-        batch_size: B; by default the run's, or 128.
-        size: height and width; by default the run's, or 32 × 32.
-        channels: by default the run's, or 3.
-        num_classes: of a network by name.
-        fresh: measure again what is remembered.
-        seconds: about how long the trial takes.
-        assignments: other settings as words: ("network.depth=56", "execution.threads=1").
+        what: Name of `NETWORKS`, or the folder of a run.
+        batch_size: Number of images B; by default the run's, or 128.
+        size: Height and width; by default the run's, or 32 × 32.
+        channels: Channels of an image; by default the run's, or 3.
+        num_classes: Number of classes of a network by name.
+        fresh: Whether to measure again what is remembered.
+        seconds: Rough length of the trial.
+        assignments: Other settings as words: ("network.depth=56", "execution.threads=1").
 
     Raises:
         ConfigError: no such network, or settings that do not fit.
         RunError: the folder holds no run.
     """
     keep_pages()
-    asked = parse_assignments(tuple(assignments))
+    settings = parse_groups(assignments, ("network", "execution"))
     name = str(what)
     if name in NETWORKS and not Path(name).exists():
-        execution, pick = _asked(asked, ExecutionConfig()), _pick(name, asked)
+        execution, pick = (
+            _execution(settings, ExecutionConfig()),
+            named_pick("network", name, settings),
+        )
         shape = (batch_size or 128, channels or 3, *(size or (32, 32)))
         with layer_randomness(0, "initialise"):
             network = build_network(pick, num_classes, shape[1], shape[2:])
@@ -64,8 +64,8 @@ def profile(
             )
         run = Run(what)
         config, data = run.config, run.config.data
-        execution = _asked(asked, config.execution)
-        if "network" in asked:
+        execution = _execution(settings, config.execution)
+        if "network" in settings:
             raise ConfigError(f"The network of {what} is fixed; only execution.* can be set.")
         batch = batch_size or config.training.batch_size
         shape = (batch, channels or data.channels, *(size or data.input_size))
@@ -73,21 +73,10 @@ def profile(
     return choose(network, shape, execution, seconds=seconds, fresh=fresh)
 
 
-def _pick(name: str, asked: Mapping[str, Any]) -> Pick:
-    given: Any = asked.get("network", {})
-    if not isinstance(given, dict) or given.get("name", name) != name:
-        raise ConfigError(f"The network is named already: {name!r}.")
-    return Pick(name).replace(**{key: value for key, value in given.items() if key != "name"})
-
-
-def _asked(asked: Mapping[str, Any], before: ExecutionConfig) -> ExecutionConfig:
-    """The execution's configuration with what was asked for."""
-    problems = [
-        f"There is nothing to set under {name!r}: only network.* and execution.*."
-        for name in asked
-        if name not in ("network", "execution")
-    ]
-    merged = {**vars(before), **dict(asked.get("execution", {}))}
+def _execution(settings: Mapping[str, Any], before: ExecutionConfig) -> ExecutionConfig:
+    """The execution's configuration, changed by settings."""
+    problems: list[str] = []
+    merged = merge(vars(before), settings.get("execution", {}))
     config: ExecutionConfig = decode(ExecutionConfig, merged, "execution", problems)
     if problems:
         raise ConfigError(problems)

@@ -106,12 +106,9 @@ def graph(
         drawn = gradients.graph(what, tuple(values or ()))
     typer.echo(str(drawn))
     if svg is not None:
-        gradients.write_svg(graph_svg(drawn, title=what), svg)
-        typer.echo(f"wrote {svg}")
+        _write(svg, graph_svg(drawn, title=what))
     if mirror is not None:
-        both = gradients.mirror(what, depth=max(depth, 1), **options)  # type: ignore[arg-type]
-        gradients.write_svg(both, mirror)
-        typer.echo(f"wrote {mirror}")
+        _write(mirror, gradients.mirror(what, depth=max(depth, 1), **options))  # type: ignore[arg-type]
 
 
 def jacobian(
@@ -130,8 +127,7 @@ def jacobian(
     for row in matrix.tolist():
         typer.echo(" ".join(f"{value:>10.4g}" for value in row))
     if svg is not None:
-        gradients.write_svg(jacobian_svg(matrix, title=f"Jacobian of {expression}"), svg)
-        typer.echo(f"wrote {svg}")
+        _write(svg, jacobian_svg(matrix, title=f"Jacobian of {expression}"))
 
 
 def bptt(
@@ -191,6 +187,13 @@ def cost(
         assignments=tuple(set_ or ()),
     )
     typer.echo(cost_text(rows))
+
+
+def _write(path: Path, text: str) -> None:
+    from striate import durable
+
+    durable.write_bytes(path, text.encode())
+    typer.echo(f"wrote {path}")
 
 
 def _sizes(text: str) -> tuple[int, ...]:

@@ -215,7 +215,7 @@ def assemble(
     normalise = (
         Normalisation.measure(data.train.images)
         if pretrained is None
-        else transfer.normalisation(pretrained)
+        else Normalisation(pretrained.mean, pretrained.deviation)
     )
     seed = config.training.seed
     loader = BatchLoader(
@@ -258,7 +258,7 @@ def assemble(
 def _optimiser(config: RunConfig, network: nn.Module) -> torch.optim.Optimizer:
     if config.pretrained is None:
         return OPTIMISERS.build(config.optimiser, parameter_groups(network))
-    optimiser = OPTIMISERS.build(config.optimiser, transfer.groups_by_part(network))
+    optimiser = OPTIMISERS.build(config.optimiser, transfer.head_first_groups(network))
     transfer.slow_features(optimiser, network, config.pretrained.feature_rate)
     return optimiser
 

@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 from striate.config import PretrainedConfig, RunConfig
-from striate.data.loader import Normalisation
 from striate.errors import ConfigError
 from striate.networks import PRETRAINED
 from striate.networks.head import head_names
@@ -20,7 +19,7 @@ from striate.networks.pretrained import fill, locate_weights, trainable_pick
 from striate.networks.weight_file import Progress, WeightFile, find_weights
 from striate.optim import parameter_groups
 from striate.registry import Pick
-from striate.settings import Settings, merge
+from striate.settings import Settings, merge, setting_at
 from striate.training.planner import Decision
 
 
@@ -28,17 +27,17 @@ class FrozenFeatures:
     """Features that stay as they are for the first share of a training.
 
     Args:
-        network: with all of its parameters trainable.
-        share: of the training in which the features are frozen.
+        network: Network with all of its parameters trainable.
+        share: Share of the training in which the features are frozen.
     """
 
     def __init__(self, network: nn.Module, share: float) -> None:
         heads = head_names(network)
         self._share = share
         self._parameters = [
-            parameter
-            for name, parameter in network.named_parameters()
-            if parameter.requires_grad and not _belongs(name, heads)
+            p
+            for name, p in network.named_parameters()
+            if p.requires_grad and not _belongs(name, heads)
         ]
         # their averages move in training mode even where no gradient flows
         self._norms = [
@@ -68,10 +67,10 @@ def load_features(network: nn.Module, pretrained: PretrainedConfig) -> bool:
     Raises:
         CheckpointError: tensors that do not fit the network.
     """
-    found = _file_of(pretrained)
-    if found is None:
+    file = _file_of(pretrained)
+    if file is None:
         return False
-    fill(network, found, fresh_head=True)
+    fill(network, file, fresh_head=True)
     for head in head_names(network):
         # published features come at any scale: with zeros the first loss is log K all the same
         for parameter in network.get_submodule(head).parameters():
@@ -87,81 +86,77 @@ def _file_of(pretrained: PretrainedConfig) -> WeightFile | None:
         return None
     for path in (Path(pretrained.file), find_weights(weights)):
         if path is not None and path.is_file():
-            found = WeightFile.at(pretrained.name, path)
-            if found.sha256 == pretrained.sha256:
-                return found
+            file = WeightFile.at(pretrained.name, path)
+            if file.sha256 == pretrained.sha256:
+                return file
     return None
 
 
-def normalisation(pretrained: PretrainedConfig) -> Normalisation:
-    """The preparation that the weights were trained with."""
-    return Normalisation(pretrained.mean, pretrained.deviation)
-
-
-def groups_by_part(network: nn.Module) -> list[dict[str, Any]]:
+def head_first_groups(network: nn.Module) -> list[dict[str, Any]]:
     """Parameter groups as for any training, those of the heads first, then the features'."""
-    heads = head_names(network)
-    of_heads = {id(p) for name, p in network.named_parameters() if _belongs(name, heads)}
-    groups = parameter_groups(network)
-    parted = [
-        {**group, "params": [p for p in group["params"] if (id(p) in of_heads) == wanted]}
-        for wanted in (True, False)
-        for group in groups
+    of_heads = _head_parameters(network)
+    groups = [
+        {**group, "params": [p for p in group["params"] if (id(p) in of_heads) == is_head]}
+        for is_head in (True, False)
+        for group in parameter_groups(network)
     ]
-    return [group for group in parted if group["params"]]
+    return [group for group in groups if group["params"]]
 
 
 def slow_features(optimiser: torch.optim.Optimizer, network: nn.Module, share: float) -> None:
     """Give the groups of the features a share of the rate: they know much already."""
-    heads = head_names(network)
-    of_heads = {id(p) for name, p in network.named_parameters() if _belongs(name, heads)}
+    of_heads = _head_parameters(network)
     for group in optimiser.param_groups:
         if not any(id(p) in of_heads for p in group["params"]):
             group["lr"] *= share
 
 
+def _head_parameters(network: nn.Module) -> set[int]:
+    heads = head_names(network)
+    return {id(p) for name, p in network.named_parameters() if _belongs(name, heads)}
+
+
 def weights_settings(
-    asked: Settings,
+    own: Settings,
     pretrained: str | Path,
-    *,
     network: str | None = None,
     freeze: float | None = None,
     progress: Progress | None = None,
 ) -> Settings:
-    """The settings of a training that starts from published weights; what was asked for wins.
+    """The settings of a training that starts from published weights; a person's own ones win.
 
     Args:
-        asked: a person's settings.
-        pretrained: a name of published weights, or a file of them.
-        network: for a file that has no published name: whose weights it holds.
-        freeze: share of the training in which only the last layer learns; None: the default.
-        progress: told the bytes of a download.
+        own: A person's settings.
+        pretrained: Name of published weights, or a file of them.
+        network: Network whose weights a file holds, where the file has no published name.
+        freeze: Share of the training in which only the last layer learns; None: the default.
+        progress: Receives the bytes of a download.
 
     Raises:
         ConfigError: an unknown name, or settings that the weights do not allow.
         CheckpointError, DownloadError: the file cannot be had.
     """
-    found = locate_weights(pretrained, network, progress)
-    weights = found.weights
+    file = locate_weights(pretrained, network, progress)
+    weights = file.weights
     pick = trainable_pick(weights)
     settings: Settings = {
         "network": pick.to_json(),
         "data": {"input_size": list(weights.preparation.input_size), "channels": 3},
         "pretrained": {
-            "name": found.name,
-            "file": str(found.path),
-            "sha256": found.sha256,
+            "name": file.name,
+            "file": str(file.path),
+            "sha256": file.sha256,
             "mean": list(weights.preparation.mean),
             "deviation": list(weights.preparation.deviation),
             **({} if freeze is None else {"freeze": freeze}),
         },
     }
-    merged = merge(settings, asked)
-    given = Pick.from_json(merged["network"])
+    merged = merge(settings, own)
+    chosen = Pick.from_json(merged["network"])
     problems = []
-    if given.name != pick.name:
+    if chosen.name != pick.name:
         problems.append(
-            f"The weights {found.name!r} belong to the network {pick}, not to {given.name!r}; "
+            f"The weights {file.name!r} belong to the network {pick}, not to {chosen.name!r}; "
             "leave the network out."
         )
     if merged["data"].get("channels") != 3:
@@ -181,33 +176,31 @@ def lacking(config: RunConfig) -> str:
     )
 
 
-def explained(choices: list[Decision], asked: Settings, config: RunConfig) -> list[Decision]:
-    """The planner's choices, with what the weights decided told apart from what was asked.
+def explained(choices: list[Decision], own: Settings, config: RunConfig) -> list[Decision]:
+    """The planner's decisions, with those that the weights made instead of a person.
 
     Args:
-        choices: of the planner, which took the weights' settings for a person's.
-        asked: what the person asked for.
-        config: of the training.
+        choices: Decisions of the planner, which took the weights' settings for a person's.
+        own: Settings of the person.
+        config: Configuration of the training.
     """
     pretrained = config.pretrained
     if pretrained is None:
         return choices
-    data = asked.get("data") or {}
-    size = " × ".join(map(str, config.data.input_size))
-    decided = {
-        "network": (asked.get("network") is None, str(config.network)),
-        "input size": ("input_size" not in data, size),
-        "channels": ("channels" not in data, "RGB"),
+    shown = {
+        "network": ("network", str(config.network)),
+        "input size": ("data.input_size", " × ".join(map(str, config.data.input_size))),
+        "channels": ("data.channels", "RGB"),
     }
-    told = []
-    for choice in choices:
-        by_weights, shown = decided.get(choice.what, (False, ""))
-        why = "as the published weights expect"
-        told.append(Decision(choice.what, shown, why) if by_weights else choice)
     stages = {0.0: "nothing: all layers learn at once", 1.0: "all but the last layer, throughout"}
     stage = f"all but the last layer, in the first {pretrained.freeze:.0%} of the training"
     return [
-        *told,
+        *(
+            Decision(choice.what, shown[choice.what][1], "as the published weights expect")
+            if choice.what in shown and setting_at(own, shown[choice.what][0]) is None
+            else choice
+            for choice in choices
+        ),
         Decision("weights", pretrained.name, f"SHA-256 {pretrained.sha256[:12]}..."),
         Decision("frozen", stages.get(pretrained.freeze, stage), "the last layer is new"),
     ]
