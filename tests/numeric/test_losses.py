@@ -430,11 +430,16 @@ class TestAdversarial:
 
 
 class TestRestoration:
-    @pytest.mark.parametrize("name", ["l1_loss", "l2_loss", "charbonnier_loss"])
+    @pytest.mark.parametrize("name", ["l1_loss", "l2_loss", "charbonnier_loss", "huber_loss"])
     def test_by_hand_and_gradient(self, name: str) -> None:
         image, target = draw(2, 3, 4).requires_grad_(), draw(2, 3, 4, seed=1)
         d = image - target
-        expected = {"l1_loss": d.abs(), "l2_loss": d**2, "charbonnier_loss": (d**2 + 1e-6).sqrt()}
+        expected = {
+            "l1_loss": d.abs(),
+            "l2_loss": d**2,
+            "charbonnier_loss": (d**2 + 1e-6).sqrt(),
+            "huber_loss": torch.where(d.abs() < 1, d**2 / 2, d.abs() - 0.5),
+        }
         loss = getattr(losses, name)
         torch.testing.assert_close(loss(image, target, reduction="none"), expected[name])
         assert torch.autograd.gradcheck(lambda x: loss(x, target), (image,))

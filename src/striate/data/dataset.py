@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -133,8 +133,6 @@ def prepare(
             `config.strict` is set; or the cache cannot be written.
     """
     source = open_source(config.source, config.target_pattern) if source is None else source
-    if fields is not None:
-        fields = {name: field.unfitted() for name, field in fields.items()}
     further: list[Any] = ["streamed"] if config.streaming else []
     if config.groups or config.leaks == "drop":
         further += [config.groups, config.leaks == "drop"]
@@ -227,8 +225,6 @@ def _open(
         folder / "development", spec, described["development"], reopened, fields
     )
     train, validation, origin, notes = _divided(described, development, groups, config)
-    fields = {name: field.fitted(train.columns[name]) for name, field in fields.items()}
-    train, validation = replace(train, fields=fields), replace(validation, fields=fields)
     notes = [*notes, *_broken_notes(broken)]
     if leaks:
         num_test = described["test"]["num_items"]

@@ -11,6 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from striate.data.field.value import are_numbers
 from striate.data.source import Split
 from striate.data.spelling import enumerated
 from striate.data.stratify import Labels, are_several, each, stratify
@@ -210,6 +211,8 @@ def _check(splits: Sequence[Split], labels: Sequence[Labels], class_names: Seque
             f"No image is left for the {' and the '.join(lacking)} split: {needing} at least "
             "three different images, one to train, one to validate and one to test on. "
             "Add images."
+            + " If these numbers are values and no classes, add --task regression."
+            * are_numbers(class_names)
         )
     if problems:
         raise DataError("\n".join(problems))

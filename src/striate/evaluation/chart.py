@@ -113,6 +113,7 @@ def line_chart(
     unit: str = "",
     x_names: Sequence[str] = (),
     x_log: bool = False,
+    y_log: bool | None = None,
 ) -> Markup:
     """Curves over a common horizontal axis as an SVG element; empty when there are no points.
 
@@ -127,6 +128,8 @@ def line_chart(
         unit: Unit behind the values that a point shows, such as " %".
         x_names: Names of the positions 0, 1, ... on the horizontal axis; none: it shows numbers.
         x_log: Whether the horizontal axis is logarithmic.
+        y_log: Whether the vertical axis is; None: where it does not begin at zero and the values
+            are positive and far apart.
     """
     series = [item for item in series if item.points]
     if not series:
@@ -134,7 +137,8 @@ def line_chart(
     xs = [x for item in series for x, _ in item.points]
     ys = [y for item in series for _, y in item.points]
     ys += [y for item in series for _, low, high in item.band for y in (low, high)]
-    log = not zero and min(ys) > 0 and max(ys) / min(ys) > LOG_RATIO
+    apart = not zero and min(ys) > 0 and max(ys) / min(ys) > LOG_RATIO
+    log = apart if y_log is None else y_log
     low, high = (min(0.0, *ys) if zero else min(ys)), max(ys)
     # An axis that shows less than 1 % of its values would blow noise up to a curve, and its
     # labels would need more digits than the margin has room for.

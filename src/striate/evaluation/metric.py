@@ -220,6 +220,8 @@ def estimate(
         )
         return percentile_interval(metric.value(rows), drawn, confidence)
     values = np.asarray(metric.per_item(rows))
+    if not len(_defined(values)):
+        return Estimate(float("nan"))
     is_share = values.dtype == np.bool_
     if groups is not None:
         keep = ~np.isnan(values.astype(np.float64))

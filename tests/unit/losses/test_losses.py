@@ -108,5 +108,7 @@ class TestMessages:
             losses.focal_loss(x, torch.tensor([0, 1]), focus=-1)
         with pytest.raises(ConfigError, match=r"epsilon=0"):
             losses.charbonnier_loss(x, x, epsilon=0.0)
+        with pytest.raises(ConfigError, match=r"delta=0"):
+            losses.huber_loss(x, x, delta=0.0)
         with pytest.raises(ConfigError, match=r"beta=-1"):
             losses.smooth_l1_loss(x, x, beta=-1.0)

@@ -113,14 +113,6 @@ class Field(ABC):
         classes."""
         return None
 
-    def fitted(self, column: Column) -> "Field":
-        """The field with what it keeps of the training split's values, such as their scale."""
-        return self
-
-    def unfitted(self) -> "Field":
-        """The field as the source offers it, without what `fitted` adds."""
-        return self
-
     def line(self, value: np.ndarray | np.generic) -> str:
         """The value as text, for the digest that names the contents of a set."""
         return json.dumps(np.asarray(value).tolist())

@@ -1,6 +1,7 @@
 """One or several numbers for each image."""
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -27,23 +28,10 @@ class Value(Field):
 
     Args:
         names: Names of the T numbers, which are columns of the list that holds them.
-        mean: Means of the training split (T,); None: not known yet.
-        std: Standard deviations of the training split (T,), 1 where all numbers are equal.
-        median: Medians of the training split (T,).
     """
 
     kind = "value"
     batch_dtype = np.float32
-
-    def __init__(
-        self,
-        names: Sequence[str],
-        mean: Sequence[float] | None = None,
-        std: Sequence[float] | None = None,
-        median: Sequence[float] | None = None,
-    ) -> None:
-        super().__init__(names)
-        self.mean, self.std, self.median = mean, std, median
 
     @classmethod
     def of(cls, source: "Source", name: str, columns: Sequence[str] = ()) -> "Value":
@@ -72,22 +60,6 @@ class Value(Field):
         cells = [(item.columns or {}).get(name, "") for name in self.names]
         return np.array([math.nan if is_missing(cell) else float(cell) for cell in cells])
 
-    def fitted(self, column: Column) -> "Value":
-        table = np.asarray(column, dtype=np.float64)
-        known = [numbers[~np.isnan(numbers)] for numbers in table.T]
-        for name, numbers in zip(self.names, known, strict=True):
-            if not len(numbers):
-                raise DataError(f"No training image has a number in {name!r}.")
-        return Value(
-            self.names,
-            [float(numbers.mean()) for numbers in known],
-            [float(numbers.std()) if np.ptp(numbers) else 1.0 for numbers in known],
-            [float(np.median(numbers)) for numbers in known],
-        )
-
-    def unfitted(self) -> "Value":
-        return Value(self.names)
-
     def strata(self, column: Column) -> tuple[Sequence[int], tuple[str, ...]]:
         """Groups of about equally many items by the first number, missing ones at its median."""
         first = np.asarray(column, dtype=np.float64)[:, 0]
@@ -108,9 +80,6 @@ class Value(Field):
 
     def summary(self, column: Column) -> str:
         return "; ".join(map(_span, self.names, np.asarray(column).T))
-
-    def to_json(self) -> dict[str, Any]:
-        return {key: value for key, value in super().to_json().items() if value is not None}
 
 
 def is_missing(cell: str) -> bool:
@@ -151,18 +120,29 @@ def are_values(names: Iterable[str]) -> bool:
     return len(different) > MOST_CLASSES or not all(float(n).is_integer() for n in different)
 
 
+def numeric_columns(items: Iterable["Item"]) -> dict[str, set[float]]:
+    """The further columns of items that hold numbers, with the different numbers of each.
+
+    A column of which more than half of the cells are numbers is one: what else is in it was
+    mistyped.
+    """
+    numbers: dict[str, set[float]] = {}
+    surplus: Counter[str] = Counter()
+    for item in items:
+        for key, cell in (item.columns or {}).items():
+            if key and not is_missing(cell):
+                value = number(cell)
+                surplus[key] += 1 if value is not None else -1
+                numbers.setdefault(key, set()).update(() if value is None else (value,))
+    return {key: found for key, found in numbers.items() if surplus[key] > 0}
+
+
 def _columns(source: "Source", name: str, found: Iterable[str]) -> list[str]:
     """The columns of numbers that a source has, in its order."""
     for single in (name, "label"):
         if single in found:
             return [single]
-    cells: dict[str, list[bool]] = {key: [] for key in found if key}
-    for item in source.items:
-        for key, cell in (item.columns or {}).items():
-            if key and not is_missing(cell):
-                cells[key].append(number(cell) is not None)
-    # A cell that is mistyped is told by its line, a column of words is no column of numbers.
-    return [key for key, known in cells.items() if 2 * sum(known) > len(known)]
+    return list(numeric_columns(source.items))
 
 
 def _check(source: "Source", names: Sequence[str]) -> None:
