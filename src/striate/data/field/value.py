@@ -130,11 +130,12 @@ def numeric_columns(items: Iterable["Item"]) -> dict[str, set[float]]:
     surplus: Counter[str] = Counter()
     for item in items:
         for key, cell in (item.columns or {}).items():
-            if key and not is_missing(cell):
+            different = numbers.setdefault(key, set())
+            if not is_missing(cell):
                 value = number(cell)
                 surplus[key] += 1 if value is not None else -1
-                numbers.setdefault(key, set()).update(() if value is None else (value,))
-    return {key: found for key, found in numbers.items() if surplus[key] > 0}
+                different.update(() if value is None else (value,))
+    return {key: found for key, found in numbers.items() if key and surplus[key] > 0}
 
 
 def _columns(source: "Source", name: str, found: Iterable[str]) -> list[str]:
