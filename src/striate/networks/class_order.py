@@ -1,4 +1,4 @@
-"""Which answer of a published network stands for which class of a data set."""
+"""Which output of a published network stands for which class of a data set."""
 
 import re
 from collections.abc import Sequence
@@ -22,14 +22,14 @@ def answer_names(weights: Weights) -> tuple[str, ...] | None:
 
 
 def class_order(weights: Weights, class_names: Sequence[str]) -> tuple[int, ...]:
-    """The network's answer, 0..K-1, for each class of a data set.
+    """The network's output, 0..K-1, for each class of a data set.
 
     Classes are matched by name where the weights carry names; by index where they are numbers,
     or K synset ids (alone or at the beginning of a name), whose rank is the index.
 
     Args:
-        weights: with their classes.
-        class_names: of the data set.
+        weights: Weights, which name their classes.
+        class_names: Names of the data set's classes.
 
     Example:
         >>> from striate.networks import PRETRAINED
@@ -42,21 +42,21 @@ def class_order(weights: Weights, class_names: Sequence[str]) -> tuple[int, ...]
     num_classes = weights.num_classes
     known = answer_names(weights)
     if known is not None:
-        places = {_folded(name): place for place, name in enumerate(known)}
-        if all(_folded(name) in places for name in class_names):
-            return _distinct(weights, class_names, [places[_folded(n)] for n in class_names])
+        index = {_folded(name): k for k, name in enumerate(known)}
+        if all(_folded(name) in index for name in class_names):
+            return _distinct(weights, class_names, [index[_folded(n)] for n in class_names])
     if all(re.fullmatch(r"[0-9]+", name) for name in class_names):
         numbers = [int(name) for name in class_names]
         if max(numbers) < num_classes:
             return _distinct(weights, class_names, numbers)
         raise ConfigError(
-            f"The classes are numbers up to {max(numbers)}, the network's answers are numbered "
+            f"The classes are numbers up to {max(numbers)}, the network's outputs are numbered "
             f"from 0 to {num_classes - 1}. Number the classes from 0, in this order: "
             f"{weights.classes}."
         )
     synsets = [_SYNSET.match(name) for name in class_names]
     if known is None and all(synsets) and len(set(synsets)) == num_classes:
-        ids = [found[0] for found in synsets if found is not None]
+        ids = [match[0] for match in synsets if match is not None]
         ranks = {synset: rank for rank, synset in enumerate(sorted(set(ids)))}
         return _distinct(weights, class_names, [ranks[synset] for synset in ids])
     raise ConfigError(_unmatched(weights, class_names, known))
@@ -67,17 +67,17 @@ def _folded(name: str) -> str:
 
 
 def _distinct(
-    weights: Weights, class_names: Sequence[str], answers: Sequence[int]
+    weights: Weights, class_names: Sequence[str], outputs: Sequence[int]
 ) -> tuple[int, ...]:
-    if len(set(answers)) < len(answers):
+    if len(set(outputs)) < len(outputs):
         twice = sorted(
-            name for name, k in zip(class_names, answers, strict=True) if answers.count(k) > 1
+            name for name, k in zip(class_names, outputs, strict=True) if outputs.count(k) > 1
         )
         raise ConfigError(
-            f"The classes {', '.join(map(repr, twice[:6]))} stand for the same answers of the "
+            f"The classes {', '.join(map(repr, twice[:6]))} stand for the same outputs of the "
             f"network ({weights.classes}). Make them one class."
         )
-    return tuple(answers)
+    return tuple(outputs)
 
 
 def _unmatched(weights: Weights, class_names: Sequence[str], known: Sequence[str] | None) -> str:
@@ -92,6 +92,6 @@ def _unmatched(weights: Weights, class_names: Sequence[str], known: Sequence[str
     )
     return (
         f"The classes {', '.join(map(repr, strange[:5]))}{more} cannot be matched with the "
-        f"network's {weights.num_classes} answers: {weights.classes}. Accepted: {accepted}. To "
+        f"network's {weights.num_classes} outputs: {weights.classes}. Accepted: {accepted}. To "
         "give the network other classes, train it: striate train DATA --pretrained NAME"
     )

@@ -1,4 +1,4 @@
-"""GoogLeNet: inception modules that look at several scales at once, and auxiliary heads.
+"""GoogLeNet: inception modules that read several scales at once, and auxiliary heads.
 
 Szegedy, Liu, Jia, Sermanet, Reed, Anguelov, Erhan, Vanhoucke, Rabinovich (2015): Going
 Deeper with Convolutions, table 1 and figure 3. For 3 × 224 × 224:
@@ -27,7 +27,7 @@ to 6,798 K and 1,502 M. It agrees with its own layers at conv2 to 3b and the hea
 for conv1 (7·7·3·64 are 9.2 K), 463 K for 4c (497 K), 1,072 K for 5a (1,018 K), and smaller
 slips elsewhere; the layers add up to 6,826 K.
 
-While training, the answer is `(scores, auxiliary0, auxiliary1)`; the auxiliary losses weigh
+While training, the output is `(scores, auxiliary0, auxiliary1)`; the auxiliary losses weigh
 0.3. Departures: auxiliary heads average onto a 4 × 4 grid, equal to the paper's 5×5 /3 on
 14 × 14, and work for other sizes; dropout before the head is 0.2 with batch normalisation, as
 in torchvision, and the paper's 0.4 without.
@@ -56,7 +56,7 @@ _MODULES: dict[str, tuple[int, ...]] = {
 def _unit(
     num_in: int, num_out: int, kernel: int, ndim: int, normalise: bool, stride: int = 1
 ) -> nn.Sequential:
-    """Convolution, batch normalisation if asked, ReLU."""
+    """Convolution, perhaps batch normalisation, ReLU."""
     layer = conv(ndim)(
         num_in, num_out, kernel, stride=stride, padding=kernel // 2, bias=not normalise
     )
@@ -114,7 +114,7 @@ class GoogLeNet(nn.Module):
         in_channels: C.
         ndim: number of spatial dimensions.
         batch_norm: torchvision's form, or the paper's (see above).
-        auxiliary: with the two auxiliary heads.
+        auxiliary: whether to build the two auxiliary heads.
 
     Example:
         >>> network = GoogLeNet(10).eval()
@@ -140,7 +140,7 @@ class GoogLeNet(nn.Module):
         super().__init__()
         check_ndim("googlenet", ndim)
         self.in_channels, self.ndim = in_channels, ndim
-        self.smallest = 15 if batch_norm else 31  # below, a pooling finds a single pixel
+        self.smallest = 15 if batch_norm else 31  # below, a pooling gets a single pixel
         self.conv1 = _unit(in_channels, 64, 7, ndim, batch_norm, stride=2)
         self.conv2 = _unit(64, 64, 1, ndim, batch_norm)
         self.conv3 = _unit(64, 192, 3, ndim, batch_norm)

@@ -9,15 +9,14 @@ from striate.layers import conv
 
 def head_names(network: nn.Module) -> tuple[str, ...]:
     """Names of the layers that give class scores, auxiliary heads included."""
-    names: tuple[str, ...] = getattr(network, "heads", ("head",))
     modules = dict(network.named_modules())
-    found = tuple(name for name in names if name in modules)
-    if not found:
+    names = tuple(name for name in getattr(network, "heads", ("head",)) if name in modules)
+    if not names:
         raise ConfigError(
             f"{type(network).__name__} has no layer named 'head'; name its last layer so, or "
             "list its last layers in an attribute `heads`."
         )
-    return found
+    return names
 
 
 def replace_head(network: nn.Module, num_classes: int) -> None:

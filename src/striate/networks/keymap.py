@@ -113,11 +113,11 @@ def rename(
     """The published tensors under our keys.
 
     Args:
-        layout: a name in `LAYOUTS`.
-        published: the tensors of the file.
-        own: the state dict of the network that they go into.
-        free: our keys that keep the network's own tensor (a head for other classes).
-        unused: prefixes of published keys that the network has no place for.
+        layout: Name in `LAYOUTS`.
+        published: Tensors of the file.
+        own: State dict of the network that they go into.
+        free: Keys of ours that keep the network's own tensor (a head for other classes).
+        unused: Prefixes of published keys that the network does not have.
 
     Raises:
         CheckpointError: every tensor that is missing, left over or of another shape.
@@ -139,7 +139,7 @@ def rename(
         else:
             renamed[key] = published[theirs]
     problems += [
-        f"{key} has no place in the network"
+        f"{key} is not in the network"
         for key in published
         if key not in taken and not key.startswith(unused)
     ]

@@ -30,6 +30,7 @@ too. `input_size` decides, per axis; 4 is the least.
 """
 
 import math
+from collections import OrderedDict
 from typing import cast
 
 import torch
@@ -135,20 +136,20 @@ class LeNet5(nn.Module):
         def pool(channels: int) -> nn.Module:
             return Subsampling(channels, ndim) if original else max_pool(ndim)(2)
 
-        self.features = nn.Sequential()
-        self.features.add_module("c1", conv(ndim)(in_channels, 6, 5, padding=pad1))
-        self.features.add_module("squash1", squash())
-        self.features.add_module("s2", pool(6))  # 6 × after1
-        self.features.add_module(
-            "c3", TableConv(ndim, pad3) if original else conv(ndim)(6, 16, 5, padding=pad3)
-        )
-        self.features.add_module("squash3", squash())
-        self.features.add_module("s4", pool(16))  # 16 × maps
-        self.features.add_module("flatten", nn.Flatten())
-        self.features.add_module("c5", nn.Linear(16 * math.prod(maps), 120))
-        self.features.add_module("squash5", squash())
-        self.features.add_module("f6", nn.Linear(120, 84))
-        self.features.add_module("squash6", squash())
+        layers: dict[str, nn.Module] = {
+            "c1": conv(ndim)(in_channels, 6, 5, padding=pad1),
+            "squash1": squash(),
+            "s2": pool(6),  # 6 × after1
+            "c3": TableConv(ndim, pad3) if original else conv(ndim)(6, 16, 5, padding=pad3),
+            "squash3": squash(),
+            "s4": pool(16),  # 16 × maps
+            "flatten": nn.Flatten(),
+            "c5": nn.Linear(16 * math.prod(maps), 120),
+            "squash5": squash(),
+            "f6": nn.Linear(120, 84),
+            "squash6": squash(),
+        }
+        self.features = nn.Sequential(OrderedDict(layers))
         self.head = CodeDistance(84, num_classes) if original else nn.Linear(84, num_classes)
 
     def forward(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B K"]:

@@ -77,13 +77,12 @@ class Perceptron(nn.Module):
         self.in_channels, self.ndim = in_channels, ndim
         self.input_size = full_size("mlp", input_size, ndim)
         widths = (in_channels * math.prod(self.input_size), *hidden)
+        relu = activation == "relu"
+        initialise = nn.init.kaiming_normal_ if relu else nn.init.xavier_uniform_
         layers: list[nn.Module] = []
         for num_in, num_out in itertools.pairwise(widths):
             layer = nn.Linear(num_in, num_out)
-            if activation == "relu":
-                nn.init.kaiming_normal_(layer.weight)
-            else:
-                nn.init.xavier_uniform_(layer.weight)
+            initialise(layer.weight)
             nn.init.zeros_(layer.bias)
             layers += [layer, _ACTIVATIONS[activation]()]
         self.features = nn.Sequential(*layers)

@@ -26,25 +26,19 @@ ALIASES: dict[str, tuple[str, ...]] = {
 """Other names in use -> names in `PRETRAINED`, the preferred one first."""
 
 
-def weights_named(name_or_path: str | Path) -> Weights:
-    """The table's entry for a name, or for a file that has an entry's file name.
+def entry_names(name_or_path: str | Path) -> tuple[str, ...]:
+    """The table's names for a name in use, or for a file that has a published name.
 
     Raises:
         ConfigError: a name or file that the table does not have.
     """
-    return PRETRAINED[_entries(name_or_path)[0]]
-
-
-def _entries(name_or_path: str | Path) -> tuple[str, ...]:
-    """The table's names for a name in use, or for a file that has a published name."""
     name = str(name_or_path)
     if name in PRETRAINED:
         return (name,)
     if name in ALIASES:
         return ALIASES[name]
-    entries = (n for n, weights in PRETRAINED.items() if weights.file == Path(name).name)
-    if found := tuple(entries):
-        return found
+    if names := tuple(n for n, entry in PRETRAINED.items() if entry.file == Path(name).name):
+        return names
     raise ConfigError(
         unknown_name("set of published weights", name, [*PRETRAINED, *ALIASES])
         + " A file is recognised by its published name; give the network's name and the path if "
@@ -58,10 +52,10 @@ def locate_weights(
     """The file of weights by name (fetched if it is not here) or by path.
 
     Args:
-        name_or_path: a name in `PRETRAINED` or `ALIASES`, or a file.
-        network: for a file of any name, the entry whose network it fills, or the name of a
-            network with entries; such a file need not have the published content.
-        progress: told the bytes of a download.
+        name_or_path: Name in `PRETRAINED` or `ALIASES`, or a file.
+        network: Entry whose network a file of any name fills, or the name of a network with
+            entries; such a file need not have the published content.
+        progress: Receives the bytes of a download.
 
     Raises:
         ConfigError: a name that is unknown, or a network that the weights do not belong to.
@@ -69,7 +63,7 @@ def locate_weights(
         DownloadError: a file that cannot be fetched.
     """
     named = str(name_or_path) in PRETRAINED or str(name_or_path) in ALIASES
-    entries = _entries(name_or_path) if named or network is None else _entries_of(network)
+    entries = entry_names(name_or_path) if named or network is None else _entries_of(network)
     if named and network is not None and not set(entries) & set(_entries_of(network)):
         pick = PRETRAINED[entries[0]].network
         raise ConfigError(
@@ -80,25 +74,23 @@ def locate_weights(
         path = Path(name_or_path).expanduser()
         published = read_weights(path)
         name = entries[0] if len(entries) == 1 else _fitting(entries, published, path)
-        found = WeightFile.at(name, path)
-        if network is None:
-            found.require_published()
-        return found
-    here = ((name, find_weights(PRETRAINED[name])) for name in entries)
-    name, known = next(((n, p) for n, p in here if p is not None), (entries[0], None))
-    path = known or download_weights(PRETRAINED[name], progress)
-    found = WeightFile.at(name, path)
-    found.require_published()
-    return found
+    else:
+        here = ((name, find_weights(PRETRAINED[name])) for name in entries)
+        name, known = next(((n, p) for n, p in here if p is not None), (entries[0], None))
+        path = known or download_weights(PRETRAINED[name], progress)
+    file = WeightFile.at(name, path)
+    if named or network is None:
+        file.require_published()
+    return file
 
 
 def _entries_of(network: str) -> tuple[str, ...]:
     of_network = tuple(n for n, w in PRETRAINED.items() if w.network.name == network)
-    return of_network or _entries(network)
+    return of_network or entry_names(network)
 
 
 def _fitting(entries: tuple[str, ...], published: dict[str, Tensor], path: Path) -> str:
-    """The entry whose network has a place for each tensor of the file."""
+    """The entry whose network takes each tensor of the file."""
     for name in entries:
         weights = PRETRAINED[name]
         with torch.device("meta"):
@@ -125,12 +117,12 @@ def load_pretrained(
     """The network with published weights, in eval mode.
 
     Args:
-        name_or_path: a name in `PRETRAINED`, or a file with a published name.
-        network: the network to fill, in place; None builds the published one. Heads for
-            another number of classes keep their own weights.
-        path: the file, when it is not in one of the usual places.
-        num_classes: build the network with a fresh head for this many classes.
-        progress: told the bytes of a download.
+        name_or_path: Name in `PRETRAINED`, or a file with a published name.
+        network: Network to fill, in place; None builds the published one. Heads for another
+            number of classes keep their own weights.
+        path: File, when it is not in one of the usual folders.
+        num_classes: Number of classes of a fresh head.
+        progress: Receives the bytes of a download.
 
     Example:
         >>> network = load_pretrained("resnet20", num_classes=5)  # doctest: +SKIP
@@ -141,30 +133,30 @@ def load_pretrained(
         DownloadError: a file that cannot be fetched.
     """
     if path is None:
-        found = locate_weights(name_or_path, progress=progress)
+        file = locate_weights(name_or_path, progress=progress)
     else:
-        read_weights(path)  # says what is wrong with a file that holds no weights
-        found = WeightFile.at(_entries(name_or_path)[0], path)
-        found.require_published()
+        read_weights(path)  # reports a file that holds no weights
+        file = WeightFile.at(entry_names(name_or_path)[0], path)
+        file.require_published()
     if network is None:
-        network = published_network(found.weights, num_classes or found.weights.num_classes)
+        network = published_network(file.weights, num_classes or file.weights.num_classes)
     classes = network.state_dict()["head.weight"].shape[0]
-    return fill(network, found, fresh_head=classes != found.weights.num_classes)
+    return fill(network, file, fresh_head=classes != file.weights.num_classes)
 
 
-def fill(network: nn.Module, found: WeightFile, *, fresh_head: bool = False) -> nn.Module:
+def fill(network: nn.Module, file: WeightFile, *, fresh_head: bool = False) -> nn.Module:
     """The network with the file's weights, in place and in eval mode.
 
     Args:
-        network: of the entry's kind.
-        found: the file.
-        fresh_head: leave the last layers as they are.
+        network: Network of the entry's kind.
+        file: File of weights.
+        fresh_head: Leave the last layers as they are.
 
     Raises:
         CheckpointError: a file that cannot be read or does not fit.
     """
-    weights = found.weights
-    published = read_weights(found.path)
+    weights = file.weights
+    published = read_weights(file.path)
     own = network.state_dict()
     if weights.layout == "caffe/squeezenet":  # its channels are BGR, ours RGB
         published["conv1.weight"] = published["conv1.weight"].flip(1)

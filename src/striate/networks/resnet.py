@@ -35,6 +35,8 @@ the paper has 3.8); `stride_in_1x1=True` gives the paper's. ImageNet shortcuts a
 option B (a 1×1 convolution where the shape changes).
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 from jaxtyping import Float
@@ -84,8 +86,6 @@ def _shortcut(num_in: int, num_out: int, ndim: int, stride: int, option: str) ->
 class BasicBlock(nn.Module):
     """Two 3×3 convolutions and a shortcut."""
 
-    expansion = 1
-
     def __init__(
         self, num_in: int, width: int, ndim: int, stride: int, option: Literal["A", "B"]
     ) -> None:
@@ -105,14 +105,12 @@ class BasicBlock(nn.Module):
 class Bottleneck(nn.Module):
     """1×1 down to `width`, 3×3, 1×1 up to 4 `width`, and a shortcut."""
 
-    expansion = 4
-
     def __init__(
         self, num_in: int, width: int, ndim: int, stride: int, *, stride_in_1x1: bool
     ) -> None:
         super().__init__()
         first, second = (stride, 1) if stride_in_1x1 else (1, stride)
-        num_out = width * self.expansion
+        num_out = 4 * width
         self.conv0 = _conv(num_in, width, 1, ndim, first)
         self.norm0 = batch_norm(ndim)(width)
         self.conv1 = _conv(width, width, 3, ndim, second)
@@ -129,7 +127,7 @@ class Bottleneck(nn.Module):
 
 
 class ResNet(nn.Module):
-    """Residual network of the given depth: CIFAR form for 6n + 2, ImageNet form for 18 to 152.
+    """Residual network of a depth: CIFAR form for 6n + 2, ImageNet form for 18 to 152.
 
     Args:
         num_classes: K.
@@ -177,23 +175,19 @@ class ResNet(nn.Module):
                 "(ImageNet form) and 6n + 2 from 8: 8, 14, 20, 26, 32, 44, 56, 110 (CIFAR form)."
             )
         self.stem = nn.Sequential(stem, batch_norm(ndim)(width), nn.ReLU(), pool)
+        expansion = 1 if kind == "basic" else 4
+        block: Callable[..., nn.Module] = partial(Bottleneck, stride_in_1x1=stride_in_1x1)
+        if kind == "basic":
+            block = partial(BasicBlock, option="B" if depth in _IMAGENET else "A")
         self.stages = nn.Sequential()
         num_in = width
         for index, count in enumerate(counts):
-            blocks: list[nn.Module] = []
+            stage = nn.Sequential()
             for position in range(count):
                 stride = 2 if index > 0 and position == 0 else 1
-                stage_width = width * 2**index
-                if kind == "basic":
-                    option: Literal["A", "B"] = "B" if depth in _IMAGENET else "A"
-                    blocks.append(BasicBlock(num_in, stage_width, ndim, stride, option))
-                    num_in = stage_width * BasicBlock.expansion
-                else:
-                    blocks.append(
-                        Bottleneck(num_in, stage_width, ndim, stride, stride_in_1x1=stride_in_1x1)
-                    )
-                    num_in = stage_width * Bottleneck.expansion
-            self.stages.append(nn.Sequential(*blocks))
+                stage.append(block(num_in, width * 2**index, ndim, stride))
+                num_in = width * 2**index * expansion
+            self.stages.append(stage)
         self.pool = adaptive_average_pool(ndim)(1)
         self.head = nn.Linear(num_in, num_classes)
 

@@ -1,8 +1,8 @@
-"""SegNet: an answer for each pixel; the decoder unpools with the encoder's indices.
+"""SegNet: scores for each pixel; the decoder unpools with the encoder's indices.
 
 Badrinarayanan, Kendall, Cipolla (2017): SegNet: A Deep Convolutional Encoder-Decoder
 Architecture for Image Segmentation. The encoder is the 13 convolutions of VGG-16, the decoder
-their mirror; where the encoder pooled, it keeps the places of the maxima, and the decoder puts
+their mirror; where the encoder pooled, it keeps the positions of the maxima, and the decoder puts
 its values back there. Every convolution is 3×3 with batch normalisation and ReLU. For
 3 × 360 × 480 (CamVid):
 
@@ -20,24 +20,13 @@ convolution that mirrors the first one, without normalisation. Departures: He in
 of encoder and decoder (the paper starts its encoder from VGG-16's weights).
 """
 
-import itertools
-
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.errors import ConfigError
-from striate.layers import batch_norm, conv, max_pool, max_unpool
+from striate.layers import conv, max_pool, max_unpool
 from striate.networks.shape import check_input, check_ndim
-
-
-def _units(widths: tuple[int, ...], ndim: int) -> nn.Sequential:
-    """3×3 convolution, batch normalisation, ReLU, from each width to the next."""
-    layers: list[nn.Module] = []
-    for num_in, num_out in itertools.pairwise(widths):
-        layer = conv(ndim)(num_in, num_out, 3, padding=1)
-        nn.init.kaiming_normal_(layer.weight)
-        layers += [layer, batch_norm(ndim)(num_out), nn.ReLU()]
-    return nn.Sequential(*layers)
+from striate.networks.unit import units
 
 
 class SegNet(nn.Module):
@@ -83,10 +72,10 @@ class SegNet(nn.Module):
         self.encoder, self.decoder = nn.ModuleList(), nn.ModuleList()
         above = in_channels
         for index, (width, count) in enumerate(zip(widths, counts, strict=True)):
-            self.encoder.append(_units((above, *(width,) * count), ndim))
+            self.encoder.append(units((above, *(width,) * count), ndim))
             # the decoder's first stage ends in the head instead of its last convolution
             mirror = (width,) * count if index == 0 else (*(width,) * count, above)
-            self.decoder.append(_units(mirror, ndim))
+            self.decoder.append(units(mirror, ndim))
             above = width
         self.head = conv(ndim)(widths[0], num_classes, 3, padding=1)
 

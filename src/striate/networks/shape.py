@@ -7,15 +7,13 @@ from torch import Tensor
 from striate.errors import ConfigError, ShapeError
 
 
-def check_ndim(network: str, ndim: int, accepted: Sequence[int] = (1, 2, 3)) -> None:
-    """Refuse a number of spatial dimensions that the network does not have.
+def check_ndim(network: str, ndim: int) -> None:
+    """Refuse another number of spatial dimensions than 1, 2 or 3.
 
     Raises:
-        ConfigError: another number than those accepted.
+        ConfigError: another number.
     """
-    if ndim not in accepted:
-        known = ", ".join(str(number) for number in accepted)
-        raise ConfigError(f"{network}: ndim={ndim} does not exist; accepted: {known}.")
+    check_choice(network, "ndim", ndim, (1, 2, 3))
 
 
 def check_choice(network: str, argument: str, value: object, accepted: Sequence[object]) -> None:
@@ -50,7 +48,7 @@ def check_size(
     """Refuse spatial lengths under the smallest that the network's layers leave something of.
 
     Raises:
-        ShapeError: with the size that would work.
+        ShapeError: too few pixels; the message has the size that would work.
     """
     if any(length < least for length, least in zip(size, smallest, strict=True)):
         works = tuple(max(pair) for pair in zip(size, smallest, strict=True))
@@ -77,13 +75,13 @@ def check_input(
     """Refuse a batch whose rank, channels or spatial size the network was not built for.
 
     Args:
-        network: the name for the message.
-        x: the batch, B×C×*S.
+        network: Name of the network, for the message.
+        x: Batch, B×C×*S.
         in_channels: C that the network was built for.
-        ndim: number of spatial dimensions that it was built for.
-        size: exact spatial size, for networks that end in fully connected layers.
-        smallest: shortest spatial lengths (one number: of every axis), for all other networks.
-        advice: what else could be done about a size that is too small.
+        ndim: Number of spatial dimensions that it was built for.
+        size: Exact spatial size, for networks that end in fully connected layers.
+        smallest: Shortest spatial lengths (one number: of every axis), for all other networks.
+        advice: Other remedy for a size that is too small.
 
     Raises:
         ShapeError: what came, what is accepted and what to do.

@@ -1,4 +1,4 @@
-"""U-Net: an answer for each pixel or voxel; the decoder reads the encoder's maps again.
+"""U-Net: scores for each pixel or voxel; the decoder reads the encoder's maps again.
 
 2-D: Ronneberger, Fischer, Brox (2015): U-Net: Convolutional Networks for Biomedical Image
 Segmentation, figure 1. 3-D: Çiçek, Abdulkadir, Lienkamp, Brox, Ronneberger (2016): 3D U-Net,
@@ -21,12 +21,12 @@ In 3-D the resolution is doubled without halving the width, and batch normalisat
 before each ReLU. The 3-D paper says 19,069,955 parameters for K = 3; here there are 19,075,523:
 the paper leaves out batch normalisation's 4,672 and the transposed convolutions' 896 biases.
 
-Departures: `padded=True`, the default, pads the convolutions, so that the answer has the
+Departures: `padded=True`, the default, pads the convolutions, so that the output has the
 input's size; an odd length loses a pixel to pooling and gets a zero at its end on the way up.
 Batch normalisation is on by default in 2-D, too.
 """
 
-import itertools
+from functools import partial
 
 import torch
 from jaxtyping import Float
@@ -34,20 +34,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from striate.errors import ConfigError
-from striate.layers import batch_norm, conv, max_pool, transposed_conv
+from striate.layers import conv, max_pool, transposed_conv
 from striate.networks.shape import check_input, check_ndim
-
-
-def _units(widths: tuple[int, ...], ndim: int, normalise: bool, padding: int) -> nn.Sequential:
-    """3×3 convolution, batch normalisation if asked, ReLU, from each width to the next."""
-    layers: list[nn.Module] = []
-    for num_in, num_out in itertools.pairwise(widths):
-        layer = conv(ndim)(num_in, num_out, 3, padding=padding)
-        # section 3: deviation sqrt(2/N), N the incoming nodes of a neuron
-        nn.init.kaiming_normal_(layer.weight)
-        norm = [batch_norm(ndim)(num_out)] if normalise else []
-        layers += [layer, *norm, nn.ReLU()]
-    return nn.Sequential(*layers)
+from striate.networks.unit import units
 
 
 class UNet(nn.Module):
@@ -60,7 +49,7 @@ class UNet(nn.Module):
         depth: number of poolings; None: 4 in 2-D (and 1-D), 3 in 3-D, as the papers.
         width: channels of the last convolution of stage 0, doubled at each stage.
         batch_norm: normalise before each ReLU.
-        padded: pad the convolutions, so that the answer has the input's size.
+        padded: pad the convolutions, so that the output has the input's size.
 
     Example:
         >>> network = UNet(2, 1, depth=2, width=8)
@@ -90,7 +79,7 @@ class UNet(nn.Module):
         if depth < 1 or width < 2:
             raise ConfigError(f"unet: depth={depth} must be 1 or more and width={width} 2 or more.")
         self.in_channels, self.ndim, self.padded = in_channels, ndim, padded
-        padding = 1 if padded else 0
+        unit = partial(units, ndim=ndim, normalise=batch_norm, padding=1 if padded else 0)
         self.smallest = 2**depth if padded else _smallest_unpadded(depth)
         self.pool = max_pool(ndim)(2)
         self.encoder, self.decoder, self.up = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
@@ -99,13 +88,13 @@ class UNet(nn.Module):
             here = width * 2**stage
             # the 3-D paper doubles the width in the second convolution, the 2-D one in the first
             first = here // 2 if ndim == 3 else here
-            self.encoder.append(_units((above, first, here), ndim, batch_norm, padding))
+            self.encoder.append(unit((above, first, here)))
             above = here
         for stage in reversed(range(depth)):
             here = width * 2**stage
             kept = above if ndim == 3 else here
             self.up.append(transposed_conv(ndim)(above, kept, 2, stride=2))
-            self.decoder.append(_units((kept + here, here, here), ndim, batch_norm, padding))
+            self.decoder.append(unit((kept + here, here, here)))
             above = here
         self.head = conv(ndim)(above, num_classes, 1)
 
@@ -136,7 +125,7 @@ class UNet(nn.Module):
 
 def _smallest_unpadded(depth: int) -> int:
     """The least input that leaves the bottom, and every stage of the decoder, one pixel."""
-    size = 1  # of the answer: each stage of the decoder takes 4 from twice the one below
+    size = 1  # of the output: each stage of the decoder takes 4 from twice the one below
     for _ in range(depth):
         size = -(-(size + 4) // 2)
     size += 4

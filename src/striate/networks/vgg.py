@@ -108,7 +108,7 @@ class VGG(nn.Module):
 
 
 def _unit(num_in: int, num_out: int, ndim: int, normalise: bool) -> list[nn.Module]:
-    """A 3×3 convolution, batch normalisation if asked, ReLU."""
+    """A 3×3 convolution, perhaps batch normalisation, ReLU."""
     layer = conv(ndim)(num_in, num_out, 3, padding=1)
     nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")
     layer.bias = nn.Parameter(layer.weight.new_zeros(num_out))

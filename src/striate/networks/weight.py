@@ -1,4 +1,4 @@
-"""The table of published weights: network, place, preparation of images, published error."""
+"""The table of published weights: network, address, preparation of images, published error."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -61,15 +61,15 @@ class Weights:
     preparation: Preparation
     num_classes: int
     classes: str
-    """What the classes are, in order."""
+    """Names or description of the classes, in order."""
     licence: str
     top1_error: float
     """Published error in percent, single crop."""
     top5_error: float | None
     measured_on: str
-    """What the published error was measured on."""
+    """Images on which the published error was measured."""
     url: str | None
-    """The official place; None when the file is published in another form only."""
+    """Official address; None when the file is published in another form only."""
     unused: tuple[str, ...] = ()
     """Prefixes of tensors that were never trained and may be left out."""
 
@@ -175,7 +175,7 @@ PRETRAINED: dict[str, Weights] = {
         layout="caffe/squeezenet",
         file="squeezenet1_0-imagenet-caffe.safetensors",
         sha256="5b10bd5269dcf8708e29b6ac64fc921ef22a828f3b2f2ac739dcdd633708a606",
-        # BGR 0..255 minus (104, 117, 123), said in RGB 0..1; the first layer is turned to RGB
+        # BGR 0..255 minus (104, 117, 123), as RGB 0..1; the first layer is turned to RGB
         preparation=Preparation(
             (227, 227),
             (123 / 255, 117 / 255, 104 / 255),

@@ -1,8 +1,8 @@
 """A file of published weights: where it lies, how it is fetched, what is in it.
 
-A file is looked for under its name in `$STRIATE_DATA/weights` and in the cache folder, and
-downloaded from its official place otherwise. Pickles are read with `weights_only=True`: tensors
-come in, code does not run.
+A file is read from `$STRIATE_DATA/weights` or the cache folder, where it has its published name,
+and downloaded from its official address otherwise. Pickles are read with `weights_only=True`:
+tensors come in, code does not run.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from striate.networks.weight import PRETRAINED, Weights
 from striate.places import cache_dir, data_dir
 
 Progress = Callable[[str, int, int], None]
-"""Told what is done (a sentence), how much is done and of how much."""
+"""Receives what is done (a sentence), how much is done and of how much."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class WeightFile:
     """The entry of `PRETRAINED` that says what the tensors are."""
     path: Path
     sha256: str
-    """Of the file's content."""
+    """SHA-256 of the file's content."""
 
     @classmethod
     def at(cls, name: str, path: Path) -> "WeightFile":
@@ -52,7 +52,7 @@ class WeightFile:
         """Refuse another content than the published one.
 
         Raises:
-            CheckpointError: with both digests.
+            CheckpointError: another content; the message has both digests.
         """
         if not self.is_published:
             raise CheckpointError(
@@ -112,7 +112,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
 
 
 def download_weights(weights: Weights, progress: Progress | None = None) -> Path:
-    """The file in the cache, fetched from its official place and checked.
+    """The file in the cache, fetched from its official address and checked.
 
     Raises:
         ConfigError: weights that are not published as a file of tensors.

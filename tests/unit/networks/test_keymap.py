@@ -82,7 +82,7 @@ def test_everything_that_does_not_fit_is_reported_together() -> None:
     message = str(caught.value)
     assert "conv1.weight is missing" in message
     assert "conv10.weight is (7, 2), head.weight needs (5, 2)" in message
-    assert "surplus has no place" in message
+    assert "surplus is not in the network" in message
 
 
 def test_unused_and_free_tensors_are_let_through() -> None:

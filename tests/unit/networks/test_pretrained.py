@@ -21,7 +21,7 @@ from torch import nn
 from striate.errors import CheckpointError, ConfigError, DownloadError
 from striate.networks import NETWORKS, PRETRAINED, load_pretrained, pretrained
 from striate.networks.keymap import published_key
-from striate.networks.pretrained import locate_weights, weights_named
+from striate.networks.pretrained import entry_names, locate_weights
 from striate.networks.resnet import PaddedShortcut
 from striate.networks.weight import Preparation, Weights
 from striate.networks.weight_file import find_weights, read_weights
@@ -204,8 +204,8 @@ def test_names_in_use_lead_to_the_file_that_is_here(
 ) -> None:
     monkeypatch.setenv("STRIATE_CACHE", str(tmp_path))
     monkeypatch.delenv("STRIATE_DATA", raising=False)
-    assert weights_named("resnet20-cifar10") is PRETRAINED["resnet20"]
-    assert weights_named("squeezenet1_0") is PRETRAINED["squeezenet"]
+    assert entry_names("resnet20-cifar10") == ("resnet20",)
+    assert entry_names("squeezenet1_0")[0] == "squeezenet"
     here = tmp_path / "weights" / PRETRAINED["squeezenet_caffe"].file
     here.parent.mkdir()
     torch.manual_seed(1)
@@ -254,8 +254,8 @@ def test_a_file_without_a_download_says_where_it_goes(
 
 def test_unknown_names_get_the_nearest() -> None:
     with pytest.raises(ConfigError, match="Did you mean 'squeezenet'"):
-        weights_named("sqeezenet")
-    assert weights_named("somewhere/resnet20-12fca82f.th") is PRETRAINED["resnet20"]
+        entry_names("sqeezenet")
+    assert entry_names("somewhere/resnet20-12fca82f.th") == ("resnet20",)
 
 
 def test_a_pickle_with_code_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
