@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from striate.cli.option import JsonFile, write_figures
+
 if TYPE_CHECKING:
     from striate.api import Prediction
 
@@ -34,9 +36,7 @@ def evaluate(
         str | None,
         typer.Option("--network", "-n", help="Name of the network whose weights a file holds."),
     ] = None,
-    json_: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="File for the metrics as JSON.")
-    ] = None,
+    json_: JsonFile = None,
 ) -> None:
     """Open the sealed test split, write the ledger and say how good a run is."""
     from striate.errors import ConfigError
@@ -58,7 +58,7 @@ def evaluate(
 
 
 def _evaluate_runs(runs: list[Path], data: str | None, json_file: Path | None) -> None:
-    from striate import api, durable
+    from striate import api
     from striate.terminal import Terminal
 
     terminal = Terminal()
@@ -79,14 +79,12 @@ def _evaluate_runs(runs: list[Path], data: str | None, json_file: Path | None) -
         terminal.say(f"Report: {evaluation.report}")
         opening, figures = evaluation.opening, evaluation.metrics.to_json()
         values.append({"run": str(evaluation.run.path), "opening": opening, "measures": figures})
-    if json_file is not None:
-        durable.write_json(json_file, values[0] if len(values) == 1 else {"runs": values})
+    write_figures(json_file, values[0] if len(values) == 1 else {"runs": values})
 
 
 def _evaluate_pretrained(
     pretrained: str, data: str, network: str | None, json_file: Path | None
 ) -> None:
-    from striate import durable
     from striate.api.pretrained import evaluate_pretrained
     from striate.terminal import Terminal
 
@@ -94,8 +92,7 @@ def _evaluate_pretrained(
     evaluation = evaluate_pretrained(pretrained, data, network=network, reporter=terminal)
     for line in [*evaluation.metrics.lines(), *evaluation.notes()]:
         terminal.say(line)
-    if json_file is not None:
-        durable.write_json(json_file, evaluation.to_json())
+    write_figures(json_file, evaluation.to_json())
 
 
 def predict(

@@ -3,48 +3,42 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-_LONG_NAME = 120
+from striate.cli.option import JsonFile, MovedData, set_option, write_figures
 
-Json = Annotated[
-    Path | None, typer.Option("--json", metavar="FILE", help="File for the figures as JSON.")
-]
+_LONG_NAME = 120
 
 
 def compare(
     runs: Annotated[list[Path], typer.Argument(help="Folders of two runs or more.")],
-    data: Annotated[
-        str | None, typer.Option("--data", help="Folder of the images, if they moved.")
-    ] = None,
+    data: MovedData = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for the page; runs/compare-... .")
     ] = None,
-    json_: Json = None,
+    json_: JsonFile = None,
 ) -> None:
     """Say whether runs differ, on the same images, with paired tests."""
     from striate.api.compare import compare_runs
     from striate.terminal import Terminal
 
     terminal = Terminal()
-    found = compare_runs(list(runs), data=data, reporter=terminal)
-    for note in found.notes:
-        terminal.say(note)
-    for line in found.lines():
+    comparison = compare_runs(list(runs), data=data, reporter=terminal)
+    for line in (*comparison.notes, *comparison.lines()):
         terminal.say(line)
-    _write(json_, found.to_json())
-    folder = out or Path("runs") / _folder_name(found.names)
-    terminal.say(f"Page: {found.write(folder)}")
+    write_figures(json_, comparison.to_json())
+    folder = out or Path("runs") / _folder_name(comparison.names)
+    terminal.say(f"Page: {comparison.write(folder)}")
 
 
 def _folder_name(names: Sequence[str]) -> str:
     """Name a comparison's folder by its runs, or by a digest where they are long or paths."""
     joined = "-".join(names)
     if len(joined.encode()) > _LONG_NAME or any(sign in joined for sign in "/\\"):
-        whole = "\0".join(names).encode("utf-8", "surrogateescape")
-        joined = hashlib.sha256(whole).hexdigest()[:12]
+        content = "\0".join(names).encode("utf-8", "surrogateescape")
+        joined = hashlib.sha256(content).hexdigest()[:12]
     return f"compare-{joined}"
 
 
@@ -53,16 +47,16 @@ def calibrate(
     classwise: Annotated[
         bool, typer.Option("--classwise", help="Fit a weight and a bias for each class.")
     ] = False,
-    json_: Json = None,
+    json_: JsonFile = None,
 ) -> None:
     """Fit a run's calibration anew on its validation predictions."""
     from striate.api.calibration import calibrate as fit
     from striate.api.calibration import calibration_lines
 
-    told = fit(run, classwise=classwise)
-    for line in calibration_lines(told):
+    calibration = fit(run, classwise=classwise)
+    for line in calibration_lines(calibration):
         typer.echo(line)
-    _write(json_, told)
+    write_figures(json_, calibration)
 
 
 def ledger(
@@ -80,13 +74,9 @@ def ledger(
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option(
-            "--set",
-            metavar="KEY=VALUE",
-            help="Setting that names the split, as for train: data.test_fraction=0.3 ...",
-        ),
+        set_option("Setting that names the split, as for train: data.test_fraction=0.3 ..."),
     ] = None,
-    json_: Json = None,
+    json_: JsonFile = None,
 ) -> None:
     """Show how often a test split was opened, by which runs, and how the latest result reads."""
     from striate.api.ledger import known_ledgers
@@ -102,7 +92,7 @@ def ledger(
             typer.echo(f"{view.test_digest[:12]}  {view.times}{end}{alarm}")
         if not views:
             typer.echo("No test split was opened on this machine so far.")
-        _write(json_, {"ledgers": [view.to_json() for view in views]})
+        write_figures(json_, {"ledgers": [view.to_json() for view in views]})
         return
     view = read(
         data,
@@ -113,7 +103,7 @@ def ledger(
     )
     for line in view.lines():
         typer.echo(line)
-    _write(json_, view.to_json())
+    write_figures(json_, view.to_json())
 
 
 def measure(
@@ -131,25 +121,16 @@ def measure(
     page: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="PAGE.html", help="File for a page.")
     ] = None,
-    json_: Json = None,
+    json_: JsonFile = None,
 ) -> None:
     """Measure predictions that any system made: intervals, comparison, calibration."""
     from striate.api.external import measure_files
 
     extra = tuple(name.strip() for name in (classes or "").split(",") if name.strip())
-    found = measure_files(list(predictions), truth, extra_classes=extra)
-    for note in found.notes:
-        typer.echo(note)
-    for line in found.lines():
+    metrics = measure_files(list(predictions), truth, extra_classes=extra)
+    for line in (*metrics.notes, *metrics.lines()):
         typer.echo(line)
     if page is not None:
-        found.write(page)
+        metrics.write(page)
         typer.echo(f"Page: {page}")
-    _write(json_, found.to_json())
-
-
-def _write(path: Path | None, value: dict[str, Any]) -> None:
-    if path is not None:
-        from striate import durable
-
-        durable.write_json(path, value)
+    write_figures(json_, metrics.to_json())

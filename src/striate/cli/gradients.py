@@ -5,15 +5,14 @@ from typing import Annotated
 
 import typer
 
+from striate.cli.option import set_option
+
 Network = Annotated[str, typer.Argument(help="Name of a network; see: striate list networks.")]
 Shape = Annotated[str, typer.Option(help="Channels and spatial sizes of the input.")]
 Classes = Annotated[int, typer.Option(min=1, help="Number of classes.")]
 BatchSize = Annotated[int, typer.Option("--batch", min=1, help="Images in the batch.")]
 Seed = Annotated[int, typer.Option(help="Random seed of weights and noise.")]
-Settings = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Setting of a part: network.depth=20 ..."),
-]
+Settings = Annotated[list[str] | None, set_option("Setting of a part: network.depth=20 ...")]
 
 
 def check(

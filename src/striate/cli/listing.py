@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from striate.cli.option import PrintJson
+
 Kind = StrEnum(
     "Kind",
     "networks predictors losses optimisers schedules augmentations layers data recipes tasks",
@@ -14,7 +16,7 @@ Kind = StrEnum(
 
 def list_(
     kind: Annotated[Kind, typer.Argument(help="Kind of names.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: PrintJson = False,
 ) -> None:
     """List the names that can be used, with what each is."""
     from striate.api.listing import listing

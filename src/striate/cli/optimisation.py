@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from striate.cli.option import NetworkName, set_option
+
 
 def race(
     surface: Annotated[
@@ -52,18 +54,12 @@ def race(
 
 def rate(
     data: Annotated[str, typer.Argument(help="Folder or archive of images, or a name.")],
-    network: Annotated[
-        str | None,
-        typer.Option("--network", "-n", help="Name of a network; see: striate list networks."),
-    ] = None,
+    network: NetworkName = None,
     steps: Annotated[int, typer.Option(min=10, help="Number of steps of the test.")] = 100,
     lowest: Annotated[float, typer.Option(help="First learning rate.")] = 1e-5,
     highest: Annotated[float, typer.Option(help="Last learning rate.")] = 10.0,
     png: Annotated[Path | None, typer.Option(help="File for a chart of loss against rate.")] = None,
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Setting: optimiser=adamw ..."),
-    ] = None,
+    set_: Annotated[list[str] | None, set_option("Setting: optimiser=adamw ...")] = None,
 ) -> None:
     """Find the learning rate: train briefly with a rising one and see where the loss falls."""
     from striate.api.optimisation import range_test
@@ -106,10 +102,7 @@ def variance(
     channels: Annotated[int, typer.Option(min=1, help="Channels of the input.")] = 3,
     seed: Annotated[int, typer.Option(help="Random seed of weights and inputs.")] = 0,
     set_: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set", metavar="KEY=VALUE", help="Setting of the network: network.depth=20 ..."
-        ),
+        list[str] | None, set_option("Setting of the network: network.depth=20 ...")
     ] = None,
 ) -> None:
     """Compare first weights: forward and backward variances, layer by layer."""

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from striate.cli.option import PrintJson, set_option
+
 
 def profile(
     what: Annotated[str, typer.Argument(help="A network's name, or the folder of a run.")],
@@ -23,10 +25,9 @@ def profile(
     seconds: Annotated[
         float, typer.Option(min=1.0, help="About how long the trial may take.")
     ] = 15.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: PrintJson = False,
     set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="network.depth=56 execution.threads=1 ..."),
+        list[str] | None, set_option("Setting: network.depth=56 execution.threads=1 ...")
     ] = None,
 ) -> None:
     """Measure how a network runs fastest on this machine, layer by layer, and remember it."""

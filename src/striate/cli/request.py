@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from striate.cli.option import NetworkName, set_option
+
 
 class RequestOptions:
     """The fields of a request as the command line has them."""
@@ -24,10 +26,7 @@ class RequestOptions:
             metavar="NAME|FILE", help="Task: a name of striate list tasks, or my_task.py."
         ),
     ] = None
-    network: Annotated[
-        str | None,
-        typer.Option("--network", "-n", help="Name of a network; see: striate list networks."),
-    ] = None
+    network: NetworkName = None
     pretrained: Annotated[
         str | None,
         typer.Option(metavar="NAME|FILE", help="Start from published weights: resnet18 ..."),
@@ -71,10 +70,7 @@ class RequestOptions:
             help='Names of files say what is learned: "*_{age}_*.jpg", "{label}-*.png".',
         ),
     ] = None
-    set_: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Any setting: optimiser.lr=0.1 ..."),
-    ] = None
+    set_: Annotated[list[str] | None, set_option("Any setting: optimiser.lr=0.1 ...")] = None
 
 
 def request_keywords(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from striate.cli.option import MovedData
 from striate.cli.request import with_request
 
 if TYPE_CHECKING:
@@ -40,9 +41,7 @@ def train(
 
 def resume(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
-    data: Annotated[
-        str | None, typer.Option("--data", help="Folder of the images, if they moved.")
-    ] = None,
+    data: MovedData = None,
 ) -> None:
     """Continue a training that was stopped or killed."""
     started = time.monotonic() - time.thread_time()

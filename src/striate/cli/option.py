@@ -1,0 +1,31 @@
+"""Options that several commands share."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+MovedData = Annotated[
+    str | None, typer.Option("--data", help="Folder of the images, if they moved.")
+]
+JsonFile = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="File for the figures as JSON.")
+]
+PrintJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+NetworkName = Annotated[
+    str | None,
+    typer.Option("--network", "-n", help="Name of a network; see: striate list networks."),
+]
+
+
+def set_option(help_text: str) -> Any:
+    """The repeatable option --set KEY=VALUE."""
+    return typer.Option("--set", metavar="KEY=VALUE", help=help_text)
+
+
+def write_figures(path: Path | None, value: Any) -> None:
+    """Write JSON values to the file of `JsonFile`, if one was named."""
+    if path is not None:
+        from striate import durable
+
+        durable.write_json(path, value)
