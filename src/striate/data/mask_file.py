@@ -67,7 +67,7 @@ def read_mask(content: Content) -> StoredMask:
 
 def _from_array(values: np.ndarray) -> StoredMask:
     if values.ndim == 2 and values.dtype.kind in "iu":
-        return StoredMask(_ids(values), "I;16" if values.max(initial=0) > 255 else "L")
+        return StoredMask(_ids(values), "I;16" if values.max() > 255 else "L")
     return _stored(Image.fromarray(values))
 
 
@@ -91,7 +91,7 @@ def _stored(image: Image.Image) -> StoredMask:
 
 
 def _ids(values: np.ndarray) -> np.ndarray:
-    low, high = int(values.min(initial=0)), int(values.max(initial=0))
+    low, high = int(values.min()), int(values.max())
     if low < 0 or high >= 2**16:
         raise BrokenImage(f"ids from {low} to {high}; accepted: 0 to 65535")
     return values.astype(np.uint8 if high < 256 else np.uint16)

@@ -6,7 +6,7 @@ decide, so that two classes that happen to be called so stay classes.
 """
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
@@ -57,6 +57,9 @@ def read_tree(title: str, entries: Iterable[Entry], folders: Iterable[Parts] = (
 
 def _masked(title: str, entries: list[Entry]) -> Listing | None:
     """The images with their masks; None where names do not pair any."""
+    folders = {part.casefold() for entry in entries for part in entry.parts[:-1]}
+    if not folders & _MASKS and not any(name.endswith("annot") for name in folders):
+        return None
     entries = _without_top(entries)
     images, masks = _sorted(entries)
     if not images or not masks:
@@ -138,28 +141,20 @@ def _pairs(
             key = mask.above, (*mask.inner[:-1], _ENDING.sub("", mask.inner[-1]))
         of_stem[key].append(mask)
         of_folder[mask.above].append(mask)
-    in_folder: dict[Parts, int] = defaultdict(int)
-    for image in images:
-        in_folder[image.above] += 1
-    # One folder for each image: several such folders, or nothing that is paired by its stem.
-    singles = {above for above, num in in_folder.items() if num == 1 and of_folder[above]}
-    by_stem = sum((image.above, image.inner) in of_stem for image in images)
-    objects = {
-        above
-        for above in singles
-        if (len(singles) > 1 or not by_stem) and split_named(above[-1] if above else "") is None
+    counts = Counter(image.above for image in images)
+    # One folder for each image; a split of one image is none.
+    alone = {
+        above for above in of_folder if counts[above] == 1 and not split_named("".join(above[-1:]))
     }
-    if all(len(of_folder[above]) == 1 for above in objects):
-        objects = set()
-        of_one = {image.above: of_folder[image.above] for image in images if image.above in singles}
-    else:
-        of_one = {above: of_folder[above] for above in objects}
-    pairs = {}
-    for image in images:
-        found = of_one.get(image.above) or of_stem.get((image.above, image.inner))
-        if found:
-            pairs[image.name] = found
-    return pairs, objects
+    alone = alone if len(alone) > 1 else set()
+    pairs = {
+        image.name: of_folder[image.above]
+        if image.above in alone
+        else of_stem[image.above, image.inner]
+        for image in images
+        if image.above in alone or (image.above, image.inner) in of_stem
+    }
+    return pairs, alone if any(len(of_folder[above]) > 1 for above in alone) else set()
 
 
 def _split(image: _File) -> Split | None:

@@ -1,6 +1,7 @@
 """One class out of K for each pixel."""
 
 import hashlib
+import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -229,12 +230,12 @@ def unknown_numbers(scan: MaskScan, known: set[int]) -> str:
         for n in strange[:_SHOWN]
     ]
     more = [f"  and {len(strange) - _SHOWN} more"] if len(strange) > _SHOWN else []
-    ids = ", ".join(f'"{spelled(n, scan.mode)}"' for n in strange)
+    ids = json.dumps([spelled(n, scan.mode) if scan.mode == "RGB" else n for n in strange])
     return "\n".join(
         [
             *lines,
             *more,
             "Add them to the list of classes, or let them count for nothing:",
-            f"  --task segmentation --set 'task.void=[{ids}]'",
+            f"  --task segmentation --set 'task.void={ids}'",
         ]
     )
