@@ -198,7 +198,7 @@ def assemble(
         config: Configuration; it is checked again.
         data: Data to train on.
         execution: How the arithmetic runs; None: chosen for this network, batch and machine.
-        facts: Facts of the training split for the task; None: found now.
+        facts: Facts of the training split for the task; None: measured now.
 
     Raises:
         ConfigError: choices that do not fit.
@@ -209,7 +209,7 @@ def assemble(
     task, shape = build_task(config, facts), data_shape(config, data.fields)
     networks = build_networks(config, task, shape)
     if execution is None:
-        Execution.of(config.execution)  # a device that is not there is told before the trial
+        Execution.of(config.execution)  # a device that is not there is reported before the trial
         execution = choose_execution(config, next(iter(networks.values())), len(data.train))
     pretrained = config.pretrained
     normalise = (
@@ -229,8 +229,8 @@ def assemble(
     )
     main = next(iter(networks.values()))
     lacks_weights = pretrained is not None and not transfer.load_features(main, pretrained)
-    placed = {name: execution.place(network) for name, network in networks.items()}
-    networks = nn.ModuleDict(placed)
+    for network in networks.values():
+        execution.place(network)
     if pretrained is None:
         for network in networks.values():
             initialise: Callable[[Tensor], None] | None

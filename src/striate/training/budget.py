@@ -1,7 +1,7 @@
 """The end of a training: the requested steps, or those that fit into its minutes, by measuring.
 
 The first estimate comes from a few steps of each stage on a copy of the network. While the training
-runs the estimate is mended from the steps themselves, so that the schedule ends when the time does.
+runs the estimate is corrected from the steps themselves, so that the schedule ends when the time does.
 """
 
 import statistics
@@ -36,7 +36,7 @@ class Clock:
     """Seconds that a run has used, over all its sessions.
 
     Args:
-        used: seconds of earlier sessions.
+        used: Seconds of earlier sessions.
         started: `time.monotonic()` at the start of this one.
     """
 
@@ -52,19 +52,19 @@ class Budget:
     """Seconds to spend, and what steps and pauses have cost so far.
 
     Args:
-        seconds: the whole budget, from the start of the command to its end.
-        clock: of the run.
-        stages: what steps were measured to cost before the training.
-        answers: forward passes of the last validation.
-        answer_seconds: of one of them; mended when a validation is measured.
-        finish: seconds kept for report and saving.
+        seconds: Whole budget, from the start of the command to its end.
+        clock: Clock of the run.
+        stages: Measured cost of steps before the training.
+        passes: Forward passes of the last validation.
+        pass_seconds: Seconds of one of them; corrected when a validation is measured.
+        finish: Seconds kept for report and saving.
     """
 
     seconds: float
     clock: Clock
     stages: tuple[Stage, ...]
-    answers: int
-    answer_seconds: float
+    passes: int
+    pass_seconds: float
     finish: float
     slower: float = 1.0
     """Cost of a step as a multiple of what was measured before."""
@@ -78,19 +78,19 @@ class Budget:
     @property
     def closing(self) -> float:
         """Seconds that follow the last step."""
-        wanted = self.finish + self.answers * self.answer_seconds
+        wanted = self.finish + self.passes * self.pass_seconds
         return min(wanted, _MOST_CLOSING * self.seconds)
 
-    def answered(self, answers: int, seconds: float) -> None:
+    def validated(self, passes: int, seconds: float) -> None:
         """Take note of what a validation cost."""
-        self.answer_seconds = seconds / max(1, answers)
+        self.pass_seconds = seconds / max(1, passes)
 
     def paused(self, seconds: float, again: bool = True) -> None:
         """Take note of time spent between steps (validation, checkpoint).
 
         Args:
-            seconds: that are no steps.
-            again: pauses like it are to come.
+            seconds: Seconds that are no steps.
+            again: Whether such pauses are to come again.
         """
         if again:
             self.pause_seconds = max(seconds, 0.5 * self.pause_seconds)
@@ -115,7 +115,7 @@ class Budget:
 
 
 def most_steps(config: RunConfig, parts: Parts) -> int:
-    """The steps of the shorter of `steps` and `epochs`; no limit where neither was given."""
+    """The steps of the shorter of `steps` and `epochs`; no limit where neither is set."""
     training = config.training
     limits = [sys.maxsize]
     if training.steps is not None:
@@ -131,11 +131,11 @@ def time_budget(
     """The time to spend, where there is one, with what steps cost here.
 
     Args:
-        config: of the training.
-        data: whose validation images are answered at the end.
-        parts: of the training.
-        clock: of the time.
-        finish: seconds that are needed after the last answer.
+        config: Configuration of the training.
+        data: Data whose validation images are predicted at the end.
+        parts: Parts of the training.
+        clock: Clock of the run.
+        finish: Seconds that are needed after the last prediction.
     """
     minutes = config.training.minutes
     if minutes is None:
@@ -146,8 +146,8 @@ def time_budget(
         60 * minutes,
         clock,
         stages,
-        answers=len(data.validation) * num_views(config.prediction),
-        answer_seconds=step / 3,  # a forward pass, until a validation is measured
+        passes=len(data.validation) * num_views(config.prediction),
+        pass_seconds=step / 3,  # a forward pass, until a validation is measured
         finish=finish,
     )
 

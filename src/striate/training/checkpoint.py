@@ -2,7 +2,7 @@
 
 A checkpoint is written under a temporary name, flushed and renamed, so that it is whole or
 absent; the previous one is kept until the new one is safe on the disk. A digest over all
-tensors tells a damaged file; reading never runs code.
+tensors detects a damaged file; reading never runs code.
 """
 
 import errno
@@ -25,7 +25,7 @@ State = dict[str, Any]
 
 
 def flatten(prefix: str, value: Any, tensors: Tensors) -> Any:
-    """Nested state with its tensors moved to `tensors`; what stays in place is JSON.
+    """Nested state with its tensors moved to `tensors`; the rest is JSON.
 
     A tensor becomes {"tensor": its key}, a dictionary {"items": [[key, value], ...]}, so that
     whole-number keys, as in an optimiser's state, survive JSON.
@@ -74,7 +74,7 @@ def write_checkpoint(path: Path, tensors: Tensors, state: State) -> None:
         reason = "the disk is full" if full else str(error)
         raise CheckpointError(
             f"The checkpoint {path} could not be written: {reason}. The previous checkpoint is "
-            "untouched. Make room, then go on with: striate resume " + str(path.parent.parent)
+            "untouched. Make room, then continue with: striate resume " + str(path.parent.parent)
         ) from error
 
 
@@ -107,7 +107,7 @@ class CheckpointStore:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def _found(self, kind: str) -> list[tuple[int, Path]]:
+    def _paths(self, kind: str) -> list[tuple[int, Path]]:
         """Steps and paths of one kind ("step" or "stop"), rising."""
         pattern = re.compile(rf"{kind}-(\d+)\.safetensors")
         paths = self._folder.iterdir() if self._folder.is_dir() else []
@@ -116,7 +116,7 @@ class CheckpointStore:
     @property
     def is_empty(self) -> bool:
         """Whether no checkpoint was ever finished."""
-        return not (self._found("step") or self._found("stop"))
+        return not (self._paths("step") or self._paths("stop"))
 
     def write(self, step: int, tensors: Tensors, state: State, *, stopping: bool = False) -> Path:
         """Write a checkpoint; once it is safe, older ones that are no longer needed go."""
@@ -126,8 +126,8 @@ class CheckpointStore:
         kind = "stop" if stopping else "step"
         path = self._folder / f"{kind}-{step:09d}.safetensors"
         write_checkpoint(path, tensors, state)
-        stale = self._found("stop")[: -1 if stopping else None]
-        for _, old in [*self._found("step")[:-2], *stale]:
+        stale = self._paths("stop")[: -1 if stopping else None]
+        for _, old in [*self._paths("step")[:-2], *stale]:
             old.unlink(missing_ok=True)
         sync_folder(self._folder)
         return path
@@ -138,9 +138,9 @@ class CheckpointStore:
         Raises:
             CheckpointError: none is whole.
         """
-        found = self._found("step") + ([] if scheduled_only else self._found("stop"))
+        paths = self._paths("step") + ([] if scheduled_only else self._paths("stop"))
         notes: list[str] = []
-        for _, path in sorted(found, reverse=True):
+        for _, path in sorted(paths, reverse=True):
             try:
                 tensors, state = read_checkpoint(path)
             except CheckpointError as error:

@@ -1,6 +1,6 @@
 """The log of a run: one JSON object a line, append only, the single source of all curves.
 
-A run that was killed goes on from its last checkpoint, which may lie before the log's last
+A run that was killed continues from its last checkpoint, which may lie before the log's last
 line. It then writes a `rewind` line with the log's length at that checkpoint; a reader drops
 what was written after it. So nothing is ever erased, and the log that a reader sees is the one
 of an uninterrupted run.
@@ -16,15 +16,15 @@ from typing import IO, Any
 Event = dict[str, Any]
 
 TIMING = frozenset({"seconds", "images_per_second", "time", "seconds_per_step"})
-"""Fields that tell of the clock: the only ones that two runs of one seed may differ in."""
+"""Fields that depend on the clock: the only ones that two runs of one seed may differ in."""
 
 
 class EventLog:
     """Appends events to a file and hands them to listeners.
 
     Args:
-        path: of events.jsonl.
-        listeners: functions called with each event after it is written.
+        path: Path of events.jsonl.
+        listeners: Functions called with each event after it is written.
     """
 
     def __init__(self, path: Path, listeners: tuple[Callable[[Event], None], ...] = ()) -> None:
@@ -61,9 +61,9 @@ class EventLog:
         """Take back everything after a length of the log.
 
         Args:
-            offset: length in bytes at the checkpoint that is gone back to.
-            reason: "resumed" vanishes for readers; any other stays visible.
-            fields: of the event.
+            offset: Length in bytes at the checkpoint that is gone back to.
+            reason: Reason: "resumed" vanishes for readers; any other stays visible.
+            fields: Fields of the event.
         """
         self.write("rewind", offset=offset, reason=reason, **fields)
 
@@ -82,13 +82,13 @@ def read_events(path: Path, *, all_lines: bool = False) -> list[Event]:
     """The events of a run, without those that a rewind took back.
 
     Args:
-        path: of events.jsonl.
-        all_lines: also what was taken back, and the rewinds.
+        path: Path of events.jsonl.
+        all_lines: Whether to keep what was taken back, and the rewinds.
     """
     kept: list[tuple[int, Event]] = []
     start = 0
     for line in path.read_bytes().splitlines(keepends=True) if path.exists() else []:
-        place, start = start, start + len(line)
+        offset, start = start, start + len(line)
         try:
             event = json.loads(line)
         except ValueError:  # cut by a crash
@@ -96,8 +96,8 @@ def read_events(path: Path, *, all_lines: bool = False) -> list[Event]:
         if not isinstance(event, dict) or "event" not in event:
             continue
         if event["event"] == "rewind" and not all_lines:
-            kept = [(where, e) for where, e in kept if where < event["offset"]]
+            kept = [(at, e) for at, e in kept if at < event["offset"]]
             if event["reason"] == "resumed":
                 continue
-        kept.append((place, event))
+        kept.append((offset, event))
     return [event for _, event in kept]

@@ -1,4 +1,4 @@
-"""Whether a network can take images of a size, found out without computing anything."""
+"""Whether a network can take images of a size, decided without computing anything."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -91,10 +91,10 @@ def size_problem(
     """Why a network cannot take images of a size, in its own words; None where it can.
 
     Args:
-        pick: the network.
-        channels: of the images.
-        size: that it is built for.
-        shown: that it is asked to take; None: the same.
+        pick: Network.
+        channels: Channels of the images.
+        size: Height and width that it is built for, pixels.
+        shown: Height and width of its input; None: the same.
 
     Example:
         >>> size_problem(Pick("resnet", depth=20), 3, (32, 32)) is None
@@ -112,22 +112,22 @@ def size_problem(
     except ShapeError as error:
         return str(error)
     except (NotImplementedError, RuntimeError):
-        return None  # a network that computes with values cannot be asked without images
+        return None  # a network that computes with values cannot be tried without images
     return None
 
 
 def fitted(
     network: str | Mapping[str, Any] | None, channels: int, size: tuple[int, int], why: str
 ) -> tuple[tuple[int, int], str]:
-    """The input size with its reason, enlarged where a network that was asked for needs it.
+    """The input size with its reason, enlarged where the network that was set needs it.
 
     The shape stays; the shorter side becomes the next multiple of eight pixels that works.
 
     Args:
-        network: a person's setting; None leaves the size as it is.
-        channels: of the images.
-        size: height and width that the images suggest, pixels.
-        why: the reason of that size.
+        network: Setting of a person; None leaves the size as it is.
+        channels: Channels of the images.
+        size: Height and width that the images suggest, pixels.
+        why: Reason of that size.
 
     Example:
         >>> fitted("alexnet", 3, (32, 32), "the images' own size")
@@ -135,10 +135,10 @@ def fitted(
     """
     if network is None:
         return size, why
-    given = dict(network) if isinstance(network, Mapping) else {"name": network}
-    if given.get("name") not in NETWORKS:
-        return size, why  # told with all other problems
-    pick = Pick.from_json(given)
+    setting = dict(network) if isinstance(network, Mapping) else {"name": network}
+    if setting.get("name") not in NETWORKS:
+        return size, why  # reported with all other problems
+    pick = Pick.from_json(setting)
     if NETWORKS.problems(pick, NETWORK_ARGUMENTS):
         return size, why
     try:
@@ -151,5 +151,5 @@ def fitted(
             if size_problem(pick, channels, larger) is None:
                 return larger, f"{pick.name} cannot take the images' {height} × {width}"
     except ConfigError:
-        pass  # arguments that do not go together are told when the network is built
+        pass  # arguments that do not go together are reported when the network is built
     return size, why

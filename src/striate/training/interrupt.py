@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM or somebody's judgement as a wish to stop, granted between two steps."""
+"""Ctrl-C, SIGTERM or a pruner as a wish to stop, granted between two steps."""
 
 import signal
 import threading
@@ -8,7 +8,7 @@ from types import FrameType
 
 
 class Interrupt:
-    """Whether a training is to stop, and who asked for it."""
+    """Whether a training is to stop, and why."""
 
     signal_number: int | None = None
     reason: str | None = None
@@ -31,7 +31,7 @@ def interruptible(interrupt: Interrupt | None = None) -> Iterator[Interrupt]:
     Signals belong to the main thread: elsewhere nothing is changed.
 
     Args:
-        interrupt: where to take the note; None: in a new one.
+        interrupt: Interrupt that takes the note; None: a new one.
     """
     interrupt = interrupt or Interrupt()
     if threading.current_thread() is not threading.main_thread():

@@ -39,7 +39,7 @@ _WORTH_A_CHANGE = 0.02  # of the steps left: the clock is not known better
 
 @dataclass
 class Training:
-    """One training, from wherever it stands to its end."""
+    """One training, from any step to its end."""
 
     config: RunConfig
     data: Dataset
@@ -50,7 +50,7 @@ class Training:
     clock: Clock
     budget: Budget | None = None
     most_steps: int = sys.maxsize
-    """What the budget may not exceed: the steps or epochs that were given beside the minutes."""
+    """Largest number of steps: of the steps or epochs that are set beside the minutes."""
     step: int = 0
     rate: float = 1.0
     recorded: dict[int, int] = field(default_factory=dict)
@@ -63,7 +63,7 @@ class Training:
     def run(self, interrupt: Interrupt) -> Scores | None:
         """Train to the end of the plan and return the scores of the validation split.
 
-        Returns None when asked to stop before; the state is saved in either case.
+        Returns None when stopped before; the state is saved in either case.
 
         Raises:
             DivergenceError: the loss left the finite numbers twice.
@@ -193,7 +193,7 @@ class Training:
         num_items = len(scores.rows)
         if self.budget is not None:
             seconds = self.clock.seconds() - began
-            self.budget.answered(num_items * num_views(prediction), seconds)
+            self.budget.validated(num_items * num_views(prediction), seconds)
         headline, *others = scores.metrics
         interval = estimate(headline, scores.rows)
         self.log.write(

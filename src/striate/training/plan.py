@@ -2,7 +2,7 @@
 
 The schedule follows the progress, a number from 0 to 1. A plan is a list of pieces: from this
 step on, the training ends at that total. Within a piece progress grows by equal parts, and each
-new piece goes on from where the last one stood, so that the schedule always ends at the end.
+new piece continues from the progress of the last one, so that the schedule always ends at the end.
 """
 
 import math

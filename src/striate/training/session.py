@@ -49,7 +49,7 @@ def run(
     interrupt: Interrupt | None = None,
     resumed: bool = False,
 ) -> Result:
-    """Train from the newest checkpoint, or from the start, to the end or until asked to stop.
+    """Train from the newest checkpoint, or from the start, to the end or to a stop.
 
     Args:
         config: Configuration of the training.

@@ -24,19 +24,19 @@ def training_speed(
 
     Args:
         num_outputs: Number of outputs of the network.
-        channels: C.
-        size: H and W, pixels.
-        batch_size: B.
-        network: name and arguments.
-        optimiser: the same.
-        execution: what was asked for; the rest is guessed.
+        channels: Channels C of an image.
+        size: Height and width, pixels.
+        batch_size: Number of images B.
+        network: Name and arguments of the network.
+        optimiser: Name and arguments of the optimiser.
+        execution: Configuration of the execution; what is None is guessed.
     """
     keep_pages()  # as the training will
     built = build_network(network, num_outputs, channels, size)
     shape = (batch_size, channels, *size)
-    place = choose(built, shape, execution, seconds=0).execution
+    guessed = choose(built, shape, execution, seconds=0).execution
     step = step_call(
-        built, place, shape, lambda own: OPTIMISERS.build(optimiser, parameter_groups(own))
+        built, guessed, shape, lambda own: OPTIMISERS.build(optimiser, parameter_groups(own))
     )
     times = race({"step": step}, 0.0, least_turns=_STEPS, most_turns=_STEPS)
     return batch_size / times["step"].median

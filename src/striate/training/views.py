@@ -1,6 +1,6 @@
 """Views of an image whose outputs are averaged in a prediction.
 
-A network that was trained on mirrored and shifted images answers each of them a little
+A network that was trained on mirrored and shifted images predicts each of them a little
 differently; the mean of its outputs errs less than any one of them, for as many times the work.
 """
 

@@ -30,7 +30,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> FakeTime:
 
 
 def budget_of(seconds: float, stages: tuple[Stage, ...], **own: float) -> Budget:
-    options = {"answers": 0, "answer_seconds": 0.0, "finish": 0.0, **own}
+    options = {"passes": 0, "pass_seconds": 0.0, "finish": 0.0, **own}
     return Budget(seconds, Clock(started=0.0), stages, **options)
 
 
@@ -44,8 +44,7 @@ def test_mean_cost_of_steps(begin: float, end: float, mean: float) -> None:
 def test_steps_of_all_stages_fill_the_time(fake: FakeTime) -> None:
     assert budget_of(100, STAGES).steps_left(0, 0.0, 0.0) == 40  # 10 · 1 s + 30 · 3 s
     assert (
-        budget_of(100, STAGES, finish=5, answers=10, answer_seconds=0.5).steps_left(0, 0.0, 0.0)
-        == 36
+        budget_of(100, STAGES, finish=5, passes=10, pass_seconds=0.5).steps_left(0, 0.0, 0.0) == 36
     )
 
 
@@ -82,9 +81,9 @@ def test_a_pause_is_not_taken_for_slow_steps_whether_its_like_comes_or_not(fake:
 
 
 def test_a_validation_that_was_measured_sets_what_the_last_one_needs(fake: FakeTime) -> None:
-    found = budget_of(100, STAGES, finish=1.0, answers=1_000, answer_seconds=0.001)
+    found = budget_of(100, STAGES, finish=1.0, passes=1_000, pass_seconds=0.001)
     assert found.closing == pytest.approx(2.0)
-    found.answered(200, 0.8)
+    found.validated(200, 0.8)
     assert found.closing == pytest.approx(5.0)
 
 

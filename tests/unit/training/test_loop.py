@@ -81,7 +81,7 @@ def test_minutes_never_lengthen_a_training_beyond_its_steps(tmp_path: Path, seco
 
     training = tiny_training(tmp_path, EventLog(tmp_path / "events.jsonl", (note,)))
     stages = (Stage(1.0, 1.0),)
-    training.budget = Budget(seconds, training.clock, stages, 0, answer_seconds=0.0, finish=0.0)
+    training.budget = Budget(seconds, training.clock, stages, 0, pass_seconds=0.0, finish=0.0)
     assert training.plan.total == training.most_steps == 12
     training.run(Interrupt())
     # Of three checkpoints the clock is looked at twice as often: first after two steps.

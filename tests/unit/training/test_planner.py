@@ -1,5 +1,7 @@
 """What the planner chooses for sets of every look, and how a measured speed changes it."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -16,7 +18,10 @@ from striate.training.planner.length import most_images
 from striate.training.planner.optimiser import batch_size
 
 CURVE = growth.Growth(
-    growth.Reference("known", 10, 50_000, 32),
+    "known",
+    10,
+    50_000,
+    32,
     {
         0.5: ((10_000, 0.4), (100_000, 0.2), (1_000_000, 0.15)),
         1.0: ((10_000, 0.5), (100_000, 0.2), (1_000_000, 0.1)),
@@ -33,6 +38,11 @@ def photographs() -> Survey:
 @pytest.fixture
 def curve(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(growth, "load", lambda: (CURVE,))
+
+
+def look_at(num: int, side: int, seconds: float) -> tuple[Look, tuple[int, int]]:
+    sides = (side, side, side)
+    return Look(num, 10, sides, sides, seconds, {}), (side, side)
 
 
 def survey_of(num: int, side: int, grey: float, classes: int = 10) -> Survey:
@@ -205,16 +215,14 @@ class TestGrowth:
     """Errors between and beyond recorded trainings."""
 
     def test_trainings_of_about_as_many_images_are_one_point(self) -> None:
-        first, second, last = next(
-            g for g in growth.load() if g.reference.name == "CIFAR-10"
-        ).points[0.5]
+        first, second, last = next(g for g in growth.load() if g.name == "CIFAR-10").points[0.5]
         assert first == (42_240, pytest.approx((0.2794 + 0.2594) / 2))
         assert second == (103_360, pytest.approx((0.202 + 0.205) / 2))
         assert last == (571_648, 0.135)
 
     def test_smaller_images_count_as_what_they_cost(self) -> None:
         """Of 925,696 images 370,278 were smaller, at half the cost."""
-        cifar = next(g for g in growth.load() if g.reference.name == "CIFAR-10")
+        cifar = next(g for g in growth.load() if g.name == "CIFAR-10")
         assert cifar.points[3.0] == ((128_000, 0.117), (740_557, 0.0802))
 
     def test_recorded_points_are_met(self) -> None:
@@ -231,7 +239,7 @@ class TestGrowth:
     def test_before_its_first_point_a_width_errs_as_the_narrower_does(self) -> None:
         """The widest alone would promise 0.16 · 10^0.3 = 0.319 a decade before its first point."""
         wide = {3.0: ((100_000, 0.16), (1_000_000, 0.08))}
-        known = growth.Growth(CURVE.reference, {**CURVE.points, **wide})
+        known = replace(CURVE, points={**CURVE.points, **wide})
         assert known.error(3.0, 10_000) == pytest.approx(0.16 * 0.6 / 0.25)
         assert known.error(3.0, 200_000) == pytest.approx(0.16 * 2**-0.30103)
         assert known.error(2.0, 1_000) == CURVE.error(2.0, 1_000), "recorded as short as others"
@@ -247,16 +255,16 @@ class TestGrowth:
                 assert images == sorted(images)
                 assert all(0 < error < 1 for _, error in points)
 
-    def test_the_set_most_alike_is_near_in_number_of_images(self, monkeypatch) -> None:
-        small = growth.Growth(growth.Reference("small", 15, 1_300, 128), {1.0: ((1_000, 0.5),)})
+    def test_the_set_most_similar_is_near_in_number_of_images(self, monkeypatch) -> None:
+        small = growth.Growth("small", 15, 1_300, 128, {1.0: ((1_000, 0.5),)})
         monkeypatch.setattr(growth, "load", lambda: (CURVE, small))
-        assert growth.most_alike(20, 2_000, 96) is small
-        assert growth.most_alike(20, 40_000, 48) is CURVE
+        assert growth.most_similar(20, 2_000, 96) is small
+        assert growth.most_similar(20, 40_000, 48) is CURVE
 
 
 def test_a_candidate_says_how_many_images_it_would_see(curve) -> None:
-    look = network.SetLook(10, 45_000, (32, 32))
-    found = network.candidates((32, 128, 128), look, 106.0, lambda pick, batch: 1000.0)
+    look, size = look_at(45_000, 32, 106.0)
+    found = network.candidates((32, 128, 128), look, size, lambda pick, batch: 1000.0)
     assert [c.factor for c in found] == [0.5, 1.0, 2.0]
     assert found[1].images == pytest.approx(1e5)
     assert found[1].error == pytest.approx(0.2)
@@ -270,7 +278,7 @@ def test_the_widest_network_is_tried_only_if_it_may_end_lowest(
 ) -> None:
     """A million images of the second promise 0.08, 667,000 of the widest 0.077, 444,000 0.10."""
     widest = {3.0: ((10**5, 0.3), (10**6, 0.058))}
-    known = growth.Growth(CURVE.reference, {**CURVE.points, **widest})
+    known = replace(CURVE, points={**CURVE.points, **widest})
     monkeypatch.setattr(growth, "load", lambda: (known,))
     tried = []
 
@@ -278,8 +286,8 @@ def test_the_widest_network_is_tried_only_if_it_may_end_lowest(
         tried.append(pick.arguments["widths"][-1])
         return 1e4 * (tried[-1] / 256) ** exponent
 
-    look = network.SetLook(10, 45_000, (32, 32))
-    found = network.candidates((32, 128, 128), look, 106.0, speed)
+    look, size = look_at(45_000, 32, 106.0)
+    found = network.candidates((32, 128, 128), look, size, speed)
     assert [c.factor for c in found] == factors
     assert tried == [round(128 * factor) for factor in factors]
 
@@ -290,9 +298,9 @@ def test_the_widest_network_is_tried_only_if_it_may_end_lowest(
 def test_the_shipped_table_chooses_wide_networks_for_long_trainings_only(seconds, chosen) -> None:
     """Images a second of 2 cores with AVX-512, CIFAR-10."""
     measured = {64: 4136.0, 128: 1776.0, 256: 1007.0, 384: 450.0}
-    look = network.SetLook(10, 47_500, (32, 32))
+    look, size = look_at(47_500, 32, seconds)
     found = network.candidates(
-        (32, 128, 128), look, seconds, lambda pick, _: measured[pick.arguments["widths"][-1]]
+        (32, 128, 128), look, size, lambda pick, _: measured[pick.arguments["widths"][-1]]
     )
     assert network._best(found).factor == chosen
     assert (3.0 in [c.factor for c in found]) == (seconds >= 900), "trying it takes seconds"
@@ -354,17 +362,17 @@ def test_a_batch_of_large_images_is_small(num, side, factor, expected) -> None:
 
 
 def test_widths_that_do_not_fit_the_memory_are_left_out() -> None:
-    look = network.SetLook(10, 12_000, (96, 96))
+    look, size = look_at(12_000, 96, 600.0)
 
     def speed(pick: Pick, batch: int) -> float:
         if pick.arguments["widths"][-1] >= 256:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return 900.0
 
-    found = network.candidates((32, 64, 128), look, 600.0, speed)
+    found = network.candidates((32, 64, 128), look, size, speed)
     assert [candidate.widths[-1] for candidate in found][-1] < 256
     with pytest.raises(torch.OutOfMemoryError):
-        network.candidates((128, 512, 512), look, 600.0, speed)
+        network.candidates((128, 512, 512), look, size, speed)
 
 
 @pytest.mark.parametrize(
@@ -386,7 +394,7 @@ def test_the_expected_error_is_that_of_the_images_that_will_be_shown() -> None:
     _, choices = decide("x", survey_of(250, 96, 0.0), {}, lambda *_: 1000.0)
     told = next(choice for choice in choices if choice.what == "expected error")
     assert "time for 594,000 of full size, the length ends at" in told.why
-    table = growth.most_alike(10, 250, 96)
+    table = growth.most_similar(10, 250, 96)
     shown = float(told.value.removeprefix("about ").removesuffix("%")) / 100
     assert shown > 1.5 * min(table.error(factor, 594_000.0) for factor in table.points)
 

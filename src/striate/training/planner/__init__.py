@@ -1,6 +1,6 @@
 """The planner of settings that nobody gave: network, input, batch, augmentation, rate, length.
 
-The planner looks at a quick survey of the images, measures how fast this machine trains, and
+The planner takes a quick survey of the images, measures how fast this machine trains, and
 fills in every setting that a person left open. Each choice carries its reason, to be shown and
 kept with the run.
 """
@@ -30,8 +30,8 @@ from striate.training.planner.length import (
     is_easy,
     planned_minutes,
 )
-from striate.training.planner.network import SetLook, decide_network, is_hasty
-from striate.training.planner.optimiser import decide_descent, optimiser
+from striate.training.planner.network import decide_network, is_hasty
+from striate.training.planner.optimiser import decide_optimiser, optimiser
 
 __all__ = ["Decision", "MeasureSpeed", "decide"]
 
@@ -50,10 +50,10 @@ def decide(
     """The resolved configuration of a training, and the choices made with their reasons.
 
     Args:
-        source: the data's path or name, as given.
-        survey: a quick look at the data.
-        settings: what a person asked for, as `settings.checked` gives it; it always wins.
-        measure_speed: tells how fast a network trains here; None: plan without measuring.
+        source: Path or name of the data.
+        survey: Survey of some of the images.
+        settings: A person's settings, as `settings.checked` returns them; they always win.
+        measure_speed: Measures how fast a network trains here; None: plan without measuring.
         task: Task that may prefer settings; None: classification.
 
     Raises:
@@ -62,37 +62,35 @@ def decide(
     task = task or Classification()
     num, classes = num_training(survey, settings), task.num_outputs(survey.num_outputs)
     minutes = planned_minutes(settings)
-    seconds = 60 * (minutes or 0)
+    seconds = 60 * minutes if minutes else math.inf
     execution = ExecutionConfig(**(settings.get("execution") or {}))
-    # What does not fit is told with all else, not measured with.
+    # A problem is reported with all others, not measured with.
     if minutes is None or thread_problem(execution.threads) is not None:
         measure_speed = None
-    preferred = task.suited(
-        Look(
-            num_images=num,
-            num_outputs=classes,
-            heights=survey.heights,
-            widths=survey.widths,
-            seconds=seconds if minutes else math.inf,
-            asked=settings,
-            speed=measure_speed
-            and partial(_speed, measure_speed, execution, classes, channels(survey, settings)),
-        )
+    look = Look(
+        num_images=num,
+        num_outputs=classes,
+        heights=survey.heights,
+        widths=survey.widths,
+        seconds=seconds,
+        asked=settings,
+        speed=measure_speed
+        and partial(_speed, measure_speed, execution, classes, channels(survey, settings)),
     )
+    preferred = task.suited(look)
     draft = Draft(settings, preferred, task.unsuited)
     size = decide_images(draft, survey, num)
     speed = None
     if measure_speed:
         speed = partial(_planned_speed, draft, measure_speed, execution, classes, size)
-    look = SetLook(classes, num, size)
-    hasty = draft.given("network") is None and is_hasty(seconds, look)
+    hasty = draft.wanted("network") is None and is_hasty(look, size)
     tiny = isinstance(task, Classification) and is_tiny_character(survey, size)
     easy = is_easy(settings, num, classes, tiny_characters=tiny)
-    decide_network(draft, look, seconds, speed, hasty=hasty, easy=easy)
-    decide_augmentation(draft, survey, size, seconds if minutes else math.inf, hasty=hasty)
+    decide_network(draft, look, size, speed, hasty=hasty, easy=easy)
+    decide_augmentation(draft, survey, size, seconds, hasty=hasty)
     if is_by_the_clock(settings):
         decide_shrinking(draft, size)
-    decide_descent(draft, hasty=hasty)
+    decide_optimiser(draft, hasty=hasty)
     for path, setting in preferred.items():
         if draft.planned(path) is None:
             draft.decide(path, setting.what, setting.value, setting.why)

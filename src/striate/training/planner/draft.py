@@ -19,9 +19,10 @@ class Decision:
 
 @dataclass
 class Draft:
-    """A plan that grows choice by choice; what a person asked for always wins."""
+    """A plan that grows choice by choice; a person's settings always win."""
 
-    asked: Settings
+    settings: Settings
+    """Settings of a person, nested."""
     preferred: Mapping[str, Setting] = field(default_factory=dict)
     """Settings that the task prefers, by dotted path."""
     unsuited: Sequence[str] = ()
@@ -29,13 +30,13 @@ class Draft:
     plan: Settings = field(default_factory=dict)
     choices: list[Decision] = field(default_factory=list)
 
-    def given(self, path: str) -> Any:
+    def wanted(self, path: str) -> Any:
         """The person's setting under a dotted path, completed by what the task prefers; or None."""
-        wish = setting_at(self.asked, path)
+        own = setting_at(self.settings, path)
         if path not in self.preferred:
-            return wish
+            return own
         preferred = self.preferred[path].value
-        return preferred if wish is None else merge({path: preferred}, {path: wish})[path]
+        return preferred if own is None else merge({path: preferred}, {path: own})[path]
 
     def planned(self, path: str) -> Any:
         """The value decided so far under a dotted path; None where there is none."""
@@ -45,7 +46,7 @@ class Draft:
         """Propose a value; the value that holds comes back."""
         self.fill(path, value)
         held = self.planned(path)
-        if setting_at(self.asked, path) is not None:
+        if setting_at(self.settings, path) is not None:
             self.note(what, show(held), "as asked")
         elif path in self.preferred:
             setting = self.preferred[path]
@@ -60,7 +61,7 @@ class Draft:
 
     def fill(self, path: str, value: Any) -> None:
         """Propose a value without a line of its own in the plan."""
-        for proposed in (value, self.given(path)):
+        for proposed in (value, self.wanted(path)):
             if proposed is not None:
                 self.plan = merge(self.plan, nested(path, proposed))
 

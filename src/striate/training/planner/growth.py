@@ -1,9 +1,9 @@
 """How the error falls with the images seen, as our own recorded trainings show it.
 
 The table holds trainings of the planner's network at half to three times its width on known
-sets, each with its own schedule to its end. For a new set the planner looks at the recorded set
-that resembles it most and asks which width would stand best after as many images as this machine
-can show in the time. `benchmarks/growth.py` makes the table anew.
+sets, each with its own schedule to its end. For a new set the planner takes the recorded set that
+resembles it most and the width that would end best after as many images as this machine can show in
+the time. `benchmarks/growth.py` makes the table anew.
 """
 
 import functools
@@ -21,33 +21,26 @@ _FLATTER = 0.5
 
 
 @dataclass(frozen=True)
-class Reference:
-    """A recorded set: what it looks like."""
+class Growth:
+    """Recorded errors of one set, by width."""
 
     name: str
     num_outputs: int
     num_images: int
-    """Of the training split."""
+    """Images of the training split."""
     side: int
     """Shorter side that the network saw, pixels."""
+    points: dict[float, tuple[tuple[int, float], ...]]
+    """For each factor of the widths: (images seen, validation error), rising in images; smaller
+    images count as so many of full size as cost as much."""
 
     def distance(self, num_outputs: int, num_images: int, side: int) -> float:
-        """How unlike another set it is: differences of logarithms, the number of images most."""
+        """Distance to another set: differences of logarithms, the number of images most."""
         return (
             abs(math.log(num_images / self.num_images))
             + 0.5 * abs(math.log(num_outputs / self.num_outputs))
             + 0.5 * abs(math.log(side / self.side))
         )
-
-
-@dataclass(frozen=True)
-class Growth:
-    """Recorded errors of one set, by width."""
-
-    reference: Reference
-    points: dict[float, tuple[tuple[int, float], ...]]
-    """For each factor of the widths: (images seen, validation error), rising in images; smaller
-    images count as so many of full size as cost as much."""
 
     def error(self, width: float, images: float) -> float:
         """The error to expect, 0 to 1, after a training that shows so many images.
@@ -58,21 +51,21 @@ class Growth:
         they begin; else along the first line.
 
         Example:
-            >>> growth = Growth(Reference("x", 10, 100, 8), {1.0: ((100, 0.4), (400, 0.2))})
+            >>> growth = Growth("x", 10, 100, 8, {1.0: ((100, 0.4), (400, 0.2))})
             >>> round(growth.error(1.0, 200), 3)
             0.283
         """
         points = self.points[width]
-        worst = 1 - 1 / self.reference.num_outputs
+        worst = 1 - 1 / self.num_outputs
         first, error = points[0]
         narrower = max((other for other in self.points if other < width), default=width)
         if images < first and self.points[narrower][0][0] < first:
-            alike = self.error(narrower, images) / self.error(narrower, first)
-            return min(worst, error * alike)
+            ratio = self.error(narrower, images) / self.error(narrower, first)
+            return min(worst, error * ratio)
         if len(points) == 1:
             return error
-        place = sum(images > seen for seen, _ in points[1:-1])
-        (x0, y0), (x1, y1) = points[place], points[place + 1]
+        index = sum(images > seen for seen, _ in points[1:-1])
+        (x0, y0), (x1, y1) = points[index], points[index + 1]
         slope = (math.log(y1) - math.log(y0)) / (math.log(x1) - math.log(x0))
         within, last = math.log(max(images, 1)), math.log(points[-1][0])
         within += (_FLATTER - 1) * max(0.0, within - last)
@@ -85,21 +78,20 @@ def load() -> tuple[Growth, ...]:
     """The table that comes with the package."""
     text = resources.files("striate.training.planner").joinpath("growth.json").read_text("utf-8")
     table = json.loads(text)
-    found = []
-    for name, about in table["sets"].items():
-        reference = Reference(name, **about)
+    growths = []
+    for name, facts in table["sets"].items():
         by_width: dict[float, list[tuple[int, float]]] = {}
         for row in table["rows"]:
             if row["set"] == name:
                 whole = row["images"] * (1 - row.get("small_share", 0) * (1 - _SMALL_COST))
                 by_width.setdefault(row["width"], []).append((round(whole), row["error"]))
         points = {width: _merged(sorted(rows)) for width, rows in by_width.items()}
-        found.append(Growth(reference, points))
-    return tuple(found)
+        growths.append(Growth(name, **facts, points=points))
+    return tuple(growths)
 
 
 def _merged(rows: list[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
-    """Trainings of about as many images as one point: their difference is chance, not growth."""
+    """Trainings of about as many images as one point: their difference is random."""
     groups: list[list[tuple[int, float]]] = []
     for row in rows:
         if groups and row[0] <= _AS_MANY * groups[-1][0][0]:
@@ -112,6 +104,6 @@ def _merged(rows: list[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
     )
 
 
-def most_alike(num_outputs: int, num_images: int, side: int) -> Growth:
+def most_similar(num_outputs: int, num_images: int, side: int) -> Growth:
     """The recorded set that resembles a set most."""
-    return min(load(), key=lambda growth: growth.reference.distance(num_outputs, num_images, side))
+    return min(load(), key=lambda growth: growth.distance(num_outputs, num_images, side))

@@ -6,21 +6,21 @@ from striate.config import DataConfig
 from striate.data import Survey
 from striate.data.split import validation_share
 from striate.registry import Pick
-from striate.settings import Settings
+from striate.settings import Settings, setting_at
 from striate.training.fitting import fitted, size_problem, smaller
 from striate.training.planner.draft import Draft
 
 KEPT_SIZE = 64
 """Images up to this side are used as they are."""
 TINY_SIZE = 16
-"""Up to this side there is little to see."""
+"""Largest side of images that show little."""
 _TIME_FOR_VIEWS = 120.0
 """Seconds of a training from which on moved views are worth their time."""
 _CHARACTER_SIZE = 32  # grey images up to this side are taken for characters
 _SHRUNK_FROM = 32
 """Side from which on an image shown smaller still has what it is known by."""
 _SHRUNK_SHARE, _SHRUNK_SCALE = 0.4, 0.6
-"""Of the training, and of the sides."""
+"""Share of the training, and of the sides."""
 
 
 def num_training(survey: Survey, settings: Settings) -> int:
@@ -33,9 +33,9 @@ def num_training(survey: Survey, settings: Settings) -> int:
     if folds:
         num = round((num + counts.get("validation", 0)) * (1 - 1 / folds))
     elif "validation" not in counts:
-        given = data.get("validation_fraction")
-        num = round(num * (1 - (validation_share(num) if given is None else float(given))))
-    return max(1, num)  # a share that leaves none is told with all that does not fit
+        fraction = data.get("validation_fraction")
+        num = round(num * (1 - (validation_share(num) if fraction is None else float(fraction))))
+    return max(1, num)  # a share that leaves none is reported with all that does not fit
 
 
 def decide_images(draft: Draft, survey: Survey, num: int) -> tuple[int, int]:
@@ -45,8 +45,8 @@ def decide_images(draft: Draft, survey: Survey, num: int) -> tuple[int, int]:
         "all images are grey" if grey else f"{1 - survey.grey_share:.0%} of the images have colour"
     )
     suggested, reason = _input_size(survey, num)
-    seen = channels(survey, draft.asked)
-    suggested, reason = fitted(draft.given("network"), seen, suggested, reason)
+    seen = channels(survey, draft.settings)
+    suggested, reason = fitted(draft.wanted("network"), seen, suggested, reason)
     shown = f"{suggested[0]} × {suggested[1]}"
     size = draft.decide("data.input_size", "input size", list(suggested), reason, shown)
     draft.decide("data.channels", "channels", 1 if grey else 3, why, "grey" if grey else "RGB")
@@ -54,9 +54,8 @@ def decide_images(draft: Draft, survey: Survey, num: int) -> tuple[int, int]:
 
 
 def channels(survey: Survey, settings: Settings) -> int:
-    """Channels that a person asked for, else 1 for images that are all grey, else 3."""
-    asked: int | None = (settings.get("data") or {}).get("channels")
-    return asked or (1 if survey.grey_share == 1.0 else 3)
+    """Channels that a person set, else 1 for images that are all grey, else 3."""
+    return setting_at(settings, "data.channels") or (1 if survey.grey_share == 1.0 else 3)
 
 
 def is_tiny_character(survey: Survey, size: tuple[int, ...]) -> bool:
@@ -67,7 +66,7 @@ def is_tiny_character(survey: Survey, size: tuple[int, ...]) -> bool:
 def decide_augmentation(
     draft: Draft, survey: Survey, size: tuple[int, ...], seconds: float, *, hasty: bool
 ) -> None:
-    """Random changes in training, and the views of an image when the network answers.
+    """Random changes in training, and the views of an image in prediction.
 
     Moved views treble the work of the last validation, which a short training cannot afford. One
     that shows each image once or twice has nothing to vary but the side.
@@ -83,11 +82,9 @@ def decide_augmentation(
     views: dict[str, Any] = {"mirrored": "flip" in names, "shift": 0}
     if "shift" in names and min(size) > TINY_SIZE and seconds >= _TIME_FOR_VIEWS:
         views["shift"] = max(1, round(min(size) / 32))
-    if any(views.values()) or draft.given("prediction") is not None:
-        words = [
-            *(["mirrored"] if views["mirrored"] else []),
-            *([f"moved by {views['shift']}"] if views["shift"] else []),
-        ]
+    if any(views.values()) or draft.wanted("prediction") is not None:
+        words = ["mirrored"] * views["mirrored"]
+        words += [f"moved by {views['shift']}"] if views["shift"] else []
         why = "what training varies is averaged over when the network answers"
         draft.decide("prediction", "views", views, why, "as it is, " + ", ".join(words))
 
@@ -99,7 +96,7 @@ def decide_shrinking(draft: Draft, size: tuple[int, ...]) -> None:
     """
     if draft.planned("network.name") != "airbench" or min(size) < _SHRUNK_FROM:
         return
-    shown = smaller(size, draft.given("training.small_scale") or _SHRUNK_SCALE)
+    shown = smaller(size, draft.wanted("training.small_scale") or _SHRUNK_SCALE)
     network = Pick.from_json(draft.planned("network"))
     if size_problem(network, draft.planned("data.channels"), size, shown) is None:
         draft.fill("training.small_share", _SHRUNK_SHARE)

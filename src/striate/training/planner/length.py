@@ -18,15 +18,15 @@ _IMAGES_SHOWN = 400_000  # beyond this many, one more epoch gains little without
 
 
 def lengths(settings: Settings) -> dict[str, Any]:
-    """The lengths that were asked for."""
-    given = settings.get("training") or {}
-    return {k: given[k] for k in ("epochs", "steps", "minutes") if given.get(k) is not None}
+    """The lengths that a person set."""
+    training = settings.get("training") or {}
+    return {k: training[k] for k in ("epochs", "steps", "minutes") if training.get(k) is not None}
 
 
 def planned_minutes(settings: Settings) -> float | None:
-    """Minutes that the training may take; None where only steps or epochs were asked for."""
-    given = lengths(settings)
-    return given.get("minutes") if given else _DEFAULT_MINUTES
+    """Minutes that the training may take; None where only steps or epochs were set."""
+    chosen = lengths(settings)
+    return chosen.get("minutes") if chosen else _DEFAULT_MINUTES
 
 
 def is_by_the_clock(settings: Settings) -> bool:
@@ -37,18 +37,18 @@ def is_by_the_clock(settings: Settings) -> bool:
 def is_easy(settings: Settings, num: int, num_outputs: int, *, tiny_characters: bool) -> bool:
     """Whether the planner's network learns a set in seconds.
 
-    Only the planner's own network, optimiser and batch were measured so: where a person asked for
-    another one, or for a length, no set is easy.
+    Only the planner's own network, optimiser and batch were measured so: where a person chose
+    another one, or a length, no set is easy.
 
     Args:
-        settings: what a person asked for.
-        num: images of the training split.
+        settings: Settings of a person.
+        num: Images of the training split.
         num_outputs: Number of outputs of the network.
-        tiny_characters: see `images.is_tiny_character`.
+        tiny_characters: Whether all images are tiny and grey; see `images.is_tiny_character`.
     """
     training = settings.get("training") or {}
     recipe = [settings.get("network"), settings.get("optimiser"), training.get("batch_size")]
-    is_own = not lengths(settings) and all(asked is None for asked in recipe)
+    is_own = not lengths(settings) and all(setting is None for setting in recipe)
     return tiny_characters and is_own and num >= _EASY_IMAGES * num_outputs
 
 
@@ -56,10 +56,10 @@ def most_images(settings: Settings, num: int, size: tuple[int, ...], batch: int)
     """Images after which epochs or steps end the training, whatever time is left.
 
     Args:
-        settings: what a person asked for.
-        num: images of the training split.
-        size: of the images, pixels.
-        batch: images a step.
+        settings: Settings of a person.
+        num: Images of the training split.
+        size: Height and width of the images, pixels.
+        batch: Images a step.
     """
     held = {**_length(num, size, settings)[0], **lengths(settings)}
     ends = [held["epochs"] * num] if "epochs" in held else []
@@ -71,12 +71,12 @@ def decide_length(draft: Draft, num: int, size: tuple[int, ...], *, easy: bool) 
     """Decide the length, the average of weights, the validations and the checkpoints.
 
     Args:
-        draft: of the plan.
-        num: images of the training split.
-        size: of the images, pixels.
-        easy: see `is_easy`.
+        draft: Draft of the plan.
+        num: Images of the training split.
+        size: Height and width of the images, pixels.
+        easy: Whether the set is learned in seconds; see `is_easy`.
     """
-    length, why = _length(num, size, draft.asked)
+    length, why = _length(num, size, draft.settings)
     if easy:
         length["epochs"] = min(_EASY_EPOCHS, length["epochs"])
         why = "tiny characters: more epochs change the error by chance only; longer: --minutes M"
@@ -85,23 +85,23 @@ def decide_length(draft: Draft, num: int, size: tuple[int, ...], *, easy: bool) 
     if easy:
         draft.fill("training.validations", 5)
         draft.fill("training.checkpoints", 5)
-    minutes = planned_minutes(draft.asked)
+    minutes = planned_minutes(draft.settings)
     if minutes is not None and minutes < 10:
-        # Each look takes a second or so: a short training cannot afford many.
+        # Each validation takes a second or so: a short training cannot afford many.
         draft.fill("training.validations", 1 if minutes < 0.5 else 2 if minutes < 2 else 5)
         draft.fill("training.checkpoints", 5 if minutes < 2 else 10)
-    held = {**length, **lengths(draft.asked)}
+    held = {**length, **lengths(draft.settings)}
     shown = {"epochs": "{:g} epochs", "steps": "{:,} steps", "minutes": "at most {:g} minutes"}
     words = [text.format(held[key]) for key, text in shown.items() if key in held]
     draft.note("length", ", ".join(words), why)
 
 
 def _length(num: int, size: tuple[int, ...], settings: Settings) -> tuple[dict[str, Any], str]:
-    given = lengths(settings)
-    if given and "minutes" not in given:
+    chosen = lengths(settings)
+    if chosen and "minutes" not in chosen:
         return {}, "as asked"
     most = _MOST_EPOCHS_TINY if max(size) <= TINY_SIZE else _MOST_EPOCHS
-    if "minutes" in given:
+    if chosen:
         why = "as asked; more epochs of the same images would gain nothing"
         return {"epochs": 3.0 * most}, why
     epochs = float(max(10, min(most, round(_IMAGES_SHOWN / max(1, num)))))

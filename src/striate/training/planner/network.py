@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from striate.execution import lacks_memory
 from striate.registry import Pick
+from striate.tasks import Look
 from striate.training.planner import growth
 from striate.training.planner.draft import Draft
 from striate.training.planner.images import TINY_SIZE
@@ -44,32 +45,21 @@ class Candidate:
     batch: int
     images_per_second: float
     images: float
-    """Shown in the time."""
+    """Images shown in the time."""
     error: float
     """Validation error expected, 0 to 1, if the set is as hard as the recorded one."""
 
 
-@dataclass(frozen=True)
-class SetLook:
-    """The facts of a set that decide about its network."""
-
-    num_outputs: int
-    num_images: int
-    """Of the training split."""
-    size: tuple[int, int]
-    """Height and width that the network sees, pixels."""
-
-
-def is_hasty(seconds: float, look: SetLook) -> bool:
+def is_hasty(look: Look, size: tuple[int, int]) -> bool:
     """Whether there is time for a few hundred steps only, and the images would bear many more."""
-    many = look.num_images >= _IMAGES_A_SECOND * seconds
-    return 0 < seconds < _HASTE and many and max(look.size) <= _SMALL
+    many = look.num_images >= _IMAGES_A_SECOND * look.seconds
+    return look.seconds < _HASTE and many and max(size) <= _SMALL
 
 
 def decide_network(
     draft: Draft,
-    look: SetLook,
-    seconds: float,
+    look: Look,
+    size: tuple[int, int],
     speed: Speed | None,
     *,
     hasty: bool,
@@ -78,39 +68,39 @@ def decide_network(
     """The network with its widths and its batch; where speed can be measured, the best of several.
 
     Args:
-        draft: of the plan.
-        look: of the set.
-        seconds: of the whole training.
-        speed: measures a network; None: take the usual widths.
-        hasty: see `is_hasty`.
-        easy: see `length.is_easy`.
+        draft: Draft of the plan.
+        look: Facts of the set and of the training.
+        size: Height and width that the network sees, pixels.
+        speed: Measures a network; None: take the usual widths.
+        hasty: Whether there is time for few steps only; see `is_hasty`.
+        easy: Whether the set is learned in seconds; see `length.is_easy`.
     """
-    usual = _widths(look.size, look.num_images)
+    usual = _widths(size, look.num_images)
     if easy:
         _decide(draft, usual, "wider ones end no lower on tiny characters, and are not measured")
         _decide_batch(draft, _EASY_BATCH)
         draft.note("expected error", *_EASY_ERROR)
         return
-    if speed is None or draft.given("network") is not None or seconds < _LEAST_SECONDS:
+    batch = draft.wanted("training.batch_size")
+    if speed is None or draft.wanted("network") is not None or look.seconds < _LEAST_SECONDS:
         why = "made for minutes of training; as many stages as the size bears"
         if hasty:
             usual = _scaled(usual, 0.5)
             why = "half as wide as for a minute: so short a training needs more steps"
         _decide(draft, usual, why)
-        given = draft.given("training.batch_size")
-        _decide_batch(draft, given or batch_size(look.num_images, look.size, hasty=hasty))
+        _decide_batch(draft, batch or batch_size(look.num_images, size, hasty=hasty))
         return
-    found = candidates(usual, look, seconds, speed, draft.given("training.batch_size"))
-    chosen = _best(found)
-    tried = ", ".join(f"{_shown(c.widths)} {c.images_per_second:,.0f}" for c in found)
-    _decide(draft, chosen.widths, f"least error expected; images/s here: {tried}")
+    tried = candidates(usual, look, size, speed, batch)
+    chosen = _best(tried)
+    speeds = ", ".join(f"{_shown(c.widths)} {c.images_per_second:,.0f}" for c in tried)
+    _decide(draft, chosen.widths, f"least error expected; images/s here: {speeds}")
     _decide_batch(draft, chosen.batch)
-    table = growth.most_alike(look.num_outputs, look.num_images, min(look.size))
-    images = min(chosen.images, most_images(draft.asked, look.num_images, look.size, chosen.batch))
+    table = growth.most_similar(look.num_outputs, look.num_images, min(size))
+    images = min(chosen.images, most_images(draft.settings, look.num_images, size, chosen.batch))
     draft.note(
         "expected error",
         f"about {table.error(chosen.factor, images):.0%}",
-        f"on images as hard as those of {table.reference.name}; time for {chosen.images:,.0f} of "
+        f"on images as hard as those of {table.name}; time for {chosen.images:,.0f} of "
         f"full size{'' if images == chosen.images else f', the length ends at {images:,.0f}'}",
     )
 
@@ -130,52 +120,56 @@ def _shown(widths: tuple[int, ...]) -> str:
 
 
 def candidates(
-    usual: tuple[int, ...], look: SetLook, seconds: float, speed: Speed, batch: int | None = None
+    usual: tuple[int, ...],
+    look: Look,
+    size: tuple[int, int],
+    speed: Speed,
+    batch: int | None = None,
 ) -> list[Candidate]:
     """The recorded multiples of the usual widths: their speed here, the error they promise.
 
     The widest take seconds to try, and are tried only if they may end lowest.
 
     Args:
-        usual: widths.
-        look: of the set.
-        seconds: of the whole training.
-        speed: measures a network.
-        batch: images a step; None: what suits each width.
+        usual: Usual widths.
+        look: Facts of the set and of the training.
+        size: Height and width that the network sees, pixels.
+        speed: Measures a network.
+        batch: Images a step; None: what suits each width.
     """
-    table = growth.most_alike(look.num_outputs, look.num_images, min(look.size))
-    found: list[Candidate] = []
+    table = growth.most_similar(look.num_outputs, look.num_images, min(size))
+    tried: list[Candidate] = []
     for factor in sorted(table.points):
-        if factor > _ALWAYS_TRIED and not _may_win(found, factor, table):
+        if factor > _ALWAYS_TRIED and not _may_win(tried, factor, table):
             break
         widths = _scaled(usual, factor)
-        step = batch or batch_size(look.num_images, look.size, factor)
+        step = batch or batch_size(look.num_images, size, factor)
         try:
             rate = speed(Pick("airbench", widths=list(widths)), step)
         except (RuntimeError, MemoryError) as problem:
-            if not found or not lacks_memory(problem):
+            if not tried or not lacks_memory(problem):
                 raise
             break  # nor do wider ones fit
-        images = rate * max(1.0, seconds - _START_AND_END)
+        images = rate * max(1.0, look.seconds - _START_AND_END)
         error = table.error(factor, images)
-        found.append(Candidate(factor, widths, step, rate, images, error))
-    return found
+        tried.append(Candidate(factor, widths, step, rate, images, error))
+    return tried
 
 
-def _may_win(found: list[Candidate], factor: float, table: growth.Growth) -> bool:
+def _may_win(tried: list[Candidate], factor: float, table: growth.Growth) -> bool:
     """Whether a yet wider network may end lower, if its speed falls as it fell to the last."""
-    if len(found) < 2:
+    if len(tried) < 2:
         return True
-    narrower, last = found[-2:]
+    narrower, last = tried[-2:]
     fall = math.log(last.images / narrower.images) / math.log(last.factor / narrower.factor)
     images = last.images * (factor / last.factor) ** fall
     return table.error(factor, images) < last.error
 
 
-def _best(found: list[Candidate]) -> Candidate:
+def _best(tried: list[Candidate]) -> Candidate:
     """The one with the least error; the usual width where others promise next to nothing more."""
-    best = min(found, key=lambda candidate: candidate.error)
-    usual = next((c for c in found if c.factor == 1.0), best)
+    best = min(tried, key=lambda candidate: candidate.error)
+    usual = next((c for c in tried if c.factor == 1.0), best)
     return best if best.error < _WORTH_A_CHANGE * usual.error else usual
 
 
@@ -189,10 +183,8 @@ def _widths(size: tuple[int, ...], num_images: int) -> tuple[int, ...]:
     while side >= 6 or stages < 2:
         side, stages = side // 2, stages + 1
     stages = min(stages, 6)
-    widths = [128] * stages
-    for place in range(stages):
-        left = stages - 1 - place
-        widths[place] = 128 if left < 2 else max(16, 128 >> (2 * (left - 1)))
+    # The last two stages have 128 channels, each one before them a quarter of the next.
+    widths = [max(16, 128 >> (2 * max(0, left - 1))) for left in reversed(range(stages))]
     if num_images < 500 or max(size) <= TINY_SIZE:
         widths = [max(16, width // 2) for width in widths]
     return tuple(widths)

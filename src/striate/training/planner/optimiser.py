@@ -1,4 +1,4 @@
-"""How a network goes downhill: batch, optimiser, schedule and loss."""
+"""Settings of the optimisation: batch, optimiser and schedule."""
 
 from typing import Any
 
@@ -9,13 +9,14 @@ _WIDE = 2.0
 _LARGEST = 512
 """Images a step up to which the growth of the rate was measured."""
 _PIXELS = 2**21
-"""Of a batch at most: 512 images of 64 × 64, 32 of 224 × 224. A usual network's maps of so many
-take some gigabytes in training."""
+"""Pixels of a batch at most: 512 images of 64 × 64, 32 of 224 × 224. A usual network's maps of so
+many take some gigabytes in training."""
 _FEWEST = 16
 _DECAY = 0.35
-"""Of Muon; less learns the training images by heart where each is shown a dozen times."""
+"""Weight decay of Muon; less learns the training images by heart where each is shown a dozen
+times."""
 _MEMORY = 1280
-"""Images that the momentum of Muon looks back on, as it decays."""
+"""Images that the momentum of Muon covers, as it decays."""
 
 
 def batch_size(
@@ -27,10 +28,10 @@ def batch_size(
     once a step whatever the batch. Of large images fewer fill the processor, and many the memory.
 
     Args:
-        num_images: of the training split.
-        size: H and W, pixels.
-        factor: times the usual widths.
-        hasty: there is time for a few hundred steps only.
+        num_images: Images of the training split.
+        size: Height and width, pixels.
+        factor: Multiple of the usual widths.
+        hasty: Whether there is time for a few hundred steps only.
     """
     if num_images < 2_000:
         wanted = 32
@@ -48,9 +49,9 @@ def optimiser(network: str, batch: int, hasty: bool = False) -> tuple[dict[str, 
     """The optimiser of a network for steps of so many images, and why.
 
     Args:
-        network: its name.
-        batch: images a step.
-        hasty: there is time for a few hundred steps only.
+        network: Name of the network.
+        batch: Images a step.
+        hasty: Whether there is time for a few hundred steps only.
     """
     if network == "airbench":
         measured = min(batch, _LARGEST)
@@ -61,8 +62,7 @@ def optimiser(network: str, batch: int, hasty: bool = False) -> tuple[dict[str, 
             rate = 0.02 * (measured / 128) ** 0.5
             momentum = min(0.9, max(0.5, 1 - batch / _MEMORY))
             why = "Muon: least error for as many images; momentum looks back on as many images"
-        settings = {"name": "muon", "lr": rate, "momentum": momentum, "weight_decay": _DECAY}
-        return settings, why
+        return {"name": "muon", "lr": rate, "momentum": momentum, "weight_decay": _DECAY}, why
     if network == "resnet":
         rate = 0.3 * (batch / 128) ** 0.5
         why = "Nesterov momentum; the rate grows with the batch"
@@ -71,7 +71,7 @@ def optimiser(network: str, batch: int, hasty: bool = False) -> tuple[dict[str, 
     return {"name": "adamw", "lr": 2e-3, "weight_decay": 0.01}, why
 
 
-def decide_descent(draft: Draft, *, hasty: bool) -> None:
+def decide_optimiser(draft: Draft, *, hasty: bool) -> None:
     """Optimiser and schedule, for the network and the batch that were decided."""
     name, batch = draft.planned("network.name"), draft.planned("training.batch_size")
     chosen, why = optimiser(name, batch, hasty)
