@@ -15,18 +15,10 @@ import numpy as np
 from jaxtyping import UInt
 from PIL import Image, ImageOps
 
-from striate.data.picture import (
-    TURNS,
-    BrokenImage,
-    Header,
-    read_header,
-    readable_formats,
-    why_broken,
-)
+from striate.data.picture import BrokenImage, readable_formats, why_broken
 from striate.data.source import Content, Item, Source
 
 _AT_ONCE = 32  # masks that wait for a core
-_HEADER_BYTES = 2**16
 
 
 class StoredMask(NamedTuple):
@@ -37,7 +29,7 @@ class StoredMask(NamedTuple):
     """"1", "L", "P", "I;16" or "RGB", as Pillow names them."""
     palette: tuple[int, ...] = ()
     """Red, green and blue of each index, where there is a palette."""
-    num_objects: int | None = None
+    num_objects: int = 0
     """Number of objects, where each has a file."""
     num_shared: int = 0
     """Pixels that belong to several objects."""
@@ -134,67 +126,3 @@ def read_masks(
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while some := list(islice(contents, _AT_ONCE)):
             yield from pool.map(read, some)
-
-
-def orientations(
-    source: Source, items: Sequence[Item]
-) -> tuple[list[int], dict[str, str], list[str]]:
-    """How each mask comes to lie on its upright image.
-
-    Where EXIF turns an image, the size of its mask tells whether it was drawn on the turned image
-    or on the stored one; then it is turned likewise. Where the size does not tell, the other masks
-    of the set do, if all of them agree.
-
-    Returns:
-        EXIF's orientation by which each mask is turned, 1 for most; the reasons, by name, why masks
-        do not fit; and the names of the masks that are turned.
-    """
-    images: dict[str, Header | None] = {}
-    for item, content in source.stream(items, _HEADER_BYTES):
-        images[item.name] = _header(source, item, content)
-    turned = [1] * len(items)
-    problems: dict[str, str] = {}
-    unclear: list[int] = []
-    seen: set[bool] = set()
-    for row, contents in source.read_files(items, "mask", _HEADER_BYTES):
-        item = items[row]
-        file = (item.files or {})["mask"][0]
-        image, mask = images[item.name], _header(source, file, contents[0])
-        if image is None or mask is None:
-            continue  # told when it is read whole
-        stored = image.height, image.width
-        if image.orientation != 1 and mask.upright == stored == image.upright:
-            unclear.append(row)
-        elif image.orientation != 1 and mask.upright in (stored, image.upright):
-            seen.add(mask.upright == stored)
-            turned[row] = image.orientation if mask.upright == stored else 1
-        elif mask.upright != image.upright:
-            height, width = mask.upright
-            problems[file.name] = (
-                f"{height} × {width}, its image {image.upright[0]} × {image.upright[1]}"
-            )
-    for row in unclear:
-        if seen == {True}:
-            turned[row] = images[items[row].name].orientation  # type: ignore[union-attr]
-        elif seen != {False}:
-            problems[items[row].name] = (
-                "EXIF turns it, and the size of its mask does not tell whether the mask was drawn "
-                "on the turned image: save the image upright, without EXIF"
-            )
-    names = [item.name for item, orientation in zip(items, turned, strict=True) if orientation != 1]
-    return turned, problems, names
-
-
-def _header(source: Source, item: Item, content: Content) -> Header | None:
-    header = None if isinstance(content, OSError) else read_header(content)
-    if header is None and isinstance(content, bytes) and len(content) == _HEADER_BYTES:
-        return read_header(source.read(item))  # a TIFF's header may lie at its end
-    return header
-
-
-def turn(numbers: np.ndarray, orientation: int) -> np.ndarray:
-    """Numbers (H, W) of the stored picture as those of the upright one."""
-    if orientation == 1:
-        return numbers
-    image = Image.fromarray(numbers.astype(np.int32)).transpose(TURNS[orientation])
-    return np.asarray(image).astype(numbers.dtype)

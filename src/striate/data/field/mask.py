@@ -13,17 +13,20 @@ from torch import Tensor
 
 from striate.data.cache import require_room
 from striate.data.decode import ImageSpec, fit_values
+from striate.data.drawn import align, turn
 from striate.data.field.field import Column, Field, Loaded
-from striate.data.mask_classes import classes_of, listed_classes, numbers_of, spelled
-from striate.data.mask_file import orientations, read_masks, turn
+from striate.data.mask_classes import Classes, read_classes, spelled
+from striate.data.mask_file import StoredMask, read_masks
 from striate.data.mask_scan import MaskScan, scan_masks
 from striate.data.picture import BrokenImage
+from striate.data.spelling import enumerated
 from striate.errors import DataError
 
 if TYPE_CHECKING:
     from striate.data.source import Item, Source
     from striate.data.warp import Warp
 
+_UNKNOWN = -1
 _SHOWN = 5
 _FORM = (
     "Expected images/ and masks/ side by side, with files of equal names (images/a.jpg, "
@@ -75,21 +78,16 @@ class Mask(Field):
         Raises:
             DataError: there are no masks, or some that cannot be used, all named together.
         """
-
-        lacking = [item.name for item in source.items if name not in (item.files or {})]
-        if lacking:
-            some = (
-                "names no masks"
-                if len(lacking) == len(source.items)
-                else (f"has {len(lacking)} images without a mask ({', '.join(lacking[:_SHOWN])})")
+        if lacking := [item.name for item in source.items if name not in (item.files or {})]:
+            raise DataError(
+                f"{source.title} names no {name} of {len(lacking)} of {len(source.items)} images: "
+                f"{enumerated(lacking)}. {_FORM}"
             )
-            raise DataError(f"{source.title} {some}. {_FORM}")
         scan = scan_masks(source)
         _refuse(source.title, scan.problems)
-        listed = listed_numbers(source, scan)
-        asked = None if void is None else [_number(v, listed or {}) for v in void]
-        classes = classes_of(list(scan.pixels), scan.mode, listed, asked)
-        _refuse_unknown(source.title, scan, {*classes.stored, *classes.void})
+        classes = read_classes(source, scan, void)
+        if unknown := unknown_numbers(scan, classes):
+            raise DataError(f"The masks of {source.title} hold numbers of no class: {unknown}")
         beyond = 255 if len(classes.names) <= 255 else 2**16 - 1
         return cls(classes.names, beyond, classes.stored, classes.void, scan.mode, scan.palette)
 
@@ -99,29 +97,24 @@ class Mask(Field):
     def load(
         self, source: "Source", items: Sequence["Item"], spec: ImageSpec, path: Path
     ) -> Loaded:
-
-        orientation, problems, turned = orientations(source, items)
+        orientations, problems, turned = align(source, items, self.kind)
         _refuse(source.title, problems)
         dtype = np.dtype(np.uint8 if self.void < 256 else np.uint16)
-        require_room(source.title, 2 * len(items) * dtype.itemsize * math.prod(spec.input_size))
-        column = np.memmap(path, dtype, "w+", shape=(len(items), *spec.input_size))
+        shape = (len(items), *spec.input_size)
+        require_room(source.title, 2 * dtype.itemsize * math.prod(shape))
+        column = np.memmap(path, dtype, "w+", shape=shape)
         lines = [""] * len(items)
-        ids_of = self._table()
+        table = self._table()
         num_objects = num_shared = 0
         for row, mask in read_masks(source, items):
-            file = (items[row].files or {})["mask"][0].name
-            if isinstance(mask, BrokenImage):
-                problems[file] = str(mask)
+            if isinstance(mask, BrokenImage) or (table[mask.numbers] == _UNKNOWN).any():
+                problems[(items[row].columns or {})[self.kind]] = _at_fault(mask, table)
                 continue
-            ids = turn(ids_of[mask.numbers], orientation[row])
-            if unknown := np.unique(mask.numbers[ids_of[mask.numbers] == _UNKNOWN]).tolist():
-                problems[file] = f"it holds {unknown[:_SHOWN]}, which no training mask does"
-                continue
-            ids = ids.astype(dtype)
-            # Of the whole mask, so that sets of other input sizes have the same.
+            ids = turn(table[mask.numbers], orientations[row]).astype(dtype)
+            # Of the whole mask, so that it does not depend on the input size.
             lines[row] = f"{ids.shape} {hashlib.blake2b(ids.tobytes(), digest_size=16).hexdigest()}"
             column[row] = fit_values(ids, spec, self.void)
-            num_objects += mask.num_objects or 0
+            num_objects += mask.num_objects
             num_shared += mask.num_shared
         _refuse(source.title, problems)
         column.flush()
@@ -168,74 +161,37 @@ class Mask(Field):
         return f"{len(self.names)} classes, the smallest {share:.2%} of the pixels"
 
 
-_UNKNOWN = -1
-
-
-def listed_numbers(source: "Source", scan: MaskScan) -> dict[str, int] | None:
-    """The stored number of each class in the source's list of classes; None without a list.
-
-    Raises:
-        DataError: It is no such list.
-    """
-
-    for file in source.files[:1]:
-        try:
-            content = source.read(file)
-            text = bytes(content).decode("utf-8-sig")
-        except (OSError, UnicodeDecodeError) as error:
-            raise DataError(f"{file.name} cannot be read: {error}. Save it as UTF-8.") from error
-        return numbers_of(listed_classes(file.name, text), scan.mode, scan.palette)
-    return None
-
-
-def _number(void: int | str, listed: Mapping[str, int]) -> int:
-    """The stored number of void pixels, from an id, a colour or the name of a class."""
-    if isinstance(void, int):
-        return void
-    if void in listed:
-        return listed[void]
-    try:
-        return int(void[1:], 16) if void.startswith("#") else int(void)
-    except ValueError:
-        raise DataError(
-            f"{void!r} is no id, no colour such as '#808080' and no name of a class; the list of "
-            f"classes holds {', '.join(listed) or 'nothing'}."
-        ) from None
+def _at_fault(mask: StoredMask | BrokenImage, table: np.ndarray) -> str:
+    """The reason why a mask has no ids, by a table of those of stored numbers."""
+    if isinstance(mask, BrokenImage):
+        return str(mask)
+    strange = np.unique(mask.numbers[table[mask.numbers] == _UNKNOWN]).tolist()
+    few = enumerated([spelled(number, mask.mode) for number in strange])
+    return f"it holds {few}, which no training mask does"
 
 
 def _refuse(title: str, problems: Mapping[str, str]) -> None:
     if problems:
         few = [f"  {name}: {why}" for name, why in list(problems.items())[:_SHOWN]]
-        more = [f"  and {len(problems) - _SHOWN} more"] if len(problems) > _SHOWN else []
+        more = [f"  and {len(problems) - _SHOWN} more"] * (len(problems) > _SHOWN)
         raise DataError(
             "\n".join([f"{len(problems)} mask(s) of {title} cannot be used:", *few, *more])
         )
 
 
-def _refuse_unknown(title: str, scan: MaskScan, known: set[int]) -> None:
-    if unknown := unknown_numbers(scan, known):
-        raise DataError(f"The masks of {title} hold numbers that no class has:\n{unknown}")
-
-
-def unknown_numbers(scan: MaskScan, known: set[int]) -> str:
+def unknown_numbers(scan: MaskScan, classes: Classes) -> str:
     """The numbers that no class has, with their shares, and what to type; "" if all are known."""
-
-    strange = [number for number in scan.pixels if number not in known]
+    strange = [n for n in scan.counts if n not in (*classes.stored, *classes.void)]
     if not strange:
         return ""
-    total = sum(scan.pixels.values())
-    lines = [
-        f"  {spelled(n, scan.mode)}: {scan.pixels[n] / total:.2%} of the pixels, in "
-        f"{scan.images[n]:,} of {scan.num:,} masks"
-        for n in strange[:_SHOWN]
+    total = sum(pixels for pixels, _ in scan.counts.values())
+    shares = [
+        f"{spelled(n, scan.mode)} ({scan.counts[n][0] / total:.2%} of the pixels, in "
+        f"{scan.counts[n][1]:,} of {scan.num:,} masks)"
+        for n in strange
     ]
-    more = [f"  and {len(strange) - _SHOWN} more"] if len(strange) > _SHOWN else []
-    ids = json.dumps([spelled(n, scan.mode) if scan.mode == "RGB" else n for n in strange])
-    return "\n".join(
-        [
-            *lines,
-            *more,
-            "Add them to the list of classes, or let them count for nothing:",
-            f"  --task segmentation --set 'task.void={ids}'",
-        ]
+    typed = json.dumps([spelled(n, scan.mode) if scan.mode == "RGB" else n for n in strange])
+    return (
+        f"{enumerated(shares)}. Add them to the list of classes, or let them count for nothing: "
+        f"--set 'task.void={typed}'"
     )
