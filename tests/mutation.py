@@ -206,7 +206,10 @@ def main() -> None:
         results = {(r["path"], r["start"], r["end"], r["new"]): r for r in rows}
         trees: queue.Queue[Path] = queue.Queue()
         for number in range(settings.jobs):
-            trees.put(Path(shutil.copytree(original, Path(temporary) / f"copy{number}")))
+            copy = Path(temporary) / f"copy{number}"
+            trees.put(
+                Path(shutil.copytree(original, copy, ignore=shutil.ignore_patterns("scratch")))
+            )
         drawn = draw(original, settings.folders, settings.count, settings.seed)
 
         def run(number: int) -> dict[str, Any]:
