@@ -80,7 +80,7 @@ def inspect(
 
 def _open(findings: Findings, source: Source, folder: Path) -> None:
     """Write the opening of the test split into its ledger."""
-    scan, names = findings.scan, source.class_names
+    scan, names = findings.scan, source.class_names or ("",)
     lines = [
         f"{names[item.label]}\0{digest}"
         for item, digest, split in zip(scan.items, scan.digests, findings.splits, strict=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from striate.data.duplicate_check import SMALLEST, check_duplicates
+from striate.data.field import FIELDS, Finding
 from striate.data.near_duplicates import find_pairs
 from striate.data.source import Progress, Source
 from striate.data.split import assign
@@ -49,6 +50,8 @@ class Findings:
     threshold: float
     """Agreement of details that near duplicates must have in this set."""
     notes: tuple[str, ...]
+    fields: tuple[Finding, ...] = ()
+    """Findings about what the items hold beside their images."""
     labels: OutOfFold | None = None
     learned: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
     """(M,) items that labels were learned from."""
@@ -73,11 +76,11 @@ class Findings:
         return sum(self.splits[i] == "test" for members in leaks for i in members)
 
     def counts_per_class(self) -> dict[str, list[int]]:
-        """Readable images of each class, split by split."""
+        """Readable images of each class, split by split; of all where there are no classes."""
         labels = [item.label for item in self.scan.items]
         counts = Counter(zip(self.splits, labels, strict=True))
         return {
-            split: [counts[split, label] for label in range(len(self.class_names))]
+            split: [counts[split, label] for label in range(max(1, len(self.class_names)))]
             for split in ("train", "validation", "test")
         }
 
@@ -129,8 +132,9 @@ def inspect(
         groups=duplicates,
         threshold=threshold,
         notes=(*source.notes, *notes),
+        fields=tuple(finding for kind in FIELDS.values() for finding in kind.inspect(source)),
     )
-    return _learn(findings, usable, progress) if labels else findings
+    return _learn(findings, usable, progress) if labels and source.class_names else findings
 
 
 def _splits(

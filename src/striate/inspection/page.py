@@ -57,6 +57,7 @@ def describe(findings: Findings) -> dict[str, Any]:
             for i, times in findings.outliers
         ],
         "notes": list(findings.notes),
+        **({"fields": [each._asdict() for each in findings.fields]} if findings.fields else {}),
     }
 
 
@@ -158,14 +159,15 @@ def _labels(findings: Findings) -> dict[str, Any]:
     }
 
 
-def _class(findings: Findings, i: int) -> str:
-    return findings.class_names[findings.scan.items[i].label]
+def _class(findings: Findings, i: int) -> str | None:
+    names = findings.class_names
+    return names[findings.scan.items[i].label] if names else None
 
 
 def _examples(findings: Findings) -> list[list[int]]:
     """The first training images of each class."""
     rows: list[list[int]] = [[] for _ in findings.class_names]
-    if len(rows) <= _MANY_CLASSES:
+    if 0 < len(rows) <= _MANY_CLASSES:
         for i, split in enumerate(findings.splits):
             row = rows[findings.scan.items[i].label]
             if split == "train" and len(row) < _EXAMPLES:

@@ -5,7 +5,7 @@ from typing import Any
 
 from striate.data.field.boxes import Boxes
 from striate.data.field.category import Category
-from striate.data.field.field import PADDING, Column, Field, Loaded, take
+from striate.data.field.field import PADDING, Column, Field, Finding, Loaded, take
 from striate.data.field.mask import Mask
 from striate.data.field.points import Points
 from striate.data.field.text import Text
@@ -19,6 +19,7 @@ __all__ = [
     "Category",
     "Column",
     "Field",
+    "Finding",
     "Loaded",
     "Mask",
     "Points",

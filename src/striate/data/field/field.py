@@ -26,6 +26,17 @@ PADDING = -1
 """Fills up values of different lengths in a batch; no class and no character has this number."""
 
 
+class Finding(NamedTuple):
+    """Something that an inspection says of a field."""
+
+    what: str
+    """Its name, in a word or two."""
+    amount: str
+    """How many or how much."""
+    text: str = ""
+    """Further words: names, shares, what to type."""
+
+
 class Loaded(NamedTuple):
     """The values of a field for some items."""
 
@@ -62,6 +73,15 @@ class Field(ABC):
         Raises:
             DataError: the source does not hold it.
         """
+
+    @classmethod
+    def inspect(cls, source: "Source") -> list[Finding]:
+        """What a person should know of the values outside the test split; most kinds say nothing.
+
+        Args:
+            source: Data that may or may not hold such values.
+        """
+        return []
 
     @abstractmethod
     def read(self, item: "Item") -> np.ndarray:
