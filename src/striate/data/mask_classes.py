@@ -77,6 +77,24 @@ def read_classes(
     return Classes(tuple(plain), tuple(plain.values()), tuple(unseen))
 
 
+def unknown_numbers(scan: MaskScan, classes: Classes) -> str:
+    """The numbers that no class has, with their shares, and what to type; "" if all are known."""
+    strange = [n for n in scan.counts if n not in (*classes.stored, *classes.void)]
+    if not strange:
+        return ""
+    total = sum(pixels for pixels, _ in scan.counts.values())
+    shares = [
+        f"{spelled(n, scan.mode)} ({scan.counts[n][0] / total:.2%} of the pixels, in "
+        f"{scan.counts[n][1]:,} of {scan.num:,} masks)"
+        for n in strange
+    ]
+    typed = json.dumps([spelled(n, scan.mode) if scan.mode == "RGB" else n for n in strange])
+    return (
+        f"{enumerated(shares)}. Add them to the list of classes, or let them count for nothing: "
+        f"--set 'task.void={typed}'"
+    )
+
+
 def spelled(number: int, mode: str) -> str:
     """A stored number as people write it: #4000a0 for a colour, else the id."""
     return f"#{number:06x}" if mode == "RGB" else str(number)

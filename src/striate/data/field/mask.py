@@ -1,7 +1,6 @@
 """One class out of K for each pixel."""
 
 import hashlib
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,10 +13,10 @@ from torch import Tensor
 from striate.data.cache import require_room
 from striate.data.decode import ImageSpec, fit_values
 from striate.data.drawn import align, turn
-from striate.data.field.field import Column, Field, Loaded
-from striate.data.mask_classes import Classes, read_classes, spelled
+from striate.data.field.field import Column, Field, Finding, Loaded
+from striate.data.mask_classes import read_classes, spelled, unknown_numbers
 from striate.data.mask_file import StoredMask, read_masks
-from striate.data.mask_scan import MaskScan, scan_masks
+from striate.data.mask_scan import masked_items, scan_masks
 from striate.data.picture import BrokenImage
 from striate.data.spelling import enumerated
 from striate.errors import DataError
@@ -90,6 +89,35 @@ class Mask(Field):
             raise DataError(f"The masks of {source.title} hold numbers of no class: {unknown}")
         beyond = 255 if len(classes.names) <= 255 else 2**16 - 1
         return cls(classes.names, beyond, classes.stored, classes.void, scan.mode, scan.palette)
+
+    @classmethod
+    def inspect(cls, source: "Source") -> list[Finding]:
+        if not masked_items(source):
+            return []
+        scan = scan_masks(source)
+        forms = ", ".join(f"{num:,} of the form {mode}" for mode, num in scan.modes.items())
+        found = [Finding("masks", f"{scan.num:,}", forms)]
+        reasons = [f"{name}: {why}" for name, why in scan.problems.items()]
+        for what, names in (
+            ("masks at fault", reasons),
+            ("masks turned with their images", scan.turned),
+            ("masks of one class", scan.constant),
+        ):
+            found += [Finding(what, f"{len(names):,}", enumerated(names))] if names else []
+        try:
+            classes = read_classes(source, scan)
+        except DataError as error:
+            return [*found, Finding("classes of masks", "-", str(error))]
+        if unknown := unknown_numbers(scan, classes):
+            found.append(Finding("numbers of no class", f"{unknown.count('('):,}", unknown))
+        total = max(1, sum(pixels for pixels, _ in scan.counts.values()))
+        void = [(spelled(number, scan.mode), number) for number in classes.void]
+        for name, number in (*zip(classes.names, classes.stored, strict=True), *void):
+            pixels, masks = scan.counts.get(number, (0, 0))
+            words = f"of the pixels, in {masks:,} of {scan.num:,} masks"
+            is_void = " (void)" * (number in classes.void)
+            found.append(Finding(f"{name}{is_void}", f"{pixels / total:.2%}", words))
+        return found
 
     def read(self, item: "Item") -> np.ndarray:
         raise DataError(f"{item.name}: a mask is read together with its source.")
@@ -177,21 +205,3 @@ def _refuse(title: str, problems: Mapping[str, str]) -> None:
         raise DataError(
             "\n".join([f"{len(problems)} mask(s) of {title} cannot be used:", *few, *more])
         )
-
-
-def unknown_numbers(scan: MaskScan, classes: Classes) -> str:
-    """The numbers that no class has, with their shares, and what to type; "" if all are known."""
-    strange = [n for n in scan.counts if n not in (*classes.stored, *classes.void)]
-    if not strange:
-        return ""
-    total = sum(pixels for pixels, _ in scan.counts.values())
-    shares = [
-        f"{spelled(n, scan.mode)} ({scan.counts[n][0] / total:.2%} of the pixels, in "
-        f"{scan.counts[n][1]:,} of {scan.num:,} masks)"
-        for n in strange
-    ]
-    typed = json.dumps([spelled(n, scan.mode) if scan.mode == "RGB" else n for n in strange])
-    return (
-        f"{enumerated(shares)}. Add them to the list of classes, or let them count for nothing: "
-        f"--set 'task.void={typed}'"
-    )
