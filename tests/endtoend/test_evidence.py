@@ -23,7 +23,7 @@ from striate.evaluation import (
     load_predictions,
 )
 from striate.evaluation.classification.external import measure_files
-from striate.tasks.classification import calibrate as calibration
+from striate.tasks.classification import evidence as calibration
 from striate.tasks.classification.evidence import validated
 
 QUICK = ("network.widths=[8,8]", "training.batch_size=16", "execution.threads=1")

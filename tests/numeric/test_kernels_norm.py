@@ -7,8 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from striate.kernels.operators.activation import ACTIVATIONS
-from striate.kernels.operators.norm import norm_act
-from striate.kernels.operators.norm_passes import statistics
+from striate.kernels.operators.norm import channel_statistics, norm_act
 
 SHAPES = [
     (5, 1, 3, 7),
@@ -84,7 +83,7 @@ def test_a_broken_slope_would_be_seen(monkeypatch):
 @pytest.mark.parametrize("offset", [1e3, -30.0])
 def test_a_mean_far_from_zero_costs_no_digits(instruction_set, offset):
     x = last(torch.randn(6, 5, 40, 41) + offset)
-    mean, variance = statistics(x)
+    mean, variance = channel_statistics(x)
     exact_variance, exact_mean = torch.var_mean(x.double(), (0, 2, 3), correction=0)
     torch.testing.assert_close(mean.double(), exact_mean, rtol=1.2e-7, atol=1e-7)
     torch.testing.assert_close(variance.double(), exact_variance, rtol=3e-7, atol=0)

@@ -30,9 +30,9 @@ class NativeLibrary:
     def __init__(self, name: str) -> None:
         self.isa = name
         self._library = ctypes.CDLL(str(_FOLDER / f"striate_kernels_{name}.so"))
-        found = int(self.function("striate_abi")())
-        if found != _ABI:
-            raise OSError(f"it is of version {found}, the package needs {_ABI}")
+        version = int(self.function("striate_abi")())
+        if version != _ABI:
+            raise OSError(f"it is of version {version}, the package needs {_ABI}")
         start = _openmp_start()
         if start is not None:
             self.function("striate_use_openmp", [ctypes.c_void_p])(start)
@@ -40,7 +40,7 @@ class NativeLibrary:
     def function(self, name: str, arguments: Sequence[Any] = ()) -> Any:
         """An entry point that takes ctypes `arguments` and returns an int (0: done).
 
-        Pointers are declared `ctypes.c_void_p` and given as `tensor.data_ptr()`.
+        Pointers are declared `ctypes.c_void_p` and passed as `tensor.data_ptr()`.
 
         Raises:
             AttributeError: the library has no such entry point.
@@ -52,7 +52,7 @@ class NativeLibrary:
 
 
 def load() -> NativeLibrary | None:
-    """The library for this processor, or None where there is none; says why once, in the log.
+    """The library for this processor, or None where there is none; logs the reason once.
 
     Raises:
         ConfigError: `STRIATE_ISA` names what is unknown, not built or not run by this processor.
@@ -122,10 +122,7 @@ def _openmp_start() -> int | None:
     libraries of their own: the one beside torch's libraries comes first.
     """
     folder = Path(torch.__file__).parent
-    beside = [
-        *folder.glob("lib/lib*omp*"),
-        *(folder.parent / "torch.libs").glob("lib*omp*"),
-    ]
+    beside = [*folder.glob("lib/lib*omp*"), *folder.parent.glob("torch.libs/lib*omp*")]
     for path in [*beside, *_loaded_openmp()]:
         try:
             # RTLD_NOLOAD: only if it is in the process already.
@@ -137,10 +134,8 @@ def _openmp_start() -> int | None:
 
 
 def _loaded_openmp() -> list[Path]:
-    """OpenMP libraries in the process by what the system tells (Linux)."""
+    """OpenMP libraries that the process has loaded (Linux)."""
     maps = Path("/proc/self/maps")
-    if not maps.exists():
-        return []
-    files = {line.split(maxsplit=5)[-1].strip() for line in maps.read_text("utf-8").splitlines()}
-    names = ("libgomp", "libiomp5", "libomp")
-    return [Path(file) for file in sorted(files) if Path(file).name.startswith(names)]
+    lines = maps.read_text("utf-8").splitlines() if maps.exists() else []
+    files = {Path(line.split(maxsplit=5)[-1].strip()) for line in lines}
+    return sorted(f for f in files if f.name.startswith(("libgomp", "libiomp5", "libomp")))

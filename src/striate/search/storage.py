@@ -1,16 +1,22 @@
-"""The trials of one search, in a file that several processes share."""
+"""The trials of one search, in optuna's journal: a line of JSON for each change.
 
+Several processes append to it under a lock. The system drops a lock when a process dies, and so it
+does with the claim on a trial: one whose process was killed can be taken over at once.
+"""
+
+import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
 import optuna
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalStorage
 from optuna.trial import TrialState
 
 from striate import durable
 from striate.errors import ConfigError, RunError
 from striate.randomness import derive_seed
-from striate.search.journal import open_journal, quiet
 from striate.search.space import Proposal, Space
 from striate.search.trial import FINISHED, Trial, TrialRecord
 
@@ -36,8 +42,8 @@ class Storage:
         self.space = space
         self._claims, self._prune = folder / ".claims", prune
         self._seed, self._points = space.plan.training.seed, space.plan.training.validations
-        with self._lock("lock", wait=True), quiet():
-            self._study = open_journal(folder, self._claims, lower_is_better)
+        with self._lock("lock", wait=True), _quiet():
+            self._study = _open_journal(folder, self._claims, lower_is_better)
             if not self._study.get_trials(deepcopy=False) and (plan := space.plan_stored()):
                 self._study.enqueue_trial(plan)
 
@@ -50,7 +56,7 @@ class Storage:
             may_begin: Whether there is time for a new one.
         """
         with ExitStack() as held:
-            with self._lock("lock", wait=True), quiet():
+            with self._lock("lock", wait=True), _quiet():
                 trial = self._abandoned(held)
                 if trial is None and self._count_taken() < wanted and may_begin():
                     new = self._study.ask()
@@ -60,7 +66,7 @@ class Storage:
 
     def records(self) -> list[TrialRecord]:
         """All trials in their order."""
-        with quiet():
+        with _quiet():
             trials = self._study.get_trials(deepcopy=False)
         records = [TrialRecord.of(trial, self._points) for trial in trials]
         return [record for record in records if record is not None]
@@ -72,7 +78,7 @@ class Storage:
         Source: Watanabe, Bansal and Hutter, "PED-ANOVA: Efficiently quantifying hyperparameter
         importance in arbitrary subspaces", 2023.
         """
-        with quiet():
+        with _quiet():
             whole = self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
             if len(whole) < _ENOUGH_FOR_IMPORTANCE or len({t.value for t in whole}) < 2:
                 return {}
@@ -110,3 +116,63 @@ class Storage:
 
     def _lock(self, name: str, *, wait: bool = False) -> AbstractContextManager[None]:
         return durable.lock(self._claims / name, wait=wait, taken="taken")
+
+
+def _open_journal(folder: Path, locks: Path, lower_is_better: bool) -> optuna.Study:
+    """Open the study of a folder, or begin one.
+
+    Args:
+        folder: Folder of trials.jsonl.
+        locks: Folder of the files that are locked.
+        lower_is_better: Direction of the metric.
+    """
+    journal = folder / "trials.jsonl"
+    backend = JournalFileBackend(str(journal), _Lock(journal, locks / "journal"))
+    return optuna.create_study(
+        storage=JournalStorage(backend),
+        study_name="search",
+        pruner=optuna.pruners.NopPruner(),
+        direction="minimize" if lower_is_better else "maximize",
+        load_if_exists=True,
+    )
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence optuna: the search has messages of its own."""
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(level)
+
+
+class _Lock(JournalFileOpenLock):
+    """A lock that the system drops when the process dies; optuna's own stays 30 s."""
+
+    def __init__(self, journal: Path, lock: Path) -> None:
+        super().__init__(str(journal))
+        self._journal, self._file = journal, lock
+        self._held = ExitStack()
+
+    def acquire(self) -> bool:
+        self._held.enter_context(durable.lock(self._file, wait=True, taken=""))
+        _drop_torn_line(self._journal)
+        return True
+
+    def release(self) -> None:
+        self._held.close()
+
+
+def _drop_torn_line(journal: Path) -> None:
+    """Remove a last line that a power cut left incomplete."""
+    with open(journal, "r+b") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, size - 1))
+        if stream.read(1) in (b"", b"\n"):
+            return
+        stream.seek(0)
+        stream.truncate(stream.read().rfind(b"\n") + 1)

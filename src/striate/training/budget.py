@@ -1,7 +1,8 @@
 """The end of a training: the requested steps, or those that fit into its minutes, by measuring.
 
 The first estimate comes from a few steps of each stage on a copy of the network. While the training
-runs the estimate is corrected from the steps themselves, so that the schedule ends when the time does.
+runs the estimate is corrected by the steps themselves, so that the schedule ends when the time
+does.
 """
 
 import statistics

@@ -27,7 +27,8 @@ are as fast (benchmarks/elementwise.py)."""
 
 _VALUE = (POINTER, POINTER, SIZE, INT)
 _GRADIENT = (POINTER, POINTER, POINTER, SIZE, INT)
-_NUMBERS = {name: number for number, name in enumerate(ACTIVATIONS)}
+NUMBERS = {name: number for number, name in enumerate(ACTIVATIONS)}
+"""Numbers by which native code knows activations."""
 
 
 def require_activation(activation: str, operator: str = "") -> None:
@@ -39,11 +40,6 @@ def require_activation(activation: str, operator: str = "") -> None:
     if activation not in ACTIVATIONS:
         what = f"activation of {operator}" if operator else "activation"
         raise ConfigError(unknown_name(what, activation, ACTIVATIONS))
-
-
-def activation_number(activation: str) -> int:
-    """The number by which native code knows an activation."""
-    return _NUMBERS[activation]
 
 
 def activate(x: Float[Tensor, "*any"], activation: str) -> Float[Tensor, "*any"]:
@@ -82,9 +78,9 @@ class _Activation(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, activation: str) -> Tensor:
         y = torch.empty_like(x)  # without gaps, whatever x is
-        given = _laid_out_as(y, x)
-        number = activation_number(activation)
-        call("activation_value", _VALUE, given.data_ptr(), y.data_ptr(), x.numel(), number)
+        values = _laid_out_as(y, x)
+        pointers = values.data_ptr(), y.data_ptr()
+        call("activation_value", _VALUE, *pointers, x.numel(), NUMBERS[activation])
         ctx.activation = activation
         # The layer that follows keeps the output anyway.
         ctx.save_for_backward(y if activation == "tanh" else x)
@@ -100,6 +96,5 @@ class _Activation(torch.autograd.Function):
         dx = torch.empty_like(saved)
         grad, x = _laid_out_as(dx, grad), _laid_out_as(dx, saved)
         pointers = [t.data_ptr() for t in (grad, x, dx)]
-        number = activation_number(ctx.activation)
-        call("activation_gradient", _GRADIENT, *pointers, x.numel(), number)
+        call("activation_gradient", _GRADIENT, *pointers, x.numel(), NUMBERS[ctx.activation])
         return dx, None

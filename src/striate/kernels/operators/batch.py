@@ -29,11 +29,11 @@ def augmented_batch(
     operations, the result has the same bits as the operations on the images.
 
     Args:
-        images: (N, H, W, C) uint8 in one piece, perhaps a memory map.
-        index: the items of the batch (B,).
-        rows: of each image of the batch.
-        columns: of each image of the batch.
-        table: the value of each of the 256 levels in each channel.
+        images: Stored images (N, H, W, C) uint8 in one piece, perhaps a memory map.
+        index: Items of the batch (B,).
+        rows: Rows to take of each image of the batch.
+        columns: Columns to take of each image of the batch.
+        table: Value of each of the 256 levels in each channel.
 
     Raises:
         DataError: an item, a row or a column that does not exist.
@@ -56,19 +56,13 @@ def augmented_batch(
     y = new_images(shape)
     # What is out of range stays so in fewer bits.
     rows, columns = (
-        places.clamp(-1, _LARGEST).to("cpu", torch.int32).contiguous() for places in (rows, columns)
+        lines.clamp(-1, _LARGEST).to("cpu", torch.int32).contiguous() for lines in (rows, columns)
     )
     table = table.to("cpu", torch.float32).contiguous()
     tensors = [t.data_ptr() for t in (rows, columns, table, y)]
+    pointers = (images.ctypes.data, index.ctypes.data, *tensors)
     try:
-        call(
-            "batch_gather",
-            _GATHER,
-            images.ctypes.data,
-            index.ctypes.data,
-            *tensors,
-            *(num, H, W, C, B, *shape[2:]),
-        )
+        call("batch_gather", _GATHER, *pointers, num, H, W, C, B, *shape[2:])
     except RuntimeError as error:
         raise DataError(_MISSING) from error
     return y
@@ -77,11 +71,10 @@ def augmented_batch(
 def _check(
     images: np.ndarray, index: np.ndarray, rows: Tensor, columns: Tensor, table: Tensor
 ) -> None:
-    places = (len(index),)
     fits = (
         images.dtype == np.uint8
         and index.ndim == 1
-        and rows.shape[:1] == columns.shape[:1] == places
+        and rows.shape[:1] == columns.shape[:1] == (len(index),)
         and table.shape == (images.shape[3], _LEVELS)
     )
     if not fits:
@@ -99,8 +92,8 @@ def _by_torch(
     images: np.ndarray, index: np.ndarray, rows: Tensor, columns: Tensor, table: Tensor
 ) -> Tensor:
     num, H, W, C = images.shape
-    for places, size in ((torch.from_numpy(index), num), (rows, H), (columns, W)):
-        if places.numel() and not 0 <= int(places.min()) <= int(places.max()) < size:
+    for positions, size in ((torch.from_numpy(index), num), (rows, H), (columns, W)):
+        if positions.numel() and not 0 <= int(positions.min()) <= int(positions.max()) < size:
             raise DataError(_MISSING)
     picture = np.arange(len(index))[:, None, None]
     stored = torch.from_numpy(images[index])

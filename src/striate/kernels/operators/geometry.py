@@ -50,7 +50,7 @@ class Geometry:
 class Method:
     """A native way to compute a convolution.
 
-    The functions are only called where `supports` said yes, with float32 CPU tensors; images and
+    The functions are only called where `supports` is true, with float32 CPU tensors; images and
     their gradients are dense in channels_last memory, weights have any strides.
 
     Attributes:

@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.kernels.operators import native
-from striate.kernels.operators.activation import activation_number, require_activation
+from striate.kernels.operators.activation import NUMBERS, require_activation
 from striate.kernels.operators.methods import fitting
 
 MOST_ADDED = 1_500_000
@@ -89,5 +89,5 @@ def convolution_norm_act(
     bias, *others = [None if values is None else values.contiguous() for values in channels]
     residual = None if residual is None else native.channels_last(residual)
     pointers = map(native.pointer, (*others, residual))
-    epilogue = _Epilogue(*pointers, norm.eps, activation_number(activation))
+    epilogue = _Epilogue(*pointers, norm.eps, NUMBERS[activation])
     return method.forward(native.channels_last(x), weight, bias, geometry, ctypes.byref(epilogue))

@@ -30,12 +30,12 @@ def call(name: str, declared: tuple[Any, ...], *arguments: Any) -> None:
     """Run the entry point `striate_<name>` with torch's number of threads as last argument.
 
     Args:
-        name: without the prefix.
-        declared: the ctypes of the arguments but the last.
-        arguments: pointers as integers or None.
+        name: Name without the prefix.
+        declared: Types (ctypes) of the arguments but the last.
+        arguments: Numbers, and pointers as integers or None.
 
     Raises:
-        RuntimeError: the kernel refused the arguments; the operators never give it such.
+        RuntimeError: the kernel refused the arguments; the operators never pass such.
     """
     code = _entry(name, declared, library.isa())(*arguments, torch.get_num_threads())
     if code != 0:
@@ -105,10 +105,10 @@ def differentiate(
     """Gradients of torch's operators, which can be differentiated again where that is recorded.
 
     Args:
-        function: the same values as the native operator's.
-        inputs: its arguments.
-        needed: whether each of them needs a gradient.
-        grad: gradient of its output.
+        function: Function with the values of the native operator.
+        inputs: Arguments of the function.
+        needed: Whether each of them needs a gradient.
+        grad: Gradient of the output.
     """
     if not any(needed):
         return [None] * len(needed)
@@ -118,5 +118,5 @@ def differentiate(
         inputs = [None if x is None else x.view_as(x) for x in inputs]
         y = function(*inputs)
     wanted = [x for x, is_needed in zip(inputs, needed, strict=True) if is_needed]
-    found = iter(torch.autograd.grad(y, wanted, grad, create_graph=is_recorded))
-    return [next(found) if is_needed else None for is_needed in needed]
+    gradients = iter(torch.autograd.grad(y, wanted, grad, create_graph=is_recorded))
+    return [next(gradients) if is_needed else None for is_needed in needed]

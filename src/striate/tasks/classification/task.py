@@ -17,9 +17,8 @@ from striate.evaluation.metric import Columns, Meter, Metric
 from striate.evaluation.stored import Predictions
 from striate.losses import expected_loss_at_chance
 from striate.run_folder import RunFolder
-from striate.tasks.classification.calibrate import fit_calibration
 from striate.tasks.classification.compare import ClassComparison, compare_classes
-from striate.tasks.classification.evidence import calibration_of, validated
+from striate.tasks.classification.evidence import calibration_of, fit_calibration, validated
 from striate.tasks.classification.prediction import ClassPrediction
 from striate.tasks.classification.report import report_parts
 from striate.tasks.prediction import Prediction
