@@ -39,7 +39,7 @@ class DataConfig:
     split_seed: int = 0
     """Seed of the splits; separate from the training's seed, so that runs stay comparable."""
     strict: bool = False
-    """Refuse a set with broken files instead of going on without them."""
+    """Refuse a set with broken files instead of leaving them out."""
     streaming: bool = field(default=False, metadata=_LATER)
     """Decode each image whenever it is needed, for sets whose decoded form the disk cannot hold;
     nothing but names and digests stays in the cache."""
@@ -134,7 +134,7 @@ class PretrainedConfig:
 
 @dataclass(frozen=True)
 class PredictionConfig:
-    """Over which views of an image the scores are averaged when the network answers."""
+    """Views of an image over which the outputs of a prediction are averaged."""
 
     mirrored: bool = False
     """The image and its mirror image."""

@@ -54,7 +54,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append one line and flush it to the disk. A line torn by a crash is mended by the reader."""
+    """Append one line and flush it to the disk. A reader skips a line torn by a crash."""
     with open(path, "ab") as stream:
         stream.write(line.encode() + b"\n")
         stream.flush()
@@ -66,9 +66,9 @@ def lock(path: Path, *, wait: bool, taken: str) -> Iterator[None]:
     """Hold an exclusive lock that the system itself drops when the process dies.
 
     Args:
-        path: the lock file; made when absent, left in place.
-        wait: wait for the other process, or raise at once.
-        taken: the message of the error when another process holds the lock.
+        path: Path of the lock file; made when absent, and never removed.
+        wait: Whether to wait for the other process, or raise at once.
+        taken: Message of the error when another process holds the lock.
 
     Raises:
         RunError: `taken`.

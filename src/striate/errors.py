@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 
 class StriateError(Exception):
-    """Base of all errors that a person can mend."""
+    """Base of all errors that a person can correct."""
 
 
 class ConfigError(StriateError):

@@ -1,4 +1,4 @@
-"""Explicit generators derived from a seed and a name: the only source of chance.
+"""Explicit generators derived from a seed and a name: the only source of randomness.
 
 A stream is named by what it is for and where in the training it is used, for example
 `generator(seed, "augmentation", step)`. Its numbers follow from the name alone, so that the
@@ -35,15 +35,15 @@ def generator(seed: int, *stream: str | int, device: torch.device | str = "cpu")
 
 
 def coins(numbers: "np.ndarray", seed: int, *stream: str | int) -> "np.ndarray":
-    """A coin for each number (N,), always the same in one named stream; bool (N,).
+    """A random bit for each number (N,), always the same in one named stream; bool (N,).
 
     Source: the finaliser of SplitMix64 (Steele, Lea, Flood 2014).
     """
     bits = numbers.astype(np.uint64) + np.uint64(derive_seed(seed, *stream))
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         bits = (bits ^ (bits >> np.uint64(shift))) * np.uint64(factor)
-    thrown: np.ndarray = (bits >> np.uint64(63)).astype(bool)
-    return thrown
+    drawn: np.ndarray = (bits >> np.uint64(63)).astype(bool)
+    return drawn
 
 
 @contextmanager

@@ -78,8 +78,8 @@ class Registry(Generic[T]):
     """A table of constructors (or functions) of one kind, in a fixed order.
 
     Args:
-        kind: the singular noun used in messages ("network").
-        entries: name -> constructor. Each constructor's docstring begins with what it makes.
+        kind: Singular noun for messages ("network").
+        entries: Constructors by name. Each one's docstring begins with what it makes.
     """
 
     def __init__(self, kind: str, entries: Mapping[str, Callable[..., T]]) -> None:
@@ -121,8 +121,8 @@ class Registry(Generic[T]):
         """Problems of a Pick, as sentences; empty when it can be built.
 
         Args:
-            pick: the choice to check.
-            offered: names of the arguments that the caller of `build` supplies itself.
+            pick: Choice to check.
+            offered: Names of the arguments that the caller of `build` supplies itself.
         """
         if pick.name not in self._entries:
             return [unknown_name(self.kind, pick.name, self._entries)]
@@ -151,7 +151,7 @@ class Registry(Generic[T]):
         return problems
 
     def _typed(self, pick: Pick) -> dict[str, Any]:
-        """The Pick's arguments; a list, which is all that JSON has, where a tuple is asked for."""
+        """The Pick's arguments, with tuples where the constructor takes them and JSON has lists."""
         accepted = self.parameters(pick.name)
         return {
             name: tuple(value)
@@ -165,9 +165,9 @@ class Registry(Generic[T]):
         """Call the constructor with the Pick's arguments.
 
         Args:
-            pick: the choice.
-            positional: passed first, as they are (parameters for an optimiser, say).
-            offered: values from the context; the constructor takes those that it names.
+            pick: Choice.
+            positional: Values passed first, as they are (parameters for an optimiser, say).
+            offered: Values from the context; the constructor takes those that it names.
 
         Raises:
             ConfigError: all problems of the Pick together.

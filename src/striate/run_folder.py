@@ -1,9 +1,9 @@
-"""A run is a folder: where its parts lie, and the record that says what it is.
+"""The folder of a run: the files in it, and the record that describes it.
 
 run.json                the resolved configuration, its hash, the data, the preprocessing, versions
 events.jsonl            the log (append only)
 checkpoints/            the newest two, and the one of a stop
-network.safetensors     the weights that answer, once the training has finished
+network.safetensors     the weights that predict, once the training has finished
 calibration.json        what makes its probabilities honest, fitted on the validation split
 validation.safetensors  the probabilities on the validation split, before calibration
 test.safetensors        those on the test split, once it was opened
@@ -39,7 +39,7 @@ class RunFolder:
     """The files of one run.
 
     Args:
-        path: of the folder; it need not exist yet.
+        path: Path of the folder; it need not exist yet.
     """
 
     def __init__(self, path: Path) -> None:
@@ -62,7 +62,7 @@ class RunFolder:
         if wanted is not None:
             if wanted.exists() and (not wanted.is_dir() or _holds_something(wanted)):
                 raise RunError(
-                    f"{wanted} is taken. Choose another --out, or go on with what is there: "
+                    f"{wanted} is taken. Choose another --out, or continue what is there: "
                     f"striate resume {wanted}"
                 )
             return cls(wanted)
@@ -182,7 +182,7 @@ class RunFolder:
         if not path.is_file():
             raise RunError(
                 f"{self.path} has no {path.name}: its training has not ended. "
-                f"Go on with: striate resume {self.path}"
+                f"Continue with: striate resume {self.path}"
             )
         try:
             with safe_open(path, framework="pt") as reader:

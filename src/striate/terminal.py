@@ -35,32 +35,22 @@ class Reporter:
 
 
 class Once(Reporter):
-    """Tells another one, but no sentence twice: what several runs have in common is said once."""
+    """Passes everything on to another reporter, but no sentence twice: several runs share some."""
 
     def __init__(self, other: Reporter) -> None:
         self._other = other
-        self._said: set[str] = set()
+        self._shown: set[str] = set()
+        for name in ("choices", "progress", "event", "close"):
+            setattr(self, name, getattr(other, name))
 
     def say(self, text: str) -> None:
-        if text not in self._said:
-            self._said.add(text)
+        if text not in self._shown:
+            self._shown.add(text)
             self._other.say(text)
-
-    def choices(self, rows: Sequence[Decision]) -> None:
-        self._other.choices(rows)
-
-    def progress(self, stage: str, done: int, total: int) -> None:
-        self._other.progress(stage, done, total)
-
-    def event(self, event: Event) -> None:
-        self._other.event(event)
-
-    def close(self) -> None:
-        self._other.close()
 
 
 class Terminal(Reporter):
-    """Tells a person on a console."""
+    """The display on a console."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(highlight=False)

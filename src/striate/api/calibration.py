@@ -41,6 +41,6 @@ def calibrate(run: Run | str | Path, *, classwise: bool = False) -> dict[str, An
     if not opened.is_finished or not opened.folder.predictions.is_file():
         raise RunError(
             f"{opened.path} has no validation predictions: its training has not ended. "
-            f"Go on with: striate resume {opened.path}"
+            f"Continue with: striate resume {opened.path}"
         )
     return opened.task.calibrate(opened.folder, classwise=classwise)

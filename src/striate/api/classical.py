@@ -1,4 +1,4 @@
-"""Training without descent: a classical predictor in a run's folder, with all that a run has."""
+"""Classical predictors, fitted into a run's folder with all that a run has."""
 
 import time
 from collections.abc import Callable
@@ -35,7 +35,7 @@ _NOTHING: Settings = {
     "augmentation": [],
     "training": {"batch_size": 1, "epochs": 1.0},
 }
-"""What a configuration says where there is no descent."""
+"""Configuration of what only networks have."""
 
 
 def is_classical(network: object) -> bool:
@@ -44,39 +44,39 @@ def is_classical(network: object) -> bool:
     return name in PREDICTORS
 
 
-def plan(data: str | Path, asked: Settings) -> tuple[RunConfig, list[Decision], Source]:
+def plan(data: str | Path, settings: Settings) -> tuple[RunConfig, list[Decision], Source]:
     """The configuration of a classical predictor's fit, its reasons, and the opened source.
 
     Args:
-        data: path or name.
-        asked: checked settings, with the predictor's name as that of the network.
+        data: Path or name.
+        settings: Checked settings, with the predictor's name as that of the network.
 
     Raises:
         ConfigError: settings that only a network has, or that do not fit.
         DataError: as for any training.
     """
-    name = asked["network"]["name"]
-    unsuited = [key for key in asked if key not in ("data", "network", "training")]
-    unsuited += [f"training.{key}" for key in asked.get("training", {}) if key != "seed"]
+    name = settings["network"]["name"]
+    unsuited = [key for key in settings if key not in ("data", "network", "training")]
+    unsuited += [f"training.{key}" for key in settings.get("training", {}) if key != "seed"]
     problems = [f"{name} is fitted in one piece: leave out {key}." for key in unsuited]
-    problems += PREDICTORS.problems(Pick.from_json(asked["network"]))
+    problems += PREDICTORS.problems(Pick.from_json(settings["network"]))
     if problems:
         raise ConfigError(problems)
-    source = open_source(str(data), asked.get("data", {}).get("target_pattern"))
-    look = survey(source)
-    predictor = PREDICTORS.build(Pick.from_json(asked["network"]))
-    draft = Draft(asked)
+    source = open_source(str(data), settings.get("data", {}).get("target_pattern"))
+    surveyed = survey(source)
+    predictor = PREDICTORS.build(Pick.from_json(settings["network"]))
+    draft = Draft(settings)
     draft.note("predictor", name, PREDICTORS.describe(name))
-    height, width = look.heights[1], look.widths[1]
+    height, width = surveyed.heights[1], surveyed.widths[1]
     seen = predictor.input_size(height, width)
-    size = list(seen) if is_one_size(look) else [min(seen)] * 2
+    size = list(seen) if is_one_size(surveyed) else [min(seen)] * 2
     why = f"median image {height} × {width}; a side of up to {predictor.side} for this predictor"
     draft.decide("data.input_size", "input size", size, why, f"{size[0]} × {size[1]}")
-    grey = predictor.grey or look.grey_share == 1.0
+    grey = predictor.grey or surveyed.grey_share == 1.0
     why = "it looks at brightness only" if predictor.grey else "as the images are"
     draft.decide("data.channels", "channels", 1 if grey else 3, why, "grey" if grey else "RGB")
     resolved = merge(merge(_NOTHING, draft.plan), {"data": {"source": placed(str(data))}})
-    return RunConfig.from_json(merge(resolved, asked)), draft.choices, source
+    return RunConfig.from_json(merge(resolved, settings)), draft.choices, source
 
 
 def fit(
@@ -96,7 +96,7 @@ def fit(
         data: Data to learn from.
         reporter: Receives what happens.
         choices: Reasons of `plan`; None: the run was killed while its folder was written, and is
-            fitted anew: the same comes of it.
+            fitted anew, with the same result.
         began: `time.monotonic()` when it began; None: now.
     """
     began = time.monotonic() if began is None else began
@@ -112,19 +112,16 @@ def fit(
         best = ", ".join(learned.chosen)
         reporter.say(f"Chosen on the validation images: {best}.")
         channels = config.data.channels
-        folder.create(
-            describe(
-                config,
-                [
-                    *choices,
-                    Decision("chosen", best, "fewest wrong answers on the validation images"),
-                ],
-                data,
-                normalise=Normalisation((0.0,) * channels, (1.0,) * channels),
-                num_parameters=sum(array.size for array in learned.arrays.values()),
-                execution=Execution.of(config.execution),
-            )
+        chosen = Decision("chosen", best, "fewest wrong answers on the validation images")
+        record = describe(
+            config,
+            [*choices, chosen],
+            data,
+            normalise=Normalisation((0.0,) * channels, (1.0,) * channels),
+            num_parameters=sum(array.size for array in learned.arrays.values()),
+            execution=Execution.of(config.execution),
         )
+        folder.create(record)
     tensors = {k: torch.from_numpy(np.array(array)) for k, array in learned.arrays.items()}
     folder.write_tensors(folder.weights, tensors)
     nearest: Callable[..., np.ndarray | None] = predictor.nearest

@@ -32,9 +32,9 @@ def compare_runs(
     have been made on.
 
     Args:
-        runs: folders of runs, or runs.
-        data: where the images lie now, if they were moved; for the pictures of validation.
-        reporter: is told what happens; None: nobody.
+        runs: Folders of runs, or runs.
+        data: Path of the images, if they were moved; for the pictures of validation.
+        reporter: Receives what happens; None: nobody.
 
     Raises:
         RunError: fewer than two runs, runs on different splits, or only some were evaluated.
@@ -44,18 +44,17 @@ def compare_runs(
         raise RunError("Comparing takes two different runs or more: striate compare RUN RUN")
     for run in opened:
         if not run.is_finished:
-            raise RunError(f"{run.path} has not finished; go on with: striate resume {run.path}")
+            raise RunError(f"{run.path} has not finished; continue with: striate resume {run.path}")
     _refuse_other_splits(opened)
     evaluated = [run.folder.test_predictions.is_file() for run in opened]
     reporter = reporter or Reporter()
     if all(evaluated):
-        answers = [_calibrated_test(run) for run in opened]
-        return _compared(opened, answers, "test", ())
+        return _compared(opened, [_calibrated_test(run) for run in opened], "test", ())
     if any(evaluated):
         sealed = [str(run.path) for run, there in zip(opened, evaluated, strict=True) if not there]
         raise RunError(
-            f"{enumerated(sealed)} kept no answers on the test split, and the others did. Evaluate "
-            f"first (an opening each, written to the ledger): "
+            f"{enumerated(sealed)} kept no predictions of the test split, and the others did. "
+            "Evaluate first (an opening each, written to the ledger): "
             + "; ".join(f"striate evaluate {path}" for path in sealed)
         )
     return _on_validation(opened, data, reporter)
@@ -63,7 +62,7 @@ def compare_runs(
 
 def _on_validation(runs: Sequence[Run], moved_to: str | Path | None, reporter: Reporter) -> Any:
     # As in the reports: each image by a calibration that was not fitted on it.
-    answers = [
+    predictions = [
         replace(load_predictions(run.folder.predictions), rows=run.task.held_out(run.folder))
         for run in runs
     ]
@@ -74,20 +73,20 @@ def _on_validation(runs: Sequence[Run], moved_to: str | Path | None, reporter: R
     try:
         images = data_of(runs[0].config, moved_to, runs[0].path, reporter).validation
     except (DataError, RunError) as error:
-        if not all(stored.digests for stored in answers):
+        if not all(stored.digests for stored in predictions):
             raise
-        return _compared(runs, answers, "validation", (*notes, f"No pictures: {error}"))
+        return _compared(runs, predictions, "validation", (*notes, f"No pictures: {error}"))
     finally:
         reporter.close()
-    place = {digest: i for i, digest in enumerate(images.digests)}
-    told = [_named(stored, images.digests, images.names) for stored in answers]
+    index = {digest: i for i, digest in enumerate(images.digests)}
+    predictions = [_named(stored, images.digests, images.names) for stored in predictions]
     # Read when they are shown: of a streamed set each would be decoded here.
     pictures: dict[int, _Picture] = {
-        i: partial(_picture, images, place[digest])
-        for i, digest in enumerate(told[0].digests)
-        if digest in place
+        i: partial(_picture, images, index[digest])
+        for i, digest in enumerate(predictions[0].digests)
+        if digest in index
     }
-    return _compared(runs, told, "validation", tuple(notes), pictures)
+    return _compared(runs, predictions, "validation", tuple(notes), pictures)
 
 
 def _calibrated_test(run: Run) -> Predictions:
@@ -142,21 +141,11 @@ def _aligned(predictions: Sequence[Predictions], split: str) -> list[Predictions
             aligned.append(stored)
             continue
         # Equal pictures keep their order within each run; their targets decide.
-        order = _by_content(stored)
-        back = np.empty(len(order), dtype=np.int64)
-        back[_by_content(first)] = order
-        pictures = {
-            i: stored.pictures[b] for i, b in enumerate(back.tolist()) if b in stored.pictures
-        }
-        aligned.append(
-            replace(
-                stored,
-                rows=stored.rows.take(back),
-                digests=first.digests,
-                names=first.names,
-                pictures=pictures,
-            )
-        )
+        index = _by_content(stored)[np.argsort(_by_content(first))]
+        kept = stored.pictures
+        pictures = {i: kept[item] for i, item in enumerate(index.tolist()) if item in kept}
+        rows = stored.rows.take(index)
+        aligned.append(replace(first, rows=rows, pictures=pictures))
     return aligned
 
 
@@ -179,27 +168,23 @@ def _compared(
     pictures: dict[int, _Picture] | None = None,
 ) -> Any:
     first = runs[0]
-    tiny = max(first.config.data.input_size) < TINY
+    names = [run.path.resolve().name for run in runs]
+    if len(set(names)) < len(names):
+        names = [str(run.path) for run in runs]
     return first.task.compare(
-        _names(runs),
+        names,
         _aligned(predictions, split),
         first.shape,
         pictures or {},
         split=split,
         notes=notes,
-        tiny=tiny,
+        tiny=max(first.config.data.input_size) < TINY,
     )
 
 
-def _picture(images: ImageSet, place: int) -> np.ndarray | None:
+def _picture(images: ImageSet, index: int) -> np.ndarray | None:
     """A picture of a split; None where a streamed one cannot be read any more."""
     try:
-        return np.asarray(images.images[place])
+        return np.asarray(images.images[index])
     except DataError:
         return None
-
-
-def _names(runs: Sequence[Run]) -> list[str]:
-    """Names of the folders, with what is above them where they would be the same."""
-    short = [run.path.resolve().name for run in runs]
-    return short if len(set(short)) == len(short) else [str(run.path) for run in runs]

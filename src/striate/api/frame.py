@@ -1,4 +1,4 @@
-"""The beginning and the end of every training, by descent or in one piece."""
+"""The beginning and the end of every training, of a network or of a classical predictor."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,7 +20,7 @@ from striate.training.planner import Decision
 
 
 def training_images(config: RunConfig, source: Source, reporter: Reporter) -> Dataset:
-    """The images to train on, decoded; what a person should know of them is said.
+    """The images to train on, decoded, with a word to the person about what is unusual.
 
     Raises:
         DataError, LeakError.
@@ -30,11 +30,11 @@ def training_images(config: RunConfig, source: Source, reporter: Reporter) -> Da
         task = build_task(config)
         # Classes alone are known from the cache, without listing the source.
         fields = None if task.needs == ("image", "category") else task.fields(source)
-    found = prepare(config.data, source=source, fields=fields, progress=reporter.progress)
-    refuse_leaks(config.data, found)
-    for note in found.notes:
+    dataset = prepare(config.data, source=source, fields=fields, progress=reporter.progress)
+    refuse_leaks(config.data, dataset)
+    for note in dataset.notes:
         reporter.say(note)
-    return found
+    return dataset
 
 
 def same_images(
@@ -47,14 +47,14 @@ def same_images(
     """
     record = folder.record()
     known = record["data"]
-    found = data_of(config, moved_to, folder.path, reporter, recorded_fields(record))
-    if (found.digest, found.test.digest) != (known["digest"], known["test_digest"]):
+    dataset = data_of(config, moved_to, folder.path, reporter, recorded_fields(record))
+    if (dataset.digest, dataset.test.digest) != (known["digest"], known["test_digest"]):
         raise RunError(
-            f"The images of {found.source}, or how they are divided, have changed since "
+            f"The images of {dataset.source}, or how they are divided, have changed since "
             f"{folder.path} began; a resumed training would not be the same. Restore them, or "
             "train anew."
         )
-    return found
+    return dataset
 
 
 def describe(

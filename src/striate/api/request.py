@@ -14,7 +14,7 @@ __all__ = ["Request", "task_named"]
 
 @dataclass(frozen=True)
 class Request:
-    """A training that is asked for; the planner decides whatever is None.
+    """The wishes of a person for a training; the planner decides whatever is None.
 
     Args:
         data: A folder, an archive, a list, or the name of a data set or of a recipe.

@@ -1,4 +1,4 @@
-"""Train a network on images, and go on with a training that was stopped."""
+"""Train a network on images, and resume a training that was stopped."""
 
 import time
 from collections.abc import Callable
@@ -24,9 +24,9 @@ from striate.training.loop import averaged
 from striate.training.session import Pruner
 
 _FINISH_SECONDS = 0.6
-"""For writing the weights and the report, and for the end of the process."""
-_ANSWER_SECONDS = 1e-6
-"""Of these for each number of the validation answers: they are calibrated and measured several
+"""Seconds for writing the weights and the report, and for the end of the process."""
+_NUMBER_SECONDS = 1e-6
+"""Seconds for each number of the validation predictions: they are calibrated and measured several
 times (10,000 images of 1,000 classes take ten seconds)."""
 
 
@@ -76,10 +76,10 @@ def train_resolved(
     """Train what was resolved; see `train`.
 
     Args:
-        resolved: configuration, reasons and source.
-        out: the run's folder, which must be free; None: a new one under runs/.
-        reporter: is told what happens; None: nobody.
-        clock: of the time; None: it starts now.
+        resolved: Configuration, reasons and source.
+        out: Folder of the run, which must be free; None: a new one under runs/.
+        reporter: Receives what happens; None: nobody.
+        clock: Clock of the run; None: one that starts now.
         pruner: May end the training early; None: it runs to its end.
     """
     config, choices, source = resolved
@@ -96,17 +96,16 @@ def train_resolved(
                     folder, config, dataset, reporter, choices=choices, began=clock.started
                 )
             parts = assemble(config, dataset)
-            folder.create(
-                describe(
-                    config,
-                    choices,
-                    dataset,
-                    normalise=parts.model.normalise,
-                    num_parameters=sum(p.numel() for p in parts.networks.parameters()),
-                    execution=parts.execution,
-                    facts=parts.task.facts,
-                )
+            record = describe(
+                config,
+                choices,
+                dataset,
+                normalise=parts.model.normalise,
+                num_parameters=sum(p.numel() for p in parts.networks.parameters()),
+                execution=parts.execution,
+                facts=parts.task.facts,
             )
+            folder.create(record)
             return _run(folder, config, dataset, parts, clock, reporter, pruner, fresh=True)
     finally:
         reporter.close()
@@ -119,12 +118,12 @@ def resume(
     reporter: Reporter | None = None,
     started: float | None = None,
 ) -> Run:
-    """Go on with a run that was stopped or killed, to the end it would have had.
+    """Resume a run that was stopped or killed, to the end it would have had.
 
     Args:
-        run: the run's folder.
-        data: where its images lie now, if they were moved.
-        reporter: is told what happens; None: nobody.
+        run: Folder of the run.
+        data: Path of its images, if they were moved.
+        reporter: Receives what happens; None: nobody.
         started: `time.monotonic()` when the clock of `minutes` began; None: now.
 
     Raises:
@@ -144,7 +143,7 @@ def resume_run(
     started: float | None = None,
     pruner: Pruner | None = None,
 ) -> Run:
-    """Go on with a run, as one of several: `resume`, where a pruner may end it."""
+    """Resume a run, as one of several: `resume`, where a pruner may end it."""
     folder = RunFolder.existing(Path(run))
     record = folder.record()
     if folder.weights.is_file() and folder.predictions.is_file() and folder.report.is_file():
@@ -170,7 +169,7 @@ def _say_if_stopped(run: Run, reporter: Reporter) -> None:
         last = read_events(run.folder.events)[-1]
         reporter.say(
             f"Stopped by {last['signal']} at step {last['step']:,}; everything is saved. "
-            f"Go on with: striate resume {run.path}"
+            f"Continue with: striate resume {run.path}"
         )
 
 
@@ -199,7 +198,7 @@ def _run(
             parts,
             folder,
             clock=clock,
-            finish=_FINISH_SECONDS + _ANSWER_SECONDS * numbers,
+            finish=_FINISH_SECONDS + _NUMBER_SECONDS * numbers,
             listeners=tuple(listeners),
             pruner=pruner,
             interrupt=interrupt,
@@ -214,7 +213,7 @@ def _run(
     minutes = config.training.minutes
     if minutes is not None and clock.seconds() > 1.05 * 60 * minutes + 1:
         reporter.say(
-            f"This took {clock.seconds():.0f} s where {60 * minutes:.0f} s were asked for: set-up "
+            f"This took {clock.seconds():.0f} s where {60 * minutes:.0f} s were set: set-up "
             f"and {result.steps:,} step(s) need more time than that on this machine now."
         )
     return Run(folder.path)

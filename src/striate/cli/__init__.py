@@ -1,4 +1,4 @@
-"""The command line: words become a call of the api, its answer becomes text. No logic here."""
+"""The command line: words become a call of the api, its result becomes text. No logic here."""
 
 import atexit
 import errno
@@ -98,7 +98,7 @@ def options(
 
 
 def main() -> None:
-    """The command `striate`: errors that a person can mend are told without a traceback."""
+    """The command `striate`: errors that a person can correct are shown without a traceback."""
     # Threads that wait for each other by spinning for long slow down tenfold when anything else
     # runs on the machine, threads that sleep at once wake late: they spin for some ten
     # microseconds first (benchmarks/waiting.py). To be set before torch starts them.
@@ -108,26 +108,24 @@ def main() -> None:
         try:
             app()
         finally:
-            sys.stdout.flush()  # here, so that an answer that cannot be written is told below
-    except StriateError as error:
+            sys.stdout.flush()  # here, so that a result that cannot be written is reported below
+    except (StriateError, PermissionError) as error:
         from striate.terminal import print_error
 
-        print_error(error)
+        if isinstance(error, PermissionError):
+            print_error(f"{error.filename}: {error.strerror}. Allow it, or choose another path.")
+        else:
+            print_error(error)
         sys.exit(2)
     except KeyboardInterrupt:
         sys.stderr.write("Stopped before the training began; nothing was saved.\n")
         sys.exit(130)
-    except PermissionError as error:
-        from striate.terminal import print_error
-
-        print_error(f"{error.filename}: {error.strerror}. Allow it, or choose another place.")
-        sys.exit(2)
     except BrokenPipeError:
         sys.exit(141)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        sys.stderr.write(f"The disk is full: {error.filename or 'the answer'} was not written.\n")
+        sys.stderr.write(f"The disk is full: {error.filename or 'the result'} was not written.\n")
         sys.exit(2)
 
 
