@@ -49,7 +49,7 @@ def masked_items(source: Source) -> list[Item]:
 
 def scan_masks(source: Source) -> MaskScan:
     """Scan all masks outside the test split; remembered until the source changes."""
-    memo = memo_path("masks", source.fingerprint())
+    memo = memo_path("mask scan", source.fingerprint())
     known = read_json(memo)
     if isinstance(known, dict):
         return MaskScan.from_json(known)
