@@ -24,6 +24,7 @@ Floats = npt.NDArray[np.float64]
 
 LEVEL = 0.05
 """Two systems differ where the adjusted p is at most this."""
+_CONFIDENCE = 0.95
 _FLIPS = 10_000
 _NUMBERS_AT_ONCE = 4_000_000
 
@@ -60,14 +61,13 @@ class Comparison:
     estimates: Mapping[str, Estimate | Proportion]
     """Metric of each system, with its interval."""
     pairs: tuple[Pair, ...]
-    """Every two systems, in the order in which they were given."""
+    """Every two systems, in their order."""
 
 
 def compare(
     metric: Metric,
     systems: Mapping[str, Rows],
     *,
-    confidence: float = 0.95,
     groups: Array | None = None,
     strata: Array | None = None,
     resamples: int = 2000,
@@ -80,13 +80,12 @@ def compare(
     groups: the signs of whole groups are flipped.
 
     Args:
-        metric: the number by which they are compared.
-        systems: rows of each system by its name; the same N items in the same order.
-        confidence: nominal coverage of the intervals.
-        groups: (N,) group of each item, where items of a group are no independent draws.
-        strata: (N,) stratum of each item; the bootstrap keeps the sizes of the strata.
-        resamples: number of resamples of the bootstrap.
-        seed: random seed.
+        metric: Number by which they are compared.
+        systems: Rows of each system by its name; the same N items in the same order.
+        groups: Group of each item (N,), where items of a group are no independent draws.
+        strata: Stratum of each item (N,); the bootstrap keeps the sizes of the strata.
+        resamples: Number of resamples of the bootstrap.
+        seed: Random seed.
 
     Raises:
         ShapeError: fewer than two systems, or systems with different numbers of items.
@@ -106,61 +105,44 @@ def compare(
             f"{sizes}."
         )
     groups = groups_of(next(iter(systems.values()))) if groups is None else groups
+    sampling: dict[str, Any] = {"groups": groups, "strata": strata, "resamples": resamples}
     names = list(combinations(systems, 2))
-    differences = [
-        _pair(metric, systems[a], systems[b], confidence, groups, strata, resamples, (seed, a, b))
-        for a, b in names
-    ]
+    differences = [_pair(metric, systems, pair, seed, sampling) for pair in names]
     adjusted = holm([p for _, p in differences])
     return Comparison(
         metric,
         next(iter(sizes.values())),
-        {
-            name: estimate(
-                metric,
-                rows,
-                confidence=confidence,
-                groups=groups,
-                strata=strata,
-                resamples=resamples,
-                seed=seed,
-            )
-            for name, rows in systems.items()
-        },
+        {name: estimate(metric, rows, seed=seed, **sampling) for name, rows in systems.items()},
         tuple(
-            Pair(a, b, difference, p, holms)
-            for (a, b), (difference, p), holms in zip(names, differences, adjusted, strict=True)
+            Pair(*pair, *difference, holms)
+            for pair, difference, holms in zip(names, differences, adjusted, strict=True)
         ),
     )
 
 
 def _pair(
     metric: Metric,
-    first: Rows,
-    second: Rows,
-    confidence: float,
-    groups: Array | None,
-    strata: Array | None,
-    resamples: int,
-    stream: tuple[int, str, str],
+    systems: Mapping[str, Rows],
+    names: tuple[str, str],
+    seed: int,
+    sampling: Mapping[str, Any],
 ) -> tuple[Estimate, float]:
     """The difference of two systems with its interval, and the p of its test."""
-    seed, *names = stream
+    first, second = (systems[name] for name in names)
+    groups = sampling["groups"]
     if metric.per_item is None:
         drawn = resampled(
             lambda index: metric.value(second.take(index)) - metric.value(first.take(index)),
             len(first),
             generator=generator(seed, "paired bootstrap", *names),
-            strata=strata,
-            groups=groups,
-            resamples=resamples,
+            **sampling,
         )
         difference = metric.value(second) - metric.value(first)
-        return percentile_interval(difference, drawn, confidence), _bootstrap_p(drawn)
+        return percentile_interval(difference, drawn, _CONFIDENCE), _bootstrap_p(drawn)
     before, after = np.asarray(metric.per_item(first)), np.asarray(metric.per_item(second))
     if before.dtype == np.bool_ and groups is None:
         only = int((before & ~after).sum()), int((after & ~before).sum())
-        return share_difference(*only, len(first), confidence=confidence, seed=seed), mcnemar(*only)
+        return share_difference(*only, len(first), seed=seed), mcnemar(*only)
     differences = after.astype(np.float64) - before.astype(np.float64)
     defined = ~np.isnan(differences)
     values = differences = differences[defined]
@@ -170,7 +152,7 @@ def _pair(
         values = mean + group_influences(differences, group)
         differences = np.bincount(group, weights=differences).astype(np.float64)
     p = sign_flip(differences, seed=derive_seed(seed, "sign flips", *names))
-    return replace(mean_difference(values, confidence=confidence), value=mean), p
+    return replace(mean_difference(values), value=mean), p
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
@@ -193,16 +175,15 @@ def mcnemar(only_first: int, only_second: int) -> float:
     return min(1.0, 2 * float(bdtr(min(only_first, only_second), n, 0.5))) if n else 1.0
 
 
-def sign_flip(differences: Array, *, seed: int = 0, flips: int = _FLIPS) -> float:
+def sign_flip(differences: Array, *, seed: int = 0) -> float:
     """The two-sided p of the sign-flip test that paired differences have the mean 0.
 
     Equally good systems could be exchanged on any item, which flips the sign of its difference.
     Up to 13 differences all patterns of signs are tried, of more a random sample.
 
     Args:
-        differences: (N,) one an item, or the sum of each group of items.
-        seed: random seed.
-        flips: number of random patterns.
+        differences: Difference of each item (N,), or the sum of each group of items.
+        seed: Random seed.
 
     Source: Fisher, "The design of experiments", 1935, section 21; p of a sample of patterns:
     Phipson and Smyth, Statistical Applications in Genetics and Molecular Biology 9, 2010.
@@ -218,15 +199,15 @@ def sign_flip(differences: Array, *, seed: int = 0, flips: int = _FLIPS) -> floa
         return 1.0
     # Sums in another order differ by rounding from the one that was observed.
     observed = abs(float(values.sum())) * (1 - 1e-12)
-    if 2**n <= flips:
+    if 2**n <= _FLIPS:
         signs = 1 - 2 * (np.arange(2**n)[:, None] >> np.arange(n) & 1)
         return float((np.abs(signs @ values) >= observed).mean())
     random = np.random.default_rng(derive_seed(seed, "signs"))
     reached = 0
-    for start in range(0, flips, size := max(1, _NUMBERS_AT_ONCE // n)):
-        signs = random.integers(2, size=(min(size, flips - start), n), dtype=np.int8)
+    for start in range(0, _FLIPS, size := max(1, _NUMBERS_AT_ONCE // n)):
+        signs = random.integers(2, size=(min(size, _FLIPS - start), n), dtype=np.int8)
         reached += int((np.abs(values.sum() - 2 * (signs @ values)) >= observed).sum())
-    return (1 + reached) / (1 + flips)
+    return (1 + reached) / (1 + _FLIPS)
 
 
 def _bootstrap_p(drawn: Floats) -> float:
@@ -236,20 +217,17 @@ def _bootstrap_p(drawn: Floats) -> float:
     return min(1.0, 2 * (1 + beyond) / (1 + len(drawn)))
 
 
-def share_difference(
-    only_first: int, only_second: int, n: int, *, confidence: float = 0.95, seed: int = 0
-) -> Estimate:
+def share_difference(only_first: int, only_second: int, n: int, *, seed: int = 0) -> Estimate:
     """The difference of two shares of the same n items with the interval of its bootstrap.
 
     The bootstrap draws items that only one or no system has wrong; one item more of each of the
     first two kinds keeps a few disagreements, or none, from claiming certainty.
 
     Args:
-        only_first: number of items that only the first system has wrong.
-        only_second: number of items that only the second one has wrong.
-        n: number of items.
-        confidence: nominal coverage.
-        seed: random seed.
+        only_first: Number of items that only the first system has wrong.
+        only_second: Number of items that only the second one has wrong.
+        n: Number of items.
+        seed: Random seed.
 
     Source: the items more: Bonett and Price, "Adjusted Wald confidence interval for a difference
     of binomial proportions based on paired data", Journal of Educational and Behavioral
@@ -264,12 +242,11 @@ def share_difference(
     share = np.array([only_first + 1, only_second + 1, n - only_first - only_second]) / whole
     random = np.random.default_rng(derive_seed(seed, only_first, only_second, n))
     drawn = random.multinomial(whole, share, size=20_000)
-    tail = round((1 - confidence) / 2, 12)  # 0.025 exactly, not 0.025 + 2e-17
-    low, high = np.quantile((drawn[:, 1] - drawn[:, 0]) / whole, [tail, 1 - tail])
+    low, high = np.quantile((drawn[:, 1] - drawn[:, 0]) / whole, [0.025, 1 - 0.025])
     return Estimate((only_second - only_first) / n, float(low), float(high))
 
 
-def mean_difference(differences: Array, *, confidence: float = 0.95) -> Estimate:
+def mean_difference(differences: Array) -> Estimate:
     """The mean of paired differences with Student's interval; none where all are equal.
 
     Differences of two systems are much more symmetric than the values themselves. Of Student's
@@ -277,8 +254,7 @@ def mean_difference(differences: Array, *, confidence: float = 0.95) -> Estimate
     over the regimes of benchmarks/coverage.py.
 
     Args:
-        differences: (N,) one an item, or one a group.
-        confidence: nominal coverage.
+        differences: Difference of each item (N,), or of each group.
 
     Example:
         >>> mean = mean_difference(np.array([0.1, 0.3, 0.2, 0.2]))
@@ -291,12 +267,12 @@ def mean_difference(differences: Array, *, confidence: float = 0.95) -> Estimate
     if differences.min() == differences.max():
         return Estimate(mean)
     deviation = float(differences.std(ddof=1))
-    half = float(stdtrit(n - 1, (1 + confidence) / 2)) * deviation / n**0.5
+    half = float(stdtrit(n - 1, (1 + _CONFIDENCE) / 2)) * deviation / n**0.5
     return Estimate(mean, mean - half, mean + half)
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Holm's adjusted p values, in the order given.
+    """Holm's adjusted p values, in the order of the input.
 
     Source: Holm, "A simple sequentially rejective multiple test procedure", Scandinavian
     Journal of Statistics 6, 1979.

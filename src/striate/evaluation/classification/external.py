@@ -1,4 +1,4 @@
-"""Predictions of other systems: metrics, comparison and calibration as of our own."""
+"""Predictions of other systems: the metrics, comparison and calibration that our own have."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,8 +39,8 @@ class ExternalMetrics:
     comparison: ClassifierComparison | None
     """None for one system."""
     calibrations: tuple[dict[str, Any] | None, ...]
-    """Of each system with probabilities: the temperature that would calibrate them, and what
-    it does to items that it was not fitted on."""
+    """For each system with probabilities: the temperature that would calibrate them, and its
+    effect on items that it was not fitted on."""
     disagreements: tuple[dict[str, Any], ...]
     selective: dict[str, Any] | None
     notes: tuple[str, ...]
@@ -64,16 +64,15 @@ class ExternalMetrics:
             lines = summary_lines(self.metrics[0])
         else:
             lines = [*table_lines(self.names, self.metrics), *self.comparison.lines()]
-        for name, fit in zip(self.names, self.calibrations, strict=True):
-            if fit is None:
-                continue
-            errors = (fit[when]["calibration_error"]["value"] for when in ("before", "after"))
-            before, after = map(percent, errors)
-            lines.append(
-                f"{name}: a temperature of {fit['temperature']:.3g} would change the calibration "
-                f"error from {before} to {after} % (on folds it was not fitted on)"
-            )
-        return lines
+        fits = zip(self.names, self.calibrations, strict=True)
+        return lines + [
+            f"{name}: a temperature of {fit['temperature']:.3g} would change the calibration "
+            f"error from {percent(fit['before']['calibration_error']['value'])} to "
+            f"{percent(fit['after']['calibration_error']['value'])} % (on folds it was not fitted "
+            "on)"
+            for name, fit in fits
+            if fit is not None
+        ]
 
     def write(self, page: Path) -> None:
         """Write the HTML page."""
@@ -92,9 +91,9 @@ def measure_files(
     """Measure files of predictions against a file of truths, and compare them with one another.
 
     Args:
-        predictions: one file or more, each with ids and answers or probabilities.
-        truth: a file with ids and labels.
-        extra_classes: further classes, though no item of the truth is of them.
+        predictions: Files, one or more, each with ids and classes or probabilities.
+        truth: File with ids and labels.
+        extra_classes: Further classes, though no item of the truth is of them.
 
     Raises:
         ConfigError: no file of predictions.
@@ -109,21 +108,14 @@ def measure_files(
     comparison: ClassifierComparison | None = None
     mixed: dict[int, dict[str, Any]] = {}
     if len(systems) > 1:
-        answers = np.stack([system.answers for system in systems])
+        predicted = np.stack([system.predicted for system in systems])
         rows = [s.probabilities for s in systems if s.probabilities is not None]
         p = np.stack(rows) if len(rows) == len(systems) else None
-        comparison = compare_classifiers(answers, target, names, probabilities=p)
+        comparison = compare_classifiers(predicted, target, names, probabilities=p)
+        sure = [None if s.probabilities is None else s.probabilities.max(axis=1) for s in systems]
         mixed = disagreements(
-            answers,
-            target,
-            names,
-            classes=classes,
-            items=ids,
-            confidences=[
-                None if s.probabilities is None else s.probabilities.max(axis=1) for s in systems
-            ],
+            predicted, target, names, classes=classes, items=ids, confidences=sure
         )
-    notes = [note for system in systems for note in system.notes]
     return ExternalMetrics(
         names,
         metrics,
@@ -131,13 +123,13 @@ def measure_files(
         tuple(_calibration(system, m, target) for system, m in zip(systems, metrics, strict=True)),
         tuple(mixed.values()),
         _selective(systems[0], target) if len(systems) == 1 else None,
-        tuple(notes),
+        tuple(note for system in systems for note in system.notes),
     )
 
 
 def _measured(system: Matched, target: np.ndarray, classes: Sequence[str]) -> ClassificationMetrics:
     if system.probabilities is None:
-        return measure_predictions(system.answers, target, classes)
+        return measure_predictions(system.predicted, target, classes)
     return measure(system.probabilities, target, classes)
 
 
@@ -162,10 +154,5 @@ def _calibration(
 def _selective(system: Matched, target: np.ndarray) -> dict[str, Any] | None:
     if system.probabilities is None:
         return None
-    curve = risk_coverage(system.probabilities.max(axis=1), system.answers == target)
-    return {
-        "split": "items",
-        "n": len(target),
-        "curve": encode(curve),
-        "thresholds": None,
-    }
+    curve = risk_coverage(system.probabilities.max(axis=1), system.predicted == target)
+    return {"split": "items", "n": len(target), "curve": encode(curve), "thresholds": None}

@@ -1,7 +1,7 @@
 """Predictions and truths of other systems: CSV, JSON and NPZ files to arrays, ids matched.
 
-Formats: docs/how-to/external.md. A file holds an id for each item and either the class that was
-answered or a probability for each class.
+Formats: docs/how-to/external.md. A file holds an id for each item and either the predicted class
+or a probability for each class.
 """
 
 import csv
@@ -9,8 +9,9 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,8 @@ class Matched:
     """One system's predictions, in the order of the truth."""
 
     name: str
-    answers: npt.NDArray[np.int64]
+    predicted: npt.NDArray[np.int64]
+    """Index of the predicted class (N,)."""
     probabilities: npt.NDArray[np.float64] | None
     notes: tuple[str, ...]
 
@@ -62,7 +64,7 @@ def read_table(path: Path) -> PredictionTable:
     """A file of predictions or of truths.
 
     Args:
-        path: .csv, .tsv, .json, .jsonl or .npz.
+        path: Path of a .csv, .tsv, .json, .jsonl or .npz file.
 
     Raises:
         DataError: the file cannot be read, or has another form.
@@ -81,37 +83,34 @@ def read_table(path: Path) -> PredictionTable:
 
 
 def _csv_rows(path: Path, text: str) -> list[dict[str, Any]]:
-    header = text.lstrip("\r\n").splitlines()[:1]
-    if not header:
+    body = text.lstrip("\r\n")
+    if not body:
         raise DataError(f"{path} is empty. {_FORM}")
-    delimiter = max(",;\t", key=header[0].count)
-    reader = csv.reader(io.StringIO(text.lstrip("\r\n"), newline=""), delimiter=delimiter)
+    delimiter = max(",;\t", key=body.splitlines()[0].count)
+    reader = csv.reader(io.StringIO(body, newline=""), delimiter=delimiter)
     columns = [column.strip() for column in next(reader)]
-    twice = [name for name, count in Counter(columns).items() if count > 1]
-    if twice:
-        raise DataError(f"{path} has the column {enumerated(twice)} more than once.")
+    if repeated := _repeated(columns):
+        raise DataError(f"{path} has the column {enumerated(repeated)} more than once.")
     rows = []
-    for row in reader:
-        if not row:
-            continue
+    for row in filter(None, reader):
         if len(row) != len(columns):
             raise DataError(
                 f"{path}, line {reader.line_num}: {len(row)} values for {len(columns)} columns. "
                 "Put a value that holds a comma in quotes."
             )
-        rows.append(dict(zip(columns, (value.strip() for value in row), strict=True)))
+        rows.append(dict(zip(columns, map(str.strip, row), strict=True)))
     return rows
 
 
 def _json_rows(path: Path, text: str) -> list[dict[str, Any]]:
-    value: Any
+    by_line = path.suffix.lower() == ".jsonl"
     try:
-        if path.suffix.lower() == ".jsonl":
-            value = [json.loads(line) for line in text.splitlines() if line.strip()]
-        else:
-            value = json.loads(text)
+        parts = [
+            json.loads(line) for line in (text.splitlines() if by_line else [text]) if line.strip()
+        ]
     except ValueError as error:
         raise DataError(f"{path} is no JSON: {error}. {_FORM}") from error
+    value = parts if by_line else parts[0]
     if isinstance(value, dict):
         value = [
             {"id": key, **(row if isinstance(row, dict) else {"label": row})}
@@ -122,16 +121,12 @@ def _json_rows(path: Path, text: str) -> list[dict[str, Any]]:
     listed = [row for row in value if not isinstance(row.get("probabilities") or {}, dict)]
     if listed:
         raise DataError(
-            f"{path}: the probabilities of {len(listed)} items are not given by class; write "
+            f"{path}: the probabilities of {len(listed)} items do not name their classes; write "
             f'{{"probabilities": {{"cat": 0.9, "dog": 0.1}}}}. {_FORM}'
         )
-    return [
-        {
-            **{k: v for k, v in row.items() if k != "probabilities"},
-            **(row.get("probabilities") or {}),
-        }
-        for row in value
-    ]
+    for row in value:
+        row.update(row.pop("probabilities", None) or {})
+    return value
 
 
 def _from_rows(path: Path, rows: list[dict[str, Any]], row_name: str) -> PredictionTable:
@@ -156,7 +151,7 @@ def _from_rows(path: Path, rows: list[dict[str, Any]], row_name: str) -> Predict
     problems = [row for row in rows if str(row.get("problem") or "").strip()]
     if problems:
         raise DataError(
-            f"{path}: {len(problems)} items have no answer but a problem, the first is "
+            f"{path}: {len(problems)} items have no prediction but a problem, the first is "
             f"{shown(str(problems[0][id_column]))}. Take them out of both files, or correct them."
         )
     ids = tuple(_text(row.get(id_column)) for row in rows)
@@ -176,17 +171,16 @@ def _from_rows(path: Path, rows: list[dict[str, Any]], row_name: str) -> Predict
 def _numbers(
     path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str], ids: Sequence[str]
 ) -> npt.NDArray[np.float64]:
-    def number(item: str, row: Mapping[str, Any], column: str) -> float:
+    values = np.empty((len(rows), len(columns)))
+    for (i, row), (k, column) in product(enumerate(rows), enumerate(columns)):
         try:
-            return float(row[column])
+            values[i, k] = float(row[column])
         except (KeyError, TypeError, ValueError):
             raise DataError(
-                f"{path}: {row.get(column)!r} in the column {shown(column)!r} of {shown(item)!r} "
+                f"{path}: {row.get(column)!r} in the column {shown(column)!r} of {shown(ids[i])!r} "
                 f"is no number; every class needs a probability for every item. {_FORM}"
             ) from None
-
-    pairs = zip(ids, rows, strict=True)
-    return np.array([[number(item, row, column) for column in columns] for item, row in pairs])
+    return values
 
 
 def _from_arrays(path: Path) -> PredictionTable:
@@ -201,10 +195,8 @@ def _from_arrays(path: Path) -> PredictionTable:
             f"{path} holds {', '.join(arrays) or 'nothing'}; expected probabilities (N, K) or "
             "labels (N,), and perhaps ids (N,) and class_names (K,)."
         )
-    form, axes = (
-        ("labels are (N,)", 1) if probabilities is None else ("probabilities are (N, K)", 2)
-    )
-    if values.ndim != axes:
+    if values.ndim != (1 if probabilities is None else 2):
+        form = "labels are (N,)" if probabilities is None else "probabilities are (N, K)"
         raise DataError(f"{path}: {form}; these are {values.shape}.")
     if ids is not None and ids.shape != values.shape[:1]:
         raise DataError(
@@ -248,9 +240,9 @@ def match(
     """Ids, targets (N,), class names (K,) and each system's predictions in the truth's order.
 
     Args:
-        truth: table with labels.
-        predictions: tables of one system or more, on the very same items.
-        extra_classes: further classes, though no item of the truth is of them.
+        truth: Table with labels.
+        predictions: Tables of one system or more, on the very same items.
+        extra_classes: Further classes, though no item of the truth is of them.
 
     Raises:
         DataError: ids that are missing, unknown or there twice; classes that the truth does
@@ -258,9 +250,8 @@ def match(
     """
     if truth.labels is None:
         raise DataError(f"{truth.path} has no column label: the truth is one class for each id.")
-    n = len(truth.labels)
-    ids = truth.ids or tuple(map(str, range(n)))
-    _refuse_twice(truth.path, ids)
+    ids = truth.ids or tuple(map(str, range(len(truth.labels))))
+    _refuse_repeated(truth.path, ids)
     predictions = [_by_class(table, truth) for table in predictions]
     classes = list(dict.fromkeys(c for table in predictions for c in table.columns))
     more = [*sorted(set(truth.labels), key=_natural), *extra_classes]
@@ -270,10 +261,8 @@ def match(
     index = {name: k for k, name in enumerate(classes)}
     target = np.array([index[label] for label in truth.labels])
     names = _short_names([table.path for table in predictions])
-    matched = [
-        _matched(name, table, ids, truth.ids is not None, index)
-        for name, table in zip(names, predictions, strict=True)
-    ]
+    systems = zip(names, predictions, strict=True)
+    matched = [_matched(name, table, ids, truth.ids is not None, index) for name, table in systems]
     return ids, target, tuple(classes), matched
 
 
@@ -285,13 +274,16 @@ def _by_class(table: PredictionTable, truth: PredictionTable) -> PredictionTable
     columns = tuple(_PREFIX.sub("", column) for column in table.columns)
     missing = [name for name in labels if name not in columns]
     if missing:
-        hint = nearest(missing[0], columns)
-        mean = f" Is its column {shown(hint)!r} meant?" if hint else ""
         raise DataError(
             f"{table.path} has no column of probabilities for the class {enumerated(missing)} of "
-            f"{truth.path}.{mean} Its columns: {enumerated(columns)}."
+            f"{truth.path}.{_hint(missing[0], columns)} Its columns: {enumerated(columns)}."
         )
     return replace(table, columns=columns)
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    hint = nearest(name, known)
+    return f" Is {shown(hint)!r} meant?" if hint else ""
 
 
 def _matched(
@@ -306,12 +298,10 @@ def _matched(
     if table.labels is not None:
         unknown = sorted({label for label in table.labels if label not in index}, key=_natural)
         if unknown:
-            hint = nearest(unknown[0], index)
-            mean = f" Is {shown(hint)!r} meant?" if hint else ""
             raise DataError(
-                f"{table.path} answers with the class {enumerated(unknown)}, which the truth does "
-                f"not have.{mean} Known: {enumerated(list(index))}. If it exists though no item "
-                f"is of it, name it: --classes {','.join(unknown[:3])}"
+                f"{table.path} predicts the class {enumerated(unknown)}, which the truth does "
+                f"not have.{_hint(unknown[0], index)} Known: {enumerated(list(index))}. If it "
+                f"exists though no item is of it, name it: --classes {','.join(unknown[:3])}"
             )
         return Matched(name, np.array([index[table.labels[i]] for i in order]), None, ())
     rows = np.zeros((len(ids), len(index)))
@@ -329,29 +319,35 @@ def _order(table: PredictionTable, ids: Sequence[str], with_ids: bool, count: in
             f"{table.path} has {count} rows and {len(ids)} are in the truth, and ids are not in "
             "both files. Without ids in either, rows are matched by order and must be as many."
         )
-    _refuse_twice(table.path, table.ids)
+    _refuse_repeated(table.path, table.ids)
     index = {name: i for i, name in enumerate(table.ids)}
     missing = [name for name in ids if name not in index]
     strange = sorted(set(index) - set(ids))
-    if missing or strange:
-        parts = []
-        if missing:
-            parts.append(f"{len(missing)} ids of the truth are missing ({enumerated(missing, 3)})")
-        if strange:
-            parts.append(f"{len(strange)} ids are not in the truth ({enumerated(strange, 3)})")
+    problems = [
+        f"{len(names)} ids {which} ({enumerated(names, 3)})"
+        for names, which in (
+            (missing, "of the truth are missing"),
+            (strange, "are not in the truth"),
+        )
+        if names
+    ]
+    if problems:
         raise DataError(
-            f"{table.path}: {' and '.join(parts)}. Metrics of a part would not be those of the "
+            f"{table.path}: {' and '.join(problems)}. Metrics of a part would not be those of the "
             "whole: give predictions of exactly the items of the truth."
         )
     return [index[name] for name in ids]
 
 
-def _refuse_twice(path: Path, ids: Sequence[str]) -> None:
-    twice = [name for name, count in Counter(ids).items() if count > 1]
-    if twice:
+def _repeated(names: Sequence[str]) -> list[str]:
+    return [name for name, count in Counter(names).items() if count > 1]
+
+
+def _refuse_repeated(path: Path, ids: Sequence[str]) -> None:
+    if repeated := _repeated(ids):
         raise DataError(
-            f"{path} has {len(twice)} ids more than once ({enumerated(twice, 3)}); each item needs "
-            "one row and an id of its own."
+            f"{path} has {len(repeated)} ids more than once ({enumerated(repeated, 3)}); each item "
+            "needs one row and an id of its own."
         )
 
 
@@ -369,10 +365,8 @@ def _probable(
             "softmax to scores; divide counts or percentages by their sum."
         )
     away = float(np.abs(total - 1).max())
-    notes: tuple[str, ...] = ()
-    if away > 1e-6:
-        notes = (f"{path.name}: rows sum to 1 within {away:.1g}; they were divided by their sums.",)
-    return rows / total[:, None], notes
+    note = f"{path.name}: rows sum to 1 within {away:.1g}; they were divided by their sums."
+    return rows / total[:, None], (note,) if away > 1e-6 else ()
 
 
 def _short_names(paths: Sequence[Path]) -> list[str]:
@@ -382,7 +376,7 @@ def _short_names(paths: Sequence[Path]) -> list[str]:
         return stems
     whole = [str(path) for path in paths]
     if len(set(whole)) < len(whole):
-        raise DataError("The same file of predictions was given twice.")
+        raise DataError("The same file of predictions is named twice.")
     return whole
 
 
