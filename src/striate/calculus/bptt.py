@@ -132,11 +132,11 @@ def _norms(
     by_state = [torch.stack(gradients[per * t : per * (t + 1)]) for t in range(num_steps)]
     by_hidden = [rows[0] for rows in by_state]
     by_input = gradients[per * num_steps :]
-    norms = [
+    state_norms, hidden_norms, input_norms = (
         torch.stack([part.norm() for part in reversed(parts)])
         for parts in (by_state, by_hidden, by_input)
-    ]
-    return norms[0], norms[1], norms[2]
+    )
+    return state_norms, hidden_norms, input_norms
 
 
 def time_contributions(
@@ -202,7 +202,7 @@ def decay_png(measured: Sequence[Decay], path: Path) -> None:
         measured: Measurements of `gradient_decay`.
         path: Path of the PNG file.
     """
-    # Okabe and Ito's colours, told apart by colour-blind eyes too.
+    # Okabe and Ito's colours, distinct for colour-blind eyes too.
     colours = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9")
     figure = new_figure(9.5, 4.2)
     panels = figure.subplots(1, 2, sharey=True)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -76,7 +77,7 @@ def layer_costs(
 
     A copy of the network runs once to see which input each layer gets; then the layers are timed
     in turns, one round of all layers after another, so that a disturbance of the machine meets
-    all of them alike. The first round warms up and is not counted. Layers are modules without
+    all of them equally. The first round warms up and is not counted. Layers are modules without
     modules inside that take one tensor and give one; functional calls between them have no row.
 
     Args:
@@ -100,7 +101,7 @@ def layer_costs(
     calls = _calls(own, inputs)
     if not calls:
         raise ConfigError("The network has no layer that takes one tensor and gives one.")
-    read = clock or _device_clock(inputs.device)
+    read = clock or partial(_seconds, inputs.device)
     forward: list[list[float]] = [[] for _ in calls]
     backward: list[list[float]] = [[] for _ in calls]
     for turn in range(repeats + 1):
@@ -167,13 +168,11 @@ def _timing(seconds: list[float]) -> Timing:
     return Timing(median, low, high)
 
 
-def _device_clock(device: torch.device) -> Callable[[], float]:
-    def read() -> float:
-        if device.type == "cuda":
-            torch.cuda.synchronize(device)
-        return time.perf_counter()
-
-    return read
+def _seconds(device: torch.device) -> float:
+    """The time once the device is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
 
 
 def cost_text(rows: Sequence[LayerCost]) -> str:
@@ -192,9 +191,9 @@ def cost_text(rows: Sequence[LayerCost]) -> str:
     back = sum(row.backward.median for row in rows if row.backward)
     count = sum(row.multiply_adds for row in rows)
     back_count = sum(row.backward_multiply_adds for row in rows)
-    sums = (f"{count / 1e6:.2f}", f"{back_count / 1e6:.2f}", _ratio(back_count, count))
+    totals = (f"{count / 1e6:.2f}", f"{back_count / 1e6:.2f}", _ratio(back_count, count))
     times = (f"{ahead * 1e3:.2f}", f"{back * 1e3:.2f}", _ratio(back, ahead))
-    return text_table([*table, ("total", "", *sums, *times)], "<<>")
+    return text_table([*table, ("total", "", *totals, *times)], "<<>")
 
 
 def _ratio(backward: float, forward: float) -> str:
@@ -202,15 +201,14 @@ def _ratio(backward: float, forward: float) -> str:
 
 
 def _cells(row: LayerCost) -> tuple[str, ...]:
-    predicted, measured = row.predicted_ratio, row.measured_ratio
+    forward, backward = row.multiply_adds, row.backward_multiply_adds
+    measured = row.measured_ratio
     return (
         row.name or "·",
         row.kind,
-        f"{row.multiply_adds / 1e6:.2f}" if row.multiply_adds else "",
-        f"{row.backward_multiply_adds / 1e6:.2f}" if row.multiply_adds else "",
-        "" if predicted is None else f"{predicted:.2f}",
-        _milliseconds(row.forward),
-        "" if row.backward is None else _milliseconds(row.backward),
+        *(f"{count / 1e6:.2f}" if forward else "" for count in (forward, backward)),
+        _ratio(backward, forward),
+        *("" if t is None else _milliseconds(t) for t in (row.forward, row.backward)),
         "" if measured is None else f"{measured:.2f}",
     )
 

@@ -6,7 +6,7 @@ Python's own parser gives the tree; what is not in the tables below is refused.
 import ast
 import math
 import operator
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,20 +15,11 @@ from torch import Tensor
 
 from striate.errors import ConfigError, nearest
 
+_OF_ONE = ("exp", "log", "sin", "cos", "tanh", "sigmoid", "relu", "sqrt", "abs", "sum", "mean")
 FUNCTIONS: dict[str, tuple[int, Callable[..., Tensor]]] = {
     "max": (2, torch.maximum),
     "min": (2, torch.minimum),
-    "exp": (1, torch.exp),
-    "log": (1, torch.log),
-    "sin": (1, torch.sin),
-    "cos": (1, torch.cos),
-    "tanh": (1, torch.tanh),
-    "sigmoid": (1, torch.sigmoid),
-    "relu": (1, torch.relu),
-    "sqrt": (1, torch.sqrt),
-    "abs": (1, torch.abs),
-    "sum": (1, torch.sum),
-    "mean": (1, torch.mean),
+    **{name: (1, getattr(torch, name)) for name in _OF_ONE},
     "softmax": (1, lambda x: torch.softmax(x, dim=-1)),
 }
 """Name -> number of arguments and torch's function."""
@@ -128,8 +119,7 @@ def parse_values(words: list[str] | tuple[str, ...], names: tuple[str, ...]) -> 
             problems.append(f"{word!r} gives no number; write {name or 'x'}=-2 or x=[1, 2].")
             values[name] = torch.zeros(())
         if sign and name not in names:
-            near = nearest(name, names)
-            hint = f" Did you mean {near!r}?" if near else ""
+            hint = _hint(name, names)
             problems.append(f"The expression has no {name!r}.{hint} It has: {', '.join(names)}.")
     missing = [name for name in names if name not in values]
     if missing:
@@ -138,6 +128,11 @@ def parse_values(words: list[str] | tuple[str, ...], names: tuple[str, ...]) -> 
     if problems:
         raise ConfigError(problems)
     return {name: values[name] for name in names}
+
+
+def _hint(name: str, known: Iterable[str]) -> str:
+    near = nearest(name, known)
+    return f" Did you mean {near!r}?" if near else ""
 
 
 def _check(
@@ -181,8 +176,7 @@ def _check(
                 )
         case ast.Call():
             name = ast.get_source_segment(text, node.func) or ""
-            near = nearest(name, FUNCTIONS)
-            hint = f" Did you mean {near!r}?" if near else ""
+            hint = _hint(name, FUNCTIONS)
             problems.append(f"There is no function {name}.{hint} Known: {', '.join(FUNCTIONS)}.")
         case _:
             problems.append(
@@ -210,10 +204,8 @@ def _evaluate(node: ast.expr, values: Mapping[str, Tensor]) -> Any:
                 a = torch.tensor(a, dtype=torch.float64)
             return _OPERATORS[type(node.op)](a, b)
         case ast.Call(func=ast.Name(id=name)):
-            arguments = [_evaluate(argument, values) for argument in node.args]
-            return FUNCTIONS[name][1](
-                *(torch.as_tensor(argument, dtype=torch.float64) for argument in arguments)
-            )
+            arguments = (_evaluate(argument, values) for argument in node.args)
+            return FUNCTIONS[name][1](*(torch.as_tensor(a, dtype=torch.float64) for a in arguments))
     return torch.tensor(ast.literal_eval(node), dtype=torch.float64)
 
 

@@ -66,10 +66,8 @@ class Graph:
         Raises:
             KeyError: there is none.
         """
-        for node in self.nodes:
-            if node.label == label:
-                return node
-        raise KeyError(label)
+        nodes = {node.label: node for node in reversed(self.nodes)}
+        return nodes[label]
 
     def into(self, node: Node) -> tuple[Edge, ...]:
         """The edges that end at a node, by slot."""
@@ -81,11 +79,8 @@ class Graph:
 
     def gradient(self, node: Node, output: int = 0) -> Tensor | None:
         """The gradient of a node's value: the sum over all its uses; None where nothing flows."""
-        parts = [
-            edge.gradient
-            for edge in self.out_of(node)
-            if edge.output == output and edge.gradient is not None
-        ]
+        uses = (edge for edge in self.out_of(node) if edge.output == output)
+        parts = [edge.gradient for edge in uses if edge.gradient is not None]
         return torch.stack(parts).sum(0) if parts else None
 
     def value(self, node: Node) -> Tensor:

@@ -77,14 +77,8 @@ def _folded(
                 before = parts.get(edge.source)
                 parts[edge.source] = edge.gradient if before is None else before + edge.gradient
     norm = math.sqrt(sum(float(part.square().sum()) for part in parts.values()))
-    return Node(
-        number,
-        "module",
-        label,
-        group[:-1],
-        num_parameters=sum(sizes.values()),
-        parameter_norm=norm if parts else None,
-    )
+    size = sum(sizes.values())
+    return Node(number, "module", label, group[:-1], "", size, norm if parts else None)
 
 
 def _edges(graph: Graph, groups: list[Hashable], number: dict[Hashable, int]) -> tuple[Edge, ...]:

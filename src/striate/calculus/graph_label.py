@@ -60,6 +60,10 @@ _PATTERN_OF: dict[str, Pattern] = {
 }
 
 
+_MOST_WRITTEN = 3
+"""Elements of a vector that are written out."""
+
+
 def number_text(value: float) -> str:
     """A number with four significant digits, a real minus sign and no needless zeros.
 
@@ -69,7 +73,7 @@ def number_text(value: float) -> str:
     return f"{value:.4g}".replace("-", "−")
 
 
-def tensor_text(tensor: Tensor | None, limit: int = 3) -> str:
+def tensor_text(tensor: Tensor | None) -> str:
     """A tensor in a short phrase: its numbers when they are few, else its shape and norm.
 
     Example:
@@ -81,7 +85,7 @@ def tensor_text(tensor: Tensor | None, limit: int = 3) -> str:
         return "none"
     if tensor.numel() == 1:
         return number_text(float(tensor))
-    if tensor.ndim == 1 and tensor.numel() <= limit:
+    if tensor.ndim == 1 and tensor.numel() <= _MOST_WRITTEN:
         return "[" + ", ".join(number_text(float(item)) for item in tensor) + "]"
     shape = "×".join(map(str, tensor.shape))
     return f"{shape} ‖{number_text(float(tensor.double().norm()))}‖"

@@ -89,10 +89,8 @@ def lay_out(graph: Graph, nodes: Sequence[Size], labels: Sequence[Size]) -> Layo
         rows[box.layer].append(box)
     chains = []
     for edge, where, label in zip(graph.edges, wheres, labels, strict=True):
-        stations = [
-            _Box(layer, Size(0.0, 8.0))
-            for layer in range(layers[edge.source] + 1, layers[edge.target])
-        ]
+        between = range(layers[edge.source] + 1, layers[edge.target])
+        stations = [_Box(layer, Size(0.0, 8.0)) for layer in between]
         if where == "between":
             stations[0].size = label
         for station in stations:
@@ -165,10 +163,8 @@ def _set_across(rows: list[list[_Box]]) -> None:
     """Move each box as near to its neighbours as the order of its layer allows."""
     offsets = []
     for row in rows:
-        apart = (
-            (one.size.across + other.size.across) / 2 + GAP_ACROSS
-            for one, other in itertools.pairwise(row)
-        )
+        pairs = itertools.pairwise(row)
+        apart = ((a.size.across + b.size.across) / 2 + GAP_ACROSS for a, b in pairs)
         offsets.append(list(itertools.accumulate(apart, initial=0.0)))
         for box, offset in zip(row, offsets[-1], strict=False):
             box.across = offset

@@ -5,6 +5,7 @@ gradient p by y. Backpropagation never forms J; for small f it can be shown.
 """
 
 from collections.abc import Callable
+from functools import partial
 from importlib.resources import files
 
 import torch
@@ -51,12 +52,10 @@ def jacobian(function: Layer, x: Float[Tensor, "..."]) -> Float[Tensor, "M N"]:
         )
     if not result.requires_grad or not size:
         return torch.zeros(result.numel(), point.numel(), dtype=x.dtype, device=x.device)
-    rows = [
-        torch.autograd.grad(y, point, retain_graph=True, allow_unused=True, materialize_grads=True)[
-            0
-        ]
-        for y in result.reshape(-1)
-    ]
+    differentiate = partial(
+        torch.autograd.grad, retain_graph=True, allow_unused=True, materialize_grads=True
+    )
+    rows = [differentiate(y, point)[0] for y in result.reshape(-1)]
     return torch.stack(rows).reshape(result.numel(), point.numel())
 
 
@@ -109,15 +108,11 @@ def jacobian_svg(matrix: Float[Tensor, "M N"], *, title: str = "Jacobian") -> st
     left, top = 52.0, 64.0
     largest = float(matrix.abs().max()) or 1.0
     right, bottom = left + columns * wide, top + rows * high
+    turned = f"translate(34 {number(top)}) rotate(90)"
     body = [
         text(title, left, 26, class_="title"),
         text(f"vec x: {columns} →", left, 50, class_="axis"),
-        element(
-            "text",
-            f"vec f: {rows} →",
-            class_="axis",
-            transform=f"translate(34 {number(top)}) rotate(90)",
-        ),
+        element("text", f"vec f: {rows} →", class_="axis", transform=turned),
     ]
     for i, row in enumerate(matrix.tolist()):
         for j, value in enumerate(row):

@@ -5,7 +5,7 @@ for all elements together: this file is the measure of what backpropagation save
 independent number that it is checked against.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -86,13 +86,13 @@ def numerical_gradient(
         for index in range(flat.numel()):
             before = flat[index].item()
             h = step or default_step(scheme, point.dtype) * max(1.0, abs(before))
-            above = _moved(flat, index, before + h, value) if scheme != "backward" else centre
-            up = flat[index].item() if scheme != "backward" else before
-            flat[index] = before
-            below = _moved(flat, index, before - h, value) if scheme != "forward" else centre
-            down = flat[index].item() if scheme != "forward" else before
-            flat[index] = before
             # The step as the machine took it, not as it was requested: x + h is rounded.
+            above, up = below, down = centre, before
+            if scheme != "backward":
+                above, up = _moved(flat, index, before + h, value)
+            if scheme != "forward":
+                below, down = _moved(flat, index, before - h, value)
+            flat[index] = before
             flat_gradient[index] = (above - below) / (up - down)
         gradients.append(gradient)
     return tuple(gradients)
@@ -145,12 +145,15 @@ def wiggle(
     best = value()
     values = [best]
     for _ in range(sweeps):
-        for index in _order(flat.numel(), generator):
+        order: Iterable[int] = range(flat.numel())
+        if generator is not None:
+            order = torch.randperm(flat.numel(), generator=generator).tolist()
+        for index in order:
             before = flat[index].item()
-            for wiggled in (before + step, before - step):
-                reached = _moved(flat, index, wiggled, value)
+            for target in (before + step, before - step):
+                reached, _ = _moved(flat, index, target, value)
                 if reached < best:
-                    best, before = reached, flat[index].item()
+                    best = reached
                     kept += 1
                     break
                 flat[index] = before
@@ -158,16 +161,10 @@ def wiggle(
     return CoordinateSearch(point, tuple(values), kept, evaluations)
 
 
-def _moved(flat: Tensor, index: int, to: float, value: Callable[[], float]) -> float:
+def _moved(flat: Tensor, index: int, to: float, value: Callable[[], float]) -> tuple[float, float]:
+    """The function after one element was moved, and where the element came to lie."""
     flat[index] = to
-    return value()
-
-
-def _order(count: int, generator: torch.Generator | None) -> Iterator[int]:
-    if generator is None:
-        yield from range(count)
-    else:
-        yield from torch.randperm(count, generator=generator).tolist()
+    return value(), flat[index].item()
 
 
 def _number(value: Any) -> float:

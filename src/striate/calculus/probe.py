@@ -21,7 +21,7 @@ RELATIVE_TOLERANCE = 1e-6
 """Largest relative error that truncation may cause. With steps of 2⁻¹⁷ ≈ 8e-6 of a tensor's size
 the truncation is about h² ≈ 6e-11 times f‴/f′, so f‴/f′ may reach 10⁴ (batch normalisation over a
 handful of values does reach 10³) before a right gradient is doubted; a planted factor of 1.00001
-is found."""
+is detected."""
 
 FIRST_STEP = 2.0**-17
 """The first step as a share of the tensor's size: near the ∛ε = 6e-6 that balances truncation and

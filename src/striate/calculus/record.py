@@ -140,7 +140,7 @@ class Recorder(TorchFunctionMode):
             recorded.outputs.append(key)
             self.maker[key] = recorded
             self.values[key] = tensor.detach().clone()
-            self._alive.append(tensor)  # an id must not be given to another tensor
+            self._alive.append(tensor)  # an id must not come to another tensor
             if isinstance(key[0], GradNode):
                 self._grad_nodes.setdefault(key[0], recorded)
 

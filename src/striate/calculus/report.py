@@ -101,6 +101,6 @@ def _row(tensor: TensorCheck) -> tuple[str, ...]:
     whole = "" if tensor.projection_error is None else f"{tensor.projection_error:.1e}"
     if tensor.worst is None:
         return (tensor.name, shape, tensor.verdict, "", "", "", "", whole)
-    place = "[" + ", ".join(map(str, tensor.worst)) + "]"
+    position = "[" + ", ".join(map(str, tensor.worst)) + "]"
     values = (f"{tensor.analytic:+.4e}", f"{tensor.numeric:+.4e}", f"{tensor.relative_error:.1e}")
-    return (tensor.name, shape, tensor.verdict, place, *values, whole)
+    return (tensor.name, shape, tensor.verdict, position, *values, whole)

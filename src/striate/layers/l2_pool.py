@@ -77,19 +77,13 @@ class L2Pool(nn.Module):
             kernel, stride, padding = [1, *kernel], [1, *stride], [0, *padding]
         pool = F.avg_pool3d if self.ndim == 3 else F.avg_pool2d
         divisor = math.prod(kernel) if self.mean else 1
-        total = pool(
-            squares,
-            kernel,
-            stride,
-            padding,
-            ceil_mode=self.axes[0].ceil_mode,
-            divisor_override=divisor,
-        )
+        ceil_mode = self.axes[0].ceil_mode
+        total = pool(squares, kernel, stride, padding, ceil_mode, divisor_override=divisor)
         return root(total.squeeze(2) if self.ndim == 1 else total)
 
 
 class L2FeaturePool(nn.Module):
-    """√(Σ x²) over `size` neighbouring feature maps, at each place.
+    """√(Σ x²) over `size` neighbouring feature maps, at each position.
 
     Args:
         size: Feature maps pooled into one.

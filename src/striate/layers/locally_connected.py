@@ -98,10 +98,10 @@ class LocallyConnected(nn.Module):
         view = sliding_windows(image, self.axes, 1)
         space = range(1, 1 + self.ndim)
         columns = view.permute(*space, 0, *range(2 + self.ndim, view.ndim), 1 + self.ndim)
-        places = math.prod(self.output_size)
+        positions = math.prod(self.output_size)
         product = torch.bmm(
-            self.weight.flatten(self.ndim + 1).reshape(places, self.out_channels, -1),
-            columns.reshape(places, self.weight[(0,) * (self.ndim + 1)].numel(), x.shape[0]),
+            self.weight.flatten(self.ndim + 1).reshape(positions, self.out_channels, -1),
+            columns.reshape(positions, self.weight[(0,) * (self.ndim + 1)].numel(), x.shape[0]),
         )
         y = product.view(*self.output_size, self.out_channels, x.shape[0])
         y = y.permute(self.ndim + 1, self.ndim, *range(self.ndim)).contiguous()

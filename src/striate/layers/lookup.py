@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from torch import nn
 
-from striate.errors import ConfigError
+from striate.layers.window import check_ndim
 
 __all__ = [
     "adaptive_average_pool",
@@ -33,10 +33,7 @@ def by_ndim(ndim: int, one: M, two: M, three: M) -> M:
     Raises:
         ConfigError: another number of dimensions.
     """
-    if ndim not in (1, 2, 3):
-        raise ConfigError(
-            f"ndim={ndim!r} is not a number of spatial dimensions; accepted: 1, 2, 3."
-        )
+    check_ndim(ndim)
     return (one, two, three)[ndim - 1]
 
 
@@ -61,7 +58,7 @@ def max_pool(ndim: int) -> Callable[..., nn.modules.pooling._MaxPoolNd]:
 
 
 def max_unpool(ndim: int) -> Callable[..., nn.modules.pooling._MaxUnpoolNd]:
-    """`nn.MaxUnpool1d/2d/3d`: each maximum back at its place, zeros elsewhere."""
+    """`nn.MaxUnpool1d/2d/3d`: each maximum back at its position, zeros elsewhere."""
     return by_ndim(ndim, nn.MaxUnpool1d, nn.MaxUnpool2d, nn.MaxUnpool3d)
 
 
@@ -71,12 +68,12 @@ def average_pool(ndim: int) -> Callable[..., nn.modules.pooling._AvgPoolNd]:
 
 
 def adaptive_max_pool(ndim: int) -> Callable[..., nn.modules.pooling._AdaptiveMaxPoolNd]:
-    """`nn.AdaptiveMaxPool1d/2d/3d`: maxima on a grid of the asked size; size 1 is global."""
+    """`nn.AdaptiveMaxPool1d/2d/3d`: maxima on a grid of a chosen size; size 1 is global."""
     return by_ndim(ndim, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d)
 
 
 def adaptive_average_pool(ndim: int) -> Callable[..., nn.modules.pooling._AdaptiveAvgPoolNd]:
-    """`nn.AdaptiveAvgPool1d/2d/3d`: means on a grid of the asked size; size 1 is global."""
+    """`nn.AdaptiveAvgPool1d/2d/3d`: means on a grid of a chosen size; size 1 is global."""
     return by_ndim(ndim, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d)
 
 

@@ -1,4 +1,4 @@
-"""Normalisation of each place over its channels, with the channels where images have them."""
+"""Normalisation of each position over its channels, with the channels where images have them."""
 
 import torch
 import torch.nn.functional as F
@@ -11,9 +11,9 @@ __all__ = ["ChannelNorm"]
 
 
 class ChannelNorm(nn.Module):
-    """Layer normalisation over the channels at each place of (B, C, *S).
+    """Layer normalisation over the channels at each position of (B, C, *S).
 
-    torch's `nn.LayerNorm` wants the channels last, and `nn.GroupNorm(1, C)` mixes the places.
+    torch's `nn.LayerNorm` wants the channels last, and `nn.GroupNorm(1, C)` mixes the positions.
 
     Args:
         num_channels: C.

@@ -63,7 +63,7 @@ LAYERS: Registry[Constructor] = Registry(
         "batch_norm": lookup.batch_norm,
         "instance_norm": lookup.instance_norm,
         "group_norm": _for_any(nn.GroupNorm, "`nn.GroupNorm`: groups of channels to variance 1."),
-        "channel_norm": _for_any(ChannelNorm, "`ChannelNorm`: each place over its channels."),
+        "channel_norm": _for_any(ChannelNorm, "`ChannelNorm`: each position over its channels."),
         "local_contrast_norm": local_contrast_norm,
         "local_response_norm": _for_any(
             LocalResponseNorm, "`LocalResponseNorm`: AlexNet's, over neighbouring maps."

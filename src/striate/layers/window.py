@@ -63,6 +63,14 @@ class Window:
         return range(first, first + self.extent, self.dilation)
 
 
+def check_ndim(ndim: int) -> None:
+    """Raise ConfigError for another number of spatial dimensions than 1, 2 or 3."""
+    if ndim not in (1, 2, 3):
+        raise ConfigError(
+            f"ndim={ndim!r} is not a number of spatial dimensions; accepted: 1, 2, 3."
+        )
+
+
 def per_axis(value: PerAxis, ndim: int, name: str) -> tuple[int, ...]:
     """One number for each spatial axis.
 
@@ -73,10 +81,7 @@ def per_axis(value: PerAxis, ndim: int, name: str) -> tuple[int, ...]:
         >>> per_axis(3, 2, "kernel_size"), per_axis((3, 5), 2, "kernel_size")
         ((3, 3), (3, 5))
     """
-    if ndim not in (1, 2, 3):
-        raise ConfigError(
-            f"ndim={ndim!r} is not a number of spatial dimensions; accepted: 1, 2, 3."
-        )
+    check_ndim(ndim)
     values = (value,) * ndim if isinstance(value, int) else tuple(value)
     if len(values) != ndim:
         raise ConfigError(
@@ -100,16 +105,14 @@ def windows(
         >>> [window.kernel for window in windows(2, (3, 5), stride=2)]
         [3, 5]
     """
-    return tuple(
-        Window(*numbers, ceil_mode=ceil_mode)
-        for numbers in zip(
-            per_axis(kernel_size, ndim, "kernel_size"),
-            per_axis(stride, ndim, "stride"),
-            per_axis(padding, ndim, "padding"),
-            per_axis(dilation, ndim, "dilation"),
-            strict=True,
-        )
+    rows = zip(
+        per_axis(kernel_size, ndim, "kernel_size"),
+        per_axis(stride, ndim, "stride"),
+        per_axis(padding, ndim, "padding"),
+        per_axis(dilation, ndim, "dilation"),
+        strict=True,
     )
+    return tuple(Window(*row, ceil_mode) for row in rows)
 
 
 def check_axes(x: Float[Tensor, "..."], ndim: int, layer: str, channels: int | None = None) -> None:

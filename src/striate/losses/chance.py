@@ -86,5 +86,5 @@ _BELOW = (
 )
 _NOT_FINITE = (
     "an image holds NaN or infinity, or was divided by a deviation of 0;",
-    "the scores overflow: look at the scale of the first weights and of the input.",
+    "the scores overflow: check the scale of the first weights and of the input.",
 )

@@ -31,7 +31,7 @@ def softmax_cross_entropy_loss(
     """Softmax cross-entropy −Σ_k w_k q_k log p_k with p = softmax(scores); ∂L/∂s = p − y.
 
     Args:
-        scores: (B, K, *S), unnormalised; of an image, or of each place of an image.
+        scores: (B, K, *S), unnormalised; of an image, or of each position in an image.
         target: Class numbers (B, *S), or floating-point distributions q of the shape of the
             scores (mix-up, distillation).
         reduction: "none" gives (B, *S); "mean" divides by the sum of the weights of the valid

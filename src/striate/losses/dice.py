@@ -30,7 +30,7 @@ def dice_loss(
             when a class is absent from many items.
         squared: Σ p² and Σ y² in the denominator, as in V-Net.
         smoothing: ε; a class that is absent and not predicted has the loss 0.
-        ignore_index: Places with this number count for nothing.
+        ignore_index: Positions with this number count for nothing.
 
     Raises:
         ShapeError: shapes that do not fit.

@@ -152,7 +152,7 @@ def nadam(
     momentum_decay: float = 4e-3,
     weight_decay: float = 0.0,
 ) -> Optimizer:
-    """Adam with Nesterov's look-ahead; weight decay decoupled.
+    """Adam with Nesterov momentum; weight decay decoupled.
 
     Args:
         params: Tensors or parameter groups.

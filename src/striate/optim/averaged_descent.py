@@ -1,17 +1,25 @@
-"""Gradient descent whose answer is the mean of its points (ASGD)."""
-
-from typing import Any
+"""Gradient descent whose result is the mean of its points (ASGD)."""
 
 import torch
-from torch import Tensor
 
 from striate.optim.group import Parameters, as_groups, check_numbers
+from striate.optim.schedule_free import KeptWeights
 
 
-class AveragedDescent(torch.optim.ASGD):
-    """Averaged gradient descent: θ ← θ − η g; the answer is the mean of the points after step t0.
+class _Mean(torch.optim.ASGD):
+    @torch.no_grad()
+    def eval(self) -> None:
+        for parameter, state in self.state.items():
+            parameter.copy_(state["ax"])
 
-    torch.optim.ASGD keeps the mean in its state, where nobody looks. Here `eval()` puts it into
+    def train(self) -> None:
+        """Nothing to do: the weights are kept beside."""
+
+
+class AveragedDescent(KeptWeights, _Mean):
+    """Averaged gradient descent: θ ← θ − η g; the result is the mean of the points after step t0.
+
+    torch.optim.ASGD keeps the mean in its state, where nothing reads it. Here `eval()` puts it into
     the parameters and `train()` takes it out again, exactly; `evaluation_weights` calls both.
 
     Args:
@@ -61,24 +69,3 @@ class AveragedDescent(torch.optim.ASGD):
             alpha=alpha,
             weight_decay=weight_decay,
         )
-        self._own: list[tuple[Tensor, Tensor]] = []
-
-    @torch.no_grad()
-    def eval(self) -> None:
-        """Let the parameters hold the mean."""
-        if self._own:
-            return
-        for parameter, state in self.state.items():
-            self._own.append((parameter, parameter.detach().clone()))
-            parameter.copy_(state["ax"])
-
-    @torch.no_grad()
-    def train(self) -> None:
-        """Let the parameters hold the last point again."""
-        for parameter, values in self._own:
-            parameter.copy_(values)
-        self._own = []
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)  # type: ignore[no-untyped-call]
-        self._own = []

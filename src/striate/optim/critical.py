@@ -1,4 +1,4 @@
-"""Critical points told apart by the eigenvalues of the Hessian.
+"""The kinds of critical points, by the eigenvalues of the Hessian.
 
 Small problems: all eigenvalues. Large ones: the two ends of the spectrum by Lanczos iteration
 on Hessian-vector products; the matrix is never formed. The two ends decide: a minimum has its
@@ -55,13 +55,14 @@ def critical_point(
 
     Example:
         >>> point = torch.zeros(2, dtype=torch.float64)
-        >>> found = critical_point(lambda x: x[0] ** 2 - 3 * x[1] ** 2, point)
-        >>> found.kind, found.eigenvalues
+        >>> critical = critical_point(lambda x: x[0] ** 2 - 3 * x[1] ** 2, point)
+        >>> critical.kind, critical.eigenvalues
         ('saddle', (-6.0, 2.0))
     """
     gradient = torch.func.grad(function)(point)
     eigenvalues = torch.linalg.eigvalsh(hessian(function, point))
-    return _judged(eigenvalues.tolist(), float(gradient.norm()), tolerance, gradient_tolerance)
+    norm = float(gradient.norm())
+    return _classified(eigenvalues.tolist(), norm, tolerance, gradient_tolerance)
 
 
 def hessian_vector_product(
@@ -125,8 +126,8 @@ def network_critical_point(
     Example:
         >>> x = torch.zeros(50, dtype=torch.float64, requires_grad=True)
         >>> slopes = torch.linspace(-2, 3, 50, dtype=torch.float64)
-        >>> found = network_critical_point(lambda: (slopes * x**2).sum(), [x], num_eigenvalues=2)
-        >>> found.kind, [round(value, 6) for value in found.eigenvalues]
+        >>> point = network_critical_point(lambda: (slopes * x**2).sum(), [x], num_eigenvalues=2)
+        >>> point.kind, [round(value, 6) for value in point.eigenvalues]
         ('saddle', [-4.0, 6.0])
     """
     from scipy.sparse.linalg import LinearOperator, eigsh
@@ -146,22 +147,18 @@ def network_critical_point(
     operator = LinearOperator((size, size), matvec=multiply, dtype=np.float64)
     # A fixed first vector: the same Hessian gives the same numbers.
     start = torch.randn(size, generator=generator(0, "lanczos"), dtype=torch.float64).numpy()
-    found = eigsh(operator, k=num_eigenvalues, which="BE", v0=start, return_eigenvectors=False)
-    return _judged(sorted(found.tolist()), float(gradient.norm()), tolerance, gradient_tolerance)
+    ends = eigsh(operator, k=num_eigenvalues, which="BE", v0=start, return_eigenvectors=False)
+    return _classified(sorted(ends.tolist()), float(gradient.norm()), tolerance, gradient_tolerance)
 
 
-def _judged(
+def _classified(
     eigenvalues: list[float], gradient_norm: float, tolerance: float, gradient_tolerance: float
 ) -> CriticalPoint:
     smallest, largest = min(eigenvalues), max(eigenvalues)
     zero = tolerance * max(abs(smallest), abs(largest))
-    kind: Kind = "degenerate"
+    kind: Kind = "saddle" if smallest < -zero and largest > zero else "degenerate"
     if not gradient_norm <= gradient_tolerance:
         kind = "not critical"
-    elif smallest > zero:
-        kind = "minimum"
-    elif largest < -zero:
-        kind = "maximum"
-    elif smallest < -zero and largest > zero:
-        kind = "saddle"
+    elif smallest > zero or largest < -zero:
+        kind = "minimum" if smallest > zero else "maximum"
     return CriticalPoint(kind, tuple(eigenvalues), gradient_norm)

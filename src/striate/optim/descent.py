@@ -63,7 +63,7 @@ def sgd(
         params: Tensors or parameter groups.
         lr: Learning rate η.
         momentum: μ in [0, 1); 0 is plain gradient descent.
-        nesterov: Look ahead along v; without it, heavy-ball momentum.
+        nesterov: Take the gradient ahead along v; without it, heavy-ball momentum.
         weight_decay: λ; λθ is added to the gradient.
 
     Raises:

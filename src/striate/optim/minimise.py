@@ -187,9 +187,8 @@ def _newton_step(curvature: Tensor, gradient: Tensor, saddle_free: bool) -> Tens
         along: Tensor = (vectors.T @ gradient) / eigenvalues.abs().clamp(min=floor)
         uphill: Tensor = vectors @ along
         return -uphill
-    solved = torch.linalg.solve_ex(curvature, -gradient)
-    step: Tensor = solved.result
-    return None if int(solved.info) != 0 or not bool(step.isfinite().all()) else step
+    step, info = torch.linalg.solve_ex(curvature, -gradient)
+    return None if int(info) != 0 or not bool(step.isfinite().all()) else step
 
 
 def _halved_until_lower(

@@ -39,7 +39,7 @@ class Muon(Optimizer):
     parts, and those tuned for AdamW carry over. torch.optim.Muon takes matrices only and computes
     in bfloat16; here the products are in the parameter's own type.
 
-    The output layer is taken to be the last parameter of two axes or more, in the order given.
+    The output layer is taken to be the last parameter of two axes or more, in their order.
 
     Args:
         params: Tensors or parameter groups.

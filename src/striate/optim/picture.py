@@ -16,7 +16,7 @@ COLOURS = (
     "#d62728", "#1f77b4", "#2ca02c", "#ff7f0e", "#9467bd", "#17becf", "#e377c2",
     "#8c564b", "#111111", "#bcbd22", "#0047ab", "#b5179e", "#006d5b", "#a16207",
 )  # fmt: skip
-"""One per optimiser, in the order of the names; told apart on a pale ground."""
+"""One per optimiser, in the order of the names; distinct on a pale ground."""
 
 
 def draw_png(races: Sequence[Race], path: Path) -> None:

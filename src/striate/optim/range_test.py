@@ -113,12 +113,12 @@ def draw_range_test(test: RangeTest, path: Path) -> None:
     axes = figure.add_subplot()
     axes.plot(test.rates, test.losses, color="#9db4c8", linewidth=1, label="each batch")
     axes.plot(test.rates, test.smoothed, color="#1f4e79", linewidth=2, label="smoothed")
-    axes.axvline(
-        test.suggested, color="#c2410c", linestyle="--", label=f"suggested {test.suggested:.2g}"
+    marks = (
+        (test.suggested, "#c2410c", "--", "suggested"),
+        (test.highest, "#777777", ":", "lowest loss"),
     )
-    axes.axvline(
-        test.highest, color="#777777", linestyle=":", label=f"lowest loss {test.highest:.2g}"
-    )
+    for rate, colour, style, name in marks:
+        axes.axvline(rate, color=colour, linestyle=style, label=f"{name} {rate:.2g}")
     low, high = min(test.smoothed), max(test.smoothed[0], min(test.smoothed))
     margin = 0.6 * (high - low) + 1e-9
     axes.set_ylim(low - margin / 2, high + margin)
@@ -131,9 +131,7 @@ def draw_range_test(test: RangeTest, path: Path) -> None:
     write_png(figure, path, dpi=150)
 
 
-def _again_and_again(
-    batches: Iterable[tuple[Any, Any]],
-) -> Iterator[tuple[Any, Any]]:
+def _again_and_again(batches: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
     while True:
         empty = True
         for batch in batches:

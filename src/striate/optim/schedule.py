@@ -44,8 +44,7 @@ def polynomial(
         warmup: Share of the training in which the factor rises from near 0 to 1.
         end: Factor at progress 1.
     """
-    _at_least_zero("end", end)
-    _at_least_zero("power", power)
+    _at_least_zero(end=end, power=power)
     if power == 0:
         raise ConfigError(f"power={power} must be above 0.")
     return _warm_up(progress, warmup, lambda rest: end + (1 - end) * (1 - rest) ** power)
@@ -61,7 +60,7 @@ def cosine(progress: float, *, warmup: float = 0.0, end: float = 0.0) -> float:
 
     Source: Loshchilov and Hutter, "SGDR", 2017, equation 5, without restarts.
     """
-    _at_least_zero("end", end)
+    _at_least_zero(end=end)
     return _warm_up(progress, warmup, lambda rest: _cosine(1.0, end, rest))
 
 
@@ -78,7 +77,7 @@ def cosine_restarts(
 
     Source: Loshchilov and Hutter, "SGDR", 2017, equation 5 with T_mult = 1.
     """
-    _at_least_zero("end", end)
+    _at_least_zero(end=end)
     if cycles < 1:
         raise ConfigError(f"cycles={cycles} must be 1 or more.")
 
@@ -108,8 +107,8 @@ def step(
 
     Source: He et al., "Deep Residual Learning", 2016, section 4.2 (drops at 50 % and 75 %).
     """
-    _in_unit_interval("progress", progress)
-    _at_least_zero("factor", factor)
+    _in_unit_interval(progress=progress)
+    _at_least_zero(factor=factor)
     outside = [point for point in at if not 0 <= point <= 1]
     if outside:
         raise ConfigError(f"at={list(at)}: each drop must lie in [0, 1]; {outside} do not.")
@@ -125,7 +124,7 @@ def exponential(progress: float, *, warmup: float = 0.0, end: float = 0.01) -> f
         warmup: Share of the training in which the factor rises from near 0 to 1.
         end: Factor at progress 1, above 0.
     """
-    _at_least_zero("end", end)
+    _at_least_zero(end=end)
     if end == 0:
         raise ConfigError(f"end={end} must be above 0: an exponential never reaches it.")
     return _warm_up(progress, warmup, lambda rest: end**rest)
@@ -140,7 +139,7 @@ def inverse_sqrt(progress: float, *, warmup: float = 0.1) -> float:
 
     Source: Vaswani et al., "Attention Is All You Need", 2017, equation 3.
     """
-    _in_unit_interval("warmup", warmup)
+    _in_unit_interval(warmup=warmup)
     if warmup == 0:
         raise ConfigError(f"warmup={warmup} must be above 0: the fall is measured against it.")
     return _warm_up(progress, warmup, lambda rest: math.sqrt(warmup / max(progress, warmup)))
@@ -160,10 +159,8 @@ def one_cycle(
     Source: Smith and Topin, "Super-Convergence", 2018; cosines, peak and start (1/25) as in
     torch.optim.lr_scheduler.OneCycleLR.
     """
-    _in_unit_interval("progress", progress)
-    _at_least_zero("start", start)
-    _at_least_zero("end", end)
-    _in_unit_interval("peak", peak)
+    _in_unit_interval(progress=progress, peak=peak)
+    _at_least_zero(start=start, end=end)
     if peak in (0, 1):
         raise ConfigError(f"peak={peak} must lie between 0 and 1.")
     if progress < peak:
@@ -185,10 +182,8 @@ def warmup_stable_decay(
     Source: Hägele et al., "Scaling Laws and Compute-Optimal Training Beyond Fixed Training
     Durations", 2024, section 3.
     """
-    _at_least_zero("end", end)
-    _in_unit_interval("progress", progress)
-    _in_unit_interval("warmup", warmup)
-    _in_unit_interval("decay", decay)
+    _at_least_zero(end=end)
+    _in_unit_interval(progress=progress, warmup=warmup, decay=decay)
     if warmup + decay > 1:
         raise ConfigError(f"warmup={warmup} and decay={decay} together must not exceed 1.")
     fallen = 0.0 if decay == 0 else max(0.0, (progress - (1 - decay)) / decay)
@@ -202,8 +197,7 @@ WARMUP_START = 0.01
 
 def _warm_up(progress: float, warmup: float, after: Callable[[float], float]) -> float:
     """A straight rise to 1 within `warmup`, then `after` of the progress within the rest."""
-    _in_unit_interval("progress", progress)
-    _in_unit_interval("warmup", warmup)
+    _in_unit_interval(progress=progress, warmup=warmup)
     if warmup == 1:
         raise ConfigError("warmup=1.0 must be below 1: nothing would be left of the training.")
     if progress < warmup:
@@ -215,11 +209,13 @@ def _cosine(begin: float, end: float, share: float) -> float:
     return end + (begin - end) * (1 + math.cos(math.pi * share)) / 2
 
 
-def _in_unit_interval(name: str, value: Any) -> None:
-    if not (isinstance(value, (int, float)) and 0 <= value <= 1):
-        raise ConfigError(f"{name}={value!r} must be a number in [0, 1].")
+def _in_unit_interval(**values: Any) -> None:
+    for name, value in values.items():
+        if not (isinstance(value, (int, float)) and 0 <= value <= 1):
+            raise ConfigError(f"{name}={value!r} must be a number in [0, 1].")
 
 
-def _at_least_zero(name: str, value: Any) -> None:
-    if not (isinstance(value, (int, float)) and 0 <= value < math.inf):
-        raise ConfigError(f"{name}={value!r} must be a finite number, 0 or more.")
+def _at_least_zero(**values: Any) -> None:
+    for name, value in values.items():
+        if not (isinstance(value, (int, float)) and 0 <= value < math.inf):
+            raise ConfigError(f"{name}={value!r} must be a finite number, 0 or more.")

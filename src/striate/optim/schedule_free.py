@@ -1,14 +1,14 @@
 """Schedule-free optimisers (by the schedulefree library), and how a loop treats them.
 
-They hold three sequences: z takes the steps, x is the average of z and the answer, and
+They hold three sequences: z takes the steps, x is the average of z and the result, and
 gradients are taken at y = (1 − β) z + β x. While training, the network holds y; to measure or
 ship, it must hold x. `optimiser.eval()` and `optimiser.train()` switch between the two. The
 library does so by arithmetic, which loses the last bits; here the weights are kept, so that
-looking at the answer does not change the training.
+evaluating the result does not change the training.
 
 What a loop does, for any optimiser whatever its kind (averaged descent has the pair as well):
 
-- `with evaluation_weights(optimiser): validate(...)`: inside, the network holds the answer;
+- `with evaluation_weights(optimiser): validate(...)`: inside, the network holds the result;
   afterwards it holds exactly the bits that it held before. For an optimiser without the pair of
   methods `train` and `eval` nothing happens.
 - checkpoints are written and read outside the block.
@@ -28,14 +28,14 @@ from striate.optim.group import Parameters
 from striate.optim.layout import construct
 
 
-class _Exact:
+class KeptWeights:
     """`eval` and `train` of the class beside it, with the weights kept in between."""
 
     _own: tuple[tuple[Tensor, Tensor], ...] = ()
 
     @torch.no_grad()
     def eval(self) -> None:
-        """Let the parameters hold the answer x."""
+        """Let the parameters hold the average."""
         if not self._own:
             groups: Any = self.param_groups  # type: ignore[attr-defined]
             parameters = [p for group in groups for p in group["params"]]
@@ -44,7 +44,7 @@ class _Exact:
 
     @torch.no_grad()
     def train(self) -> None:
-        """Let the parameters hold y again."""
+        """Let the parameters hold the trained weights again."""
         super().train()  # type: ignore[misc]
         for parameter, values in self._own:
             parameter.copy_(values)
@@ -55,23 +55,23 @@ class _Exact:
         self._own = ()
 
 
-class _ScheduleFreeSGD(_Exact, SGDScheduleFree):  # type: ignore[misc]
+class _ScheduleFreeSGD(KeptWeights, SGDScheduleFree):  # type: ignore[misc]
     pass
 
 
-class _ScheduleFreeAdamW(_Exact, AdamWScheduleFree):  # type: ignore[misc]
+class _ScheduleFreeAdamW(KeptWeights, AdamWScheduleFree):  # type: ignore[misc]
     pass
 
 
 def schedule_free_sgd(
     params: Parameters, lr: float = 1.0, *, momentum: float = 0.9, weight_decay: float = 0.0
 ) -> Optimizer:
-    """Schedule-free gradient descent: no falling rate is needed; the average is the answer.
+    """Schedule-free gradient descent: no falling rate is needed; the average is the result.
 
     Args:
         params: Tensors or parameter groups.
         lr: Learning rate η; about ten times that of sgd.
-        momentum: β in (0, 1), the place of y between z and x.
+        momentum: β in (0, 1), the position of y between z and x.
         weight_decay: λ; λy is added to the gradient.
 
     Raises:
@@ -90,12 +90,12 @@ def schedule_free_adamw(
     eps: float = 1e-8,
     weight_decay: float = 0.01,
 ) -> Optimizer:
-    """Schedule-free AdamW: no falling rate is needed; the average is the answer.
+    """Schedule-free AdamW: no falling rate is needed; the average is the result.
 
     Args:
         params: Tensors or parameter groups.
         lr: Learning rate η.
-        betas: Place of y between z and x, and decay of the running square.
+        betas: Position of y between z and x, and decay of the running square.
         eps: Added to the root.
         weight_decay: λ, taken at y.
 
@@ -110,7 +110,7 @@ def schedule_free_adamw(
 
 @contextmanager
 def evaluation_weights(optimiser: Optimizer) -> Iterator[None]:
-    """Let the network hold the optimiser's answer inside the block, and its own bits after it.
+    """Let the network hold the optimiser's result inside the block, and its own bits after it.
 
     Args:
         optimiser: Any optimiser; one with methods `train` and `eval` is switched.

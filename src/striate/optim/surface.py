@@ -132,7 +132,7 @@ def rosenbrock(*, steepness: float = 100.0) -> Surface:
         x, y = points[:, 0], points[:, 1]
         return (1 - x) ** 2 + steepness * (y - x**2) ** 2
 
-    difficulty = "The valley is found at once; following its bend to the end is slow."
+    difficulty = "The valley is reached at once; following its bend to the end is slow."
     return Surface(
         "rosenbrock", function, (-1.5, 2.0), (-2.0, 2.0, -1.0, 3.0), 0.0, ((1.0, 1.0),), difficulty
     )

@@ -1,6 +1,6 @@
 """Convolution and the four equations of its backpropagation.
 
-With X the windows of the input x (b item, g group, c channel, o place of the output, f place
+With X the windows of the input x (b item, g group, c channel, o position of the output, f position
 in the kernel), a convolution is one product of three things, and each of its gradients
 leaves another one of the three out:
 
@@ -13,7 +13,7 @@ p is the gradient of the loss by y, the δ of the textbooks. The four equations 
     1. δ at the last layer      δ = ∂L/∂s, the gradient of the loss by the scores (`loss.py`)
     2. δ through a layer        dx = transposed convolution of δ with the kernel W
     3. gradient of the kernel   dW = convolution of δ with the layer's input x
-    4. gradient of the bias     db = sum of δ over the batch and all places
+    4. gradient of the bias     db = sum of δ over the batch and all positions
 
 As everywhere in deep learning the kernel is not mirrored: strictly this is a correlation.
 Groups are convolutions side by side: group g sees its own C/G channels and makes its own M/G
@@ -46,7 +46,7 @@ __all__ = [
 
 
 def split(x: Float[Array, "..."], groups: int, axis: int) -> Float[Array, "..."]:
-    """An array with an axis for the groups in front of the given one."""
+    """An array with an axis for the groups in front of its own."""
     before, size, after = x.shape[:axis], x.shape[axis], x.shape[axis + 1 :]
     if size % groups:
         raise ShapeError(f"{size} channels cannot be divided among {groups} groups.")
@@ -88,11 +88,11 @@ def convolution(
         array([[[1.5, 2.5, 4.5]]])
     """
     size, window = x.shape[2:], W.shape[2:]
-    places = output_size(size, window, stride, padding, dilation)
+    stops = output_size(size, window, stride, padding, dilation)
     X = split(windows(x, window, stride, padding, dilation), groups, axis=1)  # B G c O F
     K = kernels(W, groups)  # G M/G c F
     y = np.einsum("gmcf,bgcof->bgmo", K, X, optimize=True)
-    y = y.reshape(len(x), len(W), *places)
+    y = y.reshape(len(x), len(W), *stops)
     return y + spread(b, y.shape)
 
 

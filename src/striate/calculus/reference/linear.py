@@ -48,7 +48,7 @@ def fully_connected_bp(
 
 
 def spread(b: Float[Array, "C"], shape: tuple[int, ...]) -> Float[Array, "B C *S"]:
-    """The array of the given shape B C *S that holds b[c] everywhere in channel c.
+    """The array of shape B C *S that holds b[c] everywhere in channel c.
 
     Example:
         >>> spread(np.array([7.0, 8.0]), (1, 2, 3))
@@ -60,7 +60,7 @@ def spread(b: Float[Array, "C"], shape: tuple[int, ...]) -> Float[Array, "B C *S
 
 
 def spread_bp(p: Float[Array, "B C *S"]) -> Float[Array, "C"]:
-    """The gradient by b: each b[c] is used at many places, so the gradients of all of them add.
+    """The gradient by b: each b[c] is used at many positions, so the gradients of all of them add.
 
     Example:
         >>> spread_bp(np.array([[[1.0, 2.0, 3.0], [10.0, 20.0, 30.0]]]))

@@ -82,7 +82,7 @@ def batch_normalisation(
     beta: Float[Array, "C"],
     epsilon: float = 1e-5,
 ) -> Float[Array, "B C *S"]:
-    """y = γ x̂ + β, where x̂ has mean 0 and variance 1 in each channel over batch and places.
+    """y = γ x̂ + β, where x̂ has mean 0 and variance 1 in each channel over batch and positions.
 
     Source: Ioffe & Szegedy (2015), algorithm 1 (training mode).
 

@@ -36,9 +36,9 @@ def average_pooling(
         >>> average_pooling(np.array([[[1.0, 3.0, 8.0, 2.0]]]), (2,), stride=2)
         array([[[2., 5.]]])
     """
-    places = output_size(x.shape[2:], window, stride, padding)
+    stops = output_size(x.shape[2:], window, stride, padding)
     y = windows(x, window, stride, padding).mean(axis=-1)  # B C O
-    return y.reshape(*x.shape[:2], *places)
+    return y.reshape(*x.shape[:2], *stops)
 
 
 def average_pooling_bp(
@@ -72,9 +72,9 @@ def max_pooling(
         >>> max_pooling(np.array([[[1.0, 3.0, 8.0, 2.0, 4.0]]]), (3,), stride=2)
         array([[[8., 8.]]])
     """
-    places = output_size(x.shape[2:], window, stride, padding)
+    stops = output_size(x.shape[2:], window, stride, padding)
     y = windows(x, window, stride, padding, fill=-np.inf).max(axis=-1)  # B C O
-    return y.reshape(*x.shape[:2], *places)
+    return y.reshape(*x.shape[:2], *stops)
 
 
 def max_pooling_bp(

@@ -47,7 +47,7 @@ def addition_bp(
 
 
 def shortcut_a(x: Float[Array, "B C *S"], num_maps: int, stride: int) -> Float[Array, "B M *O"]:
-    """The shortcut without parameters: every stride-th place, then channels of zeros.
+    """The shortcut without parameters: every stride-th position, then channels of zeros.
 
     Source: He, Zhang, Ren & Sun (2016), section 3.3, option A.
 
@@ -65,7 +65,7 @@ def shortcut_a(x: Float[Array, "B C *S"], num_maps: int, stride: int) -> Float[A
 def shortcut_a_bp(
     p: Float[Array, "B M *O"], x: Float[Array, "B C *S"], num_maps: int, stride: int
 ) -> Float[Array, "B C *S"]:
-    """The gradient by x: p at the places that were kept, 0 at those that were left out.
+    """The gradient by x: p at the positions that were kept, 0 at those that were left out.
 
     Example:
         >>> x, p = np.array([[[1.0, 2.0, 3.0]]]), np.array([[[5.0, 6.0], [7.0, 8.0]]])
@@ -78,7 +78,7 @@ def shortcut_a_bp(
 
 
 def every(stride: int, x: Float[Array, "B C *S"]) -> tuple[slice, ...]:
-    """The slices that take every stride-th place along each spatial axis."""
+    """The slices that take every stride-th position along each spatial axis."""
     return (slice(None, None, stride),) * (x.ndim - 2)
 
 

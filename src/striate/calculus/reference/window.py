@@ -1,6 +1,6 @@
 """Windows: the one idea that convolution and pooling share, for any number of spatial axes.
 
-A window slides over the input and stops at O places; at each stop it sees F numbers. Once a
+A window slides over the input and stops at O positions; at each stop it sees F numbers. Once a
 table says which numbers these are, an input of any dimension has become a plain matrix of
 O rows and F columns (known as im2col), and what a layer does with a row is its own affair.
 """
@@ -58,7 +58,7 @@ def window_table(
     stride: PerAxis = 1,
     dilation: PerAxis = 1,
 ) -> Int[NDArray[np.int64], "O F"]:
-    """For each stop of the window, the places it sees, counted along the flattened input.
+    """For each stop of the window, the positions it sees, counted along the flattened input.
 
     Example:
         >>> window_table((3, 3), (2, 2))
@@ -71,8 +71,8 @@ def window_table(
     stops = output_size(size, window, stride, 0, dilation)
     strides, dilations = per_axis(stride, num_axes), per_axis(dilation, num_axes)
     spans = tuple(d * (f - 1) + 1 for d, f in zip(dilations, window, strict=True))
-    places = np.arange(math.prod(size)).reshape(size)  # *S
-    seen = sliding_window_view(places, spans)  # one stop at every place, nothing left out
+    positions = np.arange(math.prod(size)).reshape(size)  # *S
+    seen = sliding_window_view(positions, spans)  # one stop at every position, nothing left out
     seen = seen[tuple(slice(None, None, step) for step in strides + dilations)]  # *O *F
     return seen.reshape(math.prod(stops), math.prod(window))
 
@@ -108,7 +108,7 @@ def windows_bp(
     padding: PerAxis = 0,
     dilation: PerAxis = 1,
 ) -> Float[Array, "B C *S"]:
-    """The gradient by x: every number goes back to its place; windows that overlap add up.
+    """The gradient by x: every number goes back to its position; windows that overlap add up.
 
     Example:
         >>> x = np.array([[[1.0, 2.0, 3.0, 4.0]]])

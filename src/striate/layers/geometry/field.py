@@ -51,8 +51,8 @@ class AxisField:
 
     def unit(self, index: int) -> Stretch:
         """The unbounded stretch of any unit, those in the padding included."""
-        turns, place = divmod(index, len(self.period))
-        stretch = self.period[place]
+        turns, position = divmod(index, len(self.period))
+        stretch = self.period[position]
         if stretch is None:
             return None
         return stretch[0] + turns * self.shift, stretch[1] + turns * self.shift
@@ -71,17 +71,14 @@ class AxisField:
             count = max(len(self.period), len(other.period))
         shift = max(field.shift * count // len(field.period) for field in (self, other))
         length = max(len(self.inside), len(other.inside))
-        mine, others = (
+        inside = (
             field.inside if len(field.inside) == length else field.inside * length
             for field in (self, other)
         )
         return AxisField(
             tuple(hull((self.unit(i), other.unit(i))) for i in range(count)),
             shift,
-            tuple(
-                b if a is None else a if b is None else (min(a[0], b[0]), max(a[1], b[1]))
-                for a, b in zip(mine, others, strict=True)
-            ),
+            tuple(map(hull, zip(*inside, strict=True))),
         )
 
 

@@ -58,7 +58,7 @@ def receptive_field(network: nn.Module, input_shape: tuple[int, ...]) -> tuple[A
     if result.output is None:
         raise ShapeError(
             f"The receptive field of {type(network).__name__} cannot be followed through "
-            f"{result.lost_at or 'its input'}. Ask for a part of the network that ends before it."
+            f"{result.lost_at or 'its input'}. Take a part of the network that ends before it."
         )
     return tuple(axis.field for axis in result.output)
 

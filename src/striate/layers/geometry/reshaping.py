@@ -14,8 +14,6 @@ from striate.layers.geometry.track import (
     united,
 )
 
-__all__: list[str] = []
-
 
 @rule("mean sum amax amin max min var std prod logsumexp var_mean")
 def _reduce(call: Call) -> Track | None:
@@ -25,12 +23,12 @@ def _reduce(call: Call) -> Track | None:
     gone = {dim % x.ndim for dim in chosen}
     keep = bool(call.arguments.get("keepdim"))
 
-    def place(dim: int) -> int | None:
+    def new_dim(dim: int) -> int | None:
         if dim in gone:
             return None
         return dim if keep else dim - sum(other < dim for other in gone)
 
-    return moved(track, place)
+    return moved(track, new_dim)
 
 
 @rule("_softmax _log_softmax cumsum")
@@ -42,22 +40,20 @@ def _along_one(call: Call) -> Track | None:
 
 @rule("mm addmm bmm baddbmm mv addmv dot linear")
 def _product(call: Call) -> Track | None:
-    given = list(tensors(call.arguments.values()))
-    if call.arguments["__name__"] == "linear":
-        track = call.track(given[0])
-        return moved(track, lambda dim: None if dim == given[0].ndim - 1 else dim)
-    left, right = given[-2:]
-    columns = call.output.ndim - 1
-    tracks = [
-        moved(call.track(left), lambda dim: None if dim == left.ndim - 1 else dim),
-        moved(
-            call.track(right),
-            lambda dim: (
-                None if dim == max(right.ndim - 2, 0) else columns if dim == right.ndim - 1 else dim
-            ),
-        ),
-    ]
-    return united([track for track in tracks if track is not None])
+    factors = tensors(call.arguments)
+    is_linear = call.arguments["__name__"] == "linear"
+    left, right = factors[:2] if is_linear else factors[-2:]
+    rows = moved(call.track(left), lambda dim: None if dim == left.ndim - 1 else dim)
+    if is_linear:
+        return rows
+
+    def new_dim(dim: int) -> int | None:
+        if dim == max(right.ndim - 2, 0):
+            return None
+        return call.output.ndim - 1 if dim == right.ndim - 1 else dim
+
+    columns = moved(call.track(right), new_dim)
+    return united([track for track in (rows, columns) if track is not None])
 
 
 @rule("cat stack")
@@ -77,7 +73,7 @@ def _view(call: Call) -> Track | None:
     x, track = call.first()
     old, new = list(x.shape), list(call.output.shape)
 
-    def place(dim: int) -> int | None:
+    def new_dim(dim: int) -> int | None:
         """The new dimension with the same size and the same number of elements before it."""
         before = math.prod(old[:dim])
         for other, size in enumerate(new):
@@ -85,18 +81,18 @@ def _view(call: Call) -> Track | None:
                 return other
         return None
 
-    return moved(track, place)
+    return moved(track, new_dim)
 
 
 @rule("permute transpose t numpy_T")
 def _permute(call: Call) -> Track | None:
     x, track = call.first()
     order = list(range(x.ndim))
-    given = call.arguments
-    if "dims" in given:
-        order = [dim % x.ndim for dim in given["dims"]]
-    elif "dim0" in given:
-        a, b = given["dim0"] % x.ndim, given["dim1"] % x.ndim
+    arguments = call.arguments
+    if "dims" in arguments:
+        order = [dim % x.ndim for dim in arguments["dims"]]
+    elif "dim0" in arguments:
+        a, b = arguments["dim0"] % x.ndim, arguments["dim1"] % x.ndim
         order[a], order[b] = order[b], order[a]
     else:
         order.reverse()
@@ -124,12 +120,12 @@ def _squeeze(call: Call) -> Track | None:
 @rule("slice narrow split split_with_sizes chunk")
 def _slice(call: Call) -> Track | None:
     x, track = call.first()
-    given = call.arguments
-    chosen = (given.get("dim") or 0) % x.ndim
-    if given["__name__"] != "slice":
+    arguments = call.arguments
+    chosen = (arguments.get("dim") or 0) % x.ndim
+    if arguments["__name__"] != "slice":
         # Parts along the channels see what the whole sees; parts of an image are not followed.
         return None if any(a.dim == chosen for a in track or ()) else track
-    start, step = given.get("start") or 0, given.get("step") or 1
+    start, step = arguments.get("start") or 0, arguments.get("step") or 1
     start = max(start + x.shape[chosen], 0) if start < 0 else start
     cut = AxisMap(lambda o: [start + o * step], call.output.shape[chosen], shift=step)
     return along_dims(track, {chosen: cut})

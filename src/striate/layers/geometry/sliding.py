@@ -96,13 +96,13 @@ def _adaptive(call: Call) -> Track | None:
 )
 def _upsample(call: Call) -> Track | None:
     x, track = call.first()
-    given = call.arguments
+    arguments = call.arguments
     # How far around the source an output reads: not, to both neighbours, to two on each side.
-    reach = 2 if "cubic" in given["__name__"] else 1 if "linear" in given["__name__"] else 0
+    reach = 2 if "cubic" in arguments["__name__"] else 1 if "linear" in arguments["__name__"] else 0
     maps = {}
     for dim in range(2, x.ndim):
         n, m = x.shape[dim], call.output.shape[dim]
-        aligned = bool(given.get("align_corners")) and m > 1
+        aligned = bool(arguments.get("align_corners")) and m > 1
         step = Fraction(n - 1, m - 1) if aligned else Fraction(n, m)
 
         def taps(o: int, n: int = n, step: Fraction = step, aligned: bool = aligned) -> list[int]:
@@ -124,9 +124,9 @@ def _upsample(call: Call) -> Track | None:
 )
 def _pad(call: Call) -> Track | None:
     x, track = call.first()
-    given = call.arguments
-    amounts: list[int] = given["pad"] if "pad" in given else given["padding"]
-    mirrored, copied = (given["__name__"].startswith(k) for k in ("reflection", "replication"))
+    arguments = call.arguments
+    amounts: list[int] = arguments.get("pad") or arguments["padding"]
+    mirrored, copied = (arguments["__name__"].startswith(k) for k in ("reflection", "replication"))
     maps = {}
     for pair in range(len(amounts) // 2):
         dim, before = x.ndim - 1 - pair, amounts[2 * pair]
@@ -148,7 +148,7 @@ def _pad(call: Call) -> Track | None:
 @rule("unfold")
 def _unfold(call: Call) -> Track | None:
     x, track = call.first()
-    given = call.arguments
-    dim = given["dimension"] % x.ndim
-    window = Window(given["size"], given["step"])
+    arguments = call.arguments
+    dim = arguments["dimension"] % x.ndim
+    window = Window(arguments["size"], arguments["step"])
     return along_dims(track, {dim: window_map(window, call.output.shape[dim])})

@@ -6,9 +6,10 @@ skips, reused modules and functional calls, and any control flow that asks for s
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,7 +20,15 @@ from striate.errors import ShapeError, StriateError
 from striate.layers.geometry import reshaping  # noqa: F401  fills the table of rules
 from striate.layers.geometry.field import AxisField, window_map
 from striate.layers.geometry.sliding import pool_windows
-from striate.layers.geometry.track import RULES, AxisTrack, Call, Track, along_dims, pointwise
+from striate.layers.geometry.track import (
+    RULES,
+    AxisTrack,
+    Call,
+    Track,
+    along_dims,
+    pointwise,
+    tensors,
+)
 from striate.layers.window import Window
 
 BATCH = 2
@@ -68,7 +77,7 @@ class Trace:
 
 
 def trace(network: nn.Module, input_shape: tuple[int, ...]) -> Trace:
-    """A record of a network that runs on one item of the given shape.
+    """A record of a network that runs on one item of a shape.
 
     Args:
         network: Module that takes one tensor (B, *input_shape); left as it was.
@@ -109,14 +118,9 @@ def _watched(network: nn.Module, input_shape: tuple[int, ...], device: torch.dev
         (p.dtype for p in network.parameters() if p.is_floating_point()), torch.get_default_dtype()
     )
     x = torch.zeros((BATCH, *input_shape), dtype=dtype, device=device)
+    fields = map(AxisField.of_input, input_shape[1:])
     watcher = _Watcher()
-    watcher.know(
-        x,
-        tuple(
-            AxisTrack(2 + axis, AxisField.of_input(size))
-            for axis, size in enumerate(input_shape[1:])
-        ),
-    )
+    watcher.know(x, tuple(AxisTrack(axis, field) for axis, field in enumerate(fields, start=2)))
     network.eval()
     with torch.no_grad(), watcher.listening(network), watcher:
         y = network(x)
@@ -142,46 +146,34 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._known[id(tensor)] = (tensor, track)
 
     def track(self, tensor: object) -> Track | None:
-        found = self._known.get(id(tensor))
-        return found[1] if found else None
+        return self._known.get(id(tensor), (None, None))[1]
 
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         output = func(*args, **kwargs)
         self._kept.append((args, output))
         if not self._quiet:
-            self._follow(func, args, kwargs, output)
+            names = [argument.name for argument in func._schema.arguments]
+            self._follow(func, {**dict(zip(names, args, strict=False)), **kwargs}, tensors(output))
         return output
 
-    def _follow(
-        self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any
-    ) -> None:
-        names = [argument.name for argument in func._schema.arguments]
-        given = {**dict(zip(names, args, strict=False)), **kwargs}
+    def _follow(self, func: Any, arguments: dict[str, Any], outputs: list[Tensor]) -> None:
         name = func._schema.name.removeprefix("aten::")
         if name.endswith("_") and not name.startswith("_"):
             name = name.removesuffix("_")
-        outputs = [t for t in _flat(output) if isinstance(t, Tensor)]
         if not outputs:
             return
         if self._open:
-            self._open[-1].multiply_adds += _multiply_adds(name, given, outputs[0]) // BATCH
+            self._open[-1].multiply_adds += _multiply_adds(name, arguments, outputs[0]) // BATCH
         if name.startswith("max_pool") and len(outputs) > 1:
-            self._pools[id(outputs[1])] = pool_windows(given)
-        inputs = [t for t in _flat([*args, *kwargs.values()]) if self.track(t) is not None]
-        if not inputs:
+            self._pools[id(outputs[1])] = pool_windows(arguments)
+        if all(self.track(tensor) is None for tensor in tensors(arguments)):
             return
         rule = RULES.get(name, pointwise if torch.Tag.pointwise in func.tags else None)
         track = None
         if rule is not None:
-            given["__name__"] = name
-            track = rule(Call(given, outputs[0], self.track, self._pools))
+            arguments["__name__"] = name
+            track = rule(Call(arguments, outputs[0], self.track, self._pools))
         if track is None:
             self._known.pop(id(outputs[0]), None)
             where = f"{name} in {self._open[-1].name or 'the network'}" if self._open else name
@@ -196,40 +188,32 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         """Hooks on every module, all of them taken off at the end."""
         with ExitStack() as stack:
             for name, module in network.named_modules():
-                before = module.register_forward_pre_hook(self._entering(name))
-                after = module.register_forward_hook(self._leaving())
-                stack.callback(before.remove)
-                stack.callback(after.remove)
+                before = module.register_forward_pre_hook(partial(self._enter, name))
+                stack.enter_context(before)
+                stack.enter_context(module.register_forward_hook(self._leave))
             yield
 
-    def _entering(self, name: str) -> Callable[[nn.Module, Any], None]:
-        def enter(module: nn.Module, inputs: Any) -> None:
-            self._open.append(LayerRow(name, type(module).__name__))
-            if _has_own_geometry(module):
-                self._quiet += 1
+    def _enter(self, name: str, module: nn.Module, inputs: Any) -> None:
+        self._open.append(LayerRow(name, type(module).__name__))
+        if _has_own_geometry(module):
+            self._quiet += 1
 
-        return enter
-
-    def _leaving(self) -> Callable[[nn.Module, Any, Any], None]:
-        def leave(module: nn.Module, inputs: Any, output: Any) -> None:
-            step = self._open.pop()
-            tensor = _first_tensor(output)
-            if _has_own_geometry(module):
-                self._quiet -= 1
-                self._follow_module(module, _first_tensor(inputs), tensor, step)
-            is_leaf = not any(True for _ in module.children())
-            if id(module) not in self._counted:
-                self._counted.add(id(module))
-                own = module.parameters(recurse=False)
-                fresh = [p for p in own if id(p) not in self._counted]
-                self._counted.update(map(id, fresh))
-                step.parameters = sum(p.numel() for p in fresh)
-            if is_leaf or step.multiply_adds or step.parameters:
-                step.output_shape = tuple(tensor.shape[1:]) if tensor is not None else ()
-                step.track = self.track(tensor)
-                self.trace.steps.append(step)
-
-        return leave
+    def _leave(self, module: nn.Module, inputs: Any, output: Any) -> None:
+        step = self._open.pop()
+        tensor = _first_tensor(output)
+        if _has_own_geometry(module):
+            self._quiet -= 1
+            self._follow_module(module, _first_tensor(inputs), tensor, step)
+        if id(module) not in self._counted:
+            self._counted.add(id(module))
+            own = module.parameters(recurse=False)
+            fresh = [p for p in own if id(p) not in self._counted]
+            self._counted.update(map(id, fresh))
+            step.parameters = sum(p.numel() for p in fresh)
+        if not list(module.children()) or step.multiply_adds or step.parameters:
+            step.output_shape = tuple(tensor.shape[1:]) if tensor is not None else ()
+            step.track = self.track(tensor)
+            self.trace.steps.append(step)
 
     def _follow_module(
         self, module: nn.Module, x: Tensor | None, y: Tensor | None, step: LayerRow
@@ -250,27 +234,17 @@ def _has_own_geometry(module: nn.Module) -> bool:
     return isinstance(getattr(module, "axes", None), tuple)
 
 
-def _flat(value: Any) -> Iterator[Any]:
-    if isinstance(value, (list, tuple)):
-        for item in value:
-            yield from _flat(item)
-    else:
-        yield value
-
-
 def _first_tensor(value: Any) -> Tensor | None:
-    values = _flat(list(value.values()) if isinstance(value, dict) else value)
-    return next((item for item in values if isinstance(item, Tensor)), None)
+    return next(iter(tensors(value)), None)
 
 
-def _multiply_adds(name: str, given: dict[str, Any], output: Tensor) -> int:
+def _multiply_adds(name: str, arguments: dict[str, Any], output: Tensor) -> int:
     """Multiply-adds of an operation on the whole batch; additions of a bias are not counted."""
     if name in ("convolution", "_convolution"):
-        side = given["input"] if given["transposed"] else output
-        return int(given["weight"].numel() * side.shape[0] * side[0, 0].numel())
+        side = arguments["input"] if arguments["transposed"] else output
+        return int(arguments["weight"].numel() * side.shape[0] * side[0, 0].numel())
     if name in ("mm", "bmm", "addmm", "baddbmm", "mv", "addmv", "dot"):
-        left = [value for value in given.values() if isinstance(value, Tensor)][-2]
-        return int(output.numel() * left.shape[-1])
+        return int(output.numel() * tensors(arguments)[-2].shape[-1])
     if name == "linear":
-        return int(output.numel() * given["input"].shape[-1])
+        return int(output.numel() * arguments["input"].shape[-1])
     return 0

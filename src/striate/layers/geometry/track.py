@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
+from torch.utils._pytree import tree_leaves
 
 from striate.layers.geometry.field import AxisField, AxisMap, apply_map, whole
 from striate.layers.window import Window
@@ -23,7 +24,7 @@ class AxisTrack:
     field: AxisField
 
     def merged(self) -> "AxisTrack":
-        """The axis when elements can no longer be told apart along it."""
+        """The axis when elements can no longer be distinguished along it."""
         return self if self.dim is None else AxisTrack(None, whole(self.field))
 
     def at(self, dim: int | None) -> "AxisTrack":
@@ -63,11 +64,11 @@ def rule(names: str) -> Callable[[Rule], Rule]:
     return keep
 
 
-def moved(track: Track | None, place: Callable[[int], int | None]) -> Track | None:
-    """The track with each dimension moved to `place(dimension)`; None: merged."""
+def moved(track: Track | None, new_dim: Callable[[int], int | None]) -> Track | None:
+    """The track with each dimension moved to `new_dim(dimension)`; None: merged."""
     if track is None:
         return None
-    return tuple(a if a.dim is None else a.at(place(a.dim)) for a in track)
+    return tuple(a if a.dim is None else a.at(new_dim(a.dim)) for a in track)
 
 
 def along_dims(track: Track | None, maps: dict[int, AxisMap]) -> Track | None:
@@ -97,28 +98,23 @@ def united(tracks: list[Track]) -> Track | None:
 def pointwise(call: Call) -> Track | None:
     """Element by element, with broadcasting."""
     shape = call.output.shape
-    found = []
-    for value in tensors(call.arguments.values()):
+    tracks = []
+    for value in tensors(call.arguments):
         ahead = len(shape) - value.ndim
 
-        def place(dim: int, value: Tensor = value, ahead: int = ahead) -> int | None:
+        def new_dim(dim: int, value: Tensor = value, ahead: int = ahead) -> int | None:
             same = 0 <= dim + ahead < len(shape) and value.shape[dim] == shape[dim + ahead]
             return dim + ahead if same else None
 
-        track = moved(call.track(value), place)
+        track = moved(call.track(value), new_dim)
         if track is not None:
-            found.append(track)
-    return united(found)
+            tracks.append(track)
+    return united(tracks)
 
 
 def tensors(values: Any) -> list[Tensor]:
-    found: list[Tensor] = []
-    for value in values:
-        if isinstance(value, Tensor):
-            found.append(value)
-        elif isinstance(value, (list, tuple)):
-            found += tensors(value)
-    return found
+    """All tensors in nested lists, tuples and dictionaries, in their order."""
+    return [leaf for leaf in tree_leaves(values) if isinstance(leaf, Tensor)]
 
 
 def numbers(value: Any, count: int, default: int) -> list[int]:
