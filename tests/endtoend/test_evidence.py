@@ -47,7 +47,9 @@ def test_runs_are_compared_without_another_opening(train, tmp_path, monkeypatch)
     assert "None of these runs was evaluated" in sealed.notes[0]
     assert sealed.metrics == (first.validation, second.validation)
     first.evaluate()
-    with pytest.raises(RunError, match=r"two kept no predictions of the test split.*evaluate .*two"):
+    with pytest.raises(
+        RunError, match=r"two kept no predictions of the test split.*evaluate .*two"
+    ):
         compare_runs([first, second])
     second.evaluate()
     monkeypatch.setattr(SealedSplit, "read", None)

@@ -77,7 +77,7 @@ class TestEvaluate:
         notes = " ".join(found.notes())
         assert "published: error 60.0 %" in notes
         assert "all of their images were measured" in notes
-        assert "answers: hill is answer 2, posts is answer 0, stripes is answer 1" in notes
+        assert "outputs: hill is output 2, posts is output 0, stripes is output 1" in notes
         stored = json.loads(json.dumps(found.to_json()))
         assert stored["measures"]["error"]["count"] == wrong
         assert stored["weights"]["sha256"] == hashlib.sha256(published.read_bytes()).hexdigest()

@@ -95,17 +95,15 @@ def evaluate_runs(
         _evaluated(run, dataset.test.read(one), opening)
         for run, dataset, one in zip(loaded, datasets, issued, strict=True)
     ]
-    headlines = [figures.headline() for _, _, figures in results]
+    headlines = [test.figures.headline() for test in results]
     record_result(opening, headlines[0] | ({"runs": headlines} if len(headlines) > 1 else {}))
     evaluations = []
-    for run, dataset, (images, rows, figures) in zip(loaded, datasets, results, strict=True):
+    for run, dataset, test in zip(loaded, datasets, results, strict=True):
         findings = verify(digest, receipts_of(run.path)).findings
-        test = OpenedTest(images, rows, figures, opening)
         write_report(run.folder, dataset, run.task, run.shape, test)
-        headline = figures.headline()
-        reading = adjusted_reading(openings(digest), opened(digest), headline)
+        reading = adjusted_reading(openings(digest), opened(digest), test.figures.headline())
         evaluations.append(
-            Evaluation(run, figures, opening.number, findings, run.report_path, reading)
+            Evaluation(run, test.figures, opening.number, findings, run.report_path, reading)
         )
     return evaluations
 
@@ -121,7 +119,7 @@ def _read(run: Run) -> None:
     run.task.adjusted(run.folder, columns)
 
 
-def _evaluated(run: Run, images: ImageSet, opening: Opening) -> tuple[ImageSet, Columns, Any]:
+def _evaluated(run: Run, images: ImageSet, opening: Opening) -> OpenedTest:
     """Calibrated rows and figures of a run on the opened split; its predictions are stored."""
     raw = run.rows(images)
     columns: Any = raw.columns
@@ -136,4 +134,4 @@ def _evaluated(run: Run, images: ImageSet, opening: Opening) -> tuple[ImageSet, 
         run.task.pictures(images, rows),
     )
     save_predictions(run.folder.test_predictions, predictions)
-    return images, rows, run.task.figures(rows, run.shape)
+    return OpenedTest(images, rows, run.task.figures(rows, run.shape), opening)

@@ -1,14 +1,19 @@
 """The forms in which a person may hand over images."""
 
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
+from striate.data import BrokenImage
 from striate.data.spelling import shown
 from striate.errors import DataError
 
-__all__ = ["named_images", "places_of", "shown"]
+__all__ = ["decode_all", "named_images", "relative_paths", "shown"]
 
 
 def named_images(images: Any) -> list[tuple[str, Any]]:
@@ -35,23 +40,41 @@ def named_images(images: Any) -> list[tuple[str, Any]]:
     return [(f"image {i}", row) for i, row in enumerate(rows)]
 
 
-def places_of(images: Any, named: list[tuple[str, Any]]) -> list[Path]:
+def relative_paths(images: Any, named: list[tuple[str, Any]]) -> list[Path]:
     """The path of each image below the folder that was named, else its file's name, or its name.
 
     Args:
         images: Images as a person handed them over.
-        named: The same images, as `named_images` gives them.
+        named: The same images, as `named_images` returns them.
     """
-    given = images if isinstance(images, (list, tuple)) else [images]
-    folders = [Path(item) for item in given if isinstance(item, (str, Path))]
-    places = []
+    items = images if isinstance(images, (list, tuple)) else [images]
+    folders = [Path(item) for item in items if isinstance(item, (str, Path))]
+    paths = []
     for name, image in named:
         if not isinstance(image, Path):
-            places.append(Path(name))
+            paths.append(Path(name))
             continue
         above = [folder for folder in folders if folder != image and image.is_relative_to(folder)]
-        places.append(image.relative_to(above[0]) if above else Path(image.name))
-    return places
+        paths.append(image.relative_to(above[0]) if above else Path(image.name))
+    return paths
+
+
+def decode_all(
+    decode: Callable[[Any], np.ndarray], images: Sequence[Any]
+) -> list[np.ndarray | BrokenImage]:
+    """Images in the form that the network takes, each on a thread, or why they have none."""
+
+    def decoded(image: Any) -> np.ndarray | BrokenImage:
+        try:
+            return decode(image)
+        except BrokenImage as error:
+            return error
+
+    # Pillow's images read their file when they are used, and several may share one.
+    alone = {i: decoded(image) for i, image in enumerate(images) if isinstance(image, Image.Image)}
+    with ThreadPoolExecutor(os.cpu_count() or 1, "striate-decode") as pool:
+        rest = pool.map(decoded, (image for i, image in enumerate(images) if i not in alone))
+        return [alone[i] if i in alone else next(rest) for i in range(len(images))]
 
 
 def _as_array(images: Any) -> np.ndarray | None:

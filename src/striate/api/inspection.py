@@ -3,8 +3,8 @@
 import hashlib
 import re
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
+from typing import Any
 
 from striate.data import ImageSet, SealedSplit, Source, open_source
 from striate.data.build import content_digest
@@ -46,7 +46,7 @@ def inspect(
         data: Path or name of the set.
         out: Folder of the page; None: inspections/TITLE.
         flips: Whether mirror images count as copies.
-        labels: Whether to look for suspected labels and outliers.
+        labels: Whether to search for suspected labels and outliers.
         open_test_split: Whether the labels of test images are checked too.
         groups: Pattern of the group in an image's name, such as "*/GROUP/*"; no split divides a
             group.
@@ -60,19 +60,13 @@ def inspect(
     title = re.sub(r"[^\w.-]", "-", source.title)
     folder = Path(out) if out is not None else Path("inspections") / title
 
-    find = partial(
-        inspect_source,
-        source,
-        flips=flips,
-        labels=labels,
-        groups=groups,
-        progress=reporter.progress,
-    )
+    options: dict[str, Any] = {"flips": flips, "labels": labels, "groups": groups}
+    options["progress"] = reporter.progress
     try:
-        findings = find(opened=False)
+        findings = inspect_source(source, opened=False, **options)
         if open_test_split:
             _open(findings, source, folder)
-            findings = find(opened=True)
+            findings = inspect_source(source, opened=True, **options)
         return Inspection(findings, write(folder, findings, source))
     finally:
         reporter.close()

@@ -1,4 +1,4 @@
-"""The ledger of a test split as a person asks for it: by data, by run, or all of them."""
+"""The ledger of a test split, found by data or by run, or all ledgers."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -92,13 +92,13 @@ def ledger(
     same images shows the same ledger. Receipts in the runs under runs/ witness for it.
 
     Args:
-        data: path or name as in `train`, or the folder of a run or a study.
-        split_seed: seed of the split, for data that name no test split; None: the one that
+        data: Path or name as in `train`, or the folder of a run or a study.
+        split_seed: Random seed of the split, for data that name no test split; None: the one that
             `train` takes.
-        groups: pattern of groups, as in `train`: named groups are on one side, which makes
-            another test split.
-        assignments: further settings that the split depends on: "data.test_fraction=0.3".
-        reporter: receives notes and progress; None: nobody.
+        groups: Pattern of groups, as in `train`: no split divides a group, which makes another
+            test split.
+        assignments: Further settings that the split depends on: "data.test_fraction=0.3".
+        reporter: Receives notes and progress; None: nobody.
 
     Raises:
         DataError: there is no such data.
@@ -125,9 +125,8 @@ def ledger(
 
 
 def _view(title: str, digest: str, receipts: list[Receipt]) -> LedgerView:
-    here = [
-        receipt for path in Path("runs").glob("*/run.json") for receipt in receipts_of(path.parent)
-    ]
+    folders = [path.parent for path in Path("runs").glob("*/run.json")]
+    here = [receipt for folder in folders for receipt in receipts_of(folder)]
     witnesses = [receipt for receipt in (*receipts, *here) if receipt.test == digest]
     verification = verify(digest, witnesses)
     records = openings(digest)

@@ -24,7 +24,7 @@ class PredictionFiles:
         folder: Folder of the files; it may exist.
         task: Task that was predicted.
         data: Shape of the data.
-        places: Paths of the images below the folder that was named, or their names.
+        paths: Paths of the images below the folder that was named, or their names.
         overlays: Whether each prediction is also drawn onto its image.
 
     Raises:
@@ -32,11 +32,11 @@ class PredictionFiles:
     """
 
     def __init__(
-        self, folder: Path, task: Task, data: DataShape, places: Sequence[Path], *, overlays: bool
+        self, folder: Path, task: Task, data: DataShape, paths: Sequence[Path], *, overlays: bool
     ) -> None:
         self._folder, self._task, self._data = folder, task, data
         self._patterns = (*task.file_names, *([_OVERLAYS] if overlays else []))
-        self._stems = [place.with_suffix("").as_posix() for place in places]
+        self._stems = [path.with_suffix("").as_posix() for path in paths]
         stem, times = Counter(self._stems).most_common(1)[0]
         if times > 1 and self._patterns:
             raise ConfigError(

@@ -103,16 +103,14 @@ def _curves(events: list[Event]) -> dict[str, Any]:
     checks = [e for e in events if e["event"] == "validation"]
     return {
         "train": [[e["step"], e["loss"]] for e in steps],
-        "validation": [_check(e) for e in checks],
+        # Step, loss where there is one, and the headline metric with its interval.
+        "validation": [
+            [e["step"], e.get("loss"), e[e.get("metric", "error")], e["low"], e["high"]]
+            for e in checks
+        ],
         "lr": [[e["step"], e["lr"]] for e in steps],
         "unit": "step",
     }
-
-
-def _check(event: Event) -> list[Any]:
-    """Step, loss where there is one, and the headline metric with its interval."""
-    name = event.get("metric", "error")
-    return [event["step"], event.get("loss"), event[name], event["low"], event["high"]]
 
 
 def _test(folder: RunFolder, data: Dataset, test: OpenedTest | None) -> dict[str, Any] | None:

@@ -1,19 +1,16 @@
 """A trained run: its record, its predictions, its evaluation."""
 
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from PIL import Image
 from torch import nn
 
-from striate.api.images import named_images, places_of
+from striate.api.images import decode_all, named_images, relative_paths
 from striate.api.prediction_files import PredictionFiles
 from striate.classical import PREDICTORS
 from striate.config import RunConfig
@@ -25,13 +22,7 @@ from striate.data.locate import is_there, placed
 from striate.data.spelling import text_name
 from striate.data.streamed import Pixels
 from striate.errors import ConfigError, DataError, RunError
-from striate.evaluation import (
-    Abstention,
-    Columns,
-    Scaling,
-    abstention,
-    opened,
-)
+from striate.evaluation import Abstention, Columns, Scaling, abstention, opened
 from striate.execution import Execution
 from striate.run_folder import RunFolder
 from striate.tasks import DataShape, Prediction, Task
@@ -111,7 +102,7 @@ class Run:
         after `calibrate --classwise` estimated, see `abstention_is_proved`.
 
         Args:
-            error: Largest share of wrong predictions among those given, between 0 and 1.
+            error: Largest share of wrong predictions among those made, between 0 and 1.
 
         Raises:
             RunError: the training has not ended.
@@ -204,9 +195,8 @@ class Run:
         if self._is_classical:
             arrays = {name: tensor.numpy() for name, tensor in self._weights.items()}
             return ClassicalModel(PREDICTORS.build(self.config.network), arrays)
-        return Model(
-            self.networks, self.task, self.normalise, self.execution, self.config.prediction
-        )
+        views = self.config.prediction
+        return Model(self.networks, self.task, self.normalise, self.execution, views)
 
     def outputs(self, images: Pixels) -> dict[str, np.ndarray]:
         """Calibrated predictions (N, ...) of images (N, H, W, C) uint8 of the run's input size."""
@@ -238,13 +228,14 @@ class Run:
         """Predictions for paths, folders, PIL images, NumPy arrays or tensors, one or many.
 
         Arrays are (H, W), (H, W, C) or, for tensors, also (C, H, W); a number of them may be
-        stacked. An image that cannot be read gets a prediction with its problem; the others go on.
+        stacked. An image that cannot be read gets a prediction with its problem, and the others
+        are predicted.
 
         Args:
             images: Images to predict.
             batch_size: Number of images that are decoded and predicted at a time.
-            abstain: Largest error among the predictions that are given: where the network is not
-                sure enough for it, the prediction has no label. See `Run.abstention`.
+            abstain: Largest error among the predictions that have a label: where the network is
+                not sure enough for it, there is none. See `Run.abstention`.
             out: Folder for predictions.json and the files of the predictions, where their task
                 has such; none is written over another. None: no files.
             overlays: Whether `out` also gets a picture of each prediction on its image.
@@ -267,19 +258,18 @@ class Run:
             raise ConfigError("Pictures of predictions need a folder: give --out FOLDER, too.")
         files = None
         if out is not None:
-            places = places_of(images, named)
-            files = PredictionFiles(Path(out), self.task, self.shape, places, overlays=overlays)
+            paths = relative_paths(images, named)
+            files = PredictionFiles(Path(out), self.task, self.shape, paths, overlays=overlays)
         batch_size = 1 if self.task.sees_whole else batch_size
         predictions: list[Prediction] = []
         for start in range(0, len(named), batch_size):
             some = named[start : start + batch_size]
             decoded = self._decoded([image for _, image in some])
             names = [text_name(name) for name, _ in some]
-            found = self._predict(names, decoded, options)
-            for index, image in enumerate(decoded):
+            predictions += self._predict(names, decoded, options)
+            for index, image in enumerate(decoded, start):
                 if files is not None and isinstance(image, np.ndarray):
-                    files.write(start + index, found[index], image)
-            predictions += found
+                    files.write(index, predictions[index], image)
         if files is not None:
             files.finish(predictions, run=str(self.path))
         return predictions
@@ -287,9 +277,9 @@ class Run:
     def _decoded(self, images: Sequence[Any]) -> list[np.ndarray | BrokenImage]:
         data = self.config.data
         if self.task.sees_whole:
-            return _on_threads(lambda image: decode_whole(image, data.channels), images)
+            return decode_all(lambda image: decode_whole(image, data.channels), images)
         spec = ImageSpec(input_size=data.input_size, channels=data.channels, fit=data.fit)
-        return _on_threads(lambda image: decode_image(image, spec), images)
+        return decode_all(lambda image: decode_image(image, spec), images)
 
     def _predict(
         self,
@@ -317,9 +307,8 @@ class Run:
         size = (image.shape[0], image.shape[1])
         seen = self.task.seen_size(size, self.shape)
         fitted = fit_image(image, ImageSpec(seen, self.config.data.channels, "squash"))
-        return self.task.adjusted(
-            self.folder, infer(cast(Model, self._model), fitted[None], size=size)
-        )
+        raw = infer(cast(Model, self._model), fitted[None], size=size)
+        return self.task.adjusted(self.folder, raw)
 
     def evaluate(
         self, *, data: str | Path | None = None, reporter: Reporter | None = None
@@ -361,29 +350,6 @@ def load(path: str | Path) -> Run:
         RunError: there is none.
     """
     return Run(path)
-
-
-def _on_threads(
-    decode: Callable[[Any], np.ndarray], images: Sequence[Any]
-) -> list[np.ndarray | BrokenImage]:
-    """Images in the form that the network takes, each on a thread, or why they have none."""
-
-    def decoded(image: Any) -> np.ndarray | BrokenImage:
-        try:
-            return decode(image)
-        except BrokenImage as error:
-            return error
-
-    with ThreadPoolExecutor(os.cpu_count() or 1, "striate-decode") as pool:
-        # Pillow's images read their file when they are used, and several may share one.
-        tasks = [
-            None if isinstance(image, Image.Image) else pool.submit(decoded, image)
-            for image in images
-        ]
-        return [
-            decoded(image) if task is None else task.result()
-            for image, task in zip(images, tasks, strict=True)
-        ]
 
 
 def data_of(

@@ -1,4 +1,4 @@
-"""Search for settings: trials are ordinary runs of equal length, judged on validation only."""
+"""Search for settings: trials are ordinary runs of equal length, compared on validation only."""
 
 import shutil
 import time
@@ -45,7 +45,7 @@ def search(
 ) -> Search:
     """Try settings in trainings of equal length, and find those with the best validation metric.
 
-    The same call continues after a kill; given in several processes at once, they share the
+    The same call continues after a kill; several processes that make it at once share the
     trials. No trial can read the test split.
 
     Args:

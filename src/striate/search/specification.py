@@ -10,7 +10,7 @@ from striate.errors import ConfigError
 from striate.search.dimension import Dimension, parse_dimension
 
 DEFAULTS = "defaults"
-"""The word that keeps the usual dimensions beside those that are given."""
+"""The word that keeps the usual dimensions beside those that are named."""
 
 _SAME_IMAGES = "all trials are measured on the same images"
 _SAME_LENGTH = "all trials have the same length: give --minutes, --epochs or --steps"
@@ -76,7 +76,7 @@ def _check_key(key: str, value: Any, known: set[str]) -> None:
     if refused is not None:
         raise ConfigError(f"{key} cannot be searched: {refused}.")
     if key in known:
-        raise ConfigError(f"{key} is given twice.")
+        raise ConfigError(f"{key} is named twice.")
     known.add(key)
 
 

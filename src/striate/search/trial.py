@@ -14,7 +14,7 @@ from striate.search.space import Proposal, Space
 _MEDIAN_OF = 4
 """Finished trials that must exist before one is pruned: a median of fewer is luck."""
 _NOT_BEFORE = 0.3
-"""Share of a training in which none is pruned: a high rate looks bad before it falls."""
+"""Share of a training in which none is pruned: with a high rate the metric is bad at first."""
 
 State = Literal["whole", "pruned", "failed", "running"]
 _STATES: dict[State, TrialState] = {

@@ -1,4 +1,4 @@
-"""Tasks: what is asked of networks. A new task is one file with one subclass of `Task`."""
+"""Tasks of networks. A new task is one file with one subclass of `Task`."""
 
 from typing import Any
 

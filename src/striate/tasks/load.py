@@ -5,7 +5,6 @@ import inspect
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
 
 from striate.errors import ConfigError, unknown_name
 from striate.registry import Registry
@@ -68,17 +67,17 @@ def load_task(tasks: Registry[Task], path: Path) -> str:
         spec.loader.exec_module(module)
     except Exception as error:
         raise ConfigError(f"{path} cannot be run: {type(error).__name__}: {error}") from error
-    found = [value for value in vars(module).values() if _is_own_task(value, module.__name__)]
-    if len(found) != 1:
-        names = ", ".join(task.__name__ for task in found) or "none"
+    own = [
+        value
+        for value in vars(module).values()
+        if inspect.isclass(value) and issubclass(value, Task) and not inspect.isabstract(value)
+        if value.__module__ == module.__name__
+    ]
+    if len(own) != 1:
+        names = ", ".join(task.__name__ for task in own) or "none"
         raise ConfigError(
             f"{path} must define one task, a subclass of striate.tasks.Task; it defines {names}."
         )
     if name not in tasks:
-        tasks.register(name, found[0])
+        tasks.register(name, own[0])
     return name
-
-
-def _is_own_task(value: Any, module: str) -> bool:
-    is_task = inspect.isclass(value) and issubclass(value, Task) and not inspect.isabstract(value)
-    return is_task and value.__module__ == module

@@ -57,7 +57,7 @@ def test_all_problems_are_told_together(tmp_path):
     with pytest.raises(ConfigError) as told:
         read_dimensions(words)
     expected = [
-        "same length", "same images", "luckiest seed", "how fast", "given twice",
+        "same length", "same images", "luckiest seed", "how fast", "named twice",
         "no setting before", "neither KEY=VALUES", "cannot be read", "is no TOML",
         "must hold a table",
     ]  # fmt: skip

@@ -32,7 +32,7 @@ class ClassComparison:
     split: str
     """"test" or "validation"."""
     disagreements: tuple[dict[str, Any], ...]
-    """Images that some have right and others wrong: name, truth, answers, and under "image" a
+    """Images that some have right and others wrong: name, truth, predictions, and under "image" a
     function that reads the picture."""
     notes: tuple[str, ...]
     tiny: bool

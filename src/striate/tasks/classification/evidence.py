@@ -28,15 +28,15 @@ from striate.run_folder import RunFolder
 _PROMISES = (0.2, 0.1, 0.05, 0.02, 0.01, 0.005)
 """Errors that people ask for; a report shows those that its validation images can prove."""
 _PENALTIES = (1.0, 0.1, 0.01, 0.001)
-"""Of vector scaling: from nearly one temperature to nearly free."""
+"""Penalties of vector scaling: from nearly one temperature to nearly free."""
 
 
 def fit_calibration(folder: RunFolder, *, classwise: bool = False) -> dict[str, Any]:
     """Fit and keep the calibration of a finished run; what is kept comes back.
 
     Args:
-        folder: of the run; its validation answers are there.
-        classwise: a weight and a bias for each class (vector scaling), with the penalty that
+        folder: Folder of the run, with its validation predictions.
+        classwise: A weight and a bias for each class (vector scaling), with the penalty that
             predicts held-out folds best, where it does so better than one temperature.
 
     Raises:
@@ -67,8 +67,8 @@ def fit_calibration(folder: RunFolder, *, classwise: bool = False) -> dict[str, 
         "penalty": penalty,
         "n": len(labels),
         "note": note,
-        "before": _told(measure(probabilities, labels, names)),
-        "after": _told(measure(crossfitted(fit, probabilities, labels), labels, names)),
+        "before": _figures(measure(probabilities, labels, names)),
+        "after": _figures(measure(crossfitted(fit, probabilities, labels), labels, names)),
     }
     durable.write_json(folder.calibration, value)
     return value
@@ -82,7 +82,7 @@ def _held_out(fit: Any, probabilities: np.ndarray, labels: np.ndarray) -> float:
     return float(losses_of_items(crossfitted(fit, probabilities, labels), labels)[0].mean())
 
 
-def _told(metrics: ClassificationMetrics) -> dict[str, Any]:
+def _figures(metrics: ClassificationMetrics) -> dict[str, Any]:
     """The two metrics that calibration is about."""
     figures = calibration_figures(metrics)
     return {key: figures[key] for key in ("negative_log_likelihood", "calibration_error")}
@@ -126,10 +126,10 @@ def validated(folder: RunFolder) -> tuple[np.ndarray, np.ndarray]:
 
 
 def proves(scaling: Scaling) -> bool:
-    """Whether the validation answers that it was fitted to can prove what abstention promises.
+    """Whether the validation predictions that it was fitted to can prove what abstention promises.
 
-    One temperature changes no answer and orders them nearly as they were. A weight and a bias
-    for each class were chosen by these very answers: then they estimate.
+    One temperature changes no predicted class and hardly their order. A weight and a bias for each
+    class were chosen by these very predictions: then they estimate.
     """
     return scaling.temperature is not None
 
@@ -137,11 +137,11 @@ def proves(scaling: Scaling) -> bool:
 def promising(
     folder: RunFolder, held_out: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Confidences (N,) of the validation answers, and whether each is right (N,).
+    """Confidences (N,) of the validation predictions, and whether each is right (N,).
 
     Args:
-        folder: of the run.
-        held_out: what `validated` gives, where it is known; it is taken where the calibration
+        folder: Folder of the run.
+        held_out: Result of `validated`, where it is known; it is taken where the calibration
             proves nothing.
     """
     rows = load_predictions(folder.predictions).rows
@@ -159,9 +159,9 @@ def calibration_part(
     """Calibration before and after its fit on the split that is shown; None where none was fitted.
 
     Args:
-        folder: of the run.
-        class_names: K names.
-        after: the metrics of calibrated probabilities that the report shows.
+        folder: Folder of the run.
+        class_names: Names of the K classes.
+        after: Metrics of calibrated probabilities that the report shows.
         split: "test" or "validation".
     """
     _, kept = calibration_of(folder)
@@ -183,13 +183,13 @@ def calibration_part(
 def selective_part(
     folder: RunFolder, held_out: np.ndarray, shown: np.ndarray, labels: np.ndarray, split: str
 ) -> dict[str, Any]:
-    """The error among the answers against their share, and thresholds with their promises.
+    """The error among the predictions against their share, and thresholds with their promises.
 
     Args:
-        folder: of the run; thresholds come from its validation answers.
-        held_out: (N, K) what `validated` gives of them.
-        shown: (N, K) calibrated probabilities of the split that is shown.
-        labels: (N,) its truths.
+        folder: Folder of the run; thresholds come from its validation predictions.
+        held_out: Probabilities (N, K) of `validated`.
+        shown: Calibrated probabilities (N, K) of the split that is shown.
+        labels: Labels (N,) of that split.
         split: "test" or "validation".
     """
     sure, right = promising(folder, held_out)
@@ -197,24 +197,24 @@ def selective_part(
     thresholds = []
     for error in _PROMISES:
         try:
-            found = abstention(sure, right, error)
+            promise = abstention(sure, right, error)
         except DataError:
             break
-        told = found.to_json()
+        values = promise.to_json()
         if split == "test":
-            kept = confidence >= found.threshold
+            kept = confidence >= promise.threshold
             count = int(kept.sum())
             share = wilson(int((~correct[kept]).sum()), count) if count else None
-            told["test"] = {
+            values["test"] = {
                 "coverage": count / len(kept),
                 "error": share.to_json() if share else None,
             }
-        thresholds.append(told)
-        if found.coverage < 1 and found.coverage <= 1 / 16:
+        thresholds.append(values)
+        if promise.coverage <= 1 / 16:
             break
-    # Where everything may be answered, the smallest such error says it all.
-    whole = [told for told in thresholds if told["coverage"] == 1]
-    thresholds = [told for told in thresholds if told not in whole[:-1]]
+    # Where everything may be predicted, the smallest such error is enough.
+    whole = [values for values in thresholds if values["coverage"] == 1]
+    thresholds = [values for values in thresholds if values not in whole[:-1]]
     curve: list[CoveragePoint] = risk_coverage(confidence, correct)
     return {
         "split": split,

@@ -30,9 +30,9 @@ def write_neighbours(
     """Write neighbours.html beside the report; None, and no page, where nothing keeps images.
 
     Args:
-        folder: folder of the run.
-        data: dataset that it learned from.
-        nearest: (N, num) places in the training split of the nearest images of (N, H, W, C).
+        folder: Folder of the run.
+        data: Dataset that it learned from.
+        nearest: Indices (N, num) in the training split of the nearest images of (N, H, W, C).
     """
     # Spread over the split, so that all classes are seen.
     rows = np.unique(np.linspace(0, len(data.validation) - 1, _ROWS).round().astype(int))

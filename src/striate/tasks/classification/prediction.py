@@ -14,7 +14,7 @@ class ClassPrediction(Prediction):
         label: Most probable class; None when the image could not be read, or when the network is
             not sure enough of it.
         confidence: Probability of the most probable class.
-        abstained: Whether the network is not sure enough for the error that was asked for.
+        abstained: Whether the network is not sure enough for the largest error that was set.
         probabilities: Probability of each class, the most probable first.
         problem: Reason why the image could not be read; None when it could.
     """

@@ -40,12 +40,12 @@ class Matching:
     def sentence(self) -> str:
         """How classes were matched, with an example, so that a wrong order is seen."""
         outputs = self._names()
-        count = f"the network's {len(outputs)} answers"
+        count = f"the network's {len(outputs)} outputs"
         if len(self.class_names) < len(outputs):
             count = f"{len(self.class_names)} of {count}"
         shown = list(zip(self.class_names, self.order, strict=True))[:3]
         pairs = ", ".join(
-            f"{name} is answer {index}" + (f" ({outputs[index]})" if outputs[index] != name else "")
+            f"{name} is output {index}" + (f" ({outputs[index]})" if outputs[index] != name else "")
             for name, index in shown
         )
         return f"The data's classes are {count}: {pairs}, ..."
@@ -69,7 +69,7 @@ class PublishedEvaluation:
     part: MeasuredPart
     metrics: ClassificationMetrics
     classes: str
-    """How the data's classes were matched with the answers, in a sentence."""
+    """How the data's classes were matched with the outputs, in a sentence."""
     opening: int | None
     """Which opening of the test split this was; None where no test split was opened."""
     findings: tuple[str, ...]
