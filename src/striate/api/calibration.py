@@ -11,6 +11,8 @@ from striate.evaluation import percent
 
 def calibration_lines(fit: Mapping[str, Any]) -> list[str]:
     """The fit that `calibrate` returns, as lines for a terminal."""
+    if "lines" in fit:
+        return list(fit["lines"])
     kind = fit["method"]
     if fit["temperature"] is not None:
         kind = f"temperature {fit['temperature']:.3g}"

@@ -103,7 +103,7 @@ def _resolve(
     pick = merge({"name": "classification"}, settings.get("task", {}))
     task = TASKS.build(Pick.from_json(pick))
     if "category" in task.needs and not surveyed.class_names:
-        raise DataError(f"{source.title} names no classes: the list needs a column 'label'.")
+        raise DataError(source.no_classes)
     config, choices = decide(placed(name), surveyed, settings, speed, task)
     if claim is not None:
         choices = [Decision("task", *claim), *choices]

@@ -30,7 +30,7 @@ from striate.data.duplicate_check import check_duplicates
 from striate.data.field import Field, Loaded, strata_of, take
 from striate.data.source import Item, Progress, Source
 from striate.data.split import Assignment, assign
-from striate.data.stratify import Labels, counts_of
+from striate.data.stratify import Membership, counts_of
 from striate.errors import DataError
 from striate.places import cache_dir
 
@@ -308,7 +308,7 @@ def _divided(
     lines: Sequence[str],
     assignment: Assignment,
     rows: Mapping[str, Sequence[int]],
-    strata: Sequence[Labels],
+    strata: Sequence[Membership],
     names: Sequence[str],
 ) -> dict[str, Any]:
     """The content of set.json about the splits."""

@@ -8,14 +8,14 @@ import numpy as np
 from striate.data.source import Split
 from striate.data.spelling import enumerated
 from striate.data.split import rank, small_notes
-from striate.data.stratify import Labels, are_several, each, stratify
+from striate.data.stratify import Membership, are_several, each, stratify
 from striate.errors import DataError
 
 
 def fold(
     names: Sequence[str],
     groups: Sequence[str],
-    labels: Sequence[Labels],
+    labels: Sequence[Membership],
     class_names: Sequence[str],
     which: tuple[int, int, int],
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
@@ -50,7 +50,7 @@ def fold(
 
 def folds_of(
     groups: Sequence[str],
-    labels: Sequence[Labels],
+    labels: Sequence[Membership],
     num_folds: int,
     *,
     seed: int = 0,
@@ -98,7 +98,7 @@ def folds_of(
         part_of = dict(zip(members, parts, strict=True))
         return [part_of[group] for group in groups]
     totals = Counter(labels)
-    held: list[Counter[Labels]] = [Counter() for _ in range(num_folds)]
+    held: list[Counter[Membership]] = [Counter() for _ in range(num_folds)]
     sizes = [0] * num_folds
     fold_of: dict[str, int] = {}
     for group in sorted(members, key=lambda name: (-len(members[name]), rank(seed, "fold", name))):

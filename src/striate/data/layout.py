@@ -4,15 +4,13 @@ One reading for folders on the disk and for members of an archive, so that a set
 items packed and unpacked.
 """
 
-import re
-import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from striate.data.field.value import are_numbers, are_values
 from striate.data.source import Item, Listing, Split
-from striate.data.spelling import enumerated, shown
+from striate.data.spelling import class_key, enumerated, natural_key, shown
 from striate.errors import DataError
 
 _SPLITS: dict[str, Split] = {
@@ -50,18 +48,6 @@ def name_parts(name: str) -> tuple[str, ...]:
 def visible(name: str) -> bool:
     """Whether a file or folder is meant for people: not hidden, not a desktop's litter."""
     return not name.startswith(".") and name.casefold() not in _LITTER
-
-
-def natural_key(name: str) -> tuple[Any, ...]:
-    """Order in which "s2" comes before "s10"."""
-    pieces = re.split(r"(\d+)", name.casefold())
-    numbered = [(int(p), p) if i % 2 else p for i, p in enumerate(pieces)]
-    return tuple(numbered), name
-
-
-def class_key(name: str) -> str:
-    """A class name without its letter case and Unicode composition."""
-    return unicodedata.normalize("NFC", name).casefold()
 
 
 def by_name(items: Sequence[Item]) -> tuple[tuple[Item, ...], list[str]]:

@@ -25,13 +25,12 @@ from striate.data.layout import (
     Entry,
     by_name,
     name_parts,
-    natural_key,
     read_layout,
     split_named,
     visible,
 )
 from striate.data.source import Content, Item, Listing, Source, Split, read_text
-from striate.data.spelling import enumerated, shown, text_name
+from striate.data.spelling import enumerated, natural_key, shown, text_name
 from striate.data.tarscan import scan_tar
 from striate.errors import DataError
 

@@ -56,6 +56,8 @@ class Listing(NamedTuple):
     notes: tuple[str, ...] = ()
     files: tuple[Item, ...] = ()
     """Files about the whole set, such as the names of the classes of its masks."""
+    no_classes: str = ""
+    """Reason why the items have no class each, and what to do; empty where nothing is to say."""
 
 
 def read_file(path: str, limit: int | None = None) -> bytes:
@@ -201,6 +203,13 @@ class Source(ABC):
     def class_names(self) -> tuple[str, ...]:
         """The classes in the order of their labels."""
         return self._listing.class_names
+
+    @property
+    def no_classes(self) -> str:
+        """The reason why the items have no class each, and what to do."""
+        return self._listing.no_classes or (
+            f"{self.title} names no classes: the list needs a column 'label'."
+        )
 
     @property
     def items(self) -> tuple[Item, ...]:

@@ -1,7 +1,9 @@
 """Write names of files and classes in messages, whatever bytes they are made of."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
+from typing import Any
 
 # What would break a line, move a terminal's cursor, or cannot be written as UTF-8.
 _UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -23,6 +25,18 @@ def enumerated(names: Sequence[str], most: int = 8) -> str:
     """A short enumeration of names, as they are shown."""
     few = ", ".join(map(shown, names[:most]))
     return few if len(names) <= most else f"{few} and {len(names) - most} more"
+
+
+def natural_key(name: str) -> tuple[Any, ...]:
+    """Order in which "s2" comes before "s10"."""
+    pieces = re.split(r"(\d+)", name.casefold())
+    numbered = [(int(p), p) if i % 2 else p for i, p in enumerate(pieces)]
+    return tuple(numbered), name
+
+
+def class_key(name: str) -> str:
+    """A class name without its letter case and Unicode composition."""
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _escaped(code: int) -> str:

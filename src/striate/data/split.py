@@ -14,7 +14,7 @@ from typing import NamedTuple
 from striate.data.field.value import are_numbers
 from striate.data.source import Split
 from striate.data.spelling import enumerated
-from striate.data.stratify import Labels, are_several, each, stratify
+from striate.data.stratify import Membership, are_several, each, stratify
 from striate.errors import DataError
 
 _NEARLY_ALL = 0.9
@@ -37,7 +37,7 @@ class Assignment(NamedTuple):
 
 def assign(
     digests: Sequence[str],
-    labels: Sequence[Labels],
+    labels: Sequence[Membership],
     declared: Sequence[Split | None],
     class_names: Sequence[str],
     *,
@@ -115,7 +115,7 @@ def validation_share(num_images: int) -> float:
 def _hold_out(
     free: Sequence[int],
     digests: Sequence[str],
-    labels: Sequence[Labels],
+    labels: Sequence[Membership],
     fraction: float,
     seed: int,
     name: str,
@@ -171,7 +171,7 @@ def rank(seed: int, name: str, digest: str) -> bytes:
 
 def _hold_out_several(
     groups: Sequence[Sequence[int]],
-    labels: Sequence[Labels],
+    labels: Sequence[Membership],
     fraction: float,
     drawn: Sequence[int],
 ) -> list[int]:
@@ -188,11 +188,13 @@ def _hold_out_several(
     return held
 
 
-def _labels_of(group: Sequence[int], labels: Sequence[Labels]) -> set[int]:
+def _labels_of(group: Sequence[int], labels: Sequence[Membership]) -> set[int]:
     return {label for i in group for label in each(labels[i])}
 
 
-def _check(splits: Sequence[Split], labels: Sequence[Labels], class_names: Sequence[str]) -> None:
+def _check(
+    splits: Sequence[Split], labels: Sequence[Membership], class_names: Sequence[str]
+) -> None:
     trained = {
         label
         for of_item, split in zip(labels, splits, strict=True)
@@ -219,10 +221,10 @@ def _check(splits: Sequence[Split], labels: Sequence[Labels], class_names: Seque
 
 
 def _conflict_notes(
-    digests: Sequence[str], labels: Sequence[Labels], splits: Sequence[Split]
+    digests: Sequence[str], labels: Sequence[Membership], splits: Sequence[Split]
 ) -> list[str]:
     """Copies of one picture under several classes, the sealed ones left out of the count."""
-    classes: dict[str, set[Labels]] = defaultdict(set)
+    classes: dict[str, set[Membership]] = defaultdict(set)
     for digest, label, split in zip(digests, labels, splits, strict=True):
         if split != "test":
             classes[digest].add(label)
@@ -262,7 +264,7 @@ def _group_notes(splits: Sequence[Split], groups: Sequence[str], split: Split) -
 
 
 def small_notes(
-    splits: Sequence[Split], labels: Sequence[Labels], class_names: Sequence[str], split: Split
+    splits: Sequence[Split], labels: Sequence[Membership], class_names: Sequence[str], split: Split
 ) -> list[str]:
     """The classes that a split has no image of."""
     pairs = zip(labels, splits, strict=True)

@@ -12,21 +12,21 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-Labels = int | tuple[int, ...]
+Membership = int | tuple[int, ...]
 """Class of an item, or the labels that it has, perhaps none."""
 
 
-def each(labels: Labels) -> tuple[int, ...]:
+def each(labels: Membership) -> tuple[int, ...]:
     """The labels of one item, of which a class is one."""
     return (labels,) if isinstance(labels, int) else labels
 
 
-def are_several(labels: Sequence[Labels]) -> bool:
+def are_several(labels: Sequence[Membership]) -> bool:
     """Whether items have any number of labels instead of one class."""
     return any(isinstance(of_item, tuple) for of_item in labels)
 
 
-def counts_of(labels: Sequence[Labels], num_labels: int) -> list[int]:
+def counts_of(labels: Sequence[Membership], num_labels: int) -> list[int]:
     """The number of items that have each label (K,)."""
     flat = [label for of_item in labels for label in each(of_item)]
     counts: list[int] = np.bincount(np.array(flat, np.int64), minlength=num_labels).tolist()
@@ -35,7 +35,7 @@ def counts_of(labels: Sequence[Labels], num_labels: int) -> list[int]:
 
 def stratify(
     groups: Sequence[Sequence[int]],
-    labels: Sequence[Labels],
+    labels: Sequence[Membership],
     shares: Sequence[float],
     draw: Callable[[int], int],
 ) -> list[int]:

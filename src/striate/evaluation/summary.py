@@ -65,15 +65,15 @@ class Summary:
             "n": self.n,
             "confidence": self.confidence,
             "metrics": {
-                name: {key: _finite(getattr(estimate, key)) for key in _PARTS}
+                name: {key: finite(getattr(estimate, key)) for key in _PARTS}
                 for name, estimate in self.estimates.items()
             },
         }
 
     def headline(self) -> dict[str, Any]:
         name, estimate = next(iter(self.estimates.items()))
-        low, high = _finite(estimate.low), _finite(estimate.high)
-        return {"n": self.n, name: _finite(estimate.value), "low": low, "high": high}
+        low, high = finite(estimate.low), finite(estimate.high)
+        return {"n": self.n, name: finite(estimate.value), "low": low, "high": high}
 
     def sentence(self) -> str:
         name, estimate = next(iter(self.estimates.items()))
@@ -92,5 +92,6 @@ def _spell(estimate: Estimate | Proportion) -> str:
     return f"{text} [{estimate.low:.4g}, {estimate.high:.4g}]"
 
 
-def _finite(value: float | None) -> float | None:
+def finite(value: float | None) -> float | None:
+    """The value; None where it is undefined or infinite, which JSON cannot hold."""
     return None if value is None or not math.isfinite(value) else value

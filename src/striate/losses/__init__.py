@@ -6,6 +6,7 @@ classification.
 
 from striate.losses.adversarial import *
 from striate.losses.balance import *
+from striate.losses.binary import *
 from striate.losses.box import *
 from striate.losses.chance import *
 from striate.losses.cross_entropy import *

@@ -6,6 +6,7 @@ from torch import Tensor
 from striate.losses import (
     adversarial,
     balance,
+    binary,
     box,
     cross_entropy,
     dice,
@@ -20,7 +21,7 @@ from striate.registry import Registry
 __all__ = ["LOSSES"]
 
 _FAMILIES = (
-    *(cross_entropy, hinge, logistic, balance, restoration, siamese),
+    *(cross_entropy, hinge, logistic, balance, binary, restoration, siamese),
     *(sequence, dice, box, adversarial),
 )
 

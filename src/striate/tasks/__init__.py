@@ -6,6 +6,7 @@ from striate.data.source import Source
 from striate.registry import Registry
 from striate.tasks import load
 from striate.tasks.classification import Classification
+from striate.tasks.labels import Labels
 from striate.tasks.look import Look
 from striate.tasks.prediction import Prediction
 from striate.tasks.task import Build, DataShape, ReportedSplit, Setting, Task, View
@@ -25,7 +26,7 @@ __all__ = [
     "task_named",
 ]
 
-TASKS: Registry[Task] = Registry("task", {"classification": Classification})
+TASKS: Registry[Task] = Registry("task", {"classification": Classification, "labels": Labels})
 
 
 def task_named(name: str) -> str:

@@ -6,11 +6,12 @@ from typing import Any
 from striate.data.field.boxes import Boxes
 from striate.data.field.category import Category
 from striate.data.field.field import PADDING, Column, Field, Finding, Loaded, take
+from striate.data.field.labels import Labels
 from striate.data.field.mask import Mask
 from striate.data.field.points import Points
 from striate.data.field.text import Text
 from striate.data.field.value import Value
-from striate.data.stratify import Labels
+from striate.data.stratify import Membership
 
 __all__ = [
     "FIELDS",
@@ -20,6 +21,7 @@ __all__ = [
     "Column",
     "Field",
     "Finding",
+    "Labels",
     "Loaded",
     "Mask",
     "Points",
@@ -31,7 +33,7 @@ __all__ = [
 ]
 
 FIELDS: dict[str, type[Field]] = {
-    kind.kind: kind for kind in (Category, Value, Mask, Boxes, Points, Text)
+    kind.kind: kind for kind in (Category, Labels, Value, Mask, Boxes, Points, Text)
 }
 
 
@@ -43,7 +45,7 @@ def field_from_json(value: Mapping[str, Any]) -> Field:
 
 def strata_of(
     columns: Mapping[str, Column], fields: Mapping[str, Field], num_items: int
-) -> tuple[Sequence[Labels], tuple[str, ...]]:
+) -> tuple[Sequence[Membership], tuple[str, ...]]:
     """The groups that a split spreads evenly: an index for each item, and the groups' names.
 
     They come from the first field that has any; without one, all items are one group. No names:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from striate.data.stratify import Labels
+from striate.data.stratify import Membership
 from striate.errors import DataError
 from striate.typed_json import encode
 
@@ -121,7 +121,7 @@ class Field(ABC):
         """The values of a batch whose images were moved by a warp; most do not change."""
         return batch
 
-    def strata(self, column: Column) -> tuple[Sequence[Labels], tuple[str, ...]] | None:
+    def strata(self, column: Column) -> tuple[Sequence[Membership], tuple[str, ...]] | None:
         """The groups of similar items that a split spreads evenly: the index of each item's
         group, or of all groups that it belongs to, and the names of the groups, each of which
         must have items to train on; no names: groups that may be absent from a split; None: the

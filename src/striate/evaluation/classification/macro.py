@@ -181,7 +181,7 @@ def auc(probabilities: Array, target: Array, *, confidence: float = 0.95) -> Est
     areas, smoothed = [], []
     for k in defined:
         positive = target == k
-        placed = _placed(probabilities[:, k], positive)
+        placed = placements(probabilities[:, k], positive)
         whole = size[k] + 2 * added
         area = (placed[positive].sum() + added) / whole
         pull += (placed - area) / np.where(positive, whole, n - size[k])
@@ -193,7 +193,7 @@ def auc(probabilities: Array, target: Array, *, confidence: float = 0.95) -> Est
     return score_interval(float(np.mean(areas)), mean * (1 - mean) / variance, z2)
 
 
-def _placed(score: Floats, positive: npt.NDArray[np.bool_]) -> Floats:
+def placements(score: Floats, positive: npt.NDArray[np.bool_]) -> Floats:
     """For each item the share of the other side that lies on the right side of it; ties half."""
     high, low = np.sort(score[positive]), np.sort(score[~positive])
     placed = np.empty(len(score))

@@ -17,6 +17,7 @@ from striate.evaluation.metric import Columns, Meter, Metric
 from striate.evaluation.stored import Predictions
 from striate.losses import expected_loss_at_chance
 from striate.run_folder import RunFolder
+from striate.tasks.auxiliary import with_auxiliary
 from striate.tasks.classification.compare import ClassComparison, compare_classes
 from striate.tasks.classification.evidence import calibration_of, fit_calibration, validated
 from striate.tasks.classification.prediction import ClassPrediction
@@ -37,19 +38,10 @@ class Classification(Task):
         return nn.ModuleDict({"network": build("network", num_classes=len(_names(data)))})
 
     def losses(self, networks: nn.ModuleDict, batch: Batch, phase: str) -> dict[str, Tensor]:
-        """The loss that is minimised, under "loss", and its parts.
-
-        A network with auxiliary heads returns several scores while it trains; the others count
-        with its `auxiliary_weight`.
-        """
-        network: Any = networks["network"]
-        scores, target = network(batch["image"]), batch["category"]
-        if not isinstance(scores, tuple):
-            return {"loss": self.loss(scores.float(), target)}
-        main = self.loss(scores[0].float(), target)
-        auxiliary = torch.stack([self.loss(s.float(), target) for s in scores[1:]]).sum()
-        weight = float(network.auxiliary_weight)
-        return {"loss": main + weight * auxiliary, "main": main, "auxiliary": auxiliary}
+        target = batch["category"]
+        return with_auxiliary(
+            networks["network"], batch["image"], lambda scores: self.loss(scores, target)
+        )
 
     def weight(self, batch: Batch) -> float:
         """The number of items, or the sum of the weights of their classes."""
