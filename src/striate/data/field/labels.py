@@ -207,13 +207,17 @@ def binary_columns(items: Sequence["Item"]) -> list[str]:
 
 def why_labels(source: "Source") -> str | None:
     """The reason why a source evidently has any number of labels for each image; else None."""
-    if source.items and "labels" in (source.items[0].columns or {}):
+    if any("labels" in (item.columns or {}) for item in source.items):
         return "the list has a column 'labels'"
-    if not source.class_names:
-        binary = binary_columns(source.items)
-        few = f"{enumerated(binary, most=4)} hold 0 and 1, one column for each label"
-        return few if len(binary) > 1 else None
-    return why_lists(Counter(source.class_names[item.label] for item in source.items))
+    if source.class_names:
+        return why_lists(Counter(source.class_names[item.label] for item in source.items))
+    cells = Counter(_cell(item, "label") for item in source.items)
+    if any(ROWS in cell for cell in cells):
+        return None  # whether several rows are several labels, a person must say
+    binary = binary_columns(source.items)
+    if len(binary) < 2:
+        return why_lists(cells)
+    return f"{enumerated(binary, most=4)} hold 0 and 1, one column for each label"
 
 
 def _with_class(source: "Source", items: Sequence["Item"]) -> list["Item"]:
