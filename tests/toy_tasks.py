@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from striate.config import RunConfig
 from striate.data import Dataset, ImageSet, ImageSpec, SealedSplit
 from striate.data.field import PADDING, Boxes, Category, Column, Field, Mask, Points, Text
+from striate.data.field.labels import Labels as LabelField
 from striate.evaluation.metric import Columns, Metric
-from striate.tasks import Classification, Task
+from striate.tasks import Classification, Labels, Task
 from striate.training.events import Event
 
 SIDE, NUM = 12, 8
@@ -265,6 +266,14 @@ def examples() -> dict[str, Example]:
     return {
         "classification": Example(
             Classification, classes, labels, noise, wide | entropy, lambda error: error == 0
+        ),
+        "labels": Example(
+            Labels,
+            {"labels": LabelField("abc")},
+            {"labels": [[i & 1, i >> 1 & 1, -1 if i == 5 else i >> 2] for i in range(NUM)]},
+            noise,
+            wide | {"loss": {"name": "binary_cross_entropy"}},
+            lambda precision: precision == 1,
         ),
         "mask": Example(
             Segmentation,

@@ -16,6 +16,7 @@ __all__ = [
     "Build",
     "Classification",
     "DataShape",
+    "Labels",
     "Look",
     "Prediction",
     "ReportedSplit",

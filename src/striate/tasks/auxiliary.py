@@ -20,8 +20,13 @@ def with_auxiliary(
     """
     scores = network(images)
     if not isinstance(scores, tuple):
-        return {"loss": loss(scores.float())}
-    main = loss(scores[0].float())
-    auxiliary = torch.stack([loss(each.float()) for each in scores[1:]]).sum()
+        return {"loss": loss(_whole(scores))}
+    main = loss(_whole(scores[0]))
+    auxiliary = torch.stack([loss(_whole(each)) for each in scores[1:]]).sum()
     weight = float(network.auxiliary_weight)
     return {"loss": main + weight * auxiliary, "main": main, "auxiliary": auxiliary}
+
+
+def _whole(scores: Tensor) -> Tensor:
+    """Scores in float32, where they came in half of it."""
+    return scores.to(torch.promote_types(scores.dtype, torch.float32))

@@ -177,7 +177,7 @@ def why_lists(cells: Mapping[str, int]) -> str | None:
     if not mark:
         return None
     lists = {cell: split_cell(cell, mark) for cell in cells}
-    within = Counter(label for labels in lists.values() for label in set(labels))
+    within = Counter(label for labels in lists.values() for label in dict.fromkeys(labels))
     shared = [label for label, count in within.most_common() if count > 1]
     if not shared:
         return None
