@@ -42,6 +42,6 @@ def binary_cross_entropy_loss(
         weights = torch.as_tensor(positive_weights, dtype=scores.dtype, device=scores.device)
         check_same_shape(scores[0], weights, "Scores", "one weight for each label")
     losses = F.binary_cross_entropy_with_logits(
-        scores, target, pos_weight=weights, reduction="none"
+        scores, target.to(scores.dtype), pos_weight=weights, reduction="none"
     )
     return reduce_loss(losses, reduction)
