@@ -79,9 +79,11 @@ def _scan(source: Source) -> MaskScan:
         palette = palette or mask.palette
         if len(numbers) == 1:
             constant.append(items[row].name)
-    if 0 < modes["RGB"] < modes.total():
-        others = modes.total() - modes["RGB"]
-        problems[source.title] = f"{modes['RGB']} masks hold colours and {others} ids"
+    clashes = [form for form, clash in (("RGB", True), ("1", 1 in pixels)) if clash and modes[form]]
+    if clashes and len(modes) > 1:
+        problems[source.title] = "masks of several forms: " + ", ".join(
+            f"{num:,} of {mode}" for mode, num in modes.most_common()
+        )
     return MaskScan(
         dict(modes),
         {number: (pixels[number], masks[number]) for number in sorted(pixels)},

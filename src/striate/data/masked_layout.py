@@ -21,6 +21,8 @@ _MASKS = {
     *("segmentationclass", "groundtruth", "gt"),
 }
 _PICTURES = {"png", "tif", "tiff", "bmp", "gif", "webp", "pgm", "ppm", "jpg", "jpeg", "jp2"}
+_SIBLING = re.compile(r"(.+?)[-_ ]?(?:annot|masks?|labels?)")
+"""Folders of masks that are called after the folder of their images."""
 _ENDING = re.compile(r"[-_. ](mask|masks|label|labels|gt|seg|L)$")
 Parts = tuple[str, ...]
 
@@ -58,7 +60,7 @@ def read_tree(title: str, entries: Iterable[Entry], folders: Iterable[Parts] = (
 def _masked(title: str, entries: list[Entry]) -> Listing | None:
     """The images with their masks; None where names do not pair any."""
     folders = {part.casefold() for entry in entries for part in entry.parts[:-1]}
-    if not folders & _MASKS and not any(name.endswith("annot") for name in folders):
+    if not folders & _MASKS and not any(map(_SIBLING.fullmatch, folders)):
         return None
     entries = _without_top(entries)
     images, masks = _sorted(entries)
@@ -88,7 +90,8 @@ def _masked(title: str, entries: list[Entry]) -> Listing | None:
         notes.append(f"{len(alone)} image(s) without a mask were left out: {enumerated(alone)}.")
     if alone := [mask.name for mask in masks if mask.name not in used]:
         notes.append(f"{len(alone)} mask(s) without an image were left out: {enumerated(alone)}.")
-    described = {entry.parts[0]: entry for entry in entries if len(entry.parts) == 1}
+    # Of several, that which lies highest.
+    described = {e.parts[-1]: e for e in sorted(entries, key=lambda entry: -len(entry.parts))}
     described_by = [Item(n, 0, None, described[n].key) for n in DESCRIPTIONS if n in described]
     return Listing((), kept, (*notes, *repeats), tuple(described_by))
 
@@ -106,22 +109,26 @@ def _without_top(entries: list[Entry]) -> list[Entry]:
 def _sorted(entries: Sequence[Entry]) -> tuple[list[_File], list[_File]]:
     """Pictures below folders of images, and those below folders of masks."""
     folders = {entry.parts[:depth] for entry in entries for depth in range(1, len(entry.parts))}
+    named = {folder: _SIBLING.fullmatch(folder[-1]) for folder in folders}
+    siblings = {
+        folder: (*folder[:-1], match[1])
+        for folder, match in named.items()
+        if match and (*folder[:-1], match[1]) in folders
+    }
     images, masks = [], []
     for entry in entries:
         stem, dot, ending = entry.parts[-1].rpartition(".")
         if not dot or ending.casefold() not in _PICTURES:
             continue
-        for depth in reversed(range(len(entry.parts) - 1)):
-            above, name = entry.parts[:depth], entry.parts[depth]
-            inner = (*entry.parts[depth + 1 : -1], stem)
-            annotated = (*above, name.removesuffix("annot"))
-            if name.casefold() in _IMAGES or (*above, f"{name}annot") in folders:
-                outer = above if name.casefold() in _IMAGES else (*above, name)
-                images.append(_File(outer, inner, entry))
-            elif name.casefold() in _MASKS:
-                masks.append(_File(above, inner, entry))
-            elif annotated != (*above, name) and annotated in folders:
-                masks.append(_File(annotated, inner, entry))
+        for depth in range(len(entry.parts) - 1, 0, -1):
+            folder, inner = entry.parts[:depth], (*entry.parts[depth:-1], stem)
+            name = folder[-1].casefold()
+            if folder in siblings:
+                masks.append(_File(siblings[folder], inner, entry))
+            elif folder in siblings.values():
+                images.append(_File(folder, inner, entry))
+            elif name in _IMAGES | _MASKS:
+                (images if name in _IMAGES else masks).append(_File(folder[:-1], inner, entry))
             else:
                 continue
             break

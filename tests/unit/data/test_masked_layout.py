@@ -37,6 +37,8 @@ def side_by_side(images: str, masks: str, *stems: str) -> list[str]:
         ("JPEGImages", "SegmentationClass"),
         ("set/v1/images", "set/v1/masks"),
         ("train", "trainannot"),
+        ("train", "train_masks"),
+        ("images", "images labels"),
     ],
 )
 def test_sibling_folders_with_equal_stems(images: str, masks: str) -> None:

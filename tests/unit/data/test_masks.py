@@ -377,7 +377,8 @@ def test_a_list_names_masks(
         (np.full((*SIZE, 4), 100, np.uint8), r"1\.png: partly transparent"),
         (Image.new("F", SIZE[::-1], 0.5), r"1\.png: of the form F; accepted"),
         (Image.new("I", SIZE[::-1], 70000), r"1\.png: ids from 70000 to 70000"),
-        (np.zeros((*SIZE, 3), np.uint8), r"1 masks hold colours and 5 ids"),
+        (np.zeros((*SIZE, 3), np.uint8), r"masks of several forms: 5 of L, 1 of RGB"),
+        (Image.fromarray(np.eye(*SIZE) > 0), r"masks of several forms: 5 of L, 1 of 1"),
         (Image.new("CMYK", SIZE[::-1]), r"1\.png: of the form CMYK"),
     ],
 )
