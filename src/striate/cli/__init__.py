@@ -10,15 +10,14 @@ import typer
 
 from striate import __version__
 from striate.cli import (
-    answer,
     cache,
     evidence,
     gradients,
     inspection,
     listing,
     optimisation,
+    prediction,
     profile,
-    studies,
     training,
 )
 from striate.errors import StriateError
@@ -39,14 +38,14 @@ _COMMANDS = {
         inspection.inspect,
         training.train,
         training.resume,
-        answer.evaluate,
-        answer.predict,
+        prediction.evaluate,
+        prediction.predict,
         profile.profile,
         listing.list_,
     ),
     _TRUST: (
-        studies.cv,
-        studies.search,
+        training.cv,
+        training.search,
         evidence.compare,
         evidence.calibrate,
         evidence.ledger,

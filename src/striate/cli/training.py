@@ -1,8 +1,12 @@
-"""striate train, striate resume."""
+"""striate train, striate resume, striate cv, striate search."""
 
+import shlex
+import signal
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
@@ -11,6 +15,9 @@ from striate.cli.request import with_request
 
 if TYPE_CHECKING:
     from striate.api import Run
+    from striate.api.crossvalidation import CrossValidation
+    from striate.api.search_result import Search
+    from striate.api.seeds import SeedStudy
 
 
 @with_request
@@ -34,9 +41,8 @@ def train(
         _conclude(api.train(**request, out=out, reporter=Terminal(), started=started))
         return
     from striate.api.seeds import train_seeds
-    from striate.cli.studies import report_study
 
-    report_study(lambda: train_seeds(num_seeds=seeds, **request, out=out, reporter=Terminal()))
+    _report_study(lambda: train_seeds(num_seeds=seeds, **request, out=out, reporter=Terminal()))
 
 
 def resume(
@@ -60,3 +66,98 @@ def _conclude(run: "Run") -> None:
     openings = run.test_openings
     sealed = "still sealed" if openings == 0 else f"opened {openings} time(s) so far"
     typer.echo(f"Test split {sealed}; open it with: striate evaluate {run.path}")
+
+
+@with_request
+def cv(
+    *,
+    folds: Annotated[int, typer.Option("--folds", "-k", help="Number of folds.")] = 5,
+    repeat: Annotated[int, typer.Option(help="Number of times that images are divided.")] = 1,
+    request: dict[str, Any],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the study.")] = None,
+) -> None:
+    """Cross-validate: a training for each fold of all images outside the test split."""
+    from striate.api.crossvalidation import cross_validate
+    from striate.terminal import Terminal
+
+    _report_study(
+        lambda: cross_validate(**request, folds=folds, repeats=repeat, out=out, reporter=Terminal())
+    )
+
+
+@with_request
+def search(
+    *,
+    trials: Annotated[
+        int,
+        typer.Option("--trials", "-t", metavar="N", help="Number of trials, pruned ones included."),
+    ] = 20,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            "--minutes",
+            "-m",
+            help="Time for the whole search, over all its processes; each trial has an equal part. "
+            "Without it a trial is as long as train would make it.",
+        ),
+    ] = None,
+    space: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--space",
+            "-s",
+            metavar="KEY=VALUES|FILE",
+            help="Settings to search, in place of the usual: optimiser.lr=1e-3..1e-1:log, "
+            "width=x0.5..x2 (multiples of the plan), optimiser=sgd,adamw; a .toml or .json file; "
+            "the word defaults keeps the usual beside it. May be repeated.",
+        ),
+    ] = None,
+    prune: Annotated[
+        bool,
+        typer.Option("--prune/--no-prune", help="Stop trials that do worse than the median."),
+    ] = True,
+    request: dict[str, Any],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Folder of the search.")] = None,
+) -> None:
+    """Search for settings: network, width, rate and more; the test split stays sealed.
+
+    Give the same command in another terminal, and both work on one search; give it again after a
+    stop, and it continues.
+    """
+    started = time.monotonic() - time.thread_time()
+    from striate.api.search import search as run_search
+    from striate.terminal import Terminal
+
+    _report_study(
+        lambda: run_search(
+            **request,
+            trials=trials,
+            minutes=minutes,
+            space=tuple(space or ()),
+            prune=prune,
+            out=out,
+            reporter=Terminal(),
+            started=started,
+        )
+    )
+
+
+def _report_study(run: Callable[[], "CrossValidation | SeedStudy | Search"]) -> None:
+    """Run a study and print its result; a stopped one ends with the exit code of its signal."""
+    try:
+        result = run()
+    except KeyboardInterrupt:  # between two trainings; within one, its trainer handles the signal
+        _exit_stopped("Finished runs are kept.", signal.SIGINT)
+    if result.stopped_by is not None:
+        kept = "finished runs, and the one under way up to this step"
+        _exit_stopped(f"Kept in {result.path}: {kept}.", result.stopped_by)
+    for line in result.lines():
+        typer.echo(line)
+    typer.echo(f"Page: {result.page}")
+
+
+def _exit_stopped(kept: str, number: int) -> NoReturn:
+    name = signal.Signals(number).name
+    words = shlex.join(["striate", *sys.argv[1:]])
+    typer.echo(f"Stopped by {name}. {kept} Continue with the same command: {words}")
+    raise typer.Exit(128 + number)
