@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from time import perf_counter
 from typing import Any
@@ -94,16 +95,12 @@ def observe(
     weight = next(network.parameters(), torch.empty(0))
     count = min(2, batch_shape[0])
     images = torch.zeros((count, *batch_shape[1:]), device=weight.device, dtype=weight.dtype)
-    modes = {module: module.training for module in network.modules()}
-    hooks = [layer.register_forward_hook(note) for layer in layers]
-    try:
-        with torch.random.fork_rng(devices=[]):
-            network.eval()(images)
-    finally:
-        for hook in hooks:
-            hook.remove()
-        for module, mode in modes.items():
-            module.training = mode
+    with ExitStack() as stack, torch.random.fork_rng(devices=[]):
+        for module in network.modules():
+            stack.callback(setattr, module, "training", module.training)
+        for layer in layers:
+            stack.callback(layer.register_forward_hook(note).remove)
+        network.eval()(images)
     return count
 
 

@@ -139,7 +139,7 @@ def check_choices(config: RunConfig) -> None:
 
 
 def _number_problems(config: RunConfig) -> list[str]:
-    """Numbers out of their range, as the constructors themselves tell them."""
+    """Numbers out of their range, as the constructors themselves report them."""
     problems = []
     weight = nn.Parameter(torch.zeros(2, 2))
     probes: list[tuple[str, Callable[[], object]]] = [
@@ -233,9 +233,8 @@ def assemble(
         execution.place(network)
     if pretrained is None:
         for network in networks.values():
-            initialise: Callable[[Tensor], None] | None
-            if (initialise := getattr(network, "initialise_from", None)) is not None:
-                initialise(_first_images(loader))
+            if hasattr(network, "initialise_from"):
+                network.initialise_from(_first_images(loader))  # type: ignore[operator]
     parts = Parts(
         networks=networks,
         task=task,

@@ -120,25 +120,20 @@ def _predictions(
     if batch_size is None:
         height, width = images.shape[1:3]
         batch_size = min(_AT_ONCE, max(_FEWEST, _PIXELS // (height * width)))
-    was_training = {name: network.training for name, network in networks.items()}
-    networks.eval()
-    quick = ExitStack()
-    try:
-        quick.enter_context(execution.arithmetic())
+    with ExitStack() as stack:
         for network in networks.values():
-            quick.enter_context(accelerated(network, execution))
+            stack.callback(network.train, network.training)
+        networks.eval()
+        stack.enter_context(execution.arithmetic())
+        for network in networks.values():
+            stack.enter_context(accelerated(network, execution))
         for start in range(0, len(images), batch_size):
-            chunk = np.array(
-                images[start : start + batch_size]
-            )  # a copy: the memory map is read-only
+            # A copy: the memory map is read-only.
+            chunk = np.array(images[start : start + batch_size])
             pixels = torch.from_numpy(chunk).to(execution.device)
             yield start, _of_batch(model, model.normalise(to_float(pixels)), start, size)
             if progress is not None:
                 progress(min(start + batch_size, len(images)), len(images))
-    finally:
-        quick.close()
-        for name, network in networks.items():
-            network.train(was_training[name])
 
 
 @torch.inference_mode()

@@ -82,7 +82,10 @@ class Training:
             self.advance()
             if self.step < self.plan.total:
                 self._pause()
-        return self._finish()
+        self._save()
+        scores = self.validate(quick=False)
+        self.log.write("finished", step=self.step, seconds=round(self.clock.seconds(), 3))
+        return scores
 
     def advance(self) -> None:
         """One step forward, or back to the last checkpoint when its loss is not finite."""
@@ -108,7 +111,9 @@ class Training:
             average_decay=decay,
         )
         if self.step == 0:
-            self._warn_if_unlikely(outcome.main_loss)
+            chance_level = self.parts.task.chance(self.parts.data)
+            if (warning := chance_warning(outcome.main_loss, chance_level)) is not None:
+                self.log.write("warning", step=0, text=warning)
         return outcome
 
     def _record(self, outcome: Outcome) -> None:
@@ -212,12 +217,6 @@ class Training:
         )
         return scores
 
-    def _finish(self) -> Scores:
-        self._save()
-        scores = self.validate(quick=False)
-        self.log.write("finished", step=self.step, seconds=round(self.clock.seconds(), 3))
-        return scores
-
     def _save(self, *, stopping: bool = False) -> None:
         tensors: dict[str, Tensor] = {}
         state = {
@@ -287,11 +286,6 @@ class Training:
         )
         self._save()
 
-    def _warn_if_unlikely(self, loss: float) -> None:
-        warning = chance_warning(loss, self.parts.task.chance(self.parts.data))
-        if warning is not None:
-            self.log.write("warning", step=0, text=warning)
-
 
 def _number(value: float | None) -> float | None:
     """A number that JSON has: None for one that is undefined."""
@@ -304,15 +298,11 @@ def averaged(parts: Parts) -> Iterator[None]:
 
     An optimiser that trains at other weights than it predicts with (schedule-free) switches too.
     """
-    switching: list[Any] = [
-        optimiser
-        for optimiser in parts.optimisers.values()
-        if hasattr(optimiser, "eval") and hasattr(optimiser, "train")
-    ]
     with ExitStack() as stack:
-        for optimiser in switching:
-            optimiser.eval()
-            stack.callback(optimiser.train)
+        for optimiser in parts.optimisers.values():
+            if hasattr(optimiser, "eval") and hasattr(optimiser, "train"):
+                optimiser.eval()
+                stack.callback(optimiser.train)
         if parts.average is not None and not parts.average.is_empty:
             stack.enter_context(parts.average.inside(parts.whole))
         yield

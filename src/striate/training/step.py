@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from torch import nn
@@ -106,20 +106,13 @@ def _accumulate(
 @contextmanager
 def _only(parts: Parts, phase: str) -> Iterator[None]:
     """Let gradients flow into the networks of one phase alone."""
-    others = [
-        parameter
-        for other in parts.task.phases
-        if other != phase
-        for parameter in parts.learning(other).parameters()
-        if parameter.requires_grad
-    ]
-    for parameter in others:
-        parameter.requires_grad_(False)
-    try:
+    with ExitStack() as stack:
+        for other in set(parts.task.phases) - {phase}:
+            for parameter in parts.learning(other).parameters():
+                if parameter.requires_grad:
+                    parameter.requires_grad_(False)
+                    stack.callback(parameter.requires_grad_, True)
         yield
-    finally:
-        for parameter in others:
-            parameter.requires_grad_(True)
 
 
 def _clip(network: nn.Module, largest: float | None) -> float:
