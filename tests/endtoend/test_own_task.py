@@ -105,7 +105,8 @@ def test_a_file_without_one_task_is_refused(folder: Path, text: str | None, reas
 
 
 def test_a_list_without_labels_is_no_classifier(folder: Path) -> None:
-    assert "needs a column 'label'" in striate(folder, "train", "dots.csv", code=2)
+    asked = ["train", "dots.csv", "--task", "classification"]
+    assert "needs a column 'label'" in striate(folder, *asked, code=2)
 
 
 def test_a_task_claims_the_data_that_are_meant_for_it(folder: Path) -> None:

@@ -24,7 +24,8 @@ Stages for 32 × 32 colour images with the paper's widths (64, 256, 256):
 
 Departures, none of which changes the network above: any number of stages, any number of
 input channels and spatial dimensions; the last pooling is global, where the paper's is a
-window of 3 that covers its 3 × 3 maps; an axis that is down to one pixel is pooled no
+window of 3 that covers its 3 × 3 maps; it may take the mean, which sums up what an image holds
+where the maximum only finds it; an axis that is down to one pixel is pooled no
 further when `input_size` says so, so that 8 × 8 images pass three stages.
 """
 
@@ -35,7 +36,14 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.errors import ConfigError, DataError
-from striate.layers import adaptive_max_pool, batch_norm, conv, max_pool, norm_act
+from striate.layers import (
+    adaptive_average_pool,
+    adaptive_max_pool,
+    batch_norm,
+    conv,
+    max_pool,
+    norm_act,
+)
 from striate.networks.shape import check_input, check_ndim, check_size, full_size
 
 # The patches' covariance is of normalised images, about one on its diagonal: eps bounds the
@@ -137,6 +145,7 @@ class Airbench(nn.Module):
         input_size: spatial size, pixels; needed only below 2^stages + 1, where an axis that is
             down to one pixel is pooled no further.
         widths: channels of each stage.
+        pool: of what the head sees: "max" or "mean" over the last maps.
 
     Example:
         >>> network = Airbench(10, input_size=(32, 32))
@@ -154,9 +163,12 @@ class Airbench(nn.Module):
         ndim: int = 2,
         input_size: tuple[int, ...] | None = None,
         widths: tuple[int, ...] = (64, 256, 256),
+        pool: str = "max",
     ) -> None:
         super().__init__()
         check_ndim("airbench", ndim)
+        if pool not in ("max", "mean"):
+            raise ConfigError(f"airbench: pool={pool!r} is unknown; accepted: 'max', 'mean'.")
         if not widths or min(widths) < 1:
             raise ConfigError(f"airbench: widths={widths!r} must be one or more positive widths.")
         self.in_channels, self.ndim = in_channels, ndim
@@ -175,7 +187,7 @@ class Airbench(nn.Module):
             maps = tuple(length // step for length, step in zip(maps, window, strict=True))
             width = next_width
         self.stages = nn.Sequential(*stages)
-        self.pool = adaptive_max_pool(ndim)(1)
+        self.pool = (adaptive_max_pool if pool == "max" else adaptive_average_pool)(ndim)(1)
         self.head = nn.Linear(width, num_classes, bias=False)
 
     def initialise_from(self, images: Float[Tensor, "B C *S"]) -> None:

@@ -74,6 +74,17 @@ def test_airbench_starts_as_a_partial_identity() -> None:
     assert stage.norm0.momentum == 0.4
 
 
+def test_airbench_may_sum_up_instead_of_finding() -> None:
+    network = Airbench(3, 1, widths=(8, 8), pool="mean").eval()
+    features: list[torch.Tensor] = []
+    network.stages.register_forward_hook(lambda *call: features.append(call[2]))
+    scores = network(torch.randn(2, 1, 20, 25))
+    expected = features[0].mean(dim=(2, 3)) @ network.head.weight.T / 9
+    torch.testing.assert_close(scores, expected)
+    with pytest.raises(ConfigError, match=r"pool='sum' is unknown; accepted: 'max', 'mean'"):
+        Airbench(3, pool="sum")
+
+
 @pytest.mark.parametrize("length", [2, 3, 8, 9, 28, 32, 96, 224])
 def test_airbench_takes_every_size(length: int) -> None:
     with torch.device("meta"):

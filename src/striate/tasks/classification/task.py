@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from striate.data import Dataset, ImageSet
 from striate.data.batch import Batch
+from striate.data.field.value import are_numbers, are_values
+from striate.data.source import Source
 from striate.evaluation.classification.measure import ClassificationMetrics, measure
 from striate.evaluation.classification.mistake import wrong_pictures
 from striate.evaluation.classification.report import write
@@ -33,6 +35,14 @@ class Classification(Task):
     """One class out of K for each image."""
 
     needs = ("image", "category")
+
+    @classmethod
+    def recognises(cls, source: Source) -> str | None:
+        """The reason why labels of a list that are whole numbers are taken for classes."""
+        names, columns = source.class_names, source.items[0].columns or {}
+        if list(columns) != ["label"] or not are_numbers(names) or are_values(names):
+            return None
+        return f"the labels are {len(names)} whole numbers; if they are values: --task regression"
 
     def networks(self, build: Build, data: DataShape) -> nn.ModuleDict:
         return nn.ModuleDict({"network": build("network", num_classes=len(_names(data)))})
