@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from striate.config import RunConfig
 from striate.data import Dataset, ImageSet, ImageSpec, SealedSplit
-from striate.data.field import PADDING, Boxes, Category, Column, Field, Mask, Points, Text
+from striate.data.field import PADDING, Boxes, Category, Column, Field, Mask, Points, Text, Value
 from striate.data.field.labels import Labels as LabelField
 from striate.evaluation.metric import Columns, Metric
-from striate.tasks import Classification, Labels, Task
+from striate.tasks import Classification, Labels, Regression, Task
 from striate.training.events import Event
 
 SIDE, NUM = 12, 8
@@ -256,6 +256,8 @@ def examples() -> dict[str, Example]:
     texts = [draw.integers(0, 4, 1 + i % 3) for i in range(NUM)]
     points = draw.uniform(2, SIDE - 2, (NUM, 2, 2)).astype(np.float32)
     wide: dict[str, Any] = {"network": {"name": "mlp", "hidden": [48]}}
+    numbers = draw.normal((100, -0.02), (30, 0.001), (NUM, 2))
+    numbers[[0, 5, 5], [0, 0, 1]] = np.nan
     unet = {"network": {"name": "unet", "width": 8, "depth": 1, "batch_norm": False}}
     entropy = {"loss": {"name": "softmax_cross_entropy"}}
     smooth = {"loss": {"name": "smooth_l1"}}
@@ -274,6 +276,14 @@ def examples() -> dict[str, Example]:
             noise,
             wide | {"loss": {"name": "binary_cross_entropy"}},
             lambda precision: precision == 1,
+        ),
+        "regression": Example(
+            Regression,
+            {"value": Value(("height", "slope"))},
+            {"value": numbers},
+            noise,
+            wide | {"loss": {"name": "l2"}},
+            lambda mae: mae < 0.5,
         ),
         "mask": Example(
             Segmentation,

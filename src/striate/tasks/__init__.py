@@ -9,6 +9,7 @@ from striate.tasks.classification import Classification
 from striate.tasks.labels import Labels
 from striate.tasks.look import Look
 from striate.tasks.prediction import Prediction
+from striate.tasks.regression import Regression
 from striate.tasks.task import Build, DataShape, ReportedSplit, Setting, Task, View
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "Labels",
     "Look",
     "Prediction",
+    "Regression",
     "ReportedSplit",
     "Setting",
     "Task",
@@ -27,7 +29,10 @@ __all__ = [
     "task_named",
 ]
 
-TASKS: Registry[Task] = Registry("task", {"classification": Classification, "labels": Labels})
+TASKS: Registry[Task] = Registry(
+    "task",
+    {"classification": Classification, "labels": Labels, "regression": Regression},
+)
 
 
 def task_named(name: str) -> str:
@@ -40,11 +45,12 @@ def task_named(name: str) -> str:
 
 
 def recognised(source: Source) -> tuple[str, str] | None:
-    """The name of the first task that a source is evidently meant for, and the reason.
+    """The name of the last task that a source is evidently meant for, and the reason.
 
-    None: no task claims it, and it is taken for classification.
+    So a task of one's own comes before those of the package. None: no task claims it, and it is
+    taken for classification.
     """
-    for name in TASKS:
+    for name in reversed(list(TASKS)):
         task: Any = TASKS[name]
         reason = task.recognises(source)
         if reason is not None:

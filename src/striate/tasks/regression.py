@@ -1,0 +1,156 @@
+"""Regression: one or several numbers for each image."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from striate.data import ImageSet
+from striate.data.batch import Batch
+from striate.data.field import FIELDS, Field, Value
+from striate.data.field.value import are_values, numeric_columns
+from striate.data.source import Source
+from striate.errors import DataError
+from striate.evaluation.metric import Columns, Meter
+from striate.evaluation.regression import value_metrics, value_section
+from striate.evaluation.report import Section
+from striate.registry import Pick
+from striate.tasks.auxiliary import with_auxiliary
+from striate.tasks.prediction import Prediction
+from striate.tasks.task import Build, DataShape, ReportedSplit, Setting, Task
+
+
+class Regression(Task):
+    """One or several numbers for each image.
+
+    Networks learn numbers of mean 0 and deviation 1 in the training split; predictions are in the
+    units of the data. Missing numbers are nan, and count for nothing.
+
+    Args:
+        loss: Name and arguments of the loss: l2, l1, huber or charbonnier.
+        columns: Columns to predict; None: value, or the labels, or all columns of numbers.
+    """
+
+    needs = ("image", "value")
+    loss_arguments = ("image", "target")
+    unsuited: ClassVar[tuple[str, ...]] = ("resized_crop", "affine")
+
+    def __init__(self, loss: Pick | None = None, columns: tuple[str, ...] | None = None) -> None:
+        super().__init__(loss)
+        self.column_names = columns or ()
+
+    @classmethod
+    def recognises(cls, source: Source) -> str | None:
+        if source.class_names:
+            if not are_values(source.class_names):
+                return None
+            return f"the labels are numbers, {len(source.class_names):,} different ones"
+        numbers = numeric_columns(source.items)
+        further = {key for item in source.items for key in item.columns or () if key}
+        others = further - set(numbers) | (further & set(FIELDS) - {"value"})
+        if not numbers or ("value" not in numbers and others):
+            return None
+        if len(numbers) > 1 and all(found <= {0.0, 1.0} for found in numbers.values()):
+            return None  # yes or no for each name
+        names = ", ".join(Value.of(source, "value").names)
+        return f"the list has numbers in {names}, and no classes"
+
+    def fields(self, source: Source) -> dict[str, Field]:
+        return {"value": Value.of(source, "value", self.column_names)}
+
+    def num_outputs(self, num_classes: int) -> int:
+        return max(1, len(self.column_names))
+
+    def settings(self) -> dict[str, Setting]:
+        why = "squared where it is small; outliers pull less than with l2"
+        mean = "what an image holds is summed up over its whole area"
+        size = "how large things are seen may tell the number"
+        return {
+            "network": Setting("network", {"name": "airbench", "pool": "mean"}, mean, "airbench"),
+            "training.small_share": Setting("smaller at first", 0.0, size, "no"),
+            "loss": Setting("loss", {"name": "huber"}, why, "Huber's"),
+        }
+
+    def prepare(self, train: ImageSet) -> dict[str, Any]:
+        """Mean, standard deviation and median (T,) of the numbers of the training split."""
+        values = np.asarray(train.columns["value"])
+        lacking = np.isnan(values).all(axis=0)
+        if lacking.any():
+            name = train.fields["value"].names[int(lacking.argmax())]
+            raise DataError(f"No training image has a number in {name!r}.")
+        flat = np.nanmin(values, axis=0) == np.nanmax(values, axis=0)
+        return {
+            **super().prepare(train),
+            "mean": np.nanmean(values, axis=0).tolist(),
+            "std": np.where(flat, 1.0, np.nanstd(values, axis=0)).tolist(),
+            "median": np.nanmedian(values, axis=0).tolist(),
+        }
+
+    def networks(self, build: Build, data: DataShape) -> nn.ModuleDict:
+        return nn.ModuleDict({"network": build("network", num_classes=len(_names(data)))})
+
+    def losses(self, networks: nn.ModuleDict, batch: Batch, phase: str) -> dict[str, Tensor]:
+        known = ~batch["value"].isnan()
+
+        def loss(scores: Tensor) -> Tensor:
+            if not known.any():
+                return scores.sum() * 0
+            target = (batch["value"] - self._fact("mean", scores)) / self._fact("std", scores)
+            return self.loss(scores[known], target[known])
+
+        return with_auxiliary(networks["network"], batch["image"], loss)
+
+    def weight(self, batch: Batch) -> float:
+        return float((~batch["value"].isnan()).sum())
+
+    def postprocess(self, outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The numbers (B, T) float64 in the units of the data."""
+        scores = outputs["scores"].cpu().double()
+        return {"value": scores * self._fact("std", scores) + self._fact("mean", scores)}
+
+    def _fact(self, name: str, like: Tensor) -> Tensor:
+        return torch.tensor(self.facts[name], dtype=like.dtype, device=like.device)
+
+    def meter(self, data: DataShape) -> Meter:
+        return ValueMeter(_names(data), self.facts["mean"], self.facts["median"])
+
+    def describe(
+        self, names: Sequence[str], outputs: Mapping[str, np.ndarray], data: DataShape
+    ) -> list[Prediction]:
+        return [
+            Prediction(name, dict(zip(_names(data), row, strict=True)))
+            for name, row in zip(names, outputs["value"].tolist(), strict=True)
+        ]
+
+    def columns(self, predictions: Sequence[Prediction], data: DataShape) -> tuple[str, ...]:
+        return _names(data)
+
+    def sections(self, split: ReportedSplit) -> list[Section]:
+        return [value_section(split.rows, _names(split.data))]
+
+
+class ValueMeter:
+    """Rows: the true and the predicted numbers, (N, T) float64 each."""
+
+    def __init__(
+        self, names: Sequence[str], mean: Sequence[float], median: Sequence[float]
+    ) -> None:
+        self.metrics = value_metrics(names, mean, median)
+        self._values: list[np.ndarray] = []
+        self._predicted: list[np.ndarray] = []
+
+    def update(self, prediction: Mapping[str, Tensor], batch: Batch) -> None:
+        self._values.append(batch["value"].cpu().double().numpy())
+        self._predicted.append(prediction["value"].numpy())
+
+    def rows(self) -> Columns:
+        pair = np.concatenate(self._values), np.concatenate(self._predicted)
+        return Columns(dict(zip(("value", "predicted value"), pair, strict=True)))
+
+
+def _names(data: DataShape) -> tuple[str, ...]:
+    field: Any = data.fields["value"]
+    names: tuple[str, ...] = field.names
+    return names
