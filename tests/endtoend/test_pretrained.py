@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from striate.cli.answer import evaluate
 from torch import nn
 
 from striate import api
 from striate.api.pretrained import evaluate_pretrained
+from striate.cli.prediction import evaluate
 from striate.config import RunConfig
 from striate.data import ImageSpec, decode_image
 from striate.data.loader import Normalisation
