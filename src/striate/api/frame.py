@@ -9,6 +9,7 @@ from striate.api.run import data_of, recorded_fields
 from striate.classical import PREDICTORS
 from striate.config import RunConfig
 from striate.data import Dataset, Normalisation, Source, prepare, refuse_leaks
+from striate.data.field import Field
 from striate.errors import RunError
 from striate.evaluation import Columns, Predictions, save_predictions
 from striate.execution import Execution
@@ -19,17 +20,26 @@ from striate.training.assemble import build_task
 from striate.training.planner import Decision
 
 
+def fields_of(config: RunConfig, source: Source) -> dict[str, Field] | None:
+    """The fields that the task of a configuration reads from a source; None: classes alone.
+
+    Raises:
+        DataError: the source lacks one of them.
+    """
+    if config.network.name in PREDICTORS:
+        return None
+    task = build_task(config)
+    # Classes alone are known from the cache, without listing the source.
+    return None if task.needs == ("image", "category") else task.fields(source)
+
+
 def training_images(config: RunConfig, source: Source, reporter: Reporter) -> Dataset:
     """The images to train on, decoded, with a word to the person about what is unusual.
 
     Raises:
         DataError, LeakError.
     """
-    fields = None
-    if config.network.name not in PREDICTORS:
-        task = build_task(config)
-        # Classes alone are known from the cache, without listing the source.
-        fields = None if task.needs == ("image", "category") else task.fields(source)
+    fields = fields_of(config, source)
     dataset = prepare(config.data, source=source, fields=fields, progress=reporter.progress)
     refuse_leaks(config.data, dataset)
     for note in dataset.notes:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from striate import places
+from striate.api.frame import fields_of
 from striate.api.request import Request
 from striate.api.resolve import resolve
 from striate.data import prepare
@@ -118,7 +119,10 @@ def ledger(
         # In the form in which `train` decodes the data, so that what is decoded is used again.
         request = Request(data, groups=groups, assignments=assignments)
         plan = resolve(request, speed=None, reporter=reporter)
-        dataset = prepare(plan.config.data, source=plan.source, progress=reporter.progress)
+        fields = fields_of(plan.config, plan.source)
+        dataset = prepare(
+            plan.config.data, source=plan.source, fields=fields, progress=reporter.progress
+        )
     finally:
         reporter.close()
     return _view(dataset.title, dataset.test.digest, [])

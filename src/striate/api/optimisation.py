@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from striate.api.frame import fields_of
 from striate.api.request import Request
 from striate.api.resolve import resolve
 from striate.data import prepare
@@ -117,7 +118,8 @@ def range_test(
     reporter = reporter or Reporter()
     request = Request(data, network=network, assignments=assignments)
     config, _, source = resolve(request, speed=None, reporter=reporter)
-    dataset = prepare(config.data, source=source, progress=reporter.progress)
+    fields = fields_of(config, source)
+    dataset = prepare(config.data, source=source, fields=fields, progress=reporter.progress)
     parts = assemble(config, dataset, Execution.of(config.execution))
 
     def batches() -> Iterator[tuple[Batch, None]]:
