@@ -62,7 +62,7 @@ def _masked(title: str, entries: list[Entry]) -> Listing | None:
     folders = {part.casefold() for entry in entries for part in entry.parts[:-1]}
     if not folders & _MASKS and not any(map(_SIBLING.fullmatch, folders)):
         return None
-    entries = _without_top(entries)
+    entries = _without_top(sorted(entries, key=lambda entry: entry.parts))
     images, masks = _sorted(entries)
     if not images or not masks:
         return None

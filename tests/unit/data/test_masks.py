@@ -313,6 +313,17 @@ def test_a_turn_that_no_size_tells_is_refused(
         field_of(folder)
 
 
+def test_streamed_images_have_their_masks_in_the_cache(
+    write_set: WriteSet, draw: np.random.Generator, config_of: Callable[..., Any]
+) -> None:
+    ids = of_ids(draw, [0, 1, 2])
+    folder = write_set({name: value.astype(np.uint8) for name, value in ids.items()})
+    found = ids_by_name(decoded(folder, config_of, streaming=True))
+    assert found.keys() == ids.keys()
+    for name, value in ids.items():
+        np.testing.assert_array_equal(found[name], value)
+
+
 def test_test_masks_lie_sealed_and_apart(
     write_set: WriteSet, draw: np.random.Generator, config_of: Callable[..., Any]
 ) -> None:
