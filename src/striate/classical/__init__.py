@@ -33,8 +33,8 @@ _TINY = 32
 """Pixels are compared at this size: larger images differ by where things lie, not by what."""
 
 
-def _either(given: float | None, values: tuple[float, ...]) -> tuple[float, ...]:
-    return values if given is None else (given,)
+def _either(chosen: float | None, values: tuple[float, ...]) -> tuple[float, ...]:
+    return values if chosen is None else (chosen,)
 
 
 def hog_svm(cell: int | None = None, c: float | None = None) -> Predictor:

@@ -23,7 +23,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A classifier's arrays, its hyper-parameter in words, its wrong answers on the other rows."""
+    """A classifier's arrays, its hyper-parameter in words, its mistakes on the other rows."""
 
     arrays: dict[str, np.ndarray]
     chosen: str
@@ -73,9 +73,8 @@ class _Linear(Classifier):
             weight, bias = self._weights(x, train.labels, c, num_classes, seed)
             arrays = {"mean": mean, "scale": scale, "weight": weight, "bias": bias}
             predicted = self.scores(validation.features, arrays).argmax(axis=1)
-            candidates.append(
-                Fitted(arrays, f"C = {c:g}", int((predicted != validation.labels).sum()))
-            )
+            wrong = int((predicted != validation.labels).sum())
+            candidates.append(Fitted(arrays, f"C = {c:g}", wrong))
         return min(candidates, key=lambda fitted: fitted.wrong)
 
     def scores(self, features: np.ndarray, arrays: Arrays) -> np.ndarray:

@@ -55,7 +55,7 @@ class HoG(Feature):
     def variants(self, size: tuple[int, int]) -> Sequence[Feature]:
         if self.cell is not None:
             return (self,)
-        # From 4×4 cells, a coarse look, to 16×16, beyond which cells hold noise.
+        # From 4×4 cells, a coarse view, to 16×16, beyond which cells hold noise.
         fitting = [HoG(cell) for cell in (4, 8, 16) if 4 <= min(size) // cell <= 16]
         return fitting or [HoG(max(1, min(size) // 4 if min(size) < 16 else min(size) // 16))]
 

@@ -30,8 +30,8 @@ def fisher_vector(
 
     Example:
         >>> rows = np.random.default_rng(0).normal(size=(1, 40_000, 1))
-        >>> found = fisher_vector(rows, np.ones(1), np.zeros((1, 1)), np.ones((1, 1)))
-        >>> bool(np.abs(found).max() < 0.02)  # drawn from the mixture: nothing to tell
+        >>> vector = fisher_vector(rows, np.ones(1), np.zeros((1, 1)), np.ones((1, 1)))
+        >>> bool(np.abs(vector).max() < 0.02)  # drawn from the mixture: no departure from it
         True
     """
     num, points, dim = rows.shape
@@ -55,9 +55,9 @@ def fisher_vector(
     by_mean = (first - total * means) / deviations
     by_deviation = (second - 2 * means * first + total * np.square(means)) * precision - total
     root = np.sqrt(weights)[:, None]
-    found = np.stack([by_mean / root, by_deviation / (np.sqrt(2) * root)], axis=1) / points
-    whole: np.ndarray = found.reshape(num, -1)
-    return whole
+    both = np.stack([by_mean / root, by_deviation / (np.sqrt(2) * root)], axis=1) / points
+    vectors: np.ndarray = both.reshape(num, -1)
+    return vectors
 
 
 class FisherVectors(Feature):
@@ -95,21 +95,22 @@ class FisherVectors(Feature):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             mixture.fit(pca.transform(rows))
-        return {
-            "centre": pca.mean_.astype(np.float32),
-            "axes": pca.components_.astype(np.float32),
-            "weights": mixture.weights_.astype(np.float32),
-            "means": mixture.means_.astype(np.float32),
-            "variances": mixture.covariances_.astype(np.float32),
+        arrays = {
+            "centre": pca.mean_,
+            "axes": pca.components_,
+            "weights": mixture.weights_,
+            "means": mixture.means_,
+            "variances": mixture.covariances_,
         }
+        return {name: array.astype(np.float32) for name, array in arrays.items()}
 
     def describe(self, images: np.ndarray, learned: Arrays) -> np.ndarray:
-        found = dense_sift(images, step=self.step, bin_size=self.bin_size)
-        rows = (found - learned["centre"]) @ learned["axes"].T
+        descriptors = dense_sift(images, step=self.step, bin_size=self.bin_size)
+        rows = (descriptors - learned["centre"]) @ learned["axes"].T
+        mixture = (learned["weights"], learned["means"], learned["variances"])
 
         def pool(piece: np.ndarray) -> np.ndarray:
-            parts = (learned["weights"], learned["means"], learned["variances"])
-            vector = fisher_vector(piece, *parts)
+            vector = fisher_vector(piece, *mixture)
             vector = np.sign(vector) * np.sqrt(np.abs(vector))
             length = np.linalg.norm(vector, axis=1, keepdims=True)
             normed: np.ndarray = vector / np.maximum(length, np.finfo(np.float32).tiny)

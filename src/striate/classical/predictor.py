@@ -69,7 +69,7 @@ class Predictor:
             seed: Random seed of vocabularies and of the order of descent.
             progress: Function of the stage, its number of finished parts and of all parts.
         """
-        best: tuple[int, Learned] | None = None
+        candidates: list[tuple[int, Learned]] = []
         images = train[0]
         variants = self.feature.variants((images.shape[1], images.shape[2]))
         for number, feature in enumerate(variants):
@@ -78,16 +78,13 @@ class Predictor:
             learned = feature.learn(images, seed)
             rows = [Rows(described(feature, x, learned), y) for x, y in (train, validation)]
             fitted = self.classifier.fit(rows[0], rows[1], num_classes, seed)
-            if best is None or fitted.wrong < best[0]:
-                arrays = {f"feature.{name}": array for name, array in learned.items()}
-                arrays |= {f"classifier.{name}": a for name, a in fitted.arrays.items()}
-                arrays["variant"] = np.array(number)
-                best = fitted.wrong, Learned(arrays, (str(feature), fitted.chosen))
+            arrays = {f"feature.{name}": array for name, array in learned.items()}
+            arrays |= {f"classifier.{name}": a for name, a in fitted.arrays.items()}
+            arrays["variant"] = np.array(number)
+            candidates.append((fitted.wrong, Learned(arrays, (str(feature), fitted.chosen))))
         if progress is not None:
             progress("fitting", len(variants), len(variants))
-        if best is None:
-            raise RuntimeError("a feature without variants")
-        return best[1]
+        return min(candidates, key=lambda candidate: candidate[0])[1]
 
     def features(self, images: np.ndarray, arrays: Arrays) -> np.ndarray:
         """(N, F) rows of images, as the classifier sees them."""

@@ -5,6 +5,7 @@ recognizing natural scene categories", 2006.
 """
 
 from collections.abc import Callable
+from itertools import product
 
 import numpy as np
 
@@ -24,14 +25,12 @@ def pooled(
         >>> [float(p[0, 0]) for p in pooled(codes, (1, 2), lambda c: c.mean(axis=1))]
         [5.5, 1.0, 4.0, 7.0, 10.0]
     """
-    found = []
+    regions = []
     for level in levels:
-        down, across = (_spans(side, level) for side in codes.shape[1:3])
-        for rows in down:
-            for columns in across:
-                region = codes[:, rows, columns]
-                found.append(pool(region.reshape(len(codes), -1, codes.shape[3])))
-    return found
+        for rows, columns in product(*(_spans(side, level) for side in codes.shape[1:3])):
+            region = codes[:, rows, columns]
+            regions.append(pool(region.reshape(len(codes), -1, codes.shape[3])))
+    return regions
 
 
 def _spans(side: int, level: int) -> list[slice]:

@@ -39,8 +39,8 @@ def dense_sift(images: np.ndarray, *, step: int = 8, bin_size: int = 4) -> np.nd
 
     Example:
         >>> noise = np.random.default_rng(0).integers(0, 256, (2, 40, 33, 3), np.uint8)
-        >>> found = dense_sift(noise)
-        >>> found.shape, bool(np.allclose(np.linalg.norm(found, axis=-1), 1, atol=1e-5))
+        >>> rows = dense_sift(noise)
+        >>> rows.shape, bool(np.allclose(np.linalg.norm(rows, axis=-1), 1, atol=1e-5))
         ((2, 4, 3, 128), True)
     """
     x = grey(images)
@@ -53,12 +53,12 @@ def dense_sift(images: np.ndarray, *, step: int = 8, bin_size: int = 4) -> np.nd
     votes = _spread(_votes(x), bin_size)
     starts = [torch.arange(0, side - patch + 1, step) for side in x.shape[1:]]
     # A bin's votes are read half a pixel before its middle, where its triangle has its top.
-    places = [s[:, None] + bin_size * torch.arange(_BINS) + bin_size // 2 for s in starts]
-    taken = votes[:, :, places[0].flatten()][..., places[1].flatten()]
+    positions = [s[:, None] + bin_size * torch.arange(_BINS) + bin_size // 2 for s in starts]
+    taken = votes[:, :, positions[0].flatten()][..., positions[1].flatten()]
     rows, columns = len(starts[0]), len(starts[1])
     taken = taken.reshape(len(x), _DIRECTIONS, rows, _BINS, columns, _BINS)
-    found = taken.permute(0, 2, 4, 3, 5, 1) * _window()
-    return _normalised(found.flatten(3), bin_size).numpy()
+    histograms = taken.permute(0, 2, 4, 3, 5, 1) * _window()
+    return _normalised(histograms.flatten(3), bin_size).numpy()
 
 
 def _votes(x: Tensor) -> Tensor:
@@ -87,10 +87,10 @@ def _window() -> Tensor:
     return (weight[:, None] * weight)[..., None]
 
 
-def _normalised(found: Tensor, bin_size: int) -> Tensor:
-    tiny = torch.finfo(found.dtype).tiny
-    contrast = found.sum(-1, keepdim=True) / (_BINS * bin_size) ** 2
-    found = found / found.norm(dim=-1, keepdim=True).clamp(min=tiny)
-    found = found.clamp(max=_CLIP)
-    found = found / found.norm(dim=-1, keepdim=True).clamp(min=tiny)
-    return torch.where(contrast < _FLAT, torch.zeros(()), found)
+def _normalised(rows: Tensor, bin_size: int) -> Tensor:
+    tiny = torch.finfo(rows.dtype).tiny
+    contrast = rows.sum(-1, keepdim=True) / (_BINS * bin_size) ** 2
+    rows = rows / rows.norm(dim=-1, keepdim=True).clamp(min=tiny)
+    rows = rows.clamp(max=_CLIP)
+    rows = rows / rows.norm(dim=-1, keepdim=True).clamp(min=tiny)
+    return torch.where(contrast < _FLAT, torch.zeros(()), rows)

@@ -1,6 +1,6 @@
 """A hash-chained file: each line carries the hash of the line before it.
 
-Changing, removing or inserting a line breaks the chain at that place. Cutting the end off does
+Changing, removing or inserting a line breaks the chain there. Cutting the end off does
 not, which is why a head record beside the file says where the chain ended. Whoever rewrites the
 chain, its head and every receipt together leaves no trace: the chain guards against accidents
 and against the temptation of a moment, not against a forger with time.
@@ -32,7 +32,7 @@ class Chain:
 
     path: Path
     origin: str
-    """What the first entry names as its previous one; it ties the file to its purpose."""
+    """Hash that the first entry names as its previous one; it ties the file to its purpose."""
     lines: tuple[Entry | None, ...]
     """One per line; None where the line is no entry."""
     torn: bytes
@@ -68,7 +68,7 @@ class Chain:
     @property
     def number(self) -> int:
         """The highest number that an entry or the head knows; 0 for a new chain."""
-        known = [entry.get("number") for entry in (*self.entries, self.head or {})]
+        known = (entry.get("number") for entry in (*self.entries, self.head or {}))
         return max((number for number in known if isinstance(number, int)), default=0)
 
     @property
@@ -88,8 +88,8 @@ class Chain:
             if entry.get("hash") != entry_hash(entry):
                 problems.append(f"Line {number} was edited: its content does not match its hash.")
             if previous is not None and entry.get("previous") != previous:
-                place = f"Before line {number}" if number > 1 else "Before the first line"
-                problems.append(f"{place} an entry was removed, inserted or replaced.")
+                line = f"line {number}" if number > 1 else "the first line"
+                problems.append(f"Before {line} an entry was removed, inserted or replaced.")
             previous = entry.get("hash")
         return problems + self._head_problems()
 
@@ -128,12 +128,11 @@ class Chain:
         """
         entry = {**entry, "previous": self.last_hash}
         entry["hash"] = entry_hash(entry)
-        head = {"lines": len(self.lines) + 1, "number": self.number, "hash": entry["hash"]}
-        if isinstance(entry.get("number"), int):
-            head["number"] = max(self.number, entry["number"])
+        number = max(self.number, entry.get("number", 0))
+        head = {"lines": len(self.lines) + 1, "number": number, "hash": entry["hash"]}
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._mend_end()
+            self._complete_end()
             durable.append_line(self.path, json.dumps(entry, ensure_ascii=False))
             durable.sync_folder(self.path.parent)
             durable.write_json(_head_path(self.path), head)
@@ -144,7 +143,7 @@ class Chain:
             ) from error
         return Chain(self.path, self.origin, (*self.lines, entry), b"", head)
 
-    def _mend_end(self) -> None:
+    def _complete_end(self) -> None:
         """Take a torn last line away, and end a whole one that lacks its end-of-line."""
         if not self.path.exists():
             return

@@ -23,7 +23,7 @@ Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 
 LEVEL = 0.05
-"""Two systems differ where the adjusted p is at most this."""
+"""Largest adjusted p at which two systems differ."""
 _CONFIDENCE = 0.95
 _FLIPS = 10_000
 _NUMBERS_AT_ONCE = 4_000_000

@@ -13,7 +13,7 @@ from striate.typed_json import JsonRecord
 
 _FEW = ((50, 3), (10, 2), (0, 1))
 """Of more than so many items, counts up to which the Poisson distribution gives an end: 3 and 2
-are the choice of Brown, Cai and DasGupta, who look at 10 items or more."""
+are the choice of Brown, Cai and DasGupta, who study 10 items or more."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def score_interval(share: float, n: float, z2: float) -> Estimate:
     Args:
         share: 0..1.
         n: items, or as many as would give a share this variance.
-        z2: square of the normal quantile of the coverage asked for.
+        z2: square of the normal quantile of the wanted coverage.
 
     Example:
         >>> score_interval(1.0, 10.0, 1.96**2)

@@ -1,6 +1,6 @@
-"""The ledger of test openings: each look at a test split is written down before it happens.
+"""The ledger of test openings: each opening of a test split is written down before it happens.
 
-A test split that was looked at k times is no longer untouched: the best of k results is
+A test split that was opened k times is no longer untouched: the best of k results is
 optimistic. So every opening is an entry in a hash-chained file, one per test split, kept by the
 content of the split, outside all runs. Each run folder keeps a receipt of the entries it made.
 """
@@ -34,7 +34,7 @@ class OpeningRecord(JsonRecord):
     folder: str
     version: str
     result: dict[str, Any] | None
-    """What came out; None when the evaluation did not end."""
+    """Headline numbers; None when the evaluation did not end."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ class Verification:
     """Whether a ledger can be believed."""
 
     findings: tuple[str, ...]
-    """What shows that it was altered, now or at an earlier opening; empty when it is sound."""
+    """Signs that it was altered, now or at an earlier opening; empty when it is sound."""
     notices: tuple[str, ...] = ()
-    """What is worth saying and no sign of tampering, such as a line torn by a crash."""
+    """Remarks that are no sign of tampering, such as a line torn by a crash."""
 
     @property
     def sound(self) -> bool:
@@ -59,11 +59,7 @@ def ledger_path(test_digest: str) -> Path:
 
 
 def open_test(
-    split: SealedSplit,
-    *,
-    run_hash: str,
-    run_folder: Path,
-    version: str | None = None,
+    split: SealedSplit, *, run_hash: str, run_folder: Path, version: str | None = None
 ) -> Opening:
     """The permission to read a test split for one run; see `open_test_for`."""
     return open_test_for(split, [(run_hash, run_folder)], version=version)[0]
@@ -81,10 +77,10 @@ def open_test_for(
     an entry of its own, and `verify` tells it from then on.
 
     Args:
-        split: the sealed split.
-        runs: hash of the configuration and folder of each run that is evaluated; each folder
+        split: Sealed split.
+        runs: Hash of the configuration and folder of each run that is evaluated; each folder
             gets a receipt and must exist.
-        version: of Striate; None: the installed one.
+        version: Version of Striate; None: the installed one.
 
     Raises:
         LedgerError: the ledger or the receipt cannot be written; the split stays closed.
@@ -120,8 +116,8 @@ def record_result(opening: Opening, result: Mapping[str, Any]) -> None:
     """Write what came out of an opening into the ledger.
 
     Args:
-        opening: from `open_test`.
-        result: JSON values, short: the headline numbers.
+        opening: Opening from `open_test`.
+        result: Headline numbers as JSON values.
 
     Raises:
         LedgerError: the ledger cannot be written.
@@ -163,7 +159,7 @@ def opened(test_digest: str) -> int:
     The highest number that the ledger or its head record knows: a removed line still counts.
 
     Args:
-        test_digest: of the split.
+        test_digest: Digest of the split.
 
     Raises:
         LedgerError: the ledger cannot be read.
@@ -174,12 +170,12 @@ def opened(test_digest: str) -> int:
 def verify(test_digest: str, receipts: Iterable[Receipt] = ()) -> Verification:
     """Whether the ledger of a test split was altered, as far as it and its witnesses can tell.
 
-    The witnesses are the chain itself, the head record beside it, the receipts given, and those
-    in the run folders that the ledger names.
+    The witnesses are the chain itself, the head record beside it, the receipts, and those in the
+    run folders that the ledger names.
 
     Args:
-        test_digest: of the split.
-        receipts: from `receipts_of`, for any run folders; those of other splits are passed over.
+        test_digest: Digest of the split.
+        receipts: Receipts of any run folders; those of other splits are passed over.
 
     Raises:
         LedgerError: the ledger cannot be read.
@@ -190,11 +186,8 @@ def verify(test_digest: str, receipts: Iterable[Receipt] = ()) -> Verification:
         f"{entry.get('finding')} (recorded {entry.get('time')})"
         for entry in _entries(chain, "altered")
     ]
-    notices: tuple[str, ...] = ()
-    if chain.was_torn:
-        notices = (
-            "The last line was cut short by a crash while it was written; it never counted.",
-        )
+    torn = "The last line was cut short by a crash while it was written; it never counted."
+    notices = (torn,) if chain.was_torn else ()
     return Verification((*recorded, *_unrecorded(chain, now)), notices)
 
 
@@ -221,28 +214,26 @@ def _locked(test_digest: str) -> Iterator[None]:
 def _findings(chain: Chain, digest: str, receipts: Iterable[Receipt]) -> list[str]:
     """Everything that is wrong now, in plain words."""
     named = {str(entry["folder"]) for entry in _entries(chain, "opening") if "folder" in entry}
+    kept = [receipt for folder in sorted(named) for receipt in receipts_of(Path(folder))]
     witnesses = {
         (receipt.number, receipt.hash): receipt
-        for receipt in (
-            *(receipt for folder in sorted(named) for receipt in receipts_of(Path(folder))),
-            *receipts,
-        )
+        for receipt in (*kept, *receipts)
         if receipt.test == digest
     }
     hashes = {entry.get("number"): entry.get("hash") for entry in _entries(chain, "opening")}
-    found = chain.problems()
+    findings = chain.problems()
     for receipt in witnesses.values():
         if receipt.number not in hashes:
-            found.append(
+            findings.append(
                 f"The run {receipt.folder} holds a receipt of opening {receipt.number}, which the "
                 "ledger does not have (removed, or it happened on another machine)."
             )
         elif hashes[receipt.number] != receipt.hash:
-            found.append(
+            findings.append(
                 f"Opening {receipt.number} in the ledger is not the one that the run "
                 f"{receipt.folder} holds a receipt of."
             )
-    return found
+    return findings
 
 
 def _entries(chain: Chain, kind: str) -> list[Entry]:

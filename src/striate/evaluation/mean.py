@@ -22,7 +22,7 @@ def mean_interval(
     """The mean of values of items, with Hall's interval that corrects for their skewness.
 
     Exact to second order, as a studentised bootstrap is, but without resampling; it is not
-    symmetric. No interval is given where all values are alike: that says nothing of the spread.
+    symmetric. No interval is given where all values are equal: that says nothing of the spread.
 
     Args:
         values: (N,) one number an item.
@@ -48,7 +48,7 @@ def mean_interval(
         raise DataError(f"A mean needs values (N,), one or more; what came is {values.shape}.")
     mean = float(values.mean())
     deviation = float(values.std())
-    # Rounding leaves a deviation of about 1e-17 times the mean where all values are alike.
+    # Rounding leaves a deviation of about 1e-17 times the mean where all values are equal.
     if values.min() == values.max() or deviation <= 1e-12 * abs(mean):
         return Estimate(mean)
     z = normal_quantile(confidence)

@@ -293,7 +293,7 @@ def _grouped(values: Array, groups: Array, is_share: bool, confidence: float) ->
     if not is_share:
         return replace(mean_interval(mean + influences, confidence=confidence), value=mean)
     variance = float((influences**2).sum()) / (count - 1) / count
-    # Where all items are alike, only the groups are known to be independent.
+    # Where all items are equal, only the groups are known to be independent.
     effective = mean * (1 - mean) / variance if variance > 0 else float(count)
     quantile = float(stdtrit(count - 1, (1 + confidence) / 2))
     return score_interval(mean, min(effective, float(len(values))), quantile**2)

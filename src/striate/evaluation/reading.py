@@ -1,4 +1,4 @@
-"""How the latest result on a test split reads after several looks at it."""
+"""The latest result on a test split as it reads after several openings."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Reading(JsonRecord):
     """Ends of the interval that allows for the number of openings."""
     high: float
     confidence: float
-    """Of each single interval, so that all of them hold together with 95 %."""
+    """Coverage of each single interval, so that all of them hold together with 95 %."""
     sentence: str
 
 
@@ -33,8 +33,8 @@ def adjusted_reading(
     1 - 0.05 / k hold all at once with 95 %, whichever of the k results is picked (Bonferroni).
 
     Args:
-        records: the openings that the ledger tells.
-        openings: how many there were, those that are missing from the ledger included.
+        records: Openings in the ledger.
+        openings: Number of openings, those that are missing from the ledger included.
         result: Result to read; None: the latest one.
 
     Source: Dunn, "Multiple comparisons among means", JASA 56, 1961.

@@ -29,8 +29,8 @@ def give_receipt(folder: Path, opening: Opening) -> None:
     """Write the receipt of an opening into the folder of the run that made it.
 
     Args:
-        folder: the run's folder, which exists.
-        opening: opening whose line is in the ledger already.
+        folder: Folder of the run, which exists.
+        opening: Opening whose line is in the ledger already.
 
     Raises:
         LedgerError: the receipt cannot be written; the test split stays closed.
@@ -50,7 +50,7 @@ def give_receipt(folder: Path, opening: Opening) -> None:
 def receipts_of(run_folder: Path) -> list[Receipt]:
     """The receipts of openings that a run folder keeps; unreadable lines are passed over.
 
-    They name the folder by its absolute path, as the ledger does, however it was given.
+    They name the folder by its absolute path, as the ledger does, in whatever form it is passed.
     """
     folder = Path(run_folder).resolve()
     try:

@@ -47,7 +47,7 @@ class Headline:
     """Words for people, such as "error"."""
     estimate: Estimate | Proportion
     sentence: str = ""
-    """What was counted, such as "7 of 360 test images were answered wrongly."."""
+    """Sentence on the count, such as "7 of 360 test images were predicted wrongly."."""
     is_percent: bool = True
     confidence: float = 0.95
 

@@ -1,6 +1,6 @@
 """The sources of an error's spread: randomness in training, and the choice of images.
 
-Several trainings of one configuration answer the same images. Wrong or right is then a table of
+Several trainings of one configuration predict the same images. Wrong or right is then a table of
 K trainings by N images, and the variance of its mean has three parts: trainings, images, and what
 is peculiar to a training on an image. Cross-validation has another table, whose columns are
 correlated because the training sets overlap; its interval is widened for that.
@@ -24,7 +24,7 @@ class SeedSpread(JsonRecord):
     """The error of K trainings that differ in their seed, on the same n images."""
 
     errors: tuple[float, ...]
-    """Of each training."""
+    """Error of each training."""
     n: int
     mean: float
     deviation: Estimate
@@ -32,9 +32,9 @@ class SeedSpread(JsonRecord):
     own_deviation: float
     """The part of it that would remain on infinitely many images."""
     seeds: Estimate
-    """The mean, with its interval over further trainings, these images given."""
+    """The mean, with its interval over further trainings on these images."""
     images: Estimate
-    """The mean, with its interval over further images, these trainings given."""
+    """The mean, with its interval over further images by these trainings."""
     both: Estimate
     """The mean, with its interval over further trainings on further images."""
     confidence: float = 0.95
@@ -90,7 +90,7 @@ def seed_spread(wrong: npt.NDArray[Any], *, confidence: float = 0.95) -> SeedSpr
     tail = (1 - confidence) / 2
     high, low = (math.sqrt((num - 1) / chi2.ppf(q, num - 1)) for q in (tail, 1 - tail))
     reach = float(t.ppf(1 - tail, num - 1)) * deviation / math.sqrt(num)
-    # Below the variance of perfectly independent answers only by chance.
+    # Below the variance of perfectly independent predictions only at random.
     least = mean * (1 - mean) / (num * n) if is_share else 0.0
     variance = max(float(squares @ (1, 1, -1)) / (num * n), least)
     interval = _share if is_share else _mean
@@ -149,11 +149,11 @@ def corrected_resampled(
     takes the errors for independent and is far too short.
 
     Args:
-        errors: of the J trainings, each on images that it did not see.
-        num_train: images in each training set, about.
-        num_test: images that each was measured on, about.
-        confidence: nominal coverage, between 0 and 1.
-        is_share: whether the errors are shares, which lie between 0 and 1.
+        errors: Errors of the J trainings, each on images that it did not see.
+        num_train: Number of images in each training set, about.
+        num_test: Number of images that each was measured on, about.
+        confidence: Nominal coverage, between 0 and 1.
+        is_share: Whether the errors are shares, which lie between 0 and 1.
 
     Raises:
         DataError: fewer than two errors, or sizes below 1.
@@ -162,8 +162,8 @@ def corrected_resampled(
     2003, equation 15 and section 3 (the corrected resampled t).
 
     Example:
-        >>> found = corrected_resampled([0.10, 0.14, 0.09, 0.12, 0.15], 80, 20)
-        >>> found.value, round(found.low, 4), round(found.high, 4)
+        >>> mean = corrected_resampled([0.10, 0.14, 0.09, 0.12, 0.15], 80, 20)
+        >>> mean.value, round(mean.low, 4), round(mean.high, 4)
         (0.12, 0.0725, 0.1675)
     """
     from scipy.stats import t

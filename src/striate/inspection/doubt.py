@@ -1,14 +1,14 @@
 """Probability that a label is wrong, from a classifier that did not see the image.
 
-A given label is thought to come about in one of two ways. With probability 1 − ν it was drawn as
+A label is thought to come about in one of two ways. With probability 1 − ν it was drawn as
 the classifier predicts, by its probabilities p sharpened with some exponent T; else it was put
-there blindly, as often as its class is given (π):
+there blindly, as often as its class occurs (π):
 
     P(y | x) = (1 − ν)·q_y + ν·π_y,  q = p^T / Σ p^T
 
 By Bayes' rule a label was put there blindly with probability ν·π_y / P(y | x), and a blind label is
 wrong with probability 1 − q_y. T and ν are not known: both are averaged over, weighted with how
-likely they make all given labels. So a weak classifier, whose surprises are common, convicts few
+likely they make all labels. So a weak classifier, whose surprises are common, convicts few
 labels, and one that is nearly always right convicts each that it contradicts; and among thirty
 images, that hardly tell ν, doubt stays moderate.
 
@@ -38,11 +38,11 @@ _WEIGHTLESS = 1e-6
 def probability_wrong(
     probabilities: Float[np.ndarray, "N K"], labels: Int[np.ndarray, "N"]
 ) -> Float[np.ndarray, "N"]:
-    """Estimate the probability that each given label is wrong, (N,) float64 in 0..1.
+    """Estimate the probability that each label is wrong, (N,) float64 in 0..1.
 
     Args:
         probabilities: Predictions of classifiers that did not see the images.
-        labels: Labels as given.
+        labels: Labels of the images.
 
     Example:
         >>> labels = np.array([0, 1, 1] * 40)
@@ -69,7 +69,7 @@ def probability_wrong(
 def _weights(
     probabilities: np.ndarray, labels: np.ndarray, prior: np.ndarray
 ) -> Float[np.ndarray, "T V"]:
-    """Posterior weight of each pair of T and ν, given the labels; all sum to 1."""
+    """Posterior weight of each pair of T and ν after the labels are seen; all sum to 1."""
     logs = np.empty((len(_SHARPNESS), len(_SHARES)))
     for row, sharpness in zip(logs, _SHARPNESS, strict=True):
         own = _own(probabilities, labels, sharpness)
@@ -82,7 +82,7 @@ def _weights(
 
 
 def _own(probabilities: np.ndarray, labels: np.ndarray, sharpness: float) -> np.ndarray:
-    """The sharpened probability of each given label."""
+    """The sharpened probability of each label."""
     from scipy.special import logsumexp
 
     own = np.empty(len(labels))

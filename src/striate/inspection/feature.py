@@ -98,7 +98,7 @@ class Landmarks:
     """Images whose kernel values describe all others.
 
     Args:
-        parts: Descriptions of the landmarks, (M, D) each; all count alike in the kernel.
+        parts: Descriptions of the landmarks, (M, D) each; all count equally in the kernel.
     """
 
     def __init__(self, *parts: Float[Tensor, "M _"]) -> None:
@@ -124,8 +124,7 @@ class Landmarks:
 
     def standardise(self, *parts: Float[Tensor, "N _"]) -> Float[Tensor, "N D"]:
         """Join the parts, brought to mean 0 and variance 1."""
-        standard: Tensor = (torch.cat(parts, 1) - self._mean) / self._deviation
-        return standard
+        return (torch.cat(parts, 1) - self._mean) / self._deviation
 
     def kernel_vectors(self, standard: Float[Tensor, "N D"]) -> Float[Tensor, "N R"]:
         """Compute vectors whose inner products approximate exp(−distance² / width)."""

@@ -1,4 +1,4 @@
-"""Everything that an inspection finds out about a set of images, as one value.
+"""The findings of an inspection of a set of images, as one value.
 
 Suspected labels come from the training and validation images alone. Test images are compared with
 the others by their pixels, and their labels take no part unless the test split was opened for it.
@@ -94,13 +94,13 @@ def inspect(
     groups: str | None = None,
     progress: Progress | None = None,
 ) -> Findings:
-    """Scan every image of a source, compare them, and look for wrong labels.
+    """Scan every image of a source, compare them, and search for wrong labels.
 
     Args:
         source: Source of the images.
         flips: Whether mirror images count as copies.
         opened: Whether test labels take part; the caller has written the opening into the ledger.
-        labels: Whether to look for suspected labels and outliers, the most expensive part.
+        labels: Whether to search for suspected labels and outliers, the most expensive part.
         groups: Pattern of the group in an item's name, as for a training.
         progress: Receives what is done, how much, and of how much.
 
@@ -108,15 +108,8 @@ def inspect(
         DataError: Nothing can be read.
     """
     images = scan(source, progress)
-    check = check_duplicates(
-        images.items,
-        images.digests,
-        images.sides,
-        images.thumbnails,
-        groups,
-        progress,
-        images.rows,
-    )
+    pictures = (images.items, images.digests, images.sides, images.thumbnails)
+    check = check_duplicates(*pictures, groups, progress, images.rows)
     splits, origin, notes = _splits(source, images, check.groups)
     usable = [opened or split != "test" for split in splits]
     duplicates, threshold = _duplicates(images, splits, usable, flips, progress)
@@ -173,14 +166,11 @@ def _duplicates(
     unique = [i for _, i in sorted(first.items()) if images.sides[i] >= SMALLEST]
     pairs = find_pairs(images.thumbnails, rows=images.rows[unique], flips=flips, progress=progress)
     columns = (pairs.first, pairs.second, pairs.flipped, pairs.agreement)
-    near = [
-        (unique[a], unique[b], flipped, agreement)
-        for a, b, flipped, agreement in zip(*(c.tolist() for c in columns), strict=True)
-    ]
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    near = [(unique[a], unique[b], flipped, agreement) for a, b, flipped, agreement in rows]
     exact = [(first[digest], i) for i, digest in enumerate(images.digests) if first[digest] != i]
-    labels = [
-        item.label if may_use else None for item, may_use in zip(images.items, usable, strict=True)
-    ]
+    known = zip(images.items, usable, strict=True)
+    labels = [item.label if may_use else None for item, may_use in known]
     return duplicate_groups(exact, near, splits, labels), pairs.threshold
 
 
@@ -194,10 +184,8 @@ def _learn(findings: Findings, usable: Sequence[bool], progress: Progress | None
     if enough.sum() < 2:
         note = "Labels were not checked: that needs two classes of five images."
         return replace(findings, learned=known, notes=(*findings.notes, note))
-    notes = findings.notes
-    if few := int((~enough).sum()):
-        note = f"The labels of {few} class(es) with fewer than five images were not checked."
-        notes = (*notes, note)
+    few = int((~enough).sum())
+    note = f"The labels of {few} class(es) with fewer than five images were not checked."
     folds = _folds(images, known, findings.groups)
     described = features(images.thumbnails, images.grey, images.rows[known], progress=progress)
     predictions = out_of_fold(described.kernel, labels, folds, num_classes)
@@ -208,20 +196,16 @@ def _learn(findings: Findings, usable: Sequence[bool], progress: Progress | None
         learned=known,
         suspects=suspected._replace(items=known[suspected.items]),
         outliers=tuple((int(known[i]), far) for i, far in outliers(described.components, labels)),
-        notes=notes,
+        notes=(*findings.notes, note) if few else findings.notes,
     )
 
 
 def _folds(images: Scan, known: np.ndarray, duplicates: Sequence[Group]) -> np.ndarray:
     """The fold of each image, copies in one, by the content of those that are learned from."""
     used = set(known.tolist())
-    name = {}
+    name = dict(enumerate(images.digests))
     for group in duplicates:
         members = [i for i in group.members if i in used]
-        for i in members:
-            name[i] = min(images.digests[k] for k in members)
-    drawn = [
-        hashlib.blake2b(name.get(i, images.digests[i]).encode(), digest_size=8).digest()
-        for i in known.tolist()
-    ]
+        name |= {i: min(images.digests[k] for k in members) for i in members}
+    drawn = [hashlib.blake2b(name[i].encode(), digest_size=8).digest() for i in known.tolist()]
     return np.array([int.from_bytes(each) % _FOLDS for each in drawn], dtype=np.int64)

@@ -25,7 +25,7 @@ class OutOfFold(NamedTuple):
     probabilities: np.ndarray
     """(N, K) float32."""
     error: float
-    """Share of images whose given label is not predicted."""
+    """Share of images whose label is not predicted."""
 
 
 def out_of_fold(
@@ -85,7 +85,7 @@ def _solve(gram: Tensor, cross: Tensor, fold: int, ridge: float) -> Tensor:
 
 
 def _calibrated(scores: Tensor, labels: Tensor) -> np.ndarray:
-    """Softmax of the scores, sharpened so that the given labels are likeliest."""
+    """Softmax of the scores, sharpened so that the labels are likeliest."""
     steps = torch.logspace(-0.5, 2.0, 26)
     losses = torch.stack([F.cross_entropy(step * scores, labels) for step in steps])
     probabilities: np.ndarray = torch.softmax(steps[losses.argmin()] * scores, 1).numpy()

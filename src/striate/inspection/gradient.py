@@ -5,7 +5,7 @@ of the grey values, centred differences, nine unsigned orientations, fields of 8
 2×2 fields normalised with their largest values cut. An orientation between two of the nine is
 shared among both; fields overlap by half, which stands for the paper's sharing among fields.
 `classical.hog`, where each pixel votes for one orientation in one cell, serves worse here: with it
-the classifier errs more often, and of planted label errors in photographs fewer are found.
+the classifier errs more often, and of planted label errors in photographs fewer are detected.
 """
 
 import numpy as np

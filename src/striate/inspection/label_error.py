@@ -1,11 +1,11 @@
 """Suspected label errors, by the probability that a label is wrong and by confident learning.
 
 After Northcutt, Jiang and Chuang 2021, "Confident learning: estimating uncertainty in dataset
-labels" (JAIR 70). Each class has its own threshold, the mean probability that it is given among
+labels" (JAIR 70). Each class has its own threshold, the mean probability of it among
 the images that carry it. An image whose likeliest class, of those that reach their thresholds, is
 not its own is counted in the confident joint off the diagonal. Where the classifier often errs,
 most of those labels are right all the same; so the list holds the images whose label is wrong with
-a fair chance (`doubt.py`), and says of each whether the confident joint names it too.
+a fair probability (`doubt.py`), and says of each whether the confident joint names it too.
 docs/explanation/inspection.md has both measured on planted errors.
 """
 
@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 
 from striate.inspection.doubt import probability_wrong
 
-# Below this probability more than three of four labels are right: too many to look through.
+# Below this probability more than three of four labels are right: too many to review.
 _LEAST = 0.25
 
 
@@ -27,41 +27,41 @@ class Suspects(NamedTuple):
     likely: np.ndarray
     """The class that they most likely show."""
     doubt: np.ndarray
-    """Estimated chance that the given label is wrong."""
+    """Estimated probability that the label is wrong."""
     confident: np.ndarray
     """Whether confident learning names it too, bool."""
     joint: np.ndarray
-    """(K, K) the confident joint: given label by likely label, counts of images."""
+    """(K, K) the confident joint: label by likely label, counts of images."""
     share: float
     """Estimated share of wrong labels in the whole set, of which those in the list are a part."""
 
     @property
     def expected(self) -> float:
-        """How many in the list are expected to be wrong."""
+        """Number of labels in the list that are expected to be wrong."""
         return float(self.doubt.sum())
 
     @property
     def num_confident(self) -> int:
-        """How many confident learning names in the whole set."""
+        """Number of labels that confident learning names in the whole set."""
         return int(self.joint.sum() - self.joint.trace())
 
 
 def suspects(
     probabilities: Float[np.ndarray, "N K"], labels: Int[np.ndarray, "N"], *, least: float = _LEAST
 ) -> Suspects:
-    """List the images whose given label is suspected.
+    """List the images whose label is suspected.
 
     Args:
         probabilities: Predictions of classifiers that did not see the images.
-        labels: Labels as given.
+        labels: Labels of the images.
         least: Smallest probability of being wrong with which a label is listed.
 
     Example:
         >>> labels = np.array([0, 1, 2] * 20)
         >>> p = 0.94 * np.eye(3)[labels] + 0.02
         >>> labels[7] = 2
-        >>> found = suspects(p, labels)
-        >>> found.items.tolist(), found.likely.tolist()
+        >>> suspected = suspects(p, labels)
+        >>> suspected.items.tolist(), suspected.likely.tolist()
         ([7], [1])
     """
     num_classes = probabilities.shape[1]
@@ -71,8 +71,7 @@ def suspects(
     # A class without images has no threshold; nothing reaches it.
     thresholds = np.where(counts > 0, sums / np.maximum(counts, 1), np.inf)
     confident = probabilities >= thresholds
-    reached = np.where(confident, probabilities, -1.0)
-    likely = reached.argmax(1)
+    likely = np.where(confident, probabilities, -1.0).argmax(1)
     counted = confident.any(1)
     joint = np.zeros((num_classes, num_classes), np.int64)
     np.add.at(joint, (labels[counted], likely[counted]), 1)

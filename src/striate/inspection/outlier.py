@@ -20,9 +20,9 @@ def outliers(
         (item, how many times the middle distance), the farthest first.
 
     Example:
-        >>> places = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
-        >>> places[17] *= 40
-        >>> [item for item, _ in outliers(places, np.arange(60) % 3)]
+        >>> components = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
+        >>> components[17] *= 40
+        >>> [item for item, _ in outliers(components, np.arange(60) % 3)]
         [17]
     """
     counts = np.maximum(np.bincount(labels), 1)[:, None]

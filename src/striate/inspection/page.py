@@ -4,6 +4,7 @@ import base64
 import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -93,16 +94,13 @@ def render(findings: Findings, source: Source) -> str:
         counts={relation: findings.count(relation) for relation in _GROUPS},
         num_suspects=len(described["labels"]["suspects"]),
         groups=[
-            {
-                **_group(findings, group),
-                "images": [pictures.get(i) for i in group.members[:_MEMBERS]],
-            }
+            _group(findings, group) | {"images": list(map(pictures.get, group.members[:_MEMBERS]))}
             for group in groups
         ],
         suspects=gallery(described["labels"]["suspects"], suspects),
         outliers=gallery(described["outliers"], outliers),
         blank=gallery([{"name": name} for name in described["constant"]], blank),
-        examples=[[pictures.get(i) for i in row] for row in examples],
+        examples=[list(map(pictures.get, row)) for row in examples],
         tiny=max(described["heights"][1], described["widths"][1]) < 96,
     )
 
@@ -180,12 +178,9 @@ def _pictures(findings: Findings, source: Source, shown: Iterable[int]) -> dict[
     index = {findings.scan.items[i].name: i for i in shown}
     pictures = {}
     for item, content in source.stream([findings.scan.items[i] for i in index.values()]):
-        if isinstance(content, OSError):
-            continue
-        try:
-            pictures[index[item.name]] = _small(open_image(content, smallest=_SIDE))
-        except BrokenImage:
-            continue
+        if not isinstance(content, OSError):
+            with suppress(BrokenImage):
+                pictures[index[item.name]] = _small(open_image(content, smallest=_SIDE))
     return pictures
 
 

@@ -19,7 +19,7 @@ from striate.places import cache_dir
 GREY = ImageSpec((64, 64), 1, "squash")
 """Form of the images whose edges are described: of a photograph, thumbnails keep too few."""
 
-# First bytes of a broken file by which text is told from damage.
+# First bytes of a broken file by which text is distinguished from damage.
 _SNIFFED = 512
 
 
@@ -79,8 +79,8 @@ def scan(source: Source, progress: Progress | None = None) -> Scan:
             for item, reason in chunk.broken:
                 broken.append(Broken(item.name, reason, headers.pop(item.name, False) is True))
             spread = chunk.thumbnails.mean(3).std((1, 2)).tolist()
-            for image in zip(chunk.items, chunk.digests, chunk.sides, spread, strict=True):
-                item, digest, side, deviation = image
+            rows = zip(chunk.items, chunk.digests, chunk.sides, spread, strict=True)
+            for item, digest, side, deviation in rows:
                 header = headers.pop(item.name)
                 if not isinstance(header, Header):
                     header = Header(side, side, "unknown", "unknown")
@@ -124,7 +124,7 @@ def _is_text(content: bytes | np.ndarray) -> bool:
     """Whether a file begins as text does: readable letters, no control characters.
 
     Example:
-        >>> _is_text(b"<html><body>404 not found"), _is_text(bytes(range(60)))
+        >>> _is_text(b"<html><body>404 Not Found"), _is_text(bytes(range(60)))
         (True, False)
     """
     start = bytes(content[:_SNIFFED])

@@ -32,16 +32,12 @@ def table(findings: Findings) -> Table:
     if findings.suspects is None or findings.labels is None:
         rows += [("suspected labels", "-", "not checked")] if classes else []
     else:
-        expected = f"{findings.suspects.expected:.0f} of them expected to be wrong"
-        error = f"(the classifier that checks them errs in {percent(findings.labels.error)} %)"
-        rows += [
-            (
-                "suspected labels",
-                f"{len(findings.suspects.items):,}",
-                f"of {len(findings.learned):,}; {expected} {error}",
-            ),
-            ("outliers", f"{len(findings.outliers):,}", ""),
-        ]
+        note = (
+            f"of {len(findings.learned):,}; {findings.suspects.expected:.0f} of them expected to "
+            f"be wrong (the classifier that checks them errs in {percent(findings.labels.error)} %)"
+        )
+        rows.append(("suspected labels", f"{len(findings.suspects.items):,}", note))
+        rows.append(("outliers", f"{len(findings.outliers):,}", ""))
     rows += findings.fields
     shown = Table(box=None, pad_edge=False, show_header=False)
     shown.add_column()

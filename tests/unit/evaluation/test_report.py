@@ -135,7 +135,7 @@ def test_the_page_is_whole_and_says_the_headline_in_words():
     words = page.words()
     error = report_of()["test"]["measures"]["error"]
     assert f"The test error is {100 * error['value']:.1f} %, with a 95 % interval from" in words
-    assert f"{error['count']} of 90 test images were answered wrongly" in words
+    assert f"{error['count']} of 90 test images were predicted wrongly" in words
     assert "opening 3 of this test split" in words
     assert "5 min 12 s" in words
     assert "272,474 parameters" in words

@@ -1,4 +1,4 @@
-"""Calibration: whether answers given with 80 % confidence are right 80 % of the time."""
+"""Calibration: whether predictions with 80 % confidence are right 80 % of the time."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -27,9 +27,9 @@ def reliability(confidence: Array, correct: Array, *, bins: int = 15) -> tuple[R
     """Bins of equal width over [0, 1] with their count, mean confidence and accuracy.
 
     Args:
-        confidence: (N,) probability of the answer, in [0, 1].
-        correct: (N,) whether the answer was right.
-        bins: number of bins; 15 is the number of the source and of most papers since.
+        confidence: Probability of the prediction (N,), in [0, 1].
+        correct: Whether the prediction was right (N,).
+        bins: Number of bins; 15 is the number of the source and of most papers since.
 
     Source: Guo, Pleiss, Sun and Weinberger, "On calibration of modern neural networks", 2017,
     equations 2 and 3: bins are open on the left and closed on the right.
@@ -58,7 +58,7 @@ def reliability(confidence: Array, correct: Array, *, bins: int = 15) -> tuple[R
 def calibration_by_chance(bins: tuple[ReliabilityBin, ...]) -> float:
     """The calibration error that a perfectly calibrated network would show on as many items.
 
-    The mean over test sets of the binned error when each answer is right with the probability
+    The mean over test sets of the binned error when each prediction is right with the probability
     that its bin says.
 
     Args:
@@ -81,10 +81,10 @@ def calibration_interval(bins: tuple[ReliabilityBin, ...], *, confidence: float 
     """The expected calibration error with an interval of the one that endless items would show.
 
     It is the mean distance between confidence and accuracy over bins, weighted by their counts.
-    The measured value is too large by chance, the more so the fewer the items and the better
+    The measured value is too large at random, the more so the fewer the items and the better
     the calibration. So the interval stands about the value without that part, and need not hold
     the value itself. Its lower end takes each bin half a standard error nearer to calibration,
-    where chance adds more, and is 0 where calibration cannot be excluded.
+    where randomness adds more, and is 0 where calibration cannot be excluded.
 
     Args:
         bins: bins from `reliability`; the interval is for these bins.
@@ -93,7 +93,7 @@ def calibration_interval(bins: tuple[ReliabilityBin, ...], *, confidence: float 
     Raises:
         DataError: a confidence outside (0, 1).
 
-    Source: the error: Guo et al. 2017, equation 5; the part by chance: Roelofs et al. 2022,
+    Source: the error: Guo et al. 2017, equation 5; the random part: Roelofs et al. 2022,
     section 2 ("debiased"); the interval is our own, by the delta method;
     benchmarks/coverage.py counts its coverage.
 

@@ -143,7 +143,7 @@ def items_needed(
 
 
 def compare_classifiers(
-    answers: Array,
+    predicted: Array,
     target: Array,
     names: Sequence[str],
     *,
@@ -153,7 +153,7 @@ def compare_classifiers(
     """Two or more networks on the same items: paired tests, differences, a verdict.
 
     Args:
-        answers: (M, N) index of the class that each network gives each item.
+        predicted: (M, N) index of the class that each network predicts for each item.
         target: (N,) index of the true class.
         names: M names, all different.
         probabilities: (M, N, K), where all networks have them: for differences of likelihood.
@@ -169,22 +169,22 @@ def compare_classifiers(
         >>> compare_classifiers(np.stack([good, bad]), truth, ["good", "bad"]).verdict[:50]
         'good is better than bad: 22.5 points fewer errors '
     """
-    answers, target = np.asarray(answers), np.asarray(target)
-    if answers.ndim != 2 or len(answers) < 2 or answers.shape[1:] != target.shape:
+    predicted, target = np.asarray(predicted), np.asarray(target)
+    if predicted.ndim != 2 or len(predicted) < 2 or predicted.shape[1:] != target.shape:
         raise ShapeError(
-            "Comparing takes answers (M, N) of two networks or more and N targets; what came are "
-            f"shapes {answers.shape} and {target.shape}."
+            "Comparing takes predictions (M, N) of two networks or more and N targets; these are "
+            f"shapes {predicted.shape} and {target.shape}."
         )
-    if len(names) != len(answers) or len(set(names)) != len(names):
-        raise ShapeError(f"{len(answers)} networks need as many different names.")
-    wrong = answers != target
+    if len(names) != len(predicted) or len(set(names)) != len(names):
+        raise ShapeError(f"{len(predicted)} networks need as many different names.")
+    wrong = predicted != target
     general = comparison.compare(
         _ERROR,
         {name: Columns({"wrong": row}) for name, row in zip(names, wrong, strict=True)},
         seed=seed,
     )
     losses = [] if probabilities is None else [losses_of_items(p, target) for p in probabilities]
-    # Each class weighs alike in balanced accuracy, whatever its number of items.
+    # Each class weighs equally in balanced accuracy, whatever its number of items.
     size = np.bincount(target)
     weight = len(target) / size[target] / np.count_nonzero(size)
     pairs = tuple(
@@ -205,7 +205,7 @@ def compare_classifiers(
 
 
 def disagreements(
-    answers: Array,
+    predicted: Array,
     target: Array,
     names: Sequence[str],
     *,
@@ -216,14 +216,14 @@ def disagreements(
     """Items that some classifiers have right and others wrong, by index, as JSON values.
 
     Args:
-        answers: (M, N) index of the class that each classifier predicts for each item.
+        predicted: (M, N) index of the class that each classifier predicts for each item.
         target: (N,) index of the true class.
         names: names of M classifiers.
         classes: names of K classes.
         items: names of N items.
         confidences: (N,) confidence of each classifier in its predictions; None: not known.
     """
-    wrong = answers != target
+    wrong = predicted != target
     return {
         i: {
             "name": items[i],
@@ -231,7 +231,7 @@ def disagreements(
             "answers": [
                 {
                     "name": name,
-                    "answer": classes[answers[m, i]],
+                    "answer": classes[predicted[m, i]],
                     "confidence": None if sure is None else float(sure[i]),
                     "right": not wrong[m, i],
                 }

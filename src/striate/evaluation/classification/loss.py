@@ -11,7 +11,7 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 FEW_MISTAKES = 1
-"""With so many wrong answers or fewer, what a mistake costs on average is hardly known."""
+"""Number of mistakes up to which the average cost of a mistake is hardly known."""
 _TINY = float(np.finfo(np.float32).tiny)
 """Stands for a zero, which is a single-precision softmax that underflowed, so that the mean stays
 finite: 87.3 nats for one item at most."""
@@ -35,11 +35,10 @@ def losses_of_items(probabilities: Floats, target: npt.NDArray[np.int64]) -> tup
 
 
 def losses_of_a_mistake(probabilities: Floats) -> tuple[float, float]:
-    """The mean negative log-likelihood and Brier score of a wrong answer, were the probabilities
-    honest.
+    """The mean negative log-likelihood and Brier score of a mistake, were the probabilities honest.
 
-    An item has another truth than its answer as often as its probabilities say, and unsure items
-    more often than sure ones: the mean over items and other classes is weighted so.
+    An item has another truth than its prediction as often as its probabilities say, and unsure
+    items more often than sure ones: the mean over items and other classes is weighted so.
 
     Args:
         probabilities: (N, K).

@@ -22,7 +22,7 @@ Floats = npt.NDArray[np.float64]
 
 _ADDED = 1.5
 """Times z²/2 pairs of items are added, one of them above all others, one below. Of 1, 1.5 and 2
-times, and of bad places at 0, 0.1 and 0.25, this came closest to the nominal coverage over the
+times, and of wrong ranks at 0, 0.1 and 0.25, this came closest to the nominal coverage over the
 regimes of benchmarks/coverage.py."""
 
 
@@ -88,7 +88,7 @@ def macro_f1(confusion: npt.NDArray[Any], *, confidence: float = 0.95) -> Estima
     of counts are; the interval stands about the mean without that part.
 
     Args:
-        confusion: (K, K) counts: row = truth, column = answer.
+        confusion: (K, K) counts: row = truth, column = prediction.
         confidence: nominal coverage, between 0 and 1.
 
     Raises:
@@ -98,7 +98,7 @@ def macro_f1(confusion: npt.NDArray[Any], *, confidence: float = 0.95) -> Estima
     Source: variance: Takahashi, Yamamoto, Kuchiba and Koyama, "Confidence interval for
     micro-averaged F1 and macro-averaged F1 scores", Applied Intelligence 52, 2022, section 3.2;
     the added items and the effective number as in `mean_share`. What few items take from F1 is
-    F1 (1 - F1) / (items + answers of the class) to second order (our own expansion).
+    F1 (1 - F1) / (items + predictions of the class) to second order (our own expansion).
     benchmarks/coverage.py counts the coverage.
 
     Example:
@@ -119,7 +119,7 @@ def macro_f1(confusion: npt.NDArray[Any], *, confidence: float = 0.95) -> Estima
     added = counts + right * z2 / (2 * classes) + wrong * z2 / (2 * max(int(wrong.sum()), 1))
     mean = float(_f1(added)[present].mean())
     variance = _variance(added, present)
-    # One class, all of it found: nothing varies, and the items count as they are.
+    # One class, all of it recalled: nothing varies, and the items count as they are.
     effective = mean * (1 - mean) / variance if variance > 0 else float(counts.sum())
     f1 = _f1(counts)[present]
     size = (counts.sum(axis=0) + counts.sum(axis=1))[present]
@@ -181,12 +181,12 @@ def auc(probabilities: Array, target: Array, *, confidence: float = 0.95) -> Est
     areas, smoothed = [], []
     for k in defined:
         positive = target == k
-        placed = placements(probabilities[:, k], positive)
+        order = placements(probabilities[:, k], positive)
         whole = size[k] + 2 * added
-        area = (placed[positive].sum() + added) / whole
-        pull += (placed - area) / np.where(positive, whole, n - size[k])
+        area = (order[positive].sum() + added) / whole
+        pull += (order - area) / np.where(positive, whole, n - size[k])
         variance += added * (area**2 + (1 - area) ** 2) / whole**2
-        areas.append(placed[positive].mean())
+        areas.append(order[positive].mean())
         smoothed.append(area)
     mean = float(np.mean(smoothed))
     variance = (variance + float((pull**2).sum())) / len(defined) ** 2
@@ -196,10 +196,10 @@ def auc(probabilities: Array, target: Array, *, confidence: float = 0.95) -> Est
 def placements(score: Floats, positive: npt.NDArray[np.bool_]) -> Floats:
     """For each item the share of the other side that lies on the right side of it; ties half."""
     high, low = np.sort(score[positive]), np.sort(score[~positive])
-    placed = np.empty(len(score))
+    order = np.empty(len(score))
     for side, other, above in ((positive, low, True), (~positive, high, False)):
         below = np.searchsorted(other, score[side], "left")
         through = np.searchsorted(other, score[side], "right")
         share = (below + through) / (2 * len(other))
-        placed[side] = share if above else 1 - share
-    return placed
+        order[side] = share if above else 1 - share
+    return order

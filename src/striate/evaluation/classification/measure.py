@@ -28,20 +28,20 @@ from striate.typed_json import JsonRecord
 Array = npt.NDArray[Any]
 
 LARGEST_K = 5
-"""Top-k errors are given for k = 2..5, the range that the literature reports."""
+"""Top-k errors are computed for k = 2..5, the range that the literature reports."""
 
 
 @dataclass(frozen=True)
 class ClassMetrics(JsonRecord):
-    """How one class fared. What is undefined (0 of 0) is None, never 0."""
+    """Metrics of one class. What is undefined (0 of 0) is None, never 0."""
 
     name: str
     support: int
     """Items of this class."""
     precision: Proportion | None
-    """Share of right ones among the answers for this class; None when it was never answered."""
+    """Share of right ones among the predictions of this class; None when it was never predicted."""
     recall: Proportion | None
-    """Share of this class's items that were found; None when there are none."""
+    """Share of this class's items that were recognised; None when there are none."""
     f1: float | None
     """2 TP / (2 TP + FP + FN); None when the class has no items."""
 
@@ -58,7 +58,7 @@ class ClassificationMetrics(JsonRecord):
     top_k_error: dict[int, Proportion]
     """k -> share of items whose truth is not among the k most probable classes."""
     confusion: tuple[tuple[int, ...], ...]
-    """K x K counts: row = truth, column = answer."""
+    """K x K counts: row = truth, column = prediction."""
     classes: tuple[ClassMetrics, ...]
     balanced_accuracy: Estimate
     """Mean recall over the classes that have items."""
@@ -73,7 +73,7 @@ class ClassificationMetrics(JsonRecord):
     """Mean over items of the sum over classes of (p - [class is the truth])^2, 0..2."""
     calibration_error: Estimate | None = None
     """Expected calibration error over `reliability`. Its interval is that of the error which
-    endless items would show, without the part that chance adds."""
+    endless items would show, without the part that randomness adds."""
     calibration_by_chance: float | None = None
     """The calibration error that a perfectly calibrated network would show on as many items."""
     reliability: tuple[ReliabilityBin, ...] = ()
@@ -131,9 +131,9 @@ def measure(
     Shares of items carry Wilson intervals; balanced accuracy, macro F1 and AUC Wilson's at the
     effective number of items; log-likelihood and Brier score Hall's for the mean of skewed
     values, longer upwards where one mistake or none was seen; the calibration error one without
-    the part that chance adds. benchmarks/coverage.py counts how often each holds the true value.
-    Of equally probable classes the one with the lower index comes first, in the answer and in the
-    top k, as in `numpy.argmax`.
+    the part that randomness adds. benchmarks/coverage.py counts how often each holds the true
+    value. Of equally probable classes the one with the lower index comes first, in the prediction
+    and in the top k, as in `numpy.argmax`.
 
     Args:
         probabilities: (N, K), rows that sum to 1.
@@ -155,15 +155,15 @@ def measure(
     """
     probabilities, target = checked(probabilities, target, class_names)
     n, num_classes = probabilities.shape
-    answer = probabilities.argmax(axis=1)
+    predicted = probabilities.argmax(axis=1)
     rank = truth_rank(probabilities, target)
-    binned = reliability(probabilities.max(axis=1), answer == target, bins=bins)
+    binned = reliability(probabilities.max(axis=1), predicted == target, bins=bins)
     log_losses, briers = losses_of_items(probabilities, target)
     unseen: tuple[float | None, float | None] = (None, None)
-    if int((answer != target).sum()) <= FEW_MISTAKES:
+    if int((predicted != target).sum()) <= FEW_MISTAKES:
         unseen = losses_of_a_mistake(probabilities)
     return replace(
-        measure_predictions(answer, target, class_names, confidence=confidence),
+        measure_predictions(predicted, target, class_names, confidence=confidence),
         top_k_error={
             k: wilson(int((rank >= k).sum()), n, confidence=confidence)
             for k in range(2, min(LARGEST_K, num_classes - 1) + 1)
@@ -180,10 +180,10 @@ def measure(
 def measure_predictions(
     answer: Array, target: Array, class_names: Sequence[str], *, confidence: float = 0.95
 ) -> ClassificationMetrics:
-    """The metrics that answers without probabilities allow, with intervals.
+    """The metrics that predictions without probabilities allow, with intervals.
 
     Args:
-        answer: (N,) index of the class that was answered, 0..K-1.
+        answer: Index of the predicted class (N,), 0..K-1.
         target: (N,) index of the true class, 0..K-1.
         class_names: K names.
         confidence: coverage of the intervals.
@@ -200,12 +200,12 @@ def measure_predictions(
     answer, target, num_classes = np.asarray(answer), np.asarray(target), len(class_names)
     if answer.ndim != 1 or answer.shape != target.shape:
         raise ShapeError(
-            "Measuring takes N answers and N targets; what came are shapes "
+            "Measuring takes N predictions and N targets; what came are shapes "
             f"{answer.shape} and {target.shape}."
         )
     if not len(answer):
         raise DataError("There is nothing to measure: no items came.")
-    answer = class_indices("Answers", answer, num_classes)
+    answer = class_indices("Predictions", answer, num_classes)
     target = class_indices("Targets", target, num_classes)
     confusion = np.bincount(target * num_classes + answer, minlength=num_classes**2)
     confusion = confusion.reshape(num_classes, num_classes)

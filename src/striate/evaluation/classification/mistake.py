@@ -18,14 +18,14 @@ Array = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Mistake(JsonRecord):
-    """One wrongly answered item."""
+    """One wrongly predicted item."""
 
     index: int
     """Position in the arrays that were measured."""
     truth: int
     answer: int
     confidence: float
-    """Probability of the answer."""
+    """Probability of the prediction."""
     truth_probability: float
     """Probability of the true class."""
 
@@ -50,7 +50,7 @@ def mistakes(probabilities: Array, target: Array, *, limit: int = 24) -> list[Mi
 
 
 def confident_mistakes(probabilities: Array, target: Array, *, limit: int = 24) -> list[Mistake]:
-    """The mistakes that the network was surest of: the highest probability of a wrong answer.
+    """The mistakes that the network was surest of: the highest probability of a wrong prediction.
 
     Args:
         probabilities: (N, K), rows that sum to 1.
@@ -72,16 +72,16 @@ def _selected(
     probabilities: Array, target: Array, limit: int, *, by_confidence: bool
 ) -> list[Mistake]:
     probabilities, target = checked(probabilities, target)
-    answer = probabilities.argmax(axis=1)
-    wrong = np.flatnonzero(answer != target)
-    confidence = probabilities[wrong, answer[wrong]]
+    predicted = probabilities.argmax(axis=1)
+    wrong = np.flatnonzero(predicted != target)
+    confidence = probabilities[wrong, predicted[wrong]]
     truth = probabilities[wrong, target[wrong]]
     order = np.argsort(-confidence if by_confidence else truth, kind="stable")[:limit]
     return [
         Mistake(
             index=int(wrong[i]),
             truth=int(target[wrong[i]]),
-            answer=int(answer[wrong[i]]),
+            answer=int(predicted[wrong[i]]),
             confidence=float(confidence[i]),
             truth_probability=float(truth[i]),
         )

@@ -15,7 +15,7 @@ SUM_TOLERANCE = 1e-3
 
 
 def truth_rank(probabilities: Array, target: Array) -> npt.NDArray[np.int64]:
-    """How many classes are placed before the true one, per item: 0 is a right answer.
+    """Number of classes that come before the true one, per item: 0 is a right prediction.
 
     Args:
         probabilities: (N, K).

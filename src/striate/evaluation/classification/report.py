@@ -25,8 +25,8 @@ _GALLERIES = (
         "The worst mistakes",
         "mistakes",
         "Where the network gave the true class the least probability. Below each picture: the "
-        "probability of the answer against that of the truth. A wrong label in the data ends up "
-        "here too.",
+        "probability of the prediction against that of the truth. A wrong label in the data ends "
+        "up here too.",
     ),
     (
         "The surest mistakes",
@@ -62,7 +62,7 @@ def _headline(report: Report) -> Headline:
     test = report.get("test")
     shown = ClassificationMetrics.from_json(test["measures"] if test else report["validation"])
     split = "test" if test else "validation"
-    counted = f"{shown.error.count:,} of {shown.n:,} {split} images were answered wrongly."
+    counted = f"{shown.error.count:,} of {shown.n:,} {split} images were predicted wrongly."
     return Headline("error", shown.error, counted, confidence=shown.confidence)
 
 
@@ -140,21 +140,21 @@ def _reliability(
 
 
 def _selective_chart(selective: Mapping[str, Any] | None) -> Markup | None:
-    """The error among the answers against the share that is answered, in percent, as an SVG."""
+    """The error among the predictions against their share, in percent, as an SVG."""
     if selective is None:
         return None
-    # Errors of a handful of answers would stretch the axis over all others.
+    # Errors of a handful of predictions would stretch the axis over all others.
     curve = [point for point in selective["curve"] if point["coverage"] >= 0.05]
     error = Series(
-        "error among the answers",
+        "error among the predictions",
         "accent",
         [(100 * point["coverage"], 100 * point["error"]) for point in curve],
         band=[(100 * p["coverage"], 100 * p["low"], 100 * p["high"]) for p in curve],
     )
     return line_chart(
         [error],
-        x_label="answered, %",
-        y_label="wrong among the answers, %",
+        x_label="predicted, %",
+        y_label="wrong among the predictions, %",
         x_range=(0.0, 100.0),
         zero=True,
         unit=" %",
@@ -171,10 +171,10 @@ def _matrix(metrics: ClassificationMetrics) -> list[list[dict[str, Any]]]:
         for column, count in enumerate(counts):
             share = count / support if support else 0.0
             right = row == column
-            told = f"{names[row]} answered as {names[column]}: {count} of {support}"
+            title = f"{names[row]} predicted as {names[column]}: {count} of {support}"
             # Square root: a confusion of 1 % must still be seen.
             depth = share if right else share**0.5
-            cells.append({"count": count, "depth": round(depth, 3), "right": right, "told": told})
+            cells.append({"count": count, "depth": round(depth, 3), "right": right, "title": title})
         rows.append(cells)
     return rows
 
@@ -235,4 +235,4 @@ def _groups(items: Any) -> list[dict[str, Any]]:
     groups: dict[tuple[str, ...], list[Any]] = {}
     for item in items:
         groups.setdefault(tuple(item["wrong"]), []).append(item)
-    return [{"wrong": list(wrong), "items": found} for wrong, found in groups.items()]
+    return [{"wrong": list(wrong), "items": of_group} for wrong, of_group in groups.items()]

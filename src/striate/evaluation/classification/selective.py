@@ -1,4 +1,4 @@
-"""Selective prediction: answer only where the network is sure enough, and know the error there."""
+"""Selective prediction: predict only where the network is sure enough, and know the error there."""
 
 import math
 from dataclasses import dataclass
@@ -21,15 +21,15 @@ THRESHOLDS = 32
 
 @dataclass(frozen=True)
 class CoveragePoint(JsonRecord):
-    """The answers with a confidence of `threshold` or more: how many, and how many are wrong."""
+    """The predictions with a confidence of `threshold` or more: their number and their mistakes."""
 
     threshold: float
     answered: int
     wrong: int
     coverage: float
-    """Share of items that are answered."""
+    """Share of items that are predicted."""
     error: float
-    """Share of wrong ones among the answers."""
+    """Share of wrong ones among the predictions."""
     low: float
     high: float
 
@@ -39,29 +39,29 @@ class Abstention(JsonRecord):
     """The threshold under which a network says "I do not know", and what it promises."""
 
     threshold: float
-    """Least confidence of an answer; above 1 where only silence keeps the promise."""
+    """Least confidence of a prediction; above 1 where only silence keeps the promise."""
     promised: float
-    """The error among the answers stays at or below this one."""
+    """The error among the predictions stays at or below this one."""
     certainty: float
     """In so many of 100 validation sets the promise holds."""
     bound: float
     """The upper limit of the error that the validation items prove."""
     coverage: float
-    """Share of validation items that are answered."""
+    """Share of validation items that are predicted."""
     answered: int
     wrong: int
     n: int
 
 
 def risk_coverage(confidence: Array, correct: Array, *, points: int = 60) -> list[CoveragePoint]:
-    """The error among the answers against the share that is answered, the surest first.
+    """The error among the predictions against the share that is predicted, the surest first.
 
-    Items of equal confidence are answered together. The intervals are Wilson's at 95 %.
+    Items of equal confidence count together. The intervals are Wilson's at 95 %.
 
     Args:
-        confidence: (N,) probability of the answer.
-        correct: (N,) whether the answer was right.
-        points: largest number of points, evenly spread over the coverage; the last one answers all.
+        confidence: Probability of the prediction (N,).
+        correct: Whether the prediction was right (N,).
+        points: Largest number of points, evenly spread over the coverage; the last one covers all.
 
     Raises:
         DataError: no items, or arrays that do not fit together.
@@ -91,17 +91,17 @@ def risk_coverage(confidence: Array, correct: Array, *, points: int = 60) -> lis
 def abstention(
     confidence: Array, correct: Array, error: float, *, certainty: float = 0.95
 ) -> Abstention:
-    """The lowest threshold whose answers are proved to err in at most `error` of cases.
+    """The lowest threshold whose predictions are proved to err in at most `error` of cases.
 
-    Of 32 thresholds, which answer 1/32, 2/32, ... of the items, the last one whose upper limit
+    Of 32 thresholds, which cover 1/32, 2/32, ... of the items, the last one whose upper limit
     stays at or below `error`: Clopper and Pearson's one-sided one at a 32nd of the doubt,
     so that the promise holds although the threshold was chosen on the same items. It is made for
     new images from the same source, and for their average.
 
     Args:
-        confidence: (N,) probability of the answer, on items that no weight was fitted to.
-        correct: (N,) whether the answer was right.
-        error: largest share of wrong ones among the answers, between 0 and 1.
+        confidence: Probability of the prediction (N,), on items that no weight was fitted to.
+        correct: Whether the prediction was right (N,).
+        error: Largest share of wrong ones among the predictions, between 0 and 1.
         certainty: probability with which the promise holds, between 0 and 1.
 
     Raises:
@@ -121,7 +121,7 @@ def abstention(
     if not (0 < error < 1 and 0 < certainty < 1):
         raise DataError(
             f"error={error} and certainty={certainty} must lie between 0 and 1: 0.05 is one wrong "
-            "answer of 20."
+            "prediction of 20."
         )
     sure, answered, wrong, bound = _bounds(confidence, correct, certainty)
     n = len(confidence)
@@ -150,8 +150,8 @@ def promises(confidence: Array, correct: Array, *, certainty: float = 0.95) -> f
     """The smallest error that `abstention` can promise from these items.
 
     Args:
-        confidence: (N,) probability of the answer.
-        correct: (N,) whether the answer was right.
+        confidence: Probability of the prediction (N,).
+        correct: Whether the prediction was right (N,).
         certainty: probability with which a promise holds.
 
     Raises:
@@ -167,7 +167,7 @@ def promises(confidence: Array, correct: Array, *, certainty: float = 0.95) -> f
 def _bounds(
     confidence: Array, correct: Array, certainty: float
 ) -> tuple[Floats, Counts, Counts, Floats]:
-    """Thresholds, falling; items answered and wrong at each; upper limits of the error."""
+    """Thresholds, falling; items predicted and wrong at each; upper limits of the error."""
     sure, last, wrong = _steps(confidence, correct)
     wanted = np.ceil(np.arange(1, THRESHOLDS + 1) * len(confidence) / THRESHOLDS)
     steps = np.unique(np.searchsorted(last + 1, wanted))
@@ -184,7 +184,7 @@ def _steps(confidence: Array, correct: Array) -> tuple[Floats, Counts, Counts]:
     sure, right = np.asarray(confidence, dtype=np.float64), np.asarray(correct, dtype=bool)
     if sure.ndim != 1 or right.shape != sure.shape or not len(sure):
         raise DataError(
-            f"Confidences {sure.shape} and answers {right.shape}: give one of each for an item."
+            f"Confidences {sure.shape} and correctness {right.shape}: give one of each for an item."
         )
     order = np.argsort(-sure, kind="stable")
     falling = sure[order]

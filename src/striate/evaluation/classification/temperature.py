@@ -1,7 +1,7 @@
 """Temperature and vector scaling: probabilities made honest on data that was held out.
 
 A network whose confidence is wrong in one direction is corrected by one number T: its scores are
-divided by T before the softmax. The answers stay as they are. Scores need not be kept for it:
+divided by T before the softmax. The predictions stay as they are. Scores need not be kept for it:
 log-probabilities are scores up to a constant that the softmax takes away again.
 """
 
@@ -56,11 +56,7 @@ class Scaling(JsonRecord):
         """
         if self == Scaling():
             return np.asarray(probabilities, dtype=np.float64)
-        scores = _logs(probabilities) * np.array(self.weight) + np.array(self.bias)
-        scores -= scores.max(axis=1, keepdims=True)
-        scaled: Floats = np.exp(scores)
-        scaled /= scaled.sum(axis=1, keepdims=True)
-        return scaled
+        return _softmax(_logs(probabilities) * np.array(self.weight) + np.array(self.bias))
 
     def to_json(self) -> dict[str, Any]:
         """The scaling as JSON values."""
@@ -70,8 +66,8 @@ class Scaling(JsonRecord):
 def fit_temperature(probabilities: Array, target: Array) -> Scaling:
     """The temperature under which the items are likeliest.
 
-    As if one item more had come whose truth is any class alike: without it, answers that are
-    all right would ask for certainty. The mean negative log-likelihood is convex in 1 / T, so
+    As if one item more had come, whose truth is any class equally: without it, predictions that
+    are all right would demand certainty. The mean negative log-likelihood is convex in 1 / T, so
     that there is one minimum: where its slope changes sign. Newton's method finds it, and halves
     what is left where it would leave it.
 
@@ -99,10 +95,7 @@ def fit_temperature(probabilities: Array, target: Array) -> Scaling:
 
     def slope(weight: float) -> tuple[float, float]:
         """First and second derivative of the mean loss by the weight."""
-        scores = weight * logs
-        scores -= scores.max(axis=1, keepdims=True)
-        share = np.exp(scores, out=scores)
-        share /= share.sum(axis=1, keepdims=True)
+        share = _softmax(weight * logs)
         mean = np.einsum("nk,nk->n", share, logs)
         square = np.einsum("nk,nk,nk->n", share, logs, logs)
         return float(mean.mean()), float((square - mean**2).mean())
@@ -124,7 +117,7 @@ def fit_temperature(probabilities: Array, target: Array) -> Scaling:
 def fit_vector(probabilities: Array, target: Array, *, penalty: float = 0.01) -> Scaling:
     """A weight and a bias for each class, under which the items are likeliest, near a temperature.
 
-    For classes whose confidence is wrong in different directions. It may change answers. The
+    For classes whose confidence is wrong in different directions. It may change predictions. The
     penalty holds the weights near the best single temperature and the biases near 0, so that
     classes with few items stay there; the problem is convex.
 
@@ -171,8 +164,8 @@ def fit_vector(probabilities: Array, target: Array, *, penalty: float = 0.01) ->
         return nll + penalty * float(away @ away), gradient + 2 * penalty * away
 
     first = np.concatenate([np.full(num_classes, start), np.zeros(num_classes)])
-    found = minimize(loss, first, jac=True, method="L-BFGS-B").x
-    return Scaling(tuple(map(float, found[:num_classes])), tuple(map(float, found[num_classes:])))
+    best = minimize(loss, first, jac=True, method="L-BFGS-B").x.tolist()
+    return Scaling(tuple(best[:num_classes]), tuple(best[num_classes:]))
 
 
 def crossfitted(
@@ -216,6 +209,14 @@ def _soft_truth(target: Array, num_classes: int) -> Floats:
     truth = np.full((n, num_classes), 1 / (num_classes * (n + 1)))
     truth[np.arange(n), target] += n / (n + 1)
     return truth
+
+
+def _softmax(scores: Floats) -> Floats:
+    """Softmax of the rows (N, K), which are overwritten."""
+    scores -= scores.max(axis=1, keepdims=True)
+    share: Floats = np.exp(scores, out=scores)
+    share /= share.sum(axis=1, keepdims=True)
+    return share
 
 
 def _logs(probabilities: Array) -> Floats:
