@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from striate.classical.predictor import Predictor
 from striate.data import ImageSpec
 from striate.errors import ConfigError, InputError
 from striate.estimators import fitting
-from striate.estimators.fitting import Answering, Labelled
+from striate.estimators.fitting import Labelled
 from striate.estimators.reading import ImageInput, as_value_errors, resized, seed_of
 from striate.evaluation import Scaling, wilson
 from striate.evaluation.classification.temperature import fit_temperature
@@ -24,9 +24,9 @@ from striate.execution import Execution
 from striate.registry import Pick
 from striate.settings import Settings, merge
 from striate.terminal import Reporter, Terminal
-from striate.training.assemble import build_task
+from striate.training.assemble import whole
 from striate.training.events import Event
-from striate.training.inference import Model, infer
+from striate.training.inference import infer
 
 
 @dataclass(eq=False, repr=False)
@@ -39,31 +39,31 @@ class ImageClassifier(ImageInput, ClassifierMixin, BaseEstimator):
     to 256 levels over the range of the training values.
 
     Args:
-        network: a name of `striate list networks` or `striate list predictors`; such a name with
+        network: Name of `striate list networks` or `striate list predictors`; such a name with
             arguments, {"name": "mlp", "hidden": [30]}; None: the planner chooses, for lines a
             perceptron.
-        epochs, steps, minutes: the length; the shortest holds. Only for networks. `minutes`
-            depends on the speed of the machine. None: the planner's choice of epochs, within ten
-            minutes, and of widths that this machine is fast enough for; to compare candidates, or
-            for the same numbers at each fit, give `epochs` or `steps`.
-        settings: any other setting of a training, nested: {"optimiser": {"lr": 0.01}}.
-        image_shape: (H, W) or (H, W, C) of flat rows and of files.
-        validation_fraction: share of each class held out to choose the hyper-parameter of a
+        epochs, steps, minutes: Length; the shortest holds. Only for networks. `minutes` depends
+            on the speed of the machine. None: the planner's choice of epochs, within ten minutes,
+            and of widths that this machine is fast enough for; to compare candidates, or for the
+            same numbers at each fit, set `epochs` or `steps`.
+        settings: Any other setting of a training, nested: {"optimiser": {"lr": 0.01}}.
+        image_shape: Shape (H, W) or (H, W, C) of flat rows and of files.
+        validation_fraction: Share of each class held out to choose the hyper-parameter of a
             predictor and to fit the temperature of the probabilities; 0: none.
-        random_state: seed of all chance: a number, None or a `RandomState`.
-        verbose: say what is chosen and how the training goes.
+        random_state: Random seed: a number, None or a `RandomState`.
+        verbose: Whether to show decisions and the progress of the training.
 
     Attributes:
-        classes_: (K,) what is told apart.
-        n_features_in_: numbers of an image.
-        image_shape_: (H, W, C) of X.
-        value_range_: what became 0 and 255.
-        network_: the trained `torch.nn.Module`, on the CPU; None for a predictor.
-        chosen_: {what: value} that was decided, by the planner or on the held-out images.
-        history_: the events of the training, curves among them.
-        n_iter_: steps of descent; 0 for a predictor.
-        validation_error_: share of wrong answers on the held-out images with its 95 % interval;
-            None where none were held out.
+        classes_: Classes (K,).
+        n_features_in_: Numbers of an image.
+        image_shape_: Shape (H, W, C) of the images.
+        value_range_: Values that became 0 and 255.
+        network_: Trained `torch.nn.Module`, on the CPU; None for a predictor.
+        chosen_: Decisions {what: value}, by the planner or on the held-out images.
+        history_: Events of the training, curves among them.
+        n_iter_: Steps of the optimiser; 0 for a predictor.
+        validation_error_: Share of wrong predictions on the held-out images with its 95 %
+            interval; None where none were held out.
 
     Raises:
         InputError: a `ValueError`; what is wrong, what is accepted, what to do.
@@ -118,8 +118,8 @@ class ImageClassifier(ImageInput, ClassifierMixin, BaseEstimator):
     def predict(self, X: Any) -> np.ndarray:
         """(N,) the most probable class of each image."""
         check_is_fitted(self)
-        found: np.ndarray = self.classes_[self.predict_proba(X).argmax(axis=1)]
-        return found
+        predicted: np.ndarray = self.classes_[self.predict_proba(X).argmax(axis=1)]
+        return predicted
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """(N, K) float64 probabilities of the classes in the order of `classes_`.
@@ -133,7 +133,7 @@ class ImageClassifier(ImageInput, ClassifierMixin, BaseEstimator):
             if self.network_ is None:
                 probabilities = self._predictor.probabilities(images, self._arrays)
             else:
-                probabilities = self._answer(images)
+                probabilities = self._infer(images)
         return self._scaling(probabilities)
 
     def _learn(self, images: np.ndarray, labels: np.ndarray, seed: int, reporter: Reporter) -> None:
@@ -145,20 +145,21 @@ class ImageClassifier(ImageInput, ClassifierMixin, BaseEstimator):
         if name in PREDICTORS:
             self._fit_predictor(images, labels, Pick.from_json(network), lengths, seed)
             return
-        asked = fitting.asked_settings(network, lengths, self.settings, seed)
+        settings = fitting.training_settings(network, lengths, self.settings, seed)
         if self._is_line:
             # Neighbours in a row are no neighbours in a picture: nothing is moved or enlarged.
             lines: Settings = {"data": {"input_size": list(images.shape[1:3])}, "augmentation": []}
-            asked = merge(lines, asked)
+            settings = merge(lines, settings)
         train, held = self._divided(images, labels, seed)
-        config, choices = fitting.plan(train, len(held.labels), len(self.classes_), asked)
+        config, choices = fitting.plan(train, len(held.labels), len(self.classes_), settings)
         reporter.choices(choices)
-        found = fitting.train(config, train, held, len(self.classes_), reporter)
+        model, self.n_iter_, self.history_, probabilities = fitting.train(
+            config, train, held, len(self.classes_), reporter
+        )
         self._spec = ImageSpec(config.data.input_size, config.data.channels, config.data.fit)
-        self._config, self._answering = config, found
-        self.network_, self.history_, self.n_iter_ = found.network, found.history, found.steps
+        self._config, self._model, self.network_ = config, model, whole(model.networks)
         self.chosen_ = {choice.what: choice.value for choice in choices}
-        self._conclude(found.probabilities, held.labels)
+        self._conclude(probabilities, held.labels)
 
     def _fit_predictor(
         self,
@@ -179,23 +180,22 @@ class ImageClassifier(ImageInput, ClassifierMixin, BaseEstimator):
         size = self._predictor.input_size(height, width)
         self._spec = ImageSpec(size, 1 if self._predictor.grey or channels == 1 else 3)
         images = resized(images, self._spec)
-        # What has nothing to choose learns from all images.
-        everything = Labelled(images, labels)
-        chooses = self._predictor.chooses(size)
-        train, held = self._divided(images, labels, seed) if chooses else (everything, None)
-        judged = held if held is not None and len(held.labels) else train
+        train = validation = Labelled(images, labels)
+        if self._predictor.chooses(size):  # else it learns from all images
+            train, held = self._divided(images, labels, seed)
+            validation = held if len(held.labels) else train
         learned = self._predictor.fit(
             (train.images, train.labels),
-            (judged.images, judged.labels),
+            (validation.images, validation.labels),
             len(self.classes_),
             seed=seed,
         )
-        self._arrays, self.network_, self.n_iter_ = learned.arrays, None, 0
-        self.history_ = []
+        self._arrays, self.network_, self.n_iter_, self.history_ = learned.arrays, None, 0, []
         self.chosen_ = {"predictor": pick.name, "chosen": ", ".join(learned.chosen)}
-        answered = held is not None and len(held.labels) > 0
-        given = self._predictor.probabilities(judged.images, self._arrays) if answered else None
-        self._conclude(given, judged.labels)
+        probabilities = None
+        if validation is not train:
+            probabilities = self._predictor.probabilities(validation.images, self._arrays)
+        self._conclude(probabilities, validation.labels)
 
     def _divided(
         self, images: np.ndarray, labels: np.ndarray, seed: int
@@ -211,17 +211,13 @@ class ImageClassifier(ImageInput, ClassifierMixin, BaseEstimator):
             self.validation_error_ = wilson(wrong, len(labels))
             self._scaling = fit_temperature(probabilities, labels)
 
-    def _answer(self, images: np.ndarray) -> np.ndarray:
-        answering: Answering = self._answering
-        execution = Execution.recorded(self._config.execution, answering.execution)
-        network = answering.network
+    def _infer(self, images: np.ndarray) -> np.ndarray:
+        """Probabilities (N, K) of the network, run as it was trained as far as this machine can."""
+        recorded = self._model.execution.to_json()
+        execution = Execution.recorded(self._config.execution, recorded)
+        networks = self._model.networks
         if execution.device.type != "cpu":
-            network = execution.place(copy.deepcopy(network))
-        model = Model(
-            nn.ModuleDict({"network": network}),
-            build_task(self._config, answering.facts),
-            answering.normalise,
-            execution,
-            self._config.prediction,
-        )
+            networks = copy.deepcopy(networks)
+            execution.place(networks)
+        model = replace(self._model, networks=networks, execution=execution)
         return infer(model, images)["probabilities"]

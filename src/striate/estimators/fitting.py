@@ -3,15 +3,14 @@
 import copy
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from striate.config import RunConfig
-from striate.data import Dataset, ImageSet, ImageSpec, Normalisation, SealedSplit, Survey
+from striate.data import Dataset, ImageSet, ImageSpec, SealedSplit, Survey
 from striate.data.field import Category
 from striate.errors import ConfigError, SealedTestError
 from striate.estimators.reading import resized
@@ -22,14 +21,15 @@ from striate.training import session
 from striate.training.assemble import assemble
 from striate.training.budget import Clock
 from striate.training.events import Event
+from striate.training.inference import Model
 from striate.training.loop import averaged
 from striate.training.planner import Decision, decide
 from striate.training.speed import training_speed
 
 _FINISH_SECONDS = 0.2
-"""After the last answer: copying the weights."""
+"""Seconds after the last prediction, for copying the weights."""
 _CHECKPOINTS = 4
-"""To go back to when a loss is not finite; nothing else is read from them."""
+"""Checkpoints to go back to when a loss is not finite; nothing else is read from them."""
 _OF_DATA = ("input_size", "channels", "fit")
 """Settings of the data that mean something for arrays."""
 
@@ -44,31 +44,15 @@ class Labelled:
     """(N,) from 0 to K - 1."""
 
 
-@dataclass(frozen=True)
-class Answering:
-    """The result of a training: all that prediction needs."""
-
-    network: nn.Module
-    """In eval mode, on the CPU."""
-    normalise: Normalisation
-    execution: dict[str, Any]
-    facts: Mapping[str, Any]
-    """Facts of the training images for the task."""
-    steps: int
-    history: list[Event]
-    probabilities: np.ndarray
-    """(N, K) on the held-out images, not calibrated."""
-
-
 def hold_out(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Places of images to train on and of those held out, a fixed share of each class.
+    """Indices of images to train on and of those held out, a fixed share of each class.
 
     A class too small for one image of its share has none held out.
 
     Args:
-        labels: (N,).
-        fraction: share to hold out, at least 0 and below 1.
-        seed: of the choice.
+        labels: Labels (N,).
+        fraction: Share to hold out, at least 0 and below 1.
+        seed: Random seed of the choice.
 
     Raises:
         ConfigError: a share outside that range.
@@ -89,25 +73,25 @@ def hold_out(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray
     return np.setdiff1d(np.arange(len(labels)), chosen), chosen
 
 
-def asked_settings(
+def training_settings(
     network: Any, lengths: Mapping[str, float | None], settings: Mapping[str, Any] | None, seed: int
 ) -> Settings:
     """The estimator's arguments as settings for the planner.
 
     Args:
-        network: a name, {"name": ..., argument: ...}, or None for the planner's choice.
-        lengths: epochs, steps, minutes; None where nothing was said.
-        settings: any other setting, nested.
-        seed: of the training.
+        network: Name, {"name": ..., argument: ...}, or None for the planner's choice.
+        lengths: Epochs, steps, minutes; None where they are not set.
+        settings: Any other setting, nested.
+        seed: Random seed of the training.
 
     Raises:
         ConfigError: settings that do not exist, or that mean nothing for arrays.
     """
-    given = dict(settings or {})
-    unsuited = [f"data.{key}" for key in given.get("data") or {} if key not in _OF_DATA]
-    unsuited += [key for key in ("pretrained", "task") if key in given]
+    others = dict(settings or {})
+    unsuited = [f"data.{key}" for key in others.get("data") or {} if key not in _OF_DATA]
+    unsuited += [key for key in ("pretrained", "task") if key in others]
     unsuited += [
-        f"training.{key}" for key in given.get("training") or {} if key in (*lengths, "seed")
+        f"training.{key}" for key in others.get("training") or {} if key in (*lengths, "seed")
     ]
     if unsuited:
         raise ConfigError(
@@ -116,22 +100,21 @@ def asked_settings(
         )
     training = {key: value for key, value in lengths.items() if value is not None}
     base: Settings = {"training": {"checkpoints": _CHECKPOINTS}}
-    asked = merge(base, merge(checked(given), {"training": {**training, "seed": seed}}))
-    if network is None:
-        return asked
-    return merge(asked, checked({"network": network}))
+    named = {} if network is None else checked({"network": network})
+    own = merge(checked(others), {"training": {**training, "seed": seed}})
+    return merge(merge(base, own), named)
 
 
 def plan(
-    train: Labelled, num_held: int, num_classes: int, asked: Settings
+    train: Labelled, num_held: int, num_classes: int, settings: Settings
 ) -> tuple[RunConfig, list[Decision]]:
     """The configuration of a training, and why: arguments first, the rest by the planner.
 
     Args:
-        train: images to train on.
-        num_held: images held out.
-        num_classes: K.
-        asked: of `asked_settings`.
+        train: Images to train on.
+        num_held: Number of images held out.
+        num_classes: Number of classes K.
+        settings: Settings from `training_settings`.
 
     Raises:
         ConfigError: settings that do not fit.
@@ -139,7 +122,7 @@ def plan(
     _, height, width, channels = train.images.shape
     few = train.images[:: max(1, len(train.images) // 64)]
     counts = tuple(np.bincount(train.labels, minlength=num_classes).tolist())
-    look = Survey(
+    survey = Survey(
         title="arrays",
         class_names=tuple(map(str, range(num_classes))),
         num_images=len(train.images) + num_held,
@@ -147,29 +130,29 @@ def plan(
         num_sampled=len(train.images),
         heights=(height, height, height),
         widths=(width, width, width),
-        grey_share=float(np.mean([_is_grey(image) for image in few])),
+        grey_share=float((few == few[..., :1]).all(axis=(1, 2, 3)).mean()),
         modes={"L" if channels == 1 else "RGB": len(train.images)},
         formats={"array": len(train.images)},
         num_broken=0,
     )
-    return decide("arrays", look, asked, training_speed)
-
-
-def _is_grey(image: np.ndarray) -> bool:
-    return bool((image == image[..., :1]).all())
+    return decide("arrays", survey, settings, training_speed)
 
 
 def train(
     config: RunConfig, train: Labelled, held: Labelled, num_classes: int, reporter: Reporter
-) -> Answering:
-    """Train a network and return what answers.
+) -> tuple[Model, int, list[Event], np.ndarray]:
+    """Train a network.
 
     Args:
-        config: of `plan`.
-        train: images to train on.
-        held: images held out; with none, no error is measured on the way.
-        num_classes: K.
-        reporter: is told what happens.
+        config: Configuration from `plan`.
+        train: Images to train on.
+        held: Images held out; with none, no error is measured on the way.
+        num_classes: Number of classes K.
+        reporter: Receives what happens.
+
+    Returns:
+        The model on the CPU, its steps, the events of its training, and the probabilities (N, K)
+        of the held-out images, not calibrated.
 
     Raises:
         ConfigError, DivergenceError.
@@ -192,15 +175,11 @@ def train(
     if result.scores is None:
         raise RuntimeError("a training that nothing interrupts was interrupted")
     with averaged(parts):
-        network = copy.deepcopy(parts.whole).cpu().eval()
+        model = replace(parts.model, networks=copy.deepcopy(parts.networks).cpu().eval())
     rows: Any = result.scores.rows
-    probabilities = rows["probabilities"]
     if not len(held.labels):
-        probabilities = probabilities[:0]
         history = [event for event in history if event["event"] != "validation"]
-    execution = parts.execution.to_json()
-    normalise, facts = parts.model.normalise, parts.task.facts
-    return Answering(network, normalise, execution, facts, result.steps, history, probabilities)
+    return model, result.steps, history, rows["probabilities"][: len(held.labels)]
 
 
 def _dataset(config: RunConfig, train: Labelled, held: Labelled, num_classes: int) -> Dataset:

@@ -1,4 +1,4 @@
-"""Whatever people hand over as images, as (N, H, W, C) uint8: the one way into all estimators."""
+"""Images in any form as (N, H, W, C) uint8: the one way into all estimators."""
 
 import math
 import os
@@ -55,15 +55,15 @@ class ImageInput:
         """(N, H, W, C) uint8 images, and y as scikit-learn checks it.
 
         Args:
-            X: images; see `ImageClassifier`.
-            y: targets of a fit that needs them.
-            reset: take shape and range from X (fit), or compare with those that are kept.
+            X: Images; see `ImageClassifier`.
+            y: Targets of a fit that needs them.
+            reset: Whether to take shape and range from X (fit), or compare with those kept.
 
         Raises:
             ValueError: X or y do not fit; of Striate's own, an `InputError`.
         """
         rows, shape = _rows(X, None if self.image_shape is None else _whole(self.image_shape))
-        found = validate_data(
+        validated = validate_data(
             self,
             rows,
             y,
@@ -71,7 +71,7 @@ class ImageInput:
             dtype=[np.float64, np.float32, np.uint8],
             ensure_min_features=self._least_features if reset else 1,
         )
-        rows, y = found if isinstance(found, tuple) else (found, None)
+        rows, y = validated if isinstance(validated, tuple) else (validated, None)
         if reset:
             self.image_shape_ = self._shape_of(rows, shape)
             whole = rows.dtype == np.uint8
@@ -91,7 +91,7 @@ class ImageInput:
 
     @contextmanager
     def _lines_explained(self) -> Iterator[None]:
-        """Say what lines are where something that needs pictures refuses them."""
+        """Explain what lines are where something that needs pictures refuses them."""
         try:
             yield
         except (ConfigError, ShapeError) as error:
@@ -103,20 +103,20 @@ class ImageInput:
             ) from error
 
     def _shape_of(self, rows: np.ndarray, shape: Shape | None) -> Shape:
-        asked = None if self.image_shape is None else _whole(self.image_shape)
-        if asked is None:
+        own = None if self.image_shape is None else _whole(self.image_shape)
+        if own is None:
             return shape or (1, rows.shape[1], 1)
-        if shape is not None and shape != asked:
+        if shape is not None and shape != own:
             raise InputError(
-                f"Images of {_spell(shape)} came, image_shape={self.image_shape} is asked for. "
+                f"Images of {_spell(shape)} came, image_shape={self.image_shape} is set. "
                 "Leave out image_shape, which is for flat rows and for files."
             )
-        if rows.shape[1] != math.prod(asked):
+        if rows.shape[1] != math.prod(own):
             raise InputError(
                 f"Rows of {rows.shape[1]} numbers came; image_shape={self.image_shape} needs "
-                f"{math.prod(asked)}, row by row, the channels of a pixel side by side."
+                f"{math.prod(own)}, row by row, the channels of a pixel side by side."
             )
-        return asked
+        return own
 
     def _levels(self, rows: np.ndarray) -> np.ndarray:
         """Values as whole numbers in 0..255; what leaves the range of fit goes to its end."""
@@ -128,7 +128,7 @@ class ImageInput:
         if fractions or (0 <= low < high <= 1 and most > 2):
             raise InputError(
                 f"Values up to {most:g} came; this {type(self).__name__} was fitted on values from "
-                f"{low:g} to {high:g}. Scale both alike: all in 0..1, or all in 0..255."
+                f"{low:g} to {high:g}. Scale both in one way: all in 0..1, or all in 0..255."
             )
         scale = _LEVELS / (high - low) if high > low else 0.0
         scaled = (rows.astype(np.float64) - low) * scale
@@ -137,11 +137,11 @@ class ImageInput:
 
 
 def resized(images: np.ndarray, spec: ImageSpec) -> np.ndarray:
-    """Images of the size and channels that a network or a predictor looks at.
+    """Images of the size and channels that a network or a predictor takes.
 
     Args:
-        images: (N, H, W, C) uint8.
-        spec: the form wanted.
+        images: Images (N, H, W, C) uint8.
+        spec: Form of the result.
     """
     if images.shape[1:] == spec.shape:
         return images
@@ -167,16 +167,16 @@ def _whole(image_shape: Any) -> Shape:
     return whole
 
 
-def _rows(X: Any, asked: Shape | None) -> tuple[Any, Shape | None]:
+def _rows(X: Any, wanted: Shape | None) -> tuple[Any, Shape | None]:
     """Flat rows, and the shape of the images where it shows; other input goes through as it is."""
     if hasattr(X, "detach"):
         X = X.detach().cpu().numpy()
     if _are_pictures(X):
-        return _decoded(X, asked)
+        return _decoded(X, wanted)
     if isinstance(X, (list, tuple)) and len(X) and getattr(X[0], "ndim", 0) >= 2:
         sizes = {np.shape(image) for image in X}
-        if len(sizes) > 1 and asked is not None:
-            return _decoded(X, asked)
+        if len(sizes) > 1 and wanted is not None:
+            return _decoded(X, wanted)
         if len(sizes) > 1:
             raise InputError(
                 f"Images of {len(sizes)} different shapes came. Say to which they are to be "
@@ -210,25 +210,25 @@ def _are_pictures(X: Any) -> bool:
     return len(items) > 0 and isinstance(items[0], (str, os.PathLike, Image.Image))
 
 
-def _decoded(pictures: Sequence[Any], asked: Shape | None) -> tuple[np.ndarray, Shape]:
+def _decoded(pictures: Sequence[Any], wanted: Shape | None) -> tuple[np.ndarray, Shape]:
     """Files or images of any size, brought to one shape."""
-    if asked is None:
+    if wanted is None:
         raise InputError(
             "Images come as files or in sizes of their own: say to which they are to be brought "
             "with image_shape=(height, width) for grey ones, (height, width, 3) for colour."
         )
-    spec = ImageSpec(asked[:2], 1 if asked[2] == 1 else 3)
-    found, problems = [], []
-    for place, picture in enumerate(pictures):
-        name = picture if isinstance(picture, (str, os.PathLike)) else f"image {place}"
+    spec = ImageSpec(wanted[:2], 1 if wanted[2] == 1 else 3)
+    decoded, problems = [], []
+    for index, picture in enumerate(pictures):
+        name = picture if isinstance(picture, (str, os.PathLike)) else f"image {index}"
         try:
-            found.append(decode_image(picture, spec))
+            decoded.append(decode_image(picture, spec))
         except BrokenImage as error:
             problems.append(f"{name}: {error}")
     if problems:
         more = f" And {len(problems) - _NAMED} more." * (len(problems) > _NAMED)
         raise InputError(f"Images that cannot be read: {'; '.join(problems[:_NAMED])}.{more}")
-    return np.stack(found).reshape(len(found), -1), asked
+    return np.stack(decoded).reshape(len(decoded), -1), wanted
 
 
 def _spell(shape: Shape) -> str:
