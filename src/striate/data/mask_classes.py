@@ -31,7 +31,7 @@ class Classes(NamedTuple):
 
 
 def read_classes(
-    source: Source, scan: MaskScan, void: Iterable[int | str] | None = None
+    source: Source, scan: MaskScan, void: int | Iterable[int | str] | None = None
 ) -> Classes:
     """The classes of a source's masks.
 
@@ -53,7 +53,8 @@ def read_classes(
         if white in scan.counts and white not in named.values() and len(others) > 1 and ids:
             unseen.append(white)
     else:
-        unseen = [_number(each, named) for each in void]
+        given = [void] if isinstance(void, (int, str)) else void
+        unseen = [_number(each, named) for each in given]
     present = [number for number in scan.counts if number not in unseen]
     plain = {name: number for name, number in named.items() if number not in unseen}
     two = set(present) <= {0, white}

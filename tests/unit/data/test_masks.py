@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image, ImageOps
 
 from striate.data import Dataset, open_source, prepare
@@ -217,7 +218,7 @@ def test_a_table_of_colours(
         np.testing.assert_array_equal(value, np.where(ids[name] == 2, 255, ids[name]))
 
 
-@pytest.mark.parametrize("void", [[1], ["1"], ["road"]])
+@pytest.mark.parametrize("void", [[1], ["1"], ["road"], 1, "road"])
 def test_void_may_be_said(write_set: WriteSet, draw: np.random.Generator, void: list[Any]) -> None:
     masks = {n: value.astype(np.uint8) for n, value in of_ids(draw, [0, 1, 2], 3).items()}
     field = field_of(write_set(masks, "sky\nroad\ncar\n"), void=void)
@@ -313,6 +314,13 @@ def test_a_turn_that_no_size_tells_is_refused(
         field_of(folder)
 
 
+def test_a_summary_counts_pixels_that_are_not_void() -> None:
+    column = np.zeros((3, 4, 5), np.uint8)
+    column[0, 0], column[1, :2] = 1, 255
+    assert Mask(("a", "b")).summary(column) == "2 classes, the smallest 10.00% of the pixels"
+    assert "0.00%" in Mask(("a", "b")).summary(np.full((1, 2, 2), 255))
+
+
 def test_streamed_images_have_their_masks_in_the_cache(
     write_set: WriteSet, draw: np.random.Generator, config_of: Callable[..., Any]
 ) -> None:
@@ -322,6 +330,25 @@ def test_streamed_images_have_their_masks_in_the_cache(
     assert found.keys() == ids.keys()
     for name, value in ids.items():
         np.testing.assert_array_equal(found[name], value)
+
+
+def test_more_classes_than_eight_bits_hold(
+    write_set: WriteSet, draw: np.random.Generator, config_of: Callable[..., Any]
+) -> None:
+    ids = {f"{n}": draw.integers(0, 300, SIZE).astype(np.uint16) for n in range(6)}
+    folder = write_set(ids, [f"kind {k}" for k in range(300)])
+    data = decoded(folder, config_of, input_size=(20, 30), fit="pad")
+    field = data.fields["mask"]
+    assert isinstance(field, Mask)
+    assert (len(field.names), field.void) == (300, 2**16 - 1)
+    for name, value in ids_by_name(data).items():
+        assert value.dtype == np.uint16
+        np.testing.assert_array_equal(value[:, 3:-3], ids[name])
+        assert (value[:, :3] == field.void).all()
+        np.testing.assert_array_equal(np.asarray(field.picture(value[:, 3:-3])), ids[name])
+    batch = field.collate(data.train.columns["mask"][:2])
+    assert batch.dtype == torch.int64
+    assert int(batch.max()) == field.void
 
 
 def test_test_masks_lie_sealed_and_apart(

@@ -65,7 +65,9 @@ class Mask(Field):
         self.stored_void, self.palette = tuple(stored_void), tuple(palette)
 
     @classmethod
-    def of(cls, source: "Source", name: str, void: Iterable[int | str] | None = None) -> "Mask":
+    def of(
+        cls, source: "Source", name: str, void: int | Iterable[int | str] | None = None
+    ) -> "Mask":
         """The classes of a source's masks, from a scan of all outside its test split.
 
         Args:
@@ -183,9 +185,11 @@ class Mask(Field):
         return warp.mask(batch, self.void)
 
     def summary(self, column: Column) -> str:
-        ids, counts = np.unique(np.asarray(column), return_counts=True)
-        valid = ids != self.void
-        share = counts[valid].min() / counts[valid].sum() if valid.any() else 0.0
+        counts = np.zeros(self.void + 1, np.int64)
+        for ids in column:  # one after the other: together they may be larger than the memory
+            counts += np.bincount(ids.reshape(-1), minlength=self.void + 1)
+        present = counts[: self.void][counts[: self.void] > 0]
+        share = present.min() / present.sum() if len(present) else 0.0
         return f"{len(self.names)} classes, the smallest {share:.2%} of the pixels"
 
 
