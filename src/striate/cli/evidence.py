@@ -26,8 +26,7 @@ def compare(
 
     terminal = Terminal()
     comparison = compare_runs(list(runs), data=data, reporter=terminal)
-    for line in (*comparison.notes, *comparison.lines()):
-        terminal.say(line)
+    terminal.say("\n".join([*comparison.notes, *comparison.lines()]))
     write_figures(json_, comparison.to_json())
     folder = out or Path("runs") / _folder_name(comparison.names)
     terminal.say(f"Page: {comparison.write(folder)}")
@@ -54,8 +53,7 @@ def calibrate(
     from striate.api.calibration import calibration_lines
 
     calibration = fit(run, classwise=classwise)
-    for line in calibration_lines(calibration):
-        typer.echo(line)
+    typer.echo("\n".join(calibration_lines(calibration)))
     write_figures(json_, calibration)
 
 
@@ -101,8 +99,7 @@ def ledger(
         assignments=tuple(set_ or ()),
         reporter=Terminal(),
     )
-    for line in view.lines():
-        typer.echo(line)
+    typer.echo("\n".join(view.lines()))
     write_figures(json_, view.to_json())
 
 
@@ -128,8 +125,7 @@ def measure(
 
     extra = tuple(name.strip() for name in (classes or "").split(",") if name.strip())
     metrics = measure_files(list(predictions), truth, extra_classes=extra)
-    for line in (*metrics.notes, *metrics.lines()):
-        typer.echo(line)
+    typer.echo("\n".join([*metrics.notes, *metrics.lines()]))
     if page is not None:
         metrics.write(page)
         typer.echo(f"Page: {page}")

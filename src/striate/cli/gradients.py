@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from striate.cli.option import set_option
+from striate.cli.option import parse_sizes, set_option
 
 Network = Annotated[str, typer.Argument(help="Name of a network; see: striate list networks.")]
 Shape = Annotated[str, typer.Option(help="Channels and spatial sizes of the input.")]
@@ -196,11 +196,4 @@ def _write(path: Path, text: str) -> None:
 
 
 def _sizes(text: str) -> tuple[int, ...]:
-    from striate.errors import ConfigError
-
-    try:
-        return tuple(int(part) for part in text.replace("x", ",").split(","))
-    except ValueError:
-        raise ConfigError(
-            f"--shape {text} is no shape; write channels and sizes with commas: 3,32,32."
-        ) from None
+    return parse_sizes(text, "--shape", "shape; write channels and sizes with commas: 3,32,32")

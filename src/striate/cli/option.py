@@ -23,6 +23,20 @@ def set_option(help_text: str) -> Any:
     return typer.Option("--set", metavar="KEY=VALUE", help=help_text)
 
 
+def parse_sizes(text: str, option: str, form: str, most: int = 9) -> tuple[int, ...]:
+    """Numbers above zero between commas or crosses.
+
+    Raises:
+        ConfigError: other text, or more than `most` numbers.
+    """
+    parts = text.lower().replace("×", "x").replace(",", "x").split("x")
+    if len(parts) > most or not all(part.isdecimal() and int(part) > 0 for part in parts):
+        from striate.errors import ConfigError
+
+        raise ConfigError(f"{option} {text} is no {form}.")
+    return tuple(map(int, parts))
+
+
 def write_figures(path: Path | None, value: Any) -> None:
     """Write JSON values to the file of `JsonFile`, if one was named."""
     if path is not None:

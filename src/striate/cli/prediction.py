@@ -66,8 +66,7 @@ def _evaluate_runs(runs: list[Path], data: str | None, json_file: Path | None) -
     for evaluation in evaluations:
         if len(evaluations) > 1:
             terminal.say(f"{evaluation.run.path}:")
-        for line in evaluation.metrics.lines():
-            terminal.say(line)
+        terminal.say("\n".join(evaluation.metrics.lines()))
         if evaluation.reading is not None and evaluation.reading.openings > 1:
             terminal.say(evaluation.reading.sentence)
     last = evaluations[-1]
@@ -90,8 +89,7 @@ def _evaluate_pretrained(
 
     terminal = Terminal()
     evaluation = evaluate_pretrained(pretrained, data, network=network, reporter=terminal)
-    for line in [*evaluation.metrics.lines(), *evaluation.notes()]:
-        terminal.say(line)
+    terminal.say("\n".join([*evaluation.metrics.lines(), *evaluation.notes()]))
     write_figures(json_file, evaluation.to_json())
 
 
@@ -140,10 +138,10 @@ def predict(
         unsure = sum(getattr(p, "abstained", False) for p in predictions)
         shown = "proved" if loaded.abstention_is_proved else "estimated by cross-fitting"
         typer.echo(
-            f"{unsure} of {len(predictions)} not answered: confidence below {kept.threshold:.4f}. "
-            f"With 95 % certainty at most {100 * abstain:g} % of the answers to images from the "
-            f"same source are wrong ({shown} on {kept.n:,} validation images, of which "
-            f"{kept.coverage:.1%} are answered).",
+            f"{unsure} of {len(predictions)} have no label: confidence below {kept.threshold:.4f}. "
+            f"With 95 % certainty at most {100 * abstain:g} % of the labels of images from the same "
+            f"source are wrong ({shown} on {kept.n:,} validation images, of which "
+            f"{kept.coverage:.1%} have a label).",
             err=True,
         )
     if any(p.problem is not None for p in predictions):

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from striate.cli.option import PrintJson, set_option
+from striate.cli.option import PrintJson, parse_sizes, set_option
 
 
 def profile(
@@ -53,11 +53,6 @@ def profile(
 
 
 def _size(text: str) -> tuple[int, int]:
-    from striate.errors import ConfigError
-
-    parts = text.lower().replace("×", "x").split("x")
-    if len(parts) == 1:
-        parts *= 2
-    if len(parts) == 2 and all(part.isdigit() and int(part) > 0 for part in parts):
-        return int(parts[0]), int(parts[1])
-    raise ConfigError(f"--size {text} is no size; write height and width in pixels: 32x48.")
+    form = "size; write height and width in pixels: 32x48"
+    sizes = parse_sizes(text, "--size", form, most=2)
+    return sizes[0], sizes[-1]

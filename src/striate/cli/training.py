@@ -151,9 +151,7 @@ def _report_study(run: Callable[[], "CrossValidation | SeedStudy | Search"]) -> 
     if result.stopped_by is not None:
         kept = "finished runs, and the one under way up to this step"
         _exit_stopped(f"Kept in {result.path}: {kept}.", result.stopped_by)
-    for line in result.lines():
-        typer.echo(line)
-    typer.echo(f"Page: {result.page}")
+    typer.echo("\n".join([*result.lines(), f"Page: {result.page}"]))
 
 
 def _exit_stopped(kept: str, number: int) -> NoReturn:

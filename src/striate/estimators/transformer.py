@@ -19,8 +19,11 @@ class _ImageFeature(ImageInput, ClassNamePrefixFeaturesOutMixin, TransformerMixi
     _least_features = 2  # one number has no edges
     _made: ClassVar[type[Feature]]
     """Class of the feature, which takes the parameters that are not `ImageInput`'s."""
-    _least_side: int
-    """Pixels that an image needs along each side."""
+
+    @property
+    def _least_side(self) -> int:
+        """Pixels that an image needs along each side: two cells, or a patch of four bins."""
+        return max(2 * getattr(self, "cell", 0), 4 * getattr(self, "bin_size", 0))
 
     def _feature(self) -> Feature:
         """The feature of the parameters."""
@@ -71,8 +74,8 @@ class HoG(_ImageFeature):
     """Histograms of oriented gradients, (N, F); nothing is learned.
 
     Args:
-        cell: side of a cell, pixels.
-        image_shape: (H, W) or (H, W, C) of flat rows and of files.
+        cell: Side of a cell, pixels.
+        image_shape: Shape (H, W) or (H, W, C) of flat rows and of files.
 
     Source: Dalal and Triggs, "Histograms of oriented gradients for human detection", 2005.
 
@@ -88,22 +91,18 @@ class HoG(_ImageFeature):
 
     _made = classical.HoG
 
-    @property
-    def _least_side(self) -> int:  # type: ignore[override]
-        return 2 * self.cell
-
 
 @dataclass(eq=False, repr=False)
 class BagOfWords(_ImageFeature):
     """Dense SIFT as counts of k-means words over a spatial pyramid, (N, F).
 
     Args:
-        words: size of the vocabulary.
-        step: from a patch to the next, pixels.
-        bin_size: a patch is four bins of this side.
-        levels: of the pyramid, regions a side: (1, 2, 4) are 21 regions.
-        image_shape: (H, W) or (H, W, C) of flat rows and of files.
-        random_state: seed of the vocabulary.
+        words: Size of the vocabulary.
+        step: Distance from a patch to the next, pixels.
+        bin_size: Side of a bin, pixels; a patch is four bins wide.
+        levels: Levels of the pyramid, regions a side: (1, 2, 4) are 21 regions.
+        image_shape: Shape (H, W) or (H, W, C) of flat rows and of files.
+        random_state: Random seed of the vocabulary.
 
     Source: Lazebnik, Schmid and Ponce, "Beyond bags of features", 2006.
 
@@ -123,23 +122,19 @@ class BagOfWords(_ImageFeature):
 
     _made = classical.BagOfWords
 
-    @property
-    def _least_side(self) -> int:  # type: ignore[override]
-        return 4 * self.bin_size
-
 
 @dataclass(eq=False, repr=False)
 class FisherVectors(_ImageFeature):
     """Dense SIFT after PCA as Fisher vectors over a pyramid, power- and L2-normalised, (N, F).
 
     Args:
-        gaussians: of the mixture.
-        dim: numbers of a descriptor that PCA leaves.
-        step: from a patch to the next, pixels.
-        bin_size: a patch is four bins of this side.
-        levels: of the pyramid, regions a side.
-        image_shape: (H, W) or (H, W, C) of flat rows and of files.
-        random_state: seed of PCA and mixture.
+        gaussians: Number of Gaussians in the mixture.
+        dim: Numbers of a descriptor that PCA leaves.
+        step: Distance from a patch to the next, pixels.
+        bin_size: Side of a bin, pixels; a patch is four bins wide.
+        levels: Levels of the pyramid, regions a side.
+        image_shape: Shape (H, W) or (H, W, C) of flat rows and of files.
+        random_state: Random seed of PCA and mixture.
 
     Source: Perronnin, Sánchez and Mensink, "Improving the Fisher kernel for large-scale image
     classification", 2010.
@@ -160,7 +155,3 @@ class FisherVectors(_ImageFeature):
     random_state: Any = 0
 
     _made = classical.FisherVectors
-
-    @property
-    def _least_side(self) -> int:  # type: ignore[override]
-        return 4 * self.bin_size

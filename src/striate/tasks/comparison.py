@@ -50,13 +50,18 @@ class MetricComparison:
 
     def write(self, folder: Path) -> Path:
         """Write comparison.html and comparison.json into a folder; the page's path comes back."""
-        page = folder / "comparison.html"
         text = html.escape("\n".join([*self.notes, *self.lines()]))
         title = html.escape(f"{self.comparison.metric.name} on the {self.split} split")
-        durable.write_bytes(
-            page,
+        page = (
             f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{title}</title>'
-            f"<h1>{title}</h1><pre>{text}</pre></html>\n".encode(),
+            f"<h1>{title}</h1><pre>{text}</pre></html>\n"
         )
-        durable.write_json(folder / "comparison.json", self.to_json())
-        return page
+        return write_comparison(folder, page, self.to_json())
+
+
+def write_comparison(folder: Path, page: str, figures: dict[str, Any]) -> Path:
+    """Write comparison.html and comparison.json into a folder; the page's path comes back."""
+    path = folder / "comparison.html"
+    durable.write_bytes(path, page.encode())
+    durable.write_json(folder / "comparison.json", figures)
+    return path

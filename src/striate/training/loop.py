@@ -89,14 +89,6 @@ class Training:
 
     def advance(self) -> None:
         """One step forward, or back to the last checkpoint when its loss is not finite."""
-        outcome = self._learn()
-        if not outcome.is_finite:
-            self._go_back(outcome)
-            return
-        self.step += 1
-        self._record(outcome)
-
-    def _learn(self) -> Outcome:
         training = self.config.training
         decay = None
         if training.ema_half_life is not None:
@@ -114,7 +106,11 @@ class Training:
             chance_level = self.parts.task.chance(self.parts.data)
             if (warning := chance_warning(outcome.main_loss, chance_level)) is not None:
                 self.log.write("warning", step=0, text=warning)
-        return outcome
+        if not outcome.is_finite:
+            self._go_back(outcome)
+            return
+        self.step += 1
+        self._record(outcome)
 
     def _record(self, outcome: Outcome) -> None:
         self.loss_sum, self.loss_count = self.loss_sum + outcome.loss, self.loss_count + 1

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from striate import durable
 from striate.evaluation import ClassificationMetrics, Predictions, data_uri, measure, table_lines
 from striate.evaluation.classification.comparison import (
     ClassifierComparison,
@@ -16,6 +15,7 @@ from striate.evaluation.classification.comparison import (
     disagreements,
 )
 from striate.evaluation.classification.report import comparison_page
+from striate.tasks.comparison import write_comparison
 
 _SHOWN = 60
 """Disagreeing images on a page; JSON has them all."""
@@ -53,18 +53,10 @@ class ClassComparison:
 
     def write(self, folder: Path) -> Path:
         """Write comparison.html and comparison.json into a folder; the page's path comes back."""
-        page = folder / "comparison.html"
-        html = comparison_page(
-            {
-                **self.to_json(),
-                "disagreements": _chosen(self.disagreements),
-                "tiny": self.tiny,
-            },
-            "Images on which they disagree",
-        )
-        durable.write_bytes(page, html.encode())
-        durable.write_json(folder / "comparison.json", self.to_json())
-        return page
+        figures = self.to_json()
+        shown = {"disagreements": _chosen(self.disagreements), "tiny": self.tiny}
+        html = comparison_page(figures | shown, "Images on which they disagree")
+        return write_comparison(folder, html, figures)
 
     @property
     def names(self) -> tuple[str, ...]:
