@@ -131,8 +131,9 @@ def _pair(
     first, second = (systems[name] for name in names)
     groups = sampling["groups"]
     if metric.per_item is None:
+        before_of, after_of = metric.of_drawn(first), metric.of_drawn(second)
         drawn = resampled(
-            lambda index: metric.value(second.take(index)) - metric.value(first.take(index)),
+            lambda index: after_of(index) - before_of(index),
             len(first),
             generator=generator(seed, "paired bootstrap", *names),
             **sampling,

@@ -87,6 +87,9 @@ class Metric:
             booleans for shares of items, floats for other means, nan where an item has none.
         interval: function (rows, confidence) to the number with an interval of its own, where
             one is known that covers better than the bootstrap. Used without groups only.
+        counts: function from rows to numbers of each item (N, ...), where the metric follows from
+            their sum; the bootstrap then adds up few numbers instead of drawing rows.
+        of_counts: function from that sum to the metric.
     """
 
     name: str
@@ -94,6 +97,8 @@ class Metric:
     value: Callable[[Any], float]
     per_item: Callable[[Any], Array] | None = None
     interval: Callable[[Any, float], Estimate] | None = None
+    counts: Callable[[Any], Array] | None = None
+    of_counts: Callable[[Array], float] | None = None
 
     @classmethod
     def mean(cls, name: str, lower_is_better: bool, per_item: Callable[[Any], Array]) -> "Metric":
@@ -110,6 +115,38 @@ class Metric:
             return float(values.mean()) if len(values) else float("nan")
 
         return cls(name, lower_is_better, value, per_item)
+
+    @classmethod
+    def pooled(
+        cls,
+        name: str,
+        lower_is_better: bool,
+        counts: Callable[[Any], Array],
+        of_counts: Callable[[Array], float],
+    ) -> "Metric":
+        """A function of the sum of what is counted of each item.
+
+        Example:
+            >>> rows = Columns({"counts": np.array([[1, 1], [1, 3]])})
+            >>> ratio = Metric.pooled("ratio", False, lambda r: r["counts"], lambda c: c[0] / c[1])
+            >>> ratio.value(rows)
+            0.5
+        """
+        return cls(
+            name,
+            lower_is_better,
+            lambda rows: float(of_counts(counts(rows).sum(axis=0))),
+            counts=counts,
+            of_counts=of_counts,
+        )
+
+    def of_drawn(self, rows: Any) -> Callable[[Indices], float]:
+        """The metric of some of the rows as a function of their indices."""
+        of_counts = self.of_counts
+        if self.counts is None or of_counts is None:
+            return lambda index: self.value(rows.take(index))
+        counts = self.counts(rows)
+        return lambda index: float(of_counts(counts[index].sum(axis=0)))
 
 
 @runtime_checkable
@@ -211,7 +248,7 @@ def estimate(
         return metric.interval(rows, confidence)
     if metric.per_item is None:
         drawn = resampled(
-            lambda index: metric.value(rows.take(index)),
+            metric.of_drawn(rows),
             n,
             generator=generator(seed, "bootstrap", metric.name),
             strata=strata,
@@ -257,8 +294,8 @@ def item_values(metric: Metric, rows: Rows) -> Array:
     """
     if metric.per_item is not None:
         return np.asarray(metric.per_item(rows))
-    n, whole = len(rows), metric.value(rows)
-    without = np.array([metric.value(rows.take(np.delete(np.arange(n), i))) for i in range(n)])
+    n, whole, drawn = len(rows), metric.value(rows), metric.of_drawn(rows)
+    without = np.array([drawn(np.delete(np.arange(n), i)) for i in range(n)])
     # An item without which the metric is undefined tells nothing of its spread.
     moved = (n - 1) * (whole - np.where(np.isnan(without), whole, without))
     values: Floats = whole + moved - moved.mean()

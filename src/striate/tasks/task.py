@@ -162,7 +162,7 @@ class Task(ABC):
         Raises:
             ConfigError, TypeError, ValueError: an argument that the loss cannot take.
         """
-        if self.outputs == "scores" and self.loss_arguments == ("scores", "target"):
+        if self.outputs in ("scores", "map") and self.loss_arguments == ("scores", "target"):
             try_class_loss(self.loss_pick)
 
     def prepare(self, train: ImageSet) -> dict[str, Any]:

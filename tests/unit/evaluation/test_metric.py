@@ -47,6 +47,24 @@ def test_item_values_have_the_mean_and_the_spread_of_a_metric() -> None:
     assert np.array_equal(item_values(ERROR, wrong), wrong["wrong"])
 
 
+def test_a_metric_of_sums_is_drawn_as_any_other() -> None:
+    random = np.random.default_rng(4)
+    rows = Columns({"a": random.uniform(0, 1, 30), "b": random.uniform(1, 2, 30)})
+    worse = Columns({**rows.columns, "a": rows["a"] * random.uniform(0.7, 1, 30)})
+    plain = Metric("ratio", False, ratio)
+    pooled = Metric.pooled(
+        "ratio", False, lambda r: np.stack([r["a"], r["b"]], axis=1), lambda c: c[0] / c[1]
+    )
+    mine, theirs = (estimate(m, rows, resamples=200) for m in (pooled, plain))
+    assert [mine.value, mine.low, mine.high] == pytest.approx(
+        [theirs.value, theirs.low, theirs.high], rel=1e-12
+    )
+    assert item_values(pooled, rows) == pytest.approx(item_values(plain, rows), rel=1e-9)
+    pairs = [compare(m, {"x": rows, "y": worse}).pairs[0] for m in (pooled, plain)]
+    assert pairs[0].p == pairs[1].p
+    assert pairs[0].difference.low == pytest.approx(pairs[1].difference.low, rel=1e-9)
+
+
 def test_rows_with_groups_are_drawn_by_groups() -> None:
     """Sixty frames of six films that are alike within a film: six draws, not sixty."""
     films = np.repeat(np.arange(6), 10)
