@@ -13,7 +13,7 @@ from striate.data import Dataset, ImageSet, ImageSpec, SealedSplit
 from striate.data.field import PADDING, Boxes, Category, Column, Field, Mask, Points, Text, Value
 from striate.data.field.labels import Labels as LabelField
 from striate.evaluation.metric import Columns, Metric
-from striate.tasks import Classification, Labels, Regression, Task
+from striate.tasks import Classification, Labels, Regression, Segmentation, Task
 from striate.training.events import Event
 
 SIDE, NUM = 12, 8
@@ -40,39 +40,6 @@ class KeepsRows:
             same = len({np.shape(value) for value in values}) == 1
             columns[name] = np.stack(values) if same else values
         return Columns(columns)
-
-
-class Segmentation(Task):
-    """A class for each pixel, with void pixels that count for nothing."""
-
-    needs = ("image", "mask")
-    outputs = "map"
-
-    def networks(self, build: Any, data: Any) -> nn.ModuleDict:
-        return nn.ModuleDict({"network": build(num_classes=len(data.fields["mask"].names))})
-
-    def losses(self, networks: nn.ModuleDict, batch: Any, phase: str) -> dict[str, Tensor]:
-        return {"loss": self.loss(networks["network"](batch["image"]), batch["mask"])}
-
-    def weight(self, batch: Any) -> float:
-        return float((batch["mask"] != VOID).sum())
-
-    def postprocess(self, outputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return {"mask": outputs["map"].argmax(dim=1).cpu()}
-
-    def meter(self, data: Any) -> KeepsRows:
-        return KeepsRows((Metric("mean IoU", False, mean_iou),), "mask")
-
-
-def mean_iou(rows: Columns) -> float:
-    truth, predicted = np.asarray(rows["mask"]), np.asarray(rows["predicted mask"])
-    valid = truth != VOID
-    shares = []
-    for k in np.unique(truth[valid]):
-        both = ((truth == k) & (predicted == k) & valid).sum()
-        either = (((truth == k) | (predicted == k)) & valid).sum()
-        shares.append(both / either)
-    return float(np.mean(shares))
 
 
 class FirstBox(Task):
@@ -261,7 +228,7 @@ def examples() -> dict[str, Example]:
     unet = {"network": {"name": "unet", "width": 8, "depth": 1, "batch_norm": False}}
     entropy = {"loss": {"name": "softmax_cross_entropy"}}
     smooth = {"loss": {"name": "smooth_l1"}}
-    void = {"loss": {"name": "softmax_cross_entropy", "ignore_index": VOID}}
+    balanced = {"loss": {"name": "median_frequency_cross_entropy"}}
     critic = {"loss": {"name": "non_saturating_discriminator"}}
     classes = {"category": Category("abcd")}
     labels = {"category": np.arange(NUM) % 4}
@@ -290,7 +257,7 @@ def examples() -> dict[str, Example]:
             {"mask": Mask(("ground", "square"), VOID)},
             {"mask": masks},
             images,
-            unet | void,
+            unet | balanced,
             lambda iou: iou > 0.95,
         ),
         "boxes": Example(

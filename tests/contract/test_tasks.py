@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from striate.data.augment import Augmenter
+from striate.data.batch import Batch
 from striate.evaluation.comparison import compare
 from striate.evaluation.metric import estimate
 from striate.evaluation.stored import Predictions, load_predictions, save_predictions
@@ -121,16 +122,22 @@ def test_parts_that_count_alike_are_noticed(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_prediction_is_the_evaluated_one(name: str) -> None:
     data = dataset(EXAMPLES[name])
     parts = assemble(config(EXAMPLES[name], name), data)
-    scores = evaluate(parts.model, data.validation, parts.data)
-    outputs = infer(parts.model, data.validation.images)
+    split = data.validation
+    rows = evaluate(parts.model, split, parts.data).rows
+    outputs = infer(parts.model, split.images)
+    fields = {name: field.collate(split.columns[name]) for name, field in split.fields.items()}
+    meter = parts.task.meter(parts.data)
+    predictions = {key: torch.from_numpy(value) for key, value in outputs.items()}
+    meter.update(predictions, Batch(fields, torch.arange(8)))
     index = np.array([5, 2])
-    some = evaluate(parts.model, data.validation, parts.data, index=index)
+    some = evaluate(parts.model, split, parts.data, index=index).rows
+    for name, column in meter.rows().columns.items():
+        for mine, theirs in zip(rows[name], column, strict=True):
+            assert np.array_equal(mine, theirs)
+        for item, again in zip(index, some[name], strict=True):
+            np.testing.assert_allclose(again, column[item], rtol=1e-5, atol=1e-6)
     for key, value in outputs.items():
-        kept = scores.rows.columns.get(f"predicted {key}", scores.rows.columns.get(key))
-        assert np.array_equal(np.asarray(kept), value)
-        again = some.rows.columns.get(f"predicted {key}", some.rows.columns.get(key))
-        np.testing.assert_allclose(np.asarray(again), value[index], rtol=1e-5, atol=1e-6)
-        alone = infer(parts.model, data.validation.images[3:4])[key]
+        alone = infer(parts.model, split.images[3:4])[key]
         np.testing.assert_allclose(alone, value[3:4], rtol=1e-5, atol=1e-6)
 
 

@@ -119,6 +119,7 @@ def median_frequency_cross_entropy_loss(
     *,
     reduction: Reduction = "mean",
     class_counts: Float[Tensor, "..."] | Int[Tensor, "..."] | Sequence[float] | None = None,
+    present_counts: Float[Tensor, "..."] | Int[Tensor, "..."] | Sequence[float] | None = None,
     ignore_index: int = IGNORE_INDEX,
 ) -> Float[Tensor, "..."]:
     """Softmax cross-entropy with class weights median(f)/f_k.
@@ -128,6 +129,8 @@ def median_frequency_cross_entropy_loss(
         target: Class numbers (B, *S).
         reduction: "none" gives (B, *S); "mean" divides by the sum of the weights.
         class_counts: Targets of each class in the training set; None: those of this batch.
+        present_counts: Targets in all the images of the training set in which the class occurs;
+            None: the same for all classes.
         ignore_index: The class number that counts for nothing.
 
     Raises:
@@ -147,7 +150,8 @@ def median_frequency_cross_entropy_loss(
     else:
         counts = torch.as_tensor(class_counts, device=scores.device)
         checked_class_weights(scores, counts)
-    weights = median_frequency_weights(counts).to(scores.dtype)
+    present = None if present_counts is None else torch.as_tensor(present_counts)
+    weights = median_frequency_weights(counts, present).to(scores)
     return softmax_cross_entropy_loss(
         scores, target, reduction=reduction, class_weights=weights, ignore_index=ignore_index
     )

@@ -1,13 +1,18 @@
-"""The soft Dice loss: one minus the overlap of predicted and true regions."""
+"""The soft Dice loss, one minus the overlap of predicted and true regions; with cross-entropy."""
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from striate.errors import ConfigError
+from striate.losses.balance import median_frequency_cross_entropy_loss
+from striate.losses.cross_entropy import softmax_cross_entropy_loss
 from striate.losses.reduction import IGNORE_INDEX, Reduction, reduce_loss, valid_mask
 
-__all__ = ["dice_loss"]
+__all__ = ["cross_entropy_dice_loss", "dice_loss"]
 
 
 def dice_loss(
@@ -57,3 +62,51 @@ def dice_loss(
     overlap = total(probability * truth)
     extent = total(probability.square() if squared else probability) + total(truth)
     return reduce_loss(1 - (2 * overlap + smoothing) / (extent + smoothing), reduction)
+
+
+def cross_entropy_dice_loss(
+    scores: Float[Tensor, "B K *S"],
+    target: Int[Tensor, "..."],
+    *,
+    dice_share: float = 0.5,
+    class_counts: Float[Tensor, "..."] | Int[Tensor, "..."] | Sequence[float] | None = None,
+    present_counts: Float[Tensor, "..."] | Int[Tensor, "..."] | Sequence[float] | None = None,
+    ignore_index: int = IGNORE_INDEX,
+) -> Float[Tensor, ""]:
+    """Mean of cross-entropy, which counts each place, and of the Dice loss, which counts regions.
+
+    Args:
+        scores: (B, K, *S).
+        target: Class numbers (B, *S).
+        dice_share: Share a of the Dice loss, 0 to 1: (1 − a)·cross-entropy + a·Dice.
+        class_counts: Targets of each class in the training set, by which the cross-entropy is
+            balanced by median frequency; None: all classes weigh the same.
+        present_counts: Targets in all the images of the training set in which the class occurs.
+        ignore_index: Places with this number count for nothing.
+
+    Raises:
+        ConfigError: a share outside 0 to 1.
+        ShapeError: shapes that do not fit.
+        DataError: a class number out of range.
+
+    Source: Isensee et al., nnU-Net (2021), methods, "Architecture template" (the sum of both).
+
+    Example:
+        >>> scores = torch.tensor([[[9.0, -9.0, 9.0], [-9.0, 9.0, -9.0]]])
+        >>> cross_entropy_dice_loss(scores, torch.tensor([[0, 1, 1]]))
+        tensor(3.1250)
+    """
+    if not 0 <= dice_share <= 1:
+        raise ConfigError(f"dice_share={dice_share:g} must lie between 0 and 1.")
+    if class_counts is None:
+        places = softmax_cross_entropy_loss(scores, target, ignore_index=ignore_index)
+    else:
+        places = median_frequency_cross_entropy_loss(
+            scores,
+            target,
+            class_counts=class_counts,
+            present_counts=present_counts,
+            ignore_index=ignore_index,
+        )
+    regions = dice_loss(scores, target, ignore_index=ignore_index)
+    return (1 - dice_share) * places + dice_share * regions

@@ -10,6 +10,7 @@ from striate.tasks.labels import Labels
 from striate.tasks.look import Look
 from striate.tasks.prediction import Prediction
 from striate.tasks.regression import Regression
+from striate.tasks.segmentation import Segmentation
 from striate.tasks.task import Build, DataShape, ReportedSplit, Setting, Task, View
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Prediction",
     "Regression",
     "ReportedSplit",
+    "Segmentation",
     "Setting",
     "Task",
     "View",
@@ -31,7 +33,12 @@ __all__ = [
 
 TASKS: Registry[Task] = Registry(
     "task",
-    {"classification": Classification, "labels": Labels, "regression": Regression},
+    {
+        "classification": Classification,
+        "segmentation": Segmentation,
+        "labels": Labels,
+        "regression": Regression,
+    },
 )
 
 

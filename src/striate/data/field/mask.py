@@ -181,6 +181,16 @@ class Mask(Field):
             image.putpalette(self.palette)
         return image
 
+    def pixels(self, mask: np.ndarray) -> np.ndarray:
+        """The number of pixels of each class (K,) in a mask of ids, void left out."""
+        counts = np.bincount(np.ravel(mask), minlength=self.void + 1)
+        counts[self.void] = 0
+        return counts[: len(self.names)]
+
+    def counts(self, column: Column) -> tuple[int, ...]:
+        """The number of pixels of each class (K,)."""
+        return tuple(np.sum([self.pixels(mask) for mask in column], axis=0).tolist())
+
     def warp(self, batch: Tensor, warp: "Warp") -> Tensor:
         return warp.mask(batch, self.void)
 

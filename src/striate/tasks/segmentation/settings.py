@@ -1,0 +1,123 @@
+"""Settings for segmentation: the size of images, windows of them, and the width of the network."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from striate.registry import Pick
+from striate.settings import setting_at
+from striate.tasks.look import Look
+from striate.tasks.task import Setting
+
+_PIXELS = 2**18
+"""Pixels of an image at most; larger ones are made smaller."""
+_CUT_FROM = 128
+"""Shorter side from which on a training sees windows of half the sides."""
+_BATCH_PIXELS = 2**19
+_SHOWINGS = 25
+"""Windows of each training image that the widest network must have time for."""
+_WIDTHS = (8, 12, 16, 24, 32, 48, 64)
+_USUAL = 16
+"""Width where nothing can be measured."""
+_START_AND_END = 15.0
+"""Seconds of a training that are not steps."""
+
+
+def suited_settings(look: Look) -> dict[str, Setting]:
+    """Settings that suit a set of images with masks and a training of so long."""
+    size, scale, fit = _input_size(look)
+    window = _window(size)
+    batch = max(4, min(16, look.num_images // 10, _BATCH_PIXELS // math.prod(window)))
+    asked: Any = setting_at(look.asked, "training.batch_size")
+    network, why = _network(look, window, asked or batch)
+    augmentation: list[dict[str, Any]] = [
+        {"name": "flip", "alternating": True},
+        {"name": "crop", "size": list(window), "smallest": 0.75, "largest": 1.5},
+        {"name": "colour"},
+    ]
+    loss = {"name": "cross_entropy_dice"}
+    shown = f"{window[0]} × {window[1]}"
+    settings = {
+        "data.input_size": Setting("input size", list(size), fit[1], f"{size[0]} × {size[1]}"),
+        "network": Setting("network", network.to_json(), why, str(network)),
+        "training.batch_size": Setting("batch", batch, "large images", str(batch)),
+        "loss": Setting(
+            "loss", loss, "rare classes and small regions count", "balanced cross-entropy and Dice"
+        ),
+        "augmentation": Setting(
+            "augmentation",
+            augmentation,
+            f"windows of {shown} pixels, whole images are measured",
+            "flip, crop, colour",
+        ),
+    }
+    if fit[0] is not None:
+        settings["data.fit"] = Setting("fit", fit[0], "no image is cut", fit[0])
+    if scale is not None:
+        why = "images to predict are shown at the scale of the training images"
+        settings["task.scale"] = Setting("scale", scale, why, f"{scale:g}")
+    return settings
+
+
+def _input_size(look: Look) -> tuple[tuple[int, int], float | None, tuple[str | None, str]]:
+    """Height and width; their scale, of images of one size; how others fit, and why."""
+    height, width = look.heights[1], look.widths[1]
+    scale = min(1.0, math.sqrt(_PIXELS / (height * width)))
+    asked: Any = setting_at(look.asked, "data.input_size")
+    if look.is_one_size:
+        size = round(height * scale), round(width * scale)
+        if asked is not None:
+            size = asked[0], asked[1]
+            scale = max(size[0] / height, size[1] / width)
+        why = "the images' own size" if scale == 1 else f"made smaller from {height} × {width}"
+        return size, scale, (None, why)
+    size = max(32, round(height * scale / 32) * 32), max(32, round(width * scale / 32) * 32)
+    return size, None, ("pad", f"about the median image, {height} × {width}")
+
+
+def _window(size: tuple[int, int]) -> tuple[int, int]:
+    """The part of the images that a step sees: whole small ones, half the sides of others."""
+    if min(size) < _CUT_FROM:
+        return size
+    return max(64, round(size[0] / 64) * 32), max(64, round(size[1] / 64) * 32)
+
+
+def _network(look: Look, window: tuple[int, int], batch: int) -> tuple[Pick, str]:
+    """The widest network that has time to see each training image often enough."""
+    asked: Any = setting_at(look.asked, "network") or {}
+    name = asked.get("name", "unet")
+    depth = max(1, min(4, int(math.log2(min(window) / 6))))
+    usual = _pick(name, _USUAL, depth)
+    if not usual.arguments or set(asked) - {"name"} or look.speed is None:
+        return usual, "of a usual width, which was not measured"
+    needed = _SHOWINGS * look.num_images
+    best, tried = _pick(name, _WIDTHS[0], depth), []
+    for width, rate in _rates(look, name, depth, batch, window):
+        tried.append(f"{width} {rate:.3g}")
+        if rate * max(1.0, look.seconds - _START_AND_END) < needed:
+            break
+        best = _pick(name, width, depth)
+    return best, f"the widest with time for {_SHOWINGS} windows an image; images/s: " + ", ".join(
+        tried
+    )
+
+
+def _rates(
+    look: Look, name: str, depth: int, batch: int, window: tuple[int, int]
+) -> Iterator[tuple[int, float]]:
+    """Each width with the windows of a training that it learns from in a second here."""
+    if look.speed is not None:
+        for width in _WIDTHS:
+            descent = Pick("adamw", lr=2e-3, weight_decay=0.01)
+            yield width, look.speed(_pick(name, width, depth), descent, batch, window)
+
+
+def _pick(name: str, width: int, depth: int) -> Pick:
+    """A network of a width; one whose widths are not known is left as it is."""
+    if name == "unet":
+        return Pick(name, width=width, depth=depth)
+    if name == "segnet":
+        stages = depth + 1
+        widths = [width * 2 ** min(stage, 3) for stage in range(stages)]
+        return Pick(name, widths=widths, counts=[2, 2, 3, 3, 3][:stages])
+    return Pick(name)
