@@ -133,7 +133,7 @@ def test_a_prediction_is_the_evaluated_one(name: str) -> None:
     some = evaluate(parts.model, split, parts.data, index=index).rows
     for name, column in meter.rows().columns.items():
         for mine, theirs in zip(rows[name], column, strict=True):
-            assert np.array_equal(mine, theirs)
+            np.testing.assert_array_equal(mine, theirs)
         for item, again in zip(index, some[name], strict=True):
             np.testing.assert_allclose(again, column[item], rtol=1e-5, atol=1e-6)
     for key, value in outputs.items():
