@@ -61,7 +61,8 @@ def _conclude(run: "Run") -> None:
     """The headline of a finished run; the exit code of the signal for a stopped one."""
     if run.stopped_by is not None:
         raise typer.Exit(128 + run.stopped_by)
-    typer.echo(f"Validation {run.validation.sentence()}")
+    figures = run.validation
+    typer.echo("\n".join([f"Validation {figures.sentence()}", *figures.notes()]))
     typer.echo(f"Report: {run.report_path}")
     openings = run.test_openings
     sealed = "still sealed" if openings == 0 else f"opened {openings} time(s) so far"

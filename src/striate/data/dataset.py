@@ -21,6 +21,7 @@ from striate.data.part import ImageSet, read_part
 from striate.data.seal import SealedSplit
 from striate.data.source import Progress, Source, Split
 from striate.data.spelling import shown, text_name
+from striate.data.split import uneven_notes
 from striate.data.stratify import counts_of
 from striate.errors import DataError, LeakError
 
@@ -226,6 +227,8 @@ def _open(
     )
     train, validation, origin, notes = _divided(described, development, groups, config)
     notes = [*notes, *_broken_notes(broken)]
+    if isinstance(category := fields.get("category"), Category):
+        notes += uneven_notes(category.counts(train.labels), category.names)
     if leaks:
         num_test = described["test"]["num_items"]
         notes.append(leak_note(len(leaks), num_test, dropped, source.published))

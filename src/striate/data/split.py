@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from striate.data.field.value import are_numbers
 from striate.data.source import Split
-from striate.data.spelling import enumerated
+from striate.data.spelling import enumerated, shown
 from striate.data.stratify import Membership, are_several, each, stratify
 from striate.errors import DataError
 
@@ -21,6 +21,8 @@ _NEARLY_ALL = 0.9
 """Of a split's images: with so many groups, those of several images hardly matter."""
 _ENOUGH = 2_500
 """Validation images that tell an error to a point or two: at 10 %, ± 1.2."""
+_UNEVEN = 10
+"""Images of the commonest class for each of a rare one."""
 
 
 class Assignment(NamedTuple):
@@ -260,6 +262,26 @@ def _group_notes(splits: Sequence[Split], groups: Sequence[str], split: Split) -
     return [
         f"The {len(present):,} {split} images come in {num:,} groups: intervals take images for "
         "independent, and are too short where predictions within a group agree."
+    ]
+
+
+def uneven_notes(counts: Sequence[int], class_names: Sequence[str]) -> list[str]:
+    """A note where some class has a tenth of the training images of another, or less.
+
+    Args:
+        counts: Number of training images of each class.
+        class_names: Names of the classes.
+    """
+    most, least = max(counts, default=0), min(counts, default=0)
+    if most < _UNEVEN * least or not least:
+        return []
+    common = shown(class_names[counts.index(most)])
+    rare = [n for n, count in zip(class_names, counts, strict=True) if _UNEVEN * count <= most]
+    return [
+        f"The classes are uneven: {most:,} training images of {common}, {least:,} of the rarest; "
+        f"{len(rare)} class(es) have a tenth or less: {enumerated(rare)}. A small error can hide "
+        "that they are never found: look at the balanced accuracy. To weigh all classes alike: "
+        "--set loss.class_weights=balanced"
     ]
 
 

@@ -36,6 +36,10 @@ class Figures(Protocol):
         """The headline with its interval and n, in one line."""
         ...
 
+    def notes(self) -> list[str]:
+        """Sentences on what the headline does not show."""
+        ...
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -78,6 +82,9 @@ class Summary:
     def sentence(self) -> str:
         name, estimate = next(iter(self.estimates.items()))
         return f"{name} {_spell(estimate)} (95 % interval, n = {self.n:,})"
+
+    def notes(self) -> list[str]:
+        return []
 
     def lines(self) -> list[str]:
         width = max(len(name) for name in self.estimates)

@@ -15,7 +15,7 @@ from striate.data.duplicate_check import SMALLEST, check_duplicates
 from striate.data.field import FIELDS, Finding
 from striate.data.near_duplicates import find_pairs
 from striate.data.source import Progress, Source
-from striate.data.split import assign
+from striate.data.split import assign, uneven_notes
 from striate.errors import DataError
 from striate.inspection.feature import features
 from striate.inspection.fold import OutOfFold, out_of_fold
@@ -149,7 +149,10 @@ def _splits(
     except DataError as error:
         note = f"It cannot be trained on as it is: {error}"
         return tuple(split or "train" for split in declared), "none", [note]
-    return assignment.splits, assignment.test_origin, list(assignment.notes)
+    pairs = zip(images.items, assignment.splits, strict=True)
+    counts = Counter(item.label for item, split in pairs if split == "train")
+    uneven = uneven_notes([counts[k] for k in range(len(source.class_names))], source.class_names)
+    return assignment.splits, assignment.test_origin, [*assignment.notes, *uneven]
 
 
 def _duplicates(

@@ -252,7 +252,10 @@ class LabelSummary(Summary):
         return {**super().to_json(), "labels": dict(self.labels), "note": self.note}
 
     def lines(self) -> list[str]:
-        return [*super().lines(), *([self.note] if self.note else []), *self.label_lines(_SHOWN)]
+        return [*super().lines(), *self.notes(), *self.label_lines(_SHOWN)]
+
+    def notes(self) -> list[str]:
+        return [f"{self.note}."] if self.note else []
 
     def label_lines(self, most: int) -> list[str]:
         """A table of the labels, the first of them."""

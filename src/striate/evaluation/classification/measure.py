@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from striate.data.spelling import shown
 from striate.errors import DataError, ShapeError
 from striate.evaluation.classification.calibration import (
     ReliabilityBin,
@@ -29,6 +30,8 @@ Array = npt.NDArray[Any]
 
 LARGEST_K = 5
 """Top-k errors are computed for k = 2..5, the range that the literature reports."""
+_HIDDEN = 2.0
+"""Times the error that the balanced error must be for a note on rare classes."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +94,22 @@ class ClassificationMetrics(JsonRecord):
 
         value, low, high = map(percent, (self.error.value, self.error.low, self.error.high))
         return f"error {value} % [{low}, {high}] (95 % interval, n = {self.n:,})"
+
+    def notes(self) -> list[str]:
+        """A sentence on rare classes that are missed, which the error hardly shows."""
+        balanced = 1 - self.balanced_accuracy.value
+        missed = [c for c in self.classes if c.recall is not None and c.recall.value < 0.5]
+        if balanced < _HIDDEN * self.error.value or not missed:
+            return []
+        missed.sort(key=lambda c: c.recall.value if c.recall else 1.0)
+        few = ", ".join(
+            f"{shown(c.name)} ({c.recall.count} of {c.support})" for c in missed[:5] if c.recall
+        )
+        return [
+            f"Rare classes are missed: the balanced error, where each class counts alike, is "
+            f"{100 * balanced:.3g} %, the error {100 * self.error.value:.3g} %. Found least: "
+            f"{few}. To weigh all classes alike: --set loss.class_weights=balanced"
+        ]
 
     def headline(self) -> dict[str, Any]:
         """The numbers that the ledger keeps of an opening: the error with its interval."""

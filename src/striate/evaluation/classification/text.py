@@ -46,7 +46,7 @@ def summary_lines(metrics: ClassificationMetrics) -> list[str]:
     if confused:
         pairs = ", ".join(f"{truth} taken for {answer} ({n})" for truth, answer, n, _ in confused)
         lines.append(f"most confused: {pairs}")
-    return lines
+    return [*lines, *metrics.notes()]
 
 
 def table_lines(names: Sequence[str], metrics: Sequence[ClassificationMetrics]) -> list[str]:
