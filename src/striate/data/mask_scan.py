@@ -1,6 +1,7 @@
-"""A scan of the masks that may be looked at: which numbers they hold, and which are at fault."""
+"""A scan of masks: which numbers they hold, and which are at fault."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,7 +17,7 @@ from striate.typed_json import JsonRecord
 
 @dataclass(frozen=True)
 class MaskScan(JsonRecord):
-    """The content of the masks of all training and validation images."""
+    """The content of masks, taken together."""
 
     modes: dict[str, int] = field(default_factory=dict)
     """Masks of each form, by Pillow's name."""
@@ -42,25 +43,19 @@ class MaskScan(JsonRecord):
         return sum(self.modes.values())
 
 
-def masked_items(source: Source) -> list[Item]:
-    """The items with masks that may be looked at: all outside the test split of the source."""
-    return [item for item in source.items if item.split != "test" and "mask" in (item.files or {})]
-
-
-def scan_masks(source: Source) -> MaskScan:
-    """Scan all masks outside the test split; remembered until the source changes."""
-    memo = memo_path("mask scan", source.fingerprint())
+def scan_masks(source: Source, items: Sequence[Item]) -> MaskScan:
+    """Scan the masks of some items; remembered until the source changes."""
+    memo = memo_path("mask scan", source.fingerprint(), [item.name for item in items])
     known = read_json(memo)
     if isinstance(known, dict):
         return MaskScan.from_json(known)
     require_writable()
-    scan = _scan(source)
+    scan = _scan(source, items)
     durable.write_json(memo, scan.to_json())
     return scan
 
 
-def _scan(source: Source) -> MaskScan:
-    items = masked_items(source)
+def _scan(source: Source, items: Sequence[Item]) -> MaskScan:
     _, problems, turned = align(source, items, "mask")
     pixels: Counter[int] = Counter()
     masks: Counter[int] = Counter()

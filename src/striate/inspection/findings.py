@@ -113,6 +113,7 @@ def inspect(
     splits, origin, notes = _splits(source, images, check.groups)
     usable = [opened or split != "test" for split in splits]
     duplicates, threshold = _duplicates(images, splits, usable, flips, progress)
+    known = [item for item, may_use in zip(images.items, usable, strict=True) if may_use]
     findings = Findings(
         title=source.title,
         source=source.origin,
@@ -125,7 +126,9 @@ def inspect(
         groups=duplicates,
         threshold=threshold,
         notes=(*source.notes, *notes),
-        fields=tuple(finding for kind in FIELDS.values() for finding in kind.inspect(source)),
+        fields=tuple(
+            finding for kind in FIELDS.values() for finding in kind.inspect(source, known)
+        ),
     )
     return _learn(findings, usable, progress) if labels and source.class_names else findings
 

@@ -76,6 +76,23 @@ def test_faults_are_named_and_test_masks_are_left_alone(folder: Path, tmp_path: 
     assert "1 mask(s) without an image were left out: train/masks/4.png." in notes
 
 
-def test_the_test_split_may_be_opened(folder: Path, tmp_path: Path) -> None:
+def test_masks_of_the_test_split_are_counted_once_it_is_opened(
+    folder: Path, tmp_path: Path
+) -> None:
+    Image.new("L", (24, 20), 77).save(folder / "test" / "masks" / "1.png")
     found = striate.api.inspect(folder, out=tmp_path / "out", open_test_split=True)
-    assert found.findings.opened
+    assert by_name(found)["masks"].amount == "15"
+    assert by_name(found)["numbers of no class"].text.startswith("77 (6.67% of the pixels")
+
+
+def test_masks_that_a_training_would_hold_out_are_left_alone(folder: Path, tmp_path: Path) -> None:
+    for path in sorted(folder.glob("*/*/*.png")):
+        split, kind, name = path.parts[-3:]
+        place = tmp_path / "flat" / kind / f"{split}{name}"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        path.rename(place)
+    found = striate.api.inspect(tmp_path / "flat", out=tmp_path / "out")
+    assert found.findings.test_origin == "held out"
+    num_test = found.findings.splits.count("test")
+    assert num_test > 0
+    assert by_name(found)["masks"].amount == str(15 - num_test)

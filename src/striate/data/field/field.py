@@ -75,11 +75,12 @@ class Field(ABC):
         """
 
     @classmethod
-    def inspect(cls, source: "Source") -> list[Finding]:
-        """What a person should know of the values outside the test split; most kinds say nothing.
+    def inspect(cls, source: "Source", items: Sequence["Item"]) -> list[Finding]:
+        """What a person should know of the values of items; most kinds say nothing.
 
         Args:
             source: Data that may or may not hold such values.
+            items: Its items that may be looked at.
         """
         return []
 

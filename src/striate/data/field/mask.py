@@ -16,7 +16,7 @@ from striate.data.drawn import align, turn
 from striate.data.field.field import Column, Field, Finding, Loaded
 from striate.data.mask_classes import read_classes, spelled, unknown_numbers
 from striate.data.mask_file import StoredMask, read_masks
-from striate.data.mask_scan import masked_items, scan_masks
+from striate.data.mask_scan import scan_masks
 from striate.data.picture import BrokenImage
 from striate.data.spelling import enumerated
 from striate.errors import DataError
@@ -84,7 +84,7 @@ class Mask(Field):
                 f"{source.title} names no {name} of {len(lacking)} of {len(source.items)} images: "
                 f"{enumerated(lacking)}. {_FORM}"
             )
-        scan = scan_masks(source)
+        scan = scan_masks(source, [item for item in source.items if item.split != "test"])
         _refuse(source.title, scan.problems)
         classes = read_classes(source, scan, void)
         if unknown := unknown_numbers(scan, classes):
@@ -93,10 +93,11 @@ class Mask(Field):
         return cls(classes.names, beyond, classes.stored, classes.void, scan.mode, scan.palette)
 
     @classmethod
-    def inspect(cls, source: "Source") -> list[Finding]:
-        if not masked_items(source):
+    def inspect(cls, source: "Source", items: Sequence["Item"]) -> list[Finding]:
+        masked = [item for item in items if cls.kind in (item.files or {})]
+        if not masked:
             return []
-        scan = scan_masks(source)
+        scan = scan_masks(source, masked)
         forms = ", ".join(f"{num:,} of the form {mode}" for mode, num in scan.modes.items())
         found = [Finding("masks", f"{scan.num:,}", forms)]
         reasons = [f"{name}: {why}" for name, why in scan.problems.items()]
