@@ -1,36 +1,29 @@
 """`ImageClassifier`: a network, or a classical predictor, as a scikit-learn classifier."""
 
-import copy
-from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
-from torch import nn
 
 from striate.classical import PREDICTORS
 from striate.classical.predictor import Predictor
 from striate.data import ImageSpec
+from striate.data.field import Category
 from striate.errors import ConfigError, InputError
-from striate.estimators import fitting
-from striate.estimators.fitting import Labelled
-from striate.estimators.reading import ImageInput, as_value_errors, resized, seed_of
+from striate.estimators.fitting import Targeted, hold_out
+from striate.estimators.network import ImageNetwork
+from striate.estimators.reading import as_value_errors, resized, seed_of
 from striate.evaluation import Scaling, wilson
 from striate.evaluation.classification.temperature import fit_temperature
-from striate.execution import Execution
 from striate.registry import Pick
-from striate.settings import Settings, merge
-from striate.terminal import Reporter, Terminal
-from striate.training.assemble import whole
-from striate.training.events import Event
-from striate.training.inference import infer
+from striate.terminal import Reporter
 
 
 @dataclass(eq=False, repr=False)
-class ImageClassifier(ImageInput, ClassifierMixin, BaseEstimator):
+class ImageClassifier(ClassifierMixin, ImageNetwork):
     """Classes of images, learned by a network or by a classical predictor.
 
     X is an array (N, H, W), (N, H, W, 1) or (N, H, W, 3); flat rows (N, F), with `image_shape` if
@@ -77,19 +70,6 @@ class ImageClassifier(ImageInput, ClassifierMixin, BaseEstimator):
         ['dark', 'light', 'dark']
     """
 
-    network: str | Mapping[str, Any] | None = None
-    _: KW_ONLY
-    epochs: float | None = None
-    steps: int | None = None
-    minutes: float | None = None
-    settings: Mapping[str, Any] | None = None
-    image_shape: tuple[int, ...] | None = None
-    validation_fraction: float = 0.1
-    random_state: Any = 0
-    verbose: bool = False
-    network_: nn.Module | None = field(init=False)
-    history_: list[Event] = field(init=False)
-
     def fit(self, X: Any, y: Any) -> "ImageClassifier":
         """Learn, and return the estimator itself.
 
@@ -100,19 +80,16 @@ class ImageClassifier(ImageInput, ClassifierMixin, BaseEstimator):
         Raises:
             InputError: X, y or a parameter does not fit.
         """
-        reporter = Terminal() if self.verbose else Reporter()
-        try:
-            with as_value_errors():
-                images, y = self._read(X, y, reset=True)
-                check_classification_targets(y)
-                self.classes_, labels = np.unique(y, return_inverse=True)
-                if len(self.classes_) < 2:
-                    only = self.classes_.tolist()[0]
-                    raise InputError(f"y has one class, {only!r}; a classifier needs two or more.")
-                with self._lines_explained():
-                    self._learn(images, labels, seed_of(self.random_state), reporter)
-        finally:
-            reporter.close()
+        with self._fitting() as reporter:
+            images, y = self._read(X, y, reset=True)
+            check_classification_targets(y)
+            self.classes_, labels = np.unique(y, return_inverse=True)
+            if len(self.classes_) < 2:
+                only = self.classes_.tolist()[0]
+                raise InputError(f"y has one class, {only!r}; a classifier needs two or more.")
+            field = Category([str(label) for label in range(len(self.classes_))])
+            with self._lines_explained():
+                self._learn(Targeted(images, labels.astype(np.int64), field), reporter)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -133,75 +110,47 @@ class ImageClassifier(ImageInput, ClassifierMixin, BaseEstimator):
             if self.network_ is None:
                 probabilities = self._predictor.probabilities(images, self._arrays)
             else:
-                probabilities = self._infer(images)
+                probabilities = self._outputs(images)["probabilities"]
         return self._scaling(probabilities)
 
-    def _learn(self, images: np.ndarray, labels: np.ndarray, seed: int, reporter: Reporter) -> None:
-        lengths = {"epochs": self.epochs, "steps": self.steps, "minutes": self.minutes}
-        network = self.network
-        if network is None and self._is_line:
-            network = "mlp"
-        name = network.get("name") if isinstance(network, Mapping) else network
-        if name in PREDICTORS:
-            self._fit_predictor(images, labels, Pick.from_json(network), lengths, seed)
+    def _learn(self, everything: Targeted, reporter: Reporter) -> None:
+        seed = seed_of(self.random_state)
+        if self._asked_name in PREDICTORS:
+            self._fit_predictor(everything, Pick.from_json(self.network), seed)
             return
-        settings = fitting.training_settings(network, lengths, self.settings, seed)
-        if self._is_line:
-            # Neighbours in a row are no neighbours in a picture: nothing is moved or enlarged.
-            lines: Settings = {"data": {"input_size": list(images.shape[1:3])}, "augmentation": []}
-            settings = merge(lines, settings)
-        train, held = self._divided(images, labels, seed)
-        config, choices = fitting.plan(train, len(held.labels), len(self.classes_), settings)
-        reporter.choices(choices)
-        model, self.n_iter_, self.history_, probabilities = fitting.train(
-            config, train, held, len(self.classes_), reporter
-        )
-        self._spec = ImageSpec(config.data.input_size, config.data.channels, config.data.fit)
-        self._config, self._model, self.network_ = config, model, whole(model.networks)
-        self.chosen_ = {choice.what: choice.value for choice in choices}
-        self._conclude(probabilities, held.labels)
+        train, held = hold_out(everything.targets, self.validation_fraction, seed)
+        rows = self._train(everything.take(train), everything.take(held), seed, reporter)
+        self._conclude(rows["probabilities"], everything.targets[held])
 
-    def _fit_predictor(
-        self,
-        images: np.ndarray,
-        labels: np.ndarray,
-        pick: Pick,
-        lengths: Mapping[str, float | None],
-        seed: int,
-    ) -> None:
-        unsuited = [key for key, value in lengths.items() if value is not None]
+    def _fit_predictor(self, everything: Targeted, pick: Pick, seed: int) -> None:
+        unsuited = [key for key, value in self._lengths.items() if value is not None]
         unsuited += ["settings"] if self.settings else []
         problems = [f"{pick.name} is fitted in one piece: leave out {key}." for key in unsuited]
         problems += PREDICTORS.problems(pick)
         if problems:
             raise ConfigError(problems)
         self._predictor: Predictor = PREDICTORS.build(pick)
-        height, width, channels = images.shape[1:]
+        height, width, channels = everything.images.shape[1:]
         size = self._predictor.input_size(height, width)
         self._spec = ImageSpec(size, 1 if self._predictor.grey or channels == 1 else 3)
-        images = resized(images, self._spec)
-        train = validation = Labelled(images, labels)
+        everything = replace(everything, images=resized(everything.images, self._spec))
+        train, held = everything, everything.take(slice(0))
         if self._predictor.chooses(size):  # else it learns from all images
-            train, held = self._divided(images, labels, seed)
-            validation = held if len(held.labels) else train
+            both = hold_out(everything.targets, self.validation_fraction, seed)
+            train, held = (everything.take(index) for index in both)
+        validation = held if len(held) else train
         learned = self._predictor.fit(
-            (train.images, train.labels),
-            (validation.images, validation.labels),
+            (train.images, train.targets),
+            (validation.images, validation.targets),
             len(self.classes_),
             seed=seed,
         )
         self._arrays, self.network_, self.n_iter_, self.history_ = learned.arrays, None, 0, []
         self.chosen_ = {"predictor": pick.name, "chosen": ", ".join(learned.chosen)}
         probabilities = None
-        if validation is not train:
-            probabilities = self._predictor.probabilities(validation.images, self._arrays)
-        self._conclude(probabilities, validation.labels)
-
-    def _divided(
-        self, images: np.ndarray, labels: np.ndarray, seed: int
-    ) -> tuple[Labelled, Labelled]:
-        train, held = fitting.hold_out(labels, self.validation_fraction, seed)
-        return Labelled(images[train], labels[train]), Labelled(images[held], labels[held])
+        if len(held):
+            probabilities = self._predictor.probabilities(held.images, self._arrays)
+        self._conclude(probabilities, held.targets)
 
     def _conclude(self, probabilities: np.ndarray | None, labels: np.ndarray) -> None:
         """Keep the error and the temperature that the held-out images show."""
@@ -210,14 +159,3 @@ class ImageClassifier(ImageInput, ClassifierMixin, BaseEstimator):
             wrong = int((probabilities.argmax(axis=1) != labels).sum())
             self.validation_error_ = wilson(wrong, len(labels))
             self._scaling = fit_temperature(probabilities, labels)
-
-    def _infer(self, images: np.ndarray) -> np.ndarray:
-        """Probabilities (N, K) of the network, run as it was trained as far as this machine can."""
-        recorded = self._model.execution.to_json()
-        execution = Execution.recorded(self._config.execution, recorded)
-        networks = self._model.networks
-        if execution.device.type != "cpu":
-            networks = copy.deepcopy(networks)
-            execution.place(networks)
-        model = replace(self._model, networks=networks, execution=execution)
-        return infer(model, images)["probabilities"]

@@ -11,11 +11,14 @@ import numpy as np
 
 from striate.config import RunConfig
 from striate.data import Dataset, ImageSet, ImageSpec, SealedSplit, Survey
-from striate.data.field import Category
+from striate.data.field import Category, Field
 from striate.errors import ConfigError, SealedTestError
 from striate.estimators.reading import resized
+from striate.evaluation.metric import Rows
+from striate.registry import Pick
 from striate.run_folder import RunFolder
 from striate.settings import Settings, checked, merge
+from striate.tasks import TASKS
 from striate.terminal import Reporter
 from striate.training import session
 from striate.training.assemble import assemble
@@ -35,13 +38,22 @@ _OF_DATA = ("input_size", "channels", "fit")
 
 
 @dataclass(frozen=True)
-class Labelled:
-    """Images with their classes."""
+class Targeted:
+    """Images with their targets."""
 
     images: np.ndarray
     """(N, H, W, C) uint8."""
-    labels: np.ndarray
-    """(N,) from 0 to K - 1."""
+    targets: np.ndarray
+    """(N, ...), such as class indices from 0 to K - 1."""
+    field: Field
+    """Kind of the targets."""
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, index: Any) -> "Targeted":
+        """Some of the images with their targets."""
+        return Targeted(self.images[index], self.targets[index], self.field)
 
 
 def hold_out(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -105,15 +117,12 @@ def training_settings(
     return merge(merge(base, own), named)
 
 
-def plan(
-    train: Labelled, num_held: int, num_classes: int, settings: Settings
-) -> tuple[RunConfig, list[Decision]]:
+def plan(train: Targeted, num_held: int, settings: Settings) -> tuple[RunConfig, list[Decision]]:
     """The configuration of a training, and why: arguments first, the rest by the planner.
 
     Args:
         train: Images to train on.
         num_held: Number of images held out.
-        num_classes: Number of classes K.
         settings: Settings from `training_settings`.
 
     Raises:
@@ -121,12 +130,17 @@ def plan(
     """
     _, height, width, channels = train.images.shape
     few = train.images[:: max(1, len(train.images) // 64)]
-    counts = tuple(np.bincount(train.labels, minlength=num_classes).tolist())
+    classes = train.field.names if isinstance(train.field, Category) else ()
+    counts = train.field.counts(train.targets) if classes else None
     survey = Survey(
         title="arrays",
-        class_names=tuple(map(str, range(num_classes))),
+        class_names=classes,
         num_images=len(train.images) + num_held,
-        counts_per_class={"train": counts, "validation": (num_held,), "test": (0,)},
+        counts_per_class={
+            "train": counts or (len(train),),
+            "validation": (num_held,),
+            "test": (0,),
+        },
         num_sampled=len(train.images),
         heights=(height, height, height),
         widths=(width, width, width),
@@ -135,31 +149,31 @@ def plan(
         formats={"array": len(train.images)},
         num_broken=0,
     )
-    return decide("arrays", survey, settings, training_speed)
+    task = TASKS.build(Pick.from_json(settings.get("task", "classification")))
+    return decide("arrays", survey, settings, training_speed, task)
 
 
 def train(
-    config: RunConfig, train: Labelled, held: Labelled, num_classes: int, reporter: Reporter
-) -> tuple[Model, int, list[Event], np.ndarray]:
+    config: RunConfig, train: Targeted, held: Targeted, reporter: Reporter
+) -> tuple[Model, int, list[Event], Rows]:
     """Train a network.
 
     Args:
         config: Configuration from `plan`.
         train: Images to train on.
         held: Images held out; with none, no error is measured on the way.
-        num_classes: Number of classes K.
         reporter: Receives what happens.
 
     Returns:
-        The model on the CPU, its steps, the events of its training, and the probabilities (N, K)
-        of the held-out images, not calibrated.
+        The model on the CPU, its steps, the events of its training, and the rows of the held-out
+        images, not calibrated.
 
     Raises:
         ConfigError, DivergenceError.
     """
     # The loop measures an error at its end; where nothing is held out it is thrown away.
-    watched = held if len(held.labels) else Labelled(train.images[:1], train.labels[:1])
-    data = _dataset(config, train, watched, num_classes)
+    watched = held if len(held) else train.take(slice(1))
+    data = _dataset(config, train, watched)
     parts = assemble(config, data)
     history: list[Event] = []
     with tempfile.TemporaryDirectory(prefix="striate-") as folder:
@@ -176,19 +190,19 @@ def train(
         raise RuntimeError("a training that nothing interrupts was interrupted")
     with averaged(parts):
         model = replace(parts.model, networks=copy.deepcopy(parts.networks).cpu().eval())
-    rows: Any = result.scores.rows
-    if not len(held.labels):
+    rows = result.scores.rows.take(np.arange(len(held)))
+    if not len(held):
         history = [event for event in history if event["event"] != "validation"]
-    return model, result.steps, history, rows["probabilities"][: len(held.labels)]
+    return model, result.steps, history, rows
 
 
-def _dataset(config: RunConfig, train: Labelled, held: Labelled, num_classes: int) -> Dataset:
+def _dataset(config: RunConfig, train: Targeted, held: Targeted) -> Dataset:
     spec = ImageSpec(config.data.input_size, config.data.channels, config.data.fit)
-    fields = {"category": Category([str(label) for label in range(num_classes)])}
+    name, fields = train.field.kind, {train.field.kind: train.field}
 
-    def split(of: Labelled) -> ImageSet:
-        nameless = ("",) * len(of.labels)
-        columns = {"category": of.labels.astype(np.int64)}
+    def split(of: Targeted) -> ImageSet:
+        nameless = ("",) * len(of)
+        columns = {name: of.targets}
         return ImageSet(resized(of.images, spec), columns, fields, nameless, nameless)
 
     def refuse() -> ImageSet:
