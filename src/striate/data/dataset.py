@@ -196,7 +196,7 @@ def _build(
     progress: Progress | None,
 ) -> dict[str, Any]:
     source.fetch(progress)
-    fields = {"category": Category(source.class_names)} if fields is None else fields
+    fields = {"category": Category.of(source, "category")} if fields is None else fields
     key = build(source, config, fields, folder, progress)
     described = cache.read_set(key)
     if described is None:

@@ -76,7 +76,11 @@ class Labels(Task):
             if weights not in (None, BALANCED) and not isinstance(weights, (list, tuple)):
                 raise ConfigError(_weight_problem(weights))
             loss = LOSSES.bind(Pick(self.loss_pick.name, **arguments), self.loss_arguments)
-            loss(torch.zeros(2, 2), torch.zeros(2, 2))
+            if loss(torch.zeros(3, 2), torch.zeros(3, 2)).shape != (3, 2):
+                raise ConfigError(
+                    f"{self.loss_pick.name} is for one class of several; of any number of labels: "
+                    "binary_cross_entropy, binary_focal."
+                )
 
     def prepare(self, train: ImageSet) -> dict[str, Any]:
         """The weights of positive labels that the loss asks for, by the training images."""

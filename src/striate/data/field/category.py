@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from striate.data.field.field import Column, Field
+from striate.errors import DataError
 
 if TYPE_CHECKING:
     from striate.data.source import Item, Source
@@ -22,6 +23,8 @@ class Category(Field):
 
     @classmethod
     def of(cls, source: "Source", name: str) -> "Category":
+        if not source.class_names:
+            raise DataError(source.no_classes)
         return cls(source.class_names)
 
     def read(self, item: "Item") -> np.ndarray:
