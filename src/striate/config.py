@@ -47,23 +47,23 @@ class DataConfig:
     """What to do about near-duplicates of test images in the other splits: stop, continue with
     them, or continue without them."""
     groups: str | None = field(default=None, metadata=_LATER)
-    """Where the names of the images hold the name of a group that no split may divide: "*/GROUP/*";
+    """Pattern of the group in the names of the images; no split divides a group: "*/GROUP/*";
     None: the column "group" of a list, if it has one."""
     target_pattern: str | None = field(default=None, metadata=_LATER)
     """Pattern of what the names of the files say of their images: "*_{age}_*.jpg"; None: class
     folders, or the columns of a list, say it."""
     folds: int | None = field(default=None, metadata=_LATER)
-    """Of how many folds of all images outside the test split one is the validation split; None:
+    """Number of folds of all images outside the test split; one is the validation split; None:
     no folds, the source or `validation_fraction` decides."""
     fold: int = field(default=0, metadata=_LATER)
-    """Which of them, from 0."""
+    """Index of the validation fold, from 0."""
     fold_seed: int = field(default=0, metadata=_LATER)
     """Seed of the folds; another one divides anew."""
 
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """How long and how. At least one of `epochs`, `steps` and `minutes`; the shortest holds."""
+    """Length and course. At least one of `epochs`, `steps` and `minutes`; the shortest holds."""
 
     batch_size: int
     epochs: float | None = None
@@ -79,18 +79,18 @@ class TrainingConfig:
     small_share: float = 0.0
     """Share of the training, from its start, in which images are shown smaller."""
     small_scale: float = 0.5
-    """Their sides then, as a share of the input size."""
+    """Sides of the smaller images, as a share of the input size."""
     validations: int = 10
-    """How many times the validation error is measured, at even distances."""
+    """Number of validations, at even distances."""
     checkpoints: int = 20
-    """How many checkpoints are written, at even distances."""
+    """Number of checkpoints, at even distances."""
     tensorboard: bool = False
     """Write TensorBoard event files beside events.jsonl."""
 
 
 @dataclass(frozen=True)
 class ExecutionConfig:
-    """On what and how the arithmetic runs; none of it changes what is computed.
+    """Device and way of the arithmetic; nothing of it changes what is computed.
 
     What is None is chosen, by measuring where there is time for it.
     """
@@ -117,15 +117,15 @@ class PretrainedConfig:
     """Published weights that a training starts from."""
 
     name: str
-    """Their name in the table of published weights."""
+    """Name in the table of published weights."""
     file: str
-    """Where they were read; needed for the first step only."""
+    """Path at which they were read; needed for the first step only."""
     sha256: str
     """Digest of the file's content."""
     mean: tuple[float, float, float]
-    """Subtracted from red, green, blue in 0..1, as the weights expect."""
+    """Mean that is subtracted from red, green, blue in 0..1, as the weights expect."""
     deviation: tuple[float, float, float]
-    """Divides what is left."""
+    """Deviation that divides the rest."""
     freeze: float = 0.3
     """Share of the training in which only the last layer learns; 1: all of it."""
     feature_rate: float = 0.01
@@ -137,9 +137,9 @@ class PredictionConfig:
     """Views of an image over which the outputs of a prediction are averaged."""
 
     mirrored: bool = False
-    """The image and its mirror image."""
+    """Whether the mirror image is a view, too."""
     shift: int = 0
-    """Also moved by so many pixels along both diagonals; 0: not moved."""
+    """Pixels by which further views are moved along both diagonals; 0: not moved."""
 
 
 _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {

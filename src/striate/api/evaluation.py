@@ -36,10 +36,10 @@ class Evaluation:
     """Figures of the task; of classification, its `ClassificationMetrics`."""
     opening: int
     findings: tuple[str, ...]
-    """What shows that the ledger was altered; empty when it is sound."""
+    """Signs that the ledger was altered; empty when it is sound."""
     report: Path
     reading: Reading | None = None
-    """The error as it reads after so many openings."""
+    """Result as it must be read after so many openings."""
 
 
 def evaluate(

@@ -36,7 +36,7 @@ class LedgerView(JsonRecord):
     """Openings so far; those that are missing from the ledger but witnessed count."""
     records: tuple[OpeningRecord, ...]
     findings: tuple[str, ...]
-    """What shows that the ledger was altered or lost; empty when it is sound."""
+    """Signs that the ledger was altered or lost; empty when it is sound."""
     notices: tuple[str, ...]
     reading: Reading | None
     """The latest result as it reads after so many openings."""

@@ -38,7 +38,7 @@ class _ImageFeature(ImageInput, ClassNamePrefixFeaturesOutMixin, TransformerMixi
 
         Args:
             X: N images, as `ImageClassifier` takes them.
-            y: not used.
+            y: Not used.
 
         Raises:
             InputError: X or a parameter does not fit.

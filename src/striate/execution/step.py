@@ -21,10 +21,10 @@ def step_call(
     The network itself is copied, placed and accelerated; it is not changed.
 
     Args:
-        network: module on any device.
-        execution: device, layout, threads and operators.
-        shape: shape (B, C, *S) of a batch.
-        optimiser: maker of the copy's optimiser, whose step is then timed too.
+        network: Module on any device.
+        execution: Device, layout, threads and operators.
+        shape: Shape (B, C, *S) of a batch.
+        optimiser: Maker of the copy's optimiser, whose step is then timed too.
     """
     own = restore(copy.deepcopy(network))
     for parameter in own.parameters():

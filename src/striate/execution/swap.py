@@ -42,8 +42,8 @@ def accelerate(network: nn.Module, execution: Execution) -> nn.Module:
     rounding, not bit for bit (docs/inside/kernels.md has the measured bounds).
 
     Args:
-        network: module, changed in place.
-        execution: choice of operators, layers and compilation.
+        network: Module, changed in place.
+        execution: Choice of operators, layers and compilation.
 
     Returns:
         The network.

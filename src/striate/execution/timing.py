@@ -30,7 +30,7 @@ def race(
     least_turns: int = 0,
     most_turns: int = 5,
 ) -> dict[str, Timing]:
-    """Timings of calls that do the same, in the order given.
+    """Timings of calls that do the same, in their order.
 
     Each entrant has a first turn that warms it up, then turns in rounds of all, so that a
     disturbance of the machine meets every one. What is far behind the best drops out. After

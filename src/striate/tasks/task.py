@@ -1,4 +1,4 @@
-"""The contract of a task: what is asked of networks, and what is kept of each answer.
+"""The contract of a task: the outputs of networks, their losses, and the rows that are kept.
 
 A task says which fields of an item it needs, how networks turn them into a loss, how their
 outputs become a prediction, and which rows are kept of each item. Metrics, intervals, comparisons

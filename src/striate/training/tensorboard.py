@@ -11,7 +11,7 @@ class TensorBoard:
     """Writes steps and validations as scalars.
 
     Args:
-        folder: for the event files.
+        folder: Folder of the event files.
 
     Raises:
         ConfigError: TensorBoard is not installed.

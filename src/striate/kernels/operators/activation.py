@@ -49,7 +49,7 @@ def activate(x: Float[Tensor, "*any"], activation: str) -> Float[Tensor, "*any"]
     pay for the call; all else by torch's operators.
 
     Args:
-        x: values of any shape and layout; kept for the backward pass, for "tanh" the output is.
+        x: Values of any shape and layout; kept for the backward pass, for "tanh" the output is.
         activation: "none", "relu", "gelu", "gelu_tanh", "silu" or "tanh".
 
     Raises:

@@ -28,13 +28,13 @@ def convolution(
     correct for any input. Gradients of gradients are torch's too.
 
     Args:
-        x: images; float32 on a CPU runs native methods, all else torch's operator.
-        weight: kernel.
-        bias: added to each channel of the output.
-        stride: steps of rows and columns.
-        padding: zeros around the image.
-        dilation: distance between the kernel's elements.
-        groups: number of blocks of channels that see only each other.
+        x: Images; float32 on a CPU runs native methods, all else torch's operator.
+        weight: Kernel.
+        bias: Numbers added to the channels of the output.
+        stride: Steps of rows and columns.
+        padding: Zeros around the image.
+        dilation: Distance between the kernel's elements.
+        groups: Number of blocks of channels that see only each other.
         methods: "forward,data,weight", each "torch" or a name of `METHODS`.
 
     Raises:

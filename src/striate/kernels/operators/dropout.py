@@ -25,8 +25,8 @@ def dropout(x: Float[Tensor, "*any"], p: float = 0.5) -> Float[Tensor, "*any"]:
     instruction set. Where native code does not run, torch's own dropout does.
 
     Args:
-        x: values of any shape; float32 on a CPU runs natively.
-        p: probability between 0 and 1.
+        x: Values of any shape; float32 on a CPU runs natively.
+        p: Probability between 0 and 1.
 
     Raises:
         ConfigError: p is no probability.

@@ -54,7 +54,7 @@ class Method:
     their gradients are dense in channels_last memory, weights have any strides.
 
     Attributes:
-        supports: whether this geometry can be computed in a direction.
+        supports: Whether this geometry can be computed in a direction.
         forward: (x, weight, bias or None, geometry, address of an epilogue or None: see
             inference.py) -> output, channels_last.
         data: (gradient of the output, weight, geometry) -> gradient of x, channels_last.

@@ -47,13 +47,13 @@ def convolution_norm_act(
     The output is that of the two operators, to the bit.
 
     Args:
-        x: images.
-        weight: kernel.
-        bias: added to each channel of the convolution.
-        sizes: stride, padding, dilation, groups, methods of `convolution`.
-        norm: layer with mode, statistics and parameters.
-        activation: name as in `norm_act`.
-        residual: values of the output's shape, added before the activation.
+        x: Images.
+        weight: Kernel.
+        bias: Numbers added to the channels of the convolution.
+        sizes: Stride, padding, dilation, groups, methods of `convolution`.
+        norm: Layer with mode, statistics and parameters.
+        activation: Name as in `norm_act`.
+        residual: Values of the output's shape, added before the activation.
 
     Returns:
         The output with its channels last, or None where it takes more than one pass: where a

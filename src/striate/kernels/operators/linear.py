@@ -24,10 +24,10 @@ def linear(
     """x Wᵀ + b as `torch.nn.functional.linear`, natively where that can be faster.
 
     Args:
-        x: rows of inputs; 16 rows or more of float32 on a CPU run the native kernel, all else
+        x: Rows of inputs; 16 rows or more of float32 on a CPU run the native kernel, all else
             torch's operator.
-        weight: a row for each output.
-        bias: added to each output.
+        weight: Kernel with a row for each output.
+        bias: Numbers added to the outputs.
 
     Example:
         >>> x, weight, bias = torch.randn(20, 7), torch.randn(5, 7), torch.randn(5)

@@ -123,9 +123,9 @@ def fitting(
 
     Args:
         direction: "forward", "data" or "weight".
-        x: shape of the images (B, C, H, W).
-        weight: kernel (K, C / groups, R, S).
-        sizes: stride, padding, dilation, groups, methods.
+        x: Shape of the images (B, C, H, W).
+        weight: Kernel (K, C / groups, R, S).
+        sizes: Stride, padding, dilation, groups, methods.
     """
     if len(x) != 4 or weight.dim() != 4:
         return None

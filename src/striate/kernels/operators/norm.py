@@ -45,16 +45,16 @@ def norm_act(
     number of threads.
 
     Args:
-        x: values, normalised over all axes but C.
-        weight: factor of each channel, none is 1.
-        bias: added to each channel, none is 0.
-        running_mean: moved towards x's mean while training, used instead of it otherwise.
-        running_var: moved towards x's unbiased variance while training, used otherwise.
-        training: normalise by x's own statistics; without running statistics this is always so.
-        momentum: share of the new statistics in the running ones.
-        eps: added to the variance.
+        x: Values, normalised over all axes but C.
+        weight: Factors of the channels; None: 1.
+        bias: Numbers added to the channels; None: 0.
+        running_mean: Mean that moves towards x's while training, and replaces it otherwise.
+        running_var: Variance that moves towards x's unbiased one while training, else replaces it.
+        training: Whether x's own statistics are used; without running ones they always are.
+        momentum: Share of the new statistics in the running ones.
+        eps: Number added to the variance.
         activation: "none", "relu", "gelu", "gelu_tanh", "silu" or "tanh".
-        residual: added before the activation.
+        residual: Values added before the activation.
 
     Raises:
         ConfigError: an activation that does not exist.
@@ -118,10 +118,10 @@ def batch_norm_act(
     The module's count of batches is updated, and `momentum=None` averages over all of them.
 
     Args:
-        module: of 1, 2 or 3 dimensions.
-        x: its input.
-        activation: as in `norm_act`.
-        residual: added before the activation.
+        module: Layer of 1, 2 or 3 dimensions.
+        x: Input of the layer.
+        activation: Name as in `norm_act`.
+        residual: Values added before the activation.
 
     Example:
         >>> module = nn.BatchNorm2d(3)

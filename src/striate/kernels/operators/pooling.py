@@ -29,12 +29,12 @@ def max_pool2d(
     positions; all else torch's operator. Gradients of gradients are torch's too.
 
     Args:
-        x: images.
-        kernel_size: height and width of the window.
-        stride: steps of the windows; the window's size where it is not given.
-        padding: width of the border, at most half the window, never the maximum.
-        dilation: distance between the positions of a window.
-        ceil_mode: let the last windows begin inside and end outside.
+        x: Images.
+        kernel_size: Height and width of the window.
+        stride: Steps of the windows; None: the window's size.
+        padding: Width of the border, at most half the window, never the maximum.
+        dilation: Distance between the positions of a window.
+        ceil_mode: Whether the last windows may begin inside and end outside.
 
     Example:
         >>> max_pool2d(torch.arange(6.0).view(1, 1, 2, 3), 2, ceil_mode=True).flatten()

@@ -73,7 +73,7 @@ class PublishedEvaluation:
     opening: int | None
     """Which opening of the test split this was; None where no test split was opened."""
     findings: tuple[str, ...]
-    """What shows that the ledger was altered; empty when it is sound."""
+    """Signs that the ledger was altered; empty when it is sound."""
 
     def notes(self) -> list[str]:
         """Notes for people beside the table, in sentences."""

@@ -14,7 +14,7 @@ from importlib import resources
 from statistics import fmean
 
 _SMALL_COST = 0.5
-"""What an image at 60 % of its sides costs a wide network, of one at full size: 0.45 to 0.5."""
+"""Cost of an image at 60 % of its sides, as a share of one at full size: 0.45 to 0.5."""
 _AS_MANY = 1.25
 _FLATTER = 0.5
 """The slope beyond the last recorded training, of that before it: curves of errors flatten."""
