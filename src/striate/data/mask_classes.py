@@ -116,43 +116,38 @@ def _number(void: int | str, named: Mapping[str, int]) -> int:
         raise DataError(
             f"task.void: {error}, nor a name of the list of classes: {enumerated(list(named))}."
         ) from None
-    return code if isinstance(code, int) else _colour(code)
+    return code if isinstance(code, int) else _stored(code, "RGB", [])
 
 
 def _listed(source: Source, scan: MaskScan) -> dict[str, int]:
-    """The stored number of each class in the source's list of classes; none without a list."""
-    named: dict[str, int] = {}
-    colours = [scan.palette[i : i + 3] for i in range(0, len(scan.palette), 3)]
-    for name, code in _read_list(source).items():
-        if isinstance(code, int):  # in colour files, a level of grey
-            named[name] = code if scan.mode != "RGB" else code * 0x010101
-        elif scan.mode == "RGB":
-            named[name] = _colour(code)
-        elif code in colours:
-            named[name] = colours.index(code)
-        elif scan.mode != "P":
-            raise DataError(
-                f"The list of classes gives {name!r} a colour, and the masks hold ids. {_FORM}"
-            )
-    return named
-
-
-def _read_list(source: Source) -> dict[str, int | tuple[int, ...]]:
-    """The id or colour of each class in the first list of classes."""
+    """The stored number of each class in the first list of classes; none without a list."""
     if not source.files:
         return {}
     file = source.files[0]
+    colours = [scan.palette[i : i + 3] for i in range(0, len(scan.palette), 3)]
     try:
         text = bytes(source.read(file)).decode("utf-8-sig")
         pairs = _json_pairs(json.loads(text)) if ".json" in file.name else _text_pairs(text)
-        found = {str(key): _code(value) for key, value in pairs}
-        if len(found) < len(pairs) or len(set(found.values())) < len(found):
+        codes = {str(name): _code(value) for name, value in pairs}
+        if len(set(codes.values())) < len(pairs):
             raise ValueError("names, ids or colours occur twice")
-        if len({type(code) for code in found.values()}) != 1:
+        if len({type(code) for code in codes.values()}) != 1:
             raise ValueError("it holds ids beside colours, or nothing")
+        return {name: _stored(code, scan.mode, colours) for name, code in codes.items()}
     except (OSError, ValueError, TypeError) as error:
         raise DataError(f"{file.name} is no list of classes: {error}. {_FORM}") from error
-    return found
+
+
+def _stored(code: int | tuple[int, ...], mode: str, palette: list[tuple[int, ...]]) -> int:
+    """The number by which masks store an id or a colour."""
+    if isinstance(code, int):  # in colour files, a level of grey
+        return code * 0x010101 if mode == "RGB" else code
+    if mode == "P" and code in palette:
+        return palette.index(code)
+    if mode != "RGB":
+        lacking = "no such colour in their palette" if mode == "P" else "ids"
+        raise ValueError(f"it gives a class the colour {list(code)}, and the masks have {lacking}")
+    return code[0] << 16 | code[1] << 8 | code[2]
 
 
 def _json_pairs(value: Any) -> list[tuple[Any, Any]]:
@@ -182,7 +177,3 @@ def _code(value: Any) -> int | tuple[int, ...]:
     if isinstance(value, int) and 0 <= value < 2**16:
         return value
     raise ValueError(f"{value!r} is no id from 0 to 65535 and no colour such as #804000")
-
-
-def _colour(code: Sequence[int]) -> int:
-    return code[0] << 16 | code[1] << 8 | code[2]

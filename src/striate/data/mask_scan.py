@@ -24,7 +24,7 @@ class MaskScan(JsonRecord):
     counts: dict[int, tuple[int, int]] = field(default_factory=dict)
     """Pixels of each stored number, and masks in which it occurs, the smallest number first."""
     palette: tuple[int, ...] = ()
-    """Red, green and blue of each index, of the first mask that has a palette."""
+    """Red, green and blue of each index, of the longest palette."""
     constant: tuple[str, ...] = ()
     """Images whose mask holds one number alone."""
     turned: tuple[str, ...] = ()
@@ -61,6 +61,7 @@ def _scan(source: Source, items: Sequence[Item]) -> MaskScan:
     masks: Counter[int] = Counter()
     modes: Counter[str] = Counter()
     palette: tuple[int, ...] = ()
+    colours: dict[int, tuple[int, ...]] = {}
     constant = []
     for row, mask in read_masks(source, items):
         if isinstance(mask, BrokenImage):
@@ -71,7 +72,13 @@ def _scan(source: Source, items: Sequence[Item]) -> MaskScan:
         pixels.update(dict(zip(numbers, counts, strict=True)))
         masks.update(numbers)
         modes[mask.mode] += 1
-        palette = palette or mask.palette
+        palette = max(palette, mask.palette, key=len)
+        own = {n: mask.palette[3 * n : 3 * n + 3] for n in numbers if mask.palette}
+        if any(colours.setdefault(n, colour) != colour for n, colour in own.items()):
+            problems[(items[row].columns or {})["mask"]] = (
+                "its palette has other colours than that of other masks: save it with their "
+                "palette, or all as colours"
+            )
         if len(numbers) == 1:
             constant.append(items[row].name)
     clashes = [form for form, clash in (("RGB", True), ("1", 1 in pixels)) if clash and modes[form]]

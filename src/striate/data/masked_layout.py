@@ -53,7 +53,7 @@ def read_tree(title: str, entries: Iterable[Entry], folders: Iterable[Parts] = (
         DataError: Every reason why nothing can be learned from the tree, together.
     """
     entries = list(entries)
-    masked = _masked(title, [entry for entry in entries if all(map(visible, entry.parts))])
+    masked = _masked(title, entries)
     return read_layout(title, entries, folders) if masked is None else masked
 
 
@@ -62,7 +62,8 @@ def _masked(title: str, entries: list[Entry]) -> Listing | None:
     folders = {part.casefold() for entry in entries for part in entry.parts[:-1]}
     if not folders & _MASKS and not any(map(_SIBLING.fullmatch, folders)):
         return None
-    entries = _without_top(sorted(entries, key=lambda entry: entry.parts))
+    seen = (entry for entry in entries if all(map(visible, entry.parts)))
+    entries = _without_top(sorted(seen, key=lambda entry: entry.parts))
     images, masks = _sorted(entries)
     if not images or not masks:
         return None
@@ -115,6 +116,7 @@ def _sorted(entries: Sequence[Entry]) -> tuple[list[_File], list[_File]]:
         for folder, match in named.items()
         if match and (*folder[:-1], match[1]) in folders
     }
+    drawn_on = set(siblings.values())
     images, masks = [], []
     for entry in entries:
         stem, dot, ending = entry.parts[-1].rpartition(".")
@@ -125,7 +127,7 @@ def _sorted(entries: Sequence[Entry]) -> tuple[list[_File], list[_File]]:
             name = folder[-1].casefold()
             if folder in siblings:
                 masks.append(_File(siblings[folder], inner, entry))
-            elif folder in siblings.values():
+            elif folder in drawn_on:
                 images.append(_File(folder, inner, entry))
             elif name in _IMAGES | _MASKS:
                 (images if name in _IMAGES else masks).append(_File(folder[:-1], inner, entry))

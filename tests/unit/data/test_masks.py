@@ -321,6 +321,19 @@ def test_a_summary_counts_pixels_that_are_not_void() -> None:
     assert "0.00%" in Mask(("a", "b")).summary(np.full((1, 2, 2), 255))
 
 
+def test_palettes_that_differ_are_refused(write_set: WriteSet, draw: np.random.Generator) -> None:
+    """Some tools give each file a palette of its own colours: index 1 is not one class."""
+    masks = {n: stored_as("P", value) for n, value in of_ids(draw, [0, 1, 2]).items()}
+    folder = write_set(masks)
+    Image.fromarray(COLOURS[draw.choice([0, 2], SIZE)]).quantize(2).save(folder / "masks" / "4.png")
+    with pytest.raises(DataError, match=r"1 mask\(s\) of set.*\n.*4\.png: its palette has other"):
+        field_of(folder)
+    (folder / "classes.json").write_text(json.dumps({"a": [0, 0, 0], "b": [1, 2, 3]}))
+    (folder / "masks" / "4.png").unlink()
+    with pytest.raises(DataError, match=r"\[1, 2, 3\], and the masks have no such colour"):
+        field_of(folder)
+
+
 def test_streamed_images_have_their_masks_in_the_cache(
     write_set: WriteSet, draw: np.random.Generator, config_of: Callable[..., Any]
 ) -> None:
@@ -464,7 +477,7 @@ def test_ids_that_no_class_has_come_with_the_line_to_type(
         ({"sky": 0, "car": 0}, "occur twice"),
         ({"sky": 0, "car": -1}, "-1 is no id"),
         ({"sky": 0, "car": "blue"}, "'blue' is no id"),
-        ({"sky": [0, 0, 0], "car": [9, 9, 9]}, "'sky' a colour, and the masks hold ids"),
+        ({"sky": [0, 0, 0], "car": [9, 9, 9]}, r"the colour \[0, 0, 0\], and the masks have ids"),
     ],
 )
 def test_lists_of_no_classes(
