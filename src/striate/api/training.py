@@ -1,7 +1,7 @@
 """Train a network on images, and resume a training that was stopped."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from striate.api.resolve import Resolved, resolve
 from striate.api.run import Run, recorded_execution
 from striate.config import RunConfig
 from striate.data import Dataset
+from striate.data.arrays import store_arrays
 from striate.execution import Execution, keep_pages
 from striate.run_folder import RunFolder
 from striate.terminal import Reporter
@@ -31,17 +32,18 @@ times (10,000 images of 1,000 classes take ten seconds)."""
 
 
 def train(
-    data: str | Path,
+    data: str | Path | tuple[Any, ...] | Mapping[str, Any],
     *,
     out: str | Path | None = None,
     reporter: Reporter | None = None,
     started: float | None = None,
     **request: Any,
 ) -> Run:
-    """Train a network on a folder, an archive or a named set, and return the run.
+    """Train a network on a folder, an archive, a named set or arrays, and return the run.
 
     Args:
-        data: Path or name.
+        data: Path or name; or arrays (x, y), (x, y, x_test, y_test) or {"x": ..., "y": ...}, which
+            are written into a file beside the run, where evaluate and resume find them.
         out: Folder of the run, which must be free; None: a new one under runs/.
         reporter: Receives what happens; None: nobody.
         started: `time.monotonic()` when the clock of `minutes` began; None: now.
@@ -59,6 +61,8 @@ def train(
     """
     clock = Clock(started=time.monotonic() if started is None else started)
     reporter = reporter or Reporter()
+    if not isinstance(data, (str, Path)):
+        data = store_arrays(data, Path("runs") if out is None else Path(out).parent)
     resolved = resolve(Request(data, **request), reporter=reporter)
     run = train_resolved(resolved, out=out, reporter=reporter, clock=clock)
     _say_if_stopped(run, reporter)

@@ -1,23 +1,36 @@
-"""Arrays in a NumPy .npz file: images and labels, in one set or as Keras's files divide them."""
+"""Arrays in a NumPy .npz file: images and targets, in one set or as Keras's files divide them.
 
+Whole numbers and names are classes, other numbers are values, tables of 0 and 1 are labels, and
+arrays as high and wide as the images are masks.
+"""
+
+import hashlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from striate import durable
 from striate.data.source import Item, Listing, Source, Split, file_identity, read_arrays
-from striate.errors import DataError
+from striate.data.targets import read_targets
+from striate.errors import DataError, InputError
 
 ARRAYS = (".npz",)
 _SETS: tuple[tuple[str, str, Split | None], ...] = (
     ("images", "labels", None),
+    ("x", "y", None),
     ("x_train", "y_train", "train"),
+    ("x_val", "y_val", "validation"),
     ("x_test", "y_test", "test"),
 )
+_IMAGES = {x for x, _, _ in _SETS}
 _FORM = (
-    "Expected the arrays images (N, H, W, 3) or (N, H, W), uint8, and labels (N,); or x_train, "
-    "y_train, x_test, y_test as in Keras's files; and perhaps class_names (K,)."
+    "Expected the arrays images (N, H, W, 3) or (N, H, W), uint8, and labels (N,); or x and y; or "
+    "x_train, y_train, x_test, y_test as in Keras's files; and perhaps class_names (K,). Whole "
+    "numbers or names (N,) are classes, other numbers (N,) or (N, T) values, tables of 0 and 1 "
+    "(N, K) labels, whole numbers (N, H, W) masks."
 )
 
 
@@ -28,7 +41,7 @@ class ArraySource(Source):
         self.path = Path(path)
         self.title = title or self.path.stem
         self.origin = str(self.path)
-        self._images: dict[str, np.ndarray] = {}
+        self._arrays: dict[str, np.ndarray] = {}
 
     def fingerprint(self) -> str:
         """A digest of the file's path, size and time of change."""
@@ -37,9 +50,12 @@ class ArraySource(Source):
     def read(self, item: Item, limit: int | None = None) -> np.ndarray:
         """The pixels of one item, (H, W) or (H, W, 3)."""
         name, row = item.key
-        if name not in self._images:
-            self._images[name] = _images(self.path, name, _load(self.path)[name])
-        picture: np.ndarray = self._images[name][row]
+        if name not in self._arrays:
+            arrays = _load(self.path)
+            self._arrays[name] = arrays[name]
+            if name in _IMAGES:
+                _check_images(self.path, name, arrays[name])
+        picture: np.ndarray = self._arrays[name][row]
         return picture[:, :, 0] if picture.ndim == 3 and picture.shape[2] == 1 else picture
 
     def _list(self) -> Listing:
@@ -47,19 +63,22 @@ class ArraySource(Source):
         sets = [(x, y, split) for x, y, split in _SETS if x in arrays and y in arrays]
         if not sets:
             raise DataError(f"{self.path} holds {', '.join(arrays) or 'nothing'}. {_FORM}")
-        labels = {}
-        for x, y, _ in sets:
-            self._images[x] = _images(self.path, x, arrays[x])
-            labels[x] = _labels(self.path, y, arrays[y], len(self._images[x]))
-        names, index = _classes(self.path, labels, arrays.get("class_names"))
+        self._arrays = arrays
+        for x, _, _ in sets:
+            _check_images(self.path, x, arrays[x])
+        pairs = [(x, y) for x, y, _ in sets]
+        targets = read_targets(self.path, arrays, pairs, _FORM)
         items = []
-        for x, _, split in sets:
-            digits = len(str(len(labels[x]) - 1))
+        for (x, _, split), of_set in zip(sets, targets.items, strict=True):
+            # With a test set of its own, all else is for training.
+            named = "train" if split is None and "x_test" in arrays else split
+            digits = len(str(len(of_set) - 1))
             items += [
-                Item(f"{x}/{row:0{digits}d}", index[label], split, (x, row))
-                for row, label in enumerate(labels[x].tolist())
+                target._replace(name=f"{x}/{row:0{digits}d}", split=named, key=(x, row))
+                for row, target in enumerate(of_set)
             ]
-        return Listing(names, tuple(sorted(items, key=lambda item: item.name)))
+        items.sort(key=lambda item: item.name)
+        return Listing(targets.class_names, tuple(items), targets.notes)
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:
@@ -69,7 +88,7 @@ def _load(path: Path) -> dict[str, np.ndarray]:
         raise DataError(f"{error} {_FORM}") from error
 
 
-def _images(path: Path, name: str, images: np.ndarray) -> np.ndarray:
+def _check_images(path: Path, name: str, images: np.ndarray) -> None:
     fits = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3, 4))
     if images.dtype != np.uint8 or not fits or images.size == 0:
         first = images.ndim == 4 and not fits and images.shape[1] in (1, 3)
@@ -78,37 +97,38 @@ def _images(path: Path, name: str, images: np.ndarray) -> np.ndarray:
             f"{path}: {name} is {images.dtype} of shape {images.shape}.{hint} Values must be "
             f"whole numbers in 0..255. {_FORM}"
         )
-    return images
 
 
-def _labels(path: Path, name: str, labels: np.ndarray, count: int) -> np.ndarray:
-    if labels.ndim == 2 and labels.shape[1] == 1:  # as Keras has CIFAR
-        labels = labels[:, 0]
-    if labels.shape != (count,) or labels.dtype.kind not in "iuU":
-        raise DataError(
-            f"{path}: {name} is {labels.dtype} of shape {labels.shape} for {count} images; "
-            f"accepted: one whole number or one name an image. {_FORM}"
-        )
-    return labels
+def store_arrays(data: Any, folder: Path) -> Path:
+    """The path of an .npz file with arrays that came from Python; equal arrays have one file.
 
+    Args:
+        data: (x, y), (x, y, x_test, y_test), or arrays by the names that a file has.
+        folder: Folder of the file.
 
-def _classes(
-    path: Path, labels: Mapping[str, np.ndarray], class_names: np.ndarray | None
-) -> tuple[tuple[str, ...], dict[int | str, int]]:
-    """Names of the classes, and the class of each value among the labels."""
-    values = sorted({value for of_set in labels.values() for value in np.unique(of_set).tolist()})
-    if class_names is None:
-        if len(values) < 2:
-            raise DataError(f"{path} has {len(values)} class(es); a classifier needs two or more.")
-        return tuple(map(str, values)), {value: label for label, value in enumerate(values)}
-    names = tuple(map(str, class_names.tolist()))
-    numbers = all(isinstance(value, int) for value in values)
-    index: dict[int | str, int] = {i if numbers else name: i for i, name in enumerate(names)}
-    unknown = [value for value in values if value not in index]
-    if unknown or len(set(names)) < len(names) or class_names.ndim != 1:
-        raise DataError(
-            f"{path}: class_names has {len(names)} entries ({len(set(names))} different), and the "
-            f"labels {', '.join(map(str, unknown[:5])) or 'fit'}. It must be a list of different "
-            "names, one for each label from 0."
-        )
-    return names, index
+    Raises:
+        InputError: neither arrays by name nor two or four of them.
+    """
+    if not isinstance(data, Mapping):
+        pairs = list(data) if isinstance(data, (tuple, list)) else []
+        if len(pairs) not in (2, 4):
+            raise InputError(
+                f"{type(data).__name__} is no set of images; accepted: a path or a name, (x, y), "
+                '(x, y, x_test, y_test), or arrays by name: {"x": ..., "y": ...}.'
+            )
+        data = dict(zip(("x", "y", "x_test", "y_test"), pairs, strict=False))
+    arrays: dict[str, Any] = {
+        name: np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+        for name, value in data.items()
+    }
+    if objects := [name for name, array in arrays.items() if array.dtype == object]:
+        raise InputError(f"{', '.join(objects)}: no arrays of numbers or names of equal lengths.")
+    digest = hashlib.sha256()
+    for name, array in sorted(arrays.items()):
+        digest.update(f"{name} {array.dtype} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    path = folder / f"arrays-{digest.hexdigest()[:12]}.npz"
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        durable.write_with(path, lambda stream: np.savez(stream, **arrays))
+    return path

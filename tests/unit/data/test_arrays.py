@@ -5,9 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import striate
 from striate.config import DataConfig
-from striate.data import open_source, prepare
-from striate.errors import DataError
+from striate.data import ImageSpec, open_source, prepare
+from striate.data.arrays import store_arrays
+from striate.errors import DataError, InputError
+from striate.registry import Pick
+from striate.tasks import TASKS, recognised
 
 DRAW = np.random.default_rng(11)
 PIXELS = DRAW.integers(0, 256, (37, 5, 7, 3), dtype=np.uint8)
@@ -95,3 +99,76 @@ def test_a_single_array_under_the_name_of_several_is_told(tmp_path: Path) -> Non
         np.save(stream, PIXELS)
     with pytest.raises(DataError, match=r"cannot be read as an \.npz file.*Expected the arrays"):
         _ = open_source(str(tmp_path / "one.npz")).class_names
+
+
+def test_x_and_y_with_a_test_set(tmp_path: Path) -> None:
+    path = saved(tmp_path, x=PIXELS[:30], y=LABELS[:30], x_test=PIXELS[30:], y_test=LABELS[30:])
+    source = open_source(path)
+    assert source.class_names == ("4", "5", "6")
+    assert [item.split for item in source.items] == ["train"] * 30 + ["test"] * 7
+    alone = open_source(saved(tmp_path, x=PIXELS, y=LABELS))
+    assert {item.split for item in alone.items} == {None}
+
+
+def values_of(path: str) -> tuple[str, object]:
+    """The task that claims the file, and the values of its field."""
+    source = open_source(path)
+    claim = recognised(source)
+    assert claim is not None
+    task = TASKS.build(Pick(claim[0]))
+    (name,) = [need for need in task.needs if need != "image"]
+    field = task.fields(source)[name]
+    loaded = field.load(source, source.items, ImageSpec((5, 7), 3), Path(path).with_suffix(".m"))
+    return claim[0], np.asarray(loaded.column)
+
+
+def test_tables_of_0_and_1_are_labels(tmp_path: Path) -> None:
+    table = DRAW.integers(0, 2, (37, 3))
+    names = np.array(["oak", "elm", "ash"])
+    for y in (table, table.astype(bool), table.astype(np.float32)):
+        path = saved(tmp_path, x=PIXELS, y=y, class_names=names)
+        task, values = values_of(path)
+        assert task == "labels"
+        np.testing.assert_array_equal(values, table)
+    assert open_source(path).notes == ()
+    holed = table.astype(float)
+    holed[3, 1] = np.nan
+    assert values_of(saved(tmp_path, x=PIXELS, y=holed))[1][3, 1] == -1  # type: ignore[index]
+    one_hot = saved(tmp_path, x=PIXELS, y=np.eye(3)[np.arange(37) % 3])
+    assert "y.argmax(axis=1)" in open_source(one_hot).notes[0]
+
+
+def test_other_numbers_are_values(tmp_path: Path) -> None:
+    y = DRAW.normal(size=(37, 2))
+    task, values = values_of(saved(tmp_path, x=PIXELS, y=y))
+    assert task == "regression"
+    np.testing.assert_array_equal(values, y)
+    single = DRAW.normal(size=37)
+    np.testing.assert_array_equal(
+        values_of(saved(tmp_path, x=PIXELS, y=single))[1], single[:, None]
+    )
+
+
+def test_arrays_as_large_as_the_images_are_masks(tmp_path: Path) -> None:
+    y = DRAW.integers(0, 3, (37, 5, 7)).astype(np.uint8)
+    task, values = values_of(saved(tmp_path, x=PIXELS, y=y))
+    assert task == "segmentation"
+    np.testing.assert_array_equal(values, y)
+
+
+def test_arrays_from_python_are_kept_in_one_file(tmp_path: Path) -> None:
+    path = store_arrays((PIXELS, LABELS), tmp_path)
+    assert store_arrays({"x": PIXELS, "y": LABELS}, tmp_path) == path
+    assert store_arrays((PIXELS, LABELS[::-1]), tmp_path) != path
+    assert open_source(str(path)).class_names == ("4", "5", "6")
+    halves = store_arrays((PIXELS[:30], LABELS[:30], PIXELS[30:], LABELS[30:]), tmp_path)
+    assert sum(item.split == "test" for item in open_source(str(halves)).items) == 7
+    with pytest.raises(InputError, match=r"accepted: a path or a name, \(x, y\)"):
+        store_arrays((PIXELS,), tmp_path)
+    with pytest.raises(InputError, match="y: no arrays of numbers"):
+        store_arrays((PIXELS, [{}] * 37), tmp_path)
+
+
+def test_the_public_names_are_listed() -> None:
+    assert {"train", "evaluate", "load", "Run"} <= set(dir(striate))
+    assert all(hasattr(striate, name) for name in dir(striate))
