@@ -325,7 +325,7 @@ class TestForeign:
     def test_probabilities_in_a_list_are_refused(self, files, tmp_path):
         path = tmp_path / "p.json"
         path.write_text(json.dumps([{"id": "i00", "probabilities": [0.5, 0.25, 0.25]}]))
-        with pytest.raises(DataError, match="are not given by class; write"):
+        with pytest.raises(DataError, match="do not name their classes; write"):
             measure_files([path], files[0])
 
     def test_classes_may_be_called_as_columns_begin(self, tmp_path):

@@ -10,6 +10,7 @@ import os
 import threading
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 
 from striate.data.layout import Entry, name_parts
@@ -177,22 +178,18 @@ def read_members(
             yield item, error if isinstance(error, OSError) else OSError(str(error))
 
 
+_DECOMPRESSORS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ": "lzma"}
+"""Modules by the first bytes of the files that they decompress."""
+
+
 def _open_tar(path: Path) -> io.BufferedIOBase:
     """Open a tar, unpacked on the way where it is compressed."""
-    import bz2
-    import gzip
-
     with open(path, "rb") as stream:
-        magic = stream.read(6)
-    if magic.startswith(b"\x1f\x8b"):
-        return gzip.open(path, "rb")
-    if magic.startswith(b"BZh"):
-        return bz2.open(path, "rb")
-    if magic.startswith(b"\xfd7zXZ"):
-        import lzma
-
-        return lzma.open(path, "rb")
-    return open(path, "rb")
+        start = stream.read(6)
+    modules = (name for magic, name in _DECOMPRESSORS.items() if start.startswith(magic))
+    # Imported here: a Python may be built without one of them.
+    opened: io.BufferedIOBase = import_module(next(modules, "io")).open(path, "rb")
+    return opened
 
 
 def _stem(name: str) -> str:

@@ -159,15 +159,13 @@ def leak_message(title: str, num_test: int, leaks: Sequence[Leak]) -> str:
     """Explain why a training stops: counts, examples, and what to do."""
     counts = Counter(leak.kind for leak in leaks)
     kinds = ", ".join(f"{counts[kind]} {words}" for kind, words in _KINDS.items() if counts[kind])
+    few = [f"  {shown(k.test)}  =  {shown(k.beside)}  ({k.kind})" for k in leaks[:_SHOWN]]
     more = [f"  and {len(leaks) - _SHOWN:,} more"] if len(leaks) > _SHOWN else []
     return "\n".join(
         [
             f"{len(leaks):,} of the {num_test:,} test images of {title} have near-duplicates "
             f"among the training or validation images ({kinds}):",
-            *(
-                f"  {shown(leak.test)}  =  {shown(leak.beside)}  ({leak.kind})"
-                for leak in leaks[:_SHOWN]
-            ),
+            *few,
             *more,
             "The test error would be too good. See the pictures (striate inspect), then add",
             "  --drop-leaks   to train without the near-duplicates of test images, or",

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -116,16 +117,14 @@ def _walk(root: Path) -> _Tree:
 
 
 def _size_and_time(entry: "os.DirEntry[str]") -> str:
-    try:
+    with suppress(OSError):
         status = entry.stat()
-    except OSError:
-        return "?"
-    return f"{status.st_size}\0{status.st_mtime_ns}"
+        return f"{status.st_size}\0{status.st_mtime_ns}"
+    return "?"
 
 
 def _is_folder(entry: "os.DirEntry[str]") -> bool:
     """Whether an entry can be walked; a link to itself or into a closed folder is a broken file."""
-    try:
+    with suppress(OSError):
         return entry.is_dir()
-    except OSError:
-        return False
+    return False

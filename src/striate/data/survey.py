@@ -3,6 +3,7 @@
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -125,14 +126,11 @@ def _headers(source: Source, sampled: Sequence[Item]) -> Iterator[Header]:
 def _is_grey(source: Source, sampled: Sequence[Item]) -> Iterator[bool]:
     """For each readable picture, whether it shows no colour."""
     for _, content in source.stream(sampled):
-        if isinstance(content, OSError):
-            continue
-        try:
-            image = open_image(content)
-        except BrokenImage:
-            continue
-        pixels = np.asarray(image)
-        yield image.mode == "L" or bool((pixels == pixels[..., :1]).all())
+        with suppress(BrokenImage):
+            if not isinstance(content, OSError):
+                image = open_image(content)
+                pixels = np.asarray(image)
+                yield image.mode == "L" or bool((pixels == pixels[..., :1]).all())
 
 
 def spread(values: Sequence[int]) -> tuple[int, int, int]:

@@ -46,9 +46,8 @@ def adjusted_reading(
         >>> round(reading.low, 4), round(reading.high, 4), round(reading.confidence, 4)
         (0.0787, 0.1262, 0.9875)
     """
-    latest = next((r.result for r in reversed(records) if r.result and "wrong" in r.result), None)
-    if result is not None and "wrong" in result:
-        latest = dict(result)
+    results = [*(record.result for record in records), result]
+    latest = next((each for each in reversed(results) if each and "wrong" in each), None)
     if latest is None:
         return None
     # An opening for several runs shows as many results.

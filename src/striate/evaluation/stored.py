@@ -21,6 +21,8 @@ Array = npt.NDArray[Any]
 
 _KEY = "striate"
 """Key of the description in the file's metadata."""
+_DESCRIBED = ("digests", "names", "split", "split_digest", "opening")
+"""Fields of the description."""
 _LARGEST_SIDE = 96
 """A page shows pictures no larger; a thousand of them in colour are at most 28 MB."""
 
@@ -62,13 +64,7 @@ def save_predictions(path: Path, predictions: Predictions) -> None:
             tensors[f"{name}.lengths"] = np.array([len(value) for value in column])
     for index, picture in predictions.pictures.items():
         tensors[f"picture.{index}"] = np.ascontiguousarray(picture)
-    described = {
-        "digests": list(predictions.digests),
-        "names": list(predictions.names),
-        "split": predictions.split,
-        "split_digest": predictions.split_digest,
-        "opening": predictions.opening,
-    }
+    described = {key: getattr(predictions, key) for key in _DESCRIBED}
     durable.write_bytes(path, save(tensors, {_KEY: json.dumps(described)}))
 
 
@@ -94,15 +90,9 @@ def load_predictions(path: Path) -> Predictions:
         elif not name.endswith(".lengths"):
             lengths = tensors.get(f"{name}.lengths")
             columns[name] = value if lengths is None else np.split(value, lengths.cumsum()[:-1])
-    return Predictions(
-        rows=Columns(columns),
-        digests=tuple(described.get("digests", ())),
-        names=tuple(described.get("names", ())),
-        split=described.get("split", "validation"),
-        split_digest=described.get("split_digest"),
-        opening=described.get("opening"),
-        pictures=pictures,
-    )
+    kept = {key: described[key] for key in _DESCRIBED if key in described}
+    lists: dict[str, Any] = {key: tuple(kept.pop(key, ())) for key in ("digests", "names")}
+    return Predictions(Columns(columns), **lists, **kept, pictures=pictures)
 
 
 def small_picture(image: Array) -> Array:
@@ -110,7 +100,6 @@ def small_picture(image: Array) -> Array:
     factor = -(-max(image.shape[:2]) // _LARGEST_SIDE)
     if factor == 1:
         return image
-    # Means over squares of pixels: no library, and no aliasing.
     height, width = (side // factor * factor for side in image.shape[:2])
     blocks = image[:height, :width].reshape(
         height // factor, factor, width // factor, factor, image.shape[2]

@@ -62,14 +62,12 @@ class ClassifierComparison(JsonRecord):
         for pair in self.pairs:
             gap = pair.difference
             adjusted = f", Holm {pair.p_adjusted:.2g}" if len(self.pairs) > 1 else ""
-            needed = (
-                "" if pair.differ or not pair.needed else f"; {pair.needed:,} images would tell"
-            )
+            tells = "" if pair.differ or not pair.needed else f"; {pair.needed:,} images would tell"
+            value, low, high = map(_points, (gap.value, gap.low, gap.high))
             lines.append(
-                f"{pair.second} against {pair.first}: {_points(gap.value)} points "
-                f"[{_points(gap.low)}, {_points(gap.high)}], "
+                f"{pair.second} against {pair.first}: {value} points [{low}, {high}], "
                 f"only first wrong {pair.only_first_wrong}, only second wrong "
-                f"{pair.only_second_wrong}, McNemar p = {pair.p:.2g}{adjusted}{needed}"
+                f"{pair.only_second_wrong}, McNemar p = {pair.p:.2g}{adjusted}{tells}"
             )
         return [*lines, self.verdict]
 
@@ -187,15 +185,10 @@ def compare_classifiers(
     # Each class weighs equally in balanced accuracy, whatever its number of items.
     size = np.bincount(target)
     weight = len(target) / size[target] / np.count_nonzero(size)
+    both = combinations(range(len(names)), 2)
     pairs = tuple(
-        _pair(
-            pair,
-            wrong[[a, b]],
-            weight,
-            [losses[a], losses[b]] if losses else [],
-            len(general.pairs),
-        )
-        for pair, (a, b) in zip(general.pairs, combinations(range(len(names)), 2), strict=True)
+        _pair(pair, wrong[[a, b]], weight, losses and [losses[a], losses[b]], len(general.pairs))
+        for pair, (a, b) in zip(general.pairs, both, strict=True)
     )
     errors = tuple(wilson(int(row.sum()), general.n) for row in wrong)
     cochran = cochran_q(wrong) if len(names) > 2 else None
@@ -275,12 +268,13 @@ def _verdict(
     if len(pairs) == 1:
         return _of_two(pairs[0], errors[0].n)
     best = min(range(len(names)), key=lambda i: errors[i].count)
-    beaten: list[str] = []
-    equal: list[str] = []
-    for pair in pairs:
-        if names[best] in (pair.first, pair.second):
-            other = pair.second if pair.first == names[best] else pair.first
-            (beaten if pair.differ else equal).append(other)
+    others = {
+        pair.second if pair.first == names[best] else pair.first: pair.differ
+        for pair in pairs
+        if names[best] in (pair.first, pair.second)
+    }
+    beaten = [name for name, differs in others.items() if differs]
+    equal = [name for name, differs in others.items() if not differs]
     if not beaten:
         tied = sum(error.count == errors[best].count for error in errors) > 1
         few = "as few errors as any, and" if tied else "the fewest errors, but"
@@ -314,10 +308,11 @@ def _of_two(pair: ClassifierPair, n: int) -> str:
             f"Both err equally often; these {n:,} images do not tell {pair.first} and "
             f"{pair.second} apart."
         )
-    more = max(pair.needed - n, 0)
+    # Two digits: the number is an estimate from an estimate.
+    more = int(float(f"{max(pair.needed - n, 0):.2g}"))
     return (
         f"{better} and {worse} cannot be told apart: {points} of difference are within chance "
-        f"({_p(pair.p)}); if it is real, about {_round(more)} more test images would show it."
+        f"({_p(pair.p)}); if it is real, about {more:,} more test images would show it."
     )
 
 
@@ -327,11 +322,6 @@ def _signed(share: float) -> str:
 
 def _p(p: float) -> str:
     return f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001"
-
-
-def _round(count: int) -> str:
-    """Two digits: the number is an estimate from an estimate."""
-    return f"{int(float(f'{count:.2g}')):,}"
 
 
 def _joined(names: Sequence[str]) -> str:

@@ -125,16 +125,9 @@ class ClassificationMetrics(JsonRecord):
 def calibration_figures(metrics: ClassificationMetrics) -> dict[str, Any]:
     """The metrics that calibration changes, as JSON values."""
     figures = metrics.to_json()
-    return {
-        key: figures[key]
-        for key in (
-            "negative_log_likelihood",
-            "brier_score",
-            "calibration_error",
-            "calibration_by_chance",
-            "reliability",
-        )
-    }
+    losses = ("negative_log_likelihood", "brier_score")
+    calibration = ("calibration_error", "calibration_by_chance", "reliability")
+    return {key: figures[key] for key in (*losses, *calibration)}
 
 
 def measure(
@@ -258,13 +251,9 @@ def _classes(
         confusion.sum(axis=0).tolist(),
         strict=True,
     )
-    return tuple(
-        ClassMetrics(
-            name=name,
-            support=support,
-            precision=share(hits, answered),
-            recall=share(hits, support),
-            f1=2 * hits / (support + answered) if support else None,
-        )
-        for name, hits, support, answered in rows
-    )
+    metrics = []
+    for name, hits, support, predicted in rows:
+        f1 = 2 * hits / (support + predicted) if support else None
+        shares = share(hits, predicted), share(hits, support)
+        metrics.append(ClassMetrics(name, support, *shares, f1))
+    return tuple(metrics)

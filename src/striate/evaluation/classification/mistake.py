@@ -77,16 +77,8 @@ def _selected(
     confidence = probabilities[wrong, predicted[wrong]]
     truth = probabilities[wrong, target[wrong]]
     order = np.argsort(-confidence if by_confidence else truth, kind="stable")[:limit]
-    return [
-        Mistake(
-            index=int(wrong[i]),
-            truth=int(target[wrong[i]]),
-            answer=int(predicted[wrong[i]]),
-            confidence=float(confidence[i]),
-            truth_probability=float(truth[i]),
-        )
-        for i in order
-    ]
+    columns = (wrong, target[wrong], predicted[wrong], confidence, truth)
+    return [Mistake(*(column[i].item() for column in columns)) for i in order]
 
 
 def wrong_pictures(images: Pixels, predicted: Array, target: Array) -> dict[int, Array]:

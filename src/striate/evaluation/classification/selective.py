@@ -80,11 +80,10 @@ def risk_coverage(confidence: Array, correct: Array, *, points: int = 60) -> lis
     wanted = np.unique(np.ceil(np.linspace(n / points, n, min(points, n))).astype(np.int64))
     steps = np.unique(np.searchsorted(last + 1, wanted))
     curve = []
-    for step in steps:
-        answered, missed = int(last[step]) + 1, int(wrong[step])
-        share = wilson(missed, answered)
-        ends = share.value, share.low, share.high
-        curve.append(CoveragePoint(float(sure[step]), answered, missed, answered / n, *ends))
+    for threshold, answered, missed in zip(sure[steps], last[steps] + 1, wrong[steps], strict=True):
+        share = wilson(int(missed), int(answered))
+        counts = float(threshold), share.n, share.count, share.n / n
+        curve.append(CoveragePoint(*counts, share.value, share.low, share.high))
     return curve
 
 
@@ -134,16 +133,8 @@ def abstention(
             "validation images."
         )
     step = int(kept[-1])
-    return Abstention(
-        float(sure[step]),
-        error,
-        certainty,
-        float(bound[step]),
-        float(answered[step] / n),
-        int(answered[step]),
-        int(wrong[step]),
-        n,
-    )
+    limits = float(sure[step]), error, certainty, float(bound[step])
+    return Abstention(*limits, float(answered[step] / n), int(answered[step]), int(wrong[step]), n)
 
 
 def promises(confidence: Array, correct: Array, *, certainty: float = 0.95) -> float:
