@@ -1,13 +1,16 @@
 """The real sets of this machine: counts that are known, and times."""
 
+import tarfile
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from striate.config import DataConfig
 from striate.data import open_source, prepare, survey
+from striate.data.field import Mask
 from striate.data.seal import issue
 
 pytestmark = pytest.mark.data
@@ -39,6 +42,23 @@ def test_orl_faces_are_split_by_person(real_data: Path) -> None:
     assert sum(counts.values()) == 400
     # pictures of a person that are nearly the same stay on one side
     assert counts == pytest.approx({"train": 280, "validation": 40, "test": 80}, abs=4)
+
+
+def test_camvid_has_eleven_classes_and_void(real_data: Path) -> None:
+    path = real_data / "camvid-jpeg.tar"
+    source = open_source(str(path))
+    field = Mask.of(source, "mask")
+    assert (len(field.names), field.names[0], field.stored_void) == (11, "sky", (11,))
+    config = DataConfig(str(path), (360, 480), 3, leaks="allow")
+    data = prepare(config, source=source, fields={"mask": field})
+    assert (len(data.train), len(data.validation), len(data.test)) == (367, 101, 233)
+    with tarfile.open(path) as archive:
+        for row in (0, 200, 366):
+            name = data.train.names[row].replace("images", "masks").replace(".jpg", ".png")
+            stored = np.asarray(Image.open(archive.extractfile(f"camvid/{name}")))
+            kept = data.train.columns["mask"][row]
+            np.testing.assert_array_equal(kept, np.where(stored == 11, 255, stored))
+            np.testing.assert_array_equal(np.asarray(field.picture(kept)), stored)
 
 
 @pytest.mark.slow
