@@ -74,17 +74,15 @@ class Terminal(Reporter):
 
     def progress(self, stage: str, done: int, total: int) -> None:
         self._show(stage, done, total, f"{done:,} of {total:,}" if self.console.is_terminal else "")
-        if done >= total and self._bar is not None:
+        if done >= total:
             self._drop(stage)
 
     def event(self, event: Event) -> None:
         kind = event["event"]
         if kind == "validation":
-            value = event[event["metric"]]
-            spelled = (
-                f"{value:.2%}" if event["is_share"] else "-" if value is None else f"{value:.4g}"
-            )
-            self._headline = f"validation {event['metric']} {spelled}"
+            value, form = event[event["metric"]], ".2%" if event["is_share"] else ".4g"
+            shown = "-" if value is None else f"{value:{form}}"
+            self._headline = f"validation {event['metric']} {shown}"
             if not self.console.is_terminal:
                 self.say(f"step {event['step']:,}: {self._headline} (n = {event['num_items']:,})")
         elif kind == "step":

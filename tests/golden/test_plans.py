@@ -55,7 +55,9 @@ def survey_of(num: int, size: tuple[int, int], grey: float, classes: int) -> Sur
     )
 
 
-def speed(classes: int, channels: int, size: tuple[int, int], batch: int, pick: Pick, *_) -> float:
+def speed(
+    classes: int, channels: int, how: object, pick: Pick, optimiser: Pick, batch: int, size: tuple
+) -> float:
     """A machine whose speed falls with widths and pixels, and grows a little with the batch."""
     work = size[0] * size[1] * max(pick.arguments["widths"]) ** 1.3
     return 7e8 / work * batch**0.1

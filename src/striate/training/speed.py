@@ -14,22 +14,22 @@ _STEPS = 3
 def training_speed(
     num_outputs: int,
     channels: int,
-    size: tuple[int, int],
-    batch_size: int,
+    execution: ExecutionConfig,
     network: Pick,
     optimiser: Pick,
-    execution: ExecutionConfig,
+    batch_size: int,
+    size: tuple[int, int],
 ) -> float:
     """Training images a second of a network on random images.
 
     Args:
         num_outputs: Number of outputs of the network.
         channels: Channels C of an image.
-        size: Height and width, pixels.
-        batch_size: Number of images B.
+        execution: Configuration of the execution; what is None is guessed.
         network: Name and arguments of the network.
         optimiser: Name and arguments of the optimiser.
-        execution: Configuration of the execution; what is None is guessed.
+        batch_size: Number of images B.
+        size: Height and width, pixels.
     """
     keep_pages()  # as the training will
     built = build_network(network, num_outputs, channels, size)

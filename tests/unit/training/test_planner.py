@@ -40,9 +40,11 @@ def curve(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(growth, "load", lambda: (CURVE,))
 
 
-def look_at(num: int, side: int, seconds: float) -> tuple[Look, tuple[int, int]]:
+def look_at(num: int, side: int, seconds: float, speed) -> tuple[Look, tuple[int, int]]:
+    """Facts of a set whose speed follows from the network and the images of a batch alone."""
     sides = (side, side, side)
-    return Look(num, 10, sides, sides, seconds, {}), (side, side)
+    measured = lambda pick, descent, batch, size: speed(pick, batch)  # noqa: E731
+    return Look(num, 10, sides, sides, seconds, {}, measured), (side, side)
 
 
 def survey_of(num: int, side: int, grey: float, classes: int = 10) -> Survey:
@@ -78,7 +80,7 @@ def test_a_plan_is_whole_for_any_set_and_time(num, side, grey, minutes) -> None:
 def slow_and_fast(rate: float):
     """A machine whose speed falls with the square of the widths."""
 
-    def measure(classes: int, channels: int, size: tuple, batch: int, pick: Pick, *_) -> float:
+    def measure(classes: int, channels: int, execution: object, pick: Pick, *_) -> float:
         return rate * (128 / max(pick.arguments["widths"])) ** 2
 
     return measure
@@ -263,8 +265,8 @@ class TestGrowth:
 
 
 def test_a_candidate_says_how_many_images_it_would_see(curve) -> None:
-    look, size = look_at(45_000, 32, 106.0)
-    found = network.candidates((32, 128, 128), look, size, lambda pick, batch: 1000.0)
+    look, size = look_at(45_000, 32, 106.0, lambda pick, batch: 1000.0)
+    found = network.candidates((32, 128, 128), look, size)
     assert [c.factor for c in found] == [0.5, 1.0, 2.0]
     assert found[1].images == pytest.approx(1e5)
     assert found[1].error == pytest.approx(0.2)
@@ -286,8 +288,8 @@ def test_the_widest_network_is_tried_only_if_it_may_end_lowest(
         tried.append(pick.arguments["widths"][-1])
         return 1e4 * (tried[-1] / 256) ** exponent
 
-    look, size = look_at(45_000, 32, 106.0)
-    found = network.candidates((32, 128, 128), look, size, speed)
+    look, size = look_at(45_000, 32, 106.0, speed)
+    found = network.candidates((32, 128, 128), look, size)
     assert [c.factor for c in found] == factors
     assert tried == [round(128 * factor) for factor in factors]
 
@@ -298,10 +300,10 @@ def test_the_widest_network_is_tried_only_if_it_may_end_lowest(
 def test_the_shipped_table_chooses_wide_networks_for_long_trainings_only(seconds, chosen) -> None:
     """Images a second of 2 cores with AVX-512, CIFAR-10."""
     measured = {64: 4136.0, 128: 1776.0, 256: 1007.0, 384: 450.0}
-    look, size = look_at(47_500, 32, seconds)
-    found = network.candidates(
-        (32, 128, 128), look, size, lambda pick, _: measured[pick.arguments["widths"][-1]]
+    look, size = look_at(
+        47_500, 32, seconds, lambda pick, _: measured[pick.arguments["widths"][-1]]
     )
+    found = network.candidates((32, 128, 128), look, size)
     assert network._best(found).factor == chosen
     assert (3.0 in [c.factor for c in found]) == (seconds >= 900), "trying it takes seconds"
 
@@ -324,7 +326,7 @@ def test_speed_is_measured_as_the_training_will_run(photographs) -> None:
     asked = []
 
     def speed(*arguments):
-        asked.append(arguments[-1])
+        asked.append(arguments[2])
         return 1000.0
 
     settings = {"training": {"minutes": 5.0}, "execution": {"threads": 1, "exact": True}}
@@ -362,17 +364,16 @@ def test_a_batch_of_large_images_is_small(num, side, factor, expected) -> None:
 
 
 def test_widths_that_do_not_fit_the_memory_are_left_out() -> None:
-    look, size = look_at(12_000, 96, 600.0)
-
     def speed(pick: Pick, batch: int) -> float:
         if pick.arguments["widths"][-1] >= 256:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return 900.0
 
-    found = network.candidates((32, 64, 128), look, size, speed)
+    look, size = look_at(12_000, 96, 600.0, speed)
+    found = network.candidates((32, 64, 128), look, size)
     assert [candidate.widths[-1] for candidate in found][-1] < 256
     with pytest.raises(torch.OutOfMemoryError):
-        network.candidates((128, 512, 512), look, size, speed)
+        network.candidates((128, 512, 512), look, size)
 
 
 @pytest.mark.parametrize(
@@ -448,8 +449,9 @@ def test_a_task_chooses_by_the_time_and_the_speed_and_a_person_wins() -> None:
     """96 × 128 images, of which a machine learns 100 a second in windows of a quarter."""
     asked_of = []
 
-    def measure(classes: int, channels: int, size: tuple, batch: int, *picks: object) -> float:
-        asked_of.append((classes, channels, size, batch, *map(str, picks[:2])))
+    def measure(classes: int, channels: int, how: object, *rest: object) -> float:
+        network, optimiser, batch, size = rest
+        asked_of.append((classes, channels, size, batch, str(network), str(optimiser)))
         return 100.0
 
     look = survey_of(6_000, 96, grey=1.0)

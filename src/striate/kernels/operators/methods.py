@@ -130,31 +130,24 @@ def fitting(
     if len(x) != 4 or weight.dim() != 4:
         return None
     *lists, groups, methods = sizes
-    key = (tuple(x), tuple(weight.shape), *map(tuple, lists), groups, methods, library.isa())
-    geometry, chosen = _choose(*key)
+    key = (tuple(x), tuple(weight.shape), *map(tuple, lists), groups)
+    geometry, chosen = _choose(key, methods, library.isa())
     method = chosen[direction]
     return None if method is None else (geometry, method)
 
 
 @lru_cache(maxsize=4096)
 def _choose(
-    x: tuple[int, ...],
-    weight: tuple[int, ...],
-    stride: tuple[int, ...],
-    padding: tuple[int, ...],
-    dilation: tuple[int, ...],
-    groups: int,
-    methods: str,
-    isa: str,
+    key: tuple[Any, ...], methods: str, isa: str
 ) -> tuple[Geometry, dict[Direction, Method | None]]:
     """The geometry and, for each direction, the native method or None for torch's operator.
 
     Shapes that do not belong together have none: torch's operator says what is wrong with them.
     What is supported may depend on the library in use: `isa` is there for the cache's key.
     """
-    geometry = Geometry(x, weight, stride, padding, dilation, groups)  # type: ignore[arg-type]
-    lists = (stride, padding, dilation)
-    paired = all(len(pair) == 2 and max(pair) < _LARGEST for pair in lists)
+    geometry = Geometry(*key)
+    x, weight, stride, padding, dilation, groups = key
+    paired = all(len(pair) == 2 and max(pair) < _LARGEST for pair in (stride, padding, dilation))
     whole = paired and min(*stride, *dilation, groups) > 0
     whole = whole and x[1] == weight[1] * groups and weight[0] % groups == 0
     # Only a view that repeats its values has more, and no memory holds the result.

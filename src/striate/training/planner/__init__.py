@@ -31,13 +31,13 @@ from striate.training.planner.length import (
     planned_minutes,
 )
 from striate.training.planner.network import decide_network, is_hasty
-from striate.training.planner.optimiser import decide_optimiser, optimiser
+from striate.training.planner.optimiser import decide_optimiser
 
 __all__ = ["Decision", "MeasureSpeed", "decide"]
 
-MeasureSpeed = Callable[[int, int, tuple[int, int], int, Pick, Pick, ExecutionConfig], float]
-"""Training images a second here, of (classes, channels, size, batch, network, optimiser, on what
-and how it runs)."""
+MeasureSpeed = Callable[[int, int, ExecutionConfig, Pick, Pick, int, tuple[int, int]], float]
+"""Training images a second here, of (outputs, channels, execution, network, optimiser, batch,
+size)."""
 
 
 def decide(
@@ -65,8 +65,9 @@ def decide(
     seconds = 60 * minutes if minutes else math.inf
     execution = ExecutionConfig(**(settings.get("execution") or {}))
     # A problem is reported with all others, not measured with.
-    if minutes is None or thread_problem(execution.threads) is not None:
-        measure_speed = None
+    speed = None
+    if measure_speed and minutes is not None and thread_problem(execution.threads) is None:
+        speed = partial(measure_speed, classes, channels(survey, settings), execution)
     look = Look(
         num_images=num,
         num_outputs=classes,
@@ -74,19 +75,15 @@ def decide(
         widths=survey.widths,
         seconds=seconds,
         asked=settings,
-        speed=measure_speed
-        and partial(_speed, measure_speed, execution, classes, channels(survey, settings)),
+        speed=speed,
     )
     preferred = task.suited(look)
     draft = Draft(settings, preferred, task.unsuited)
     size = decide_images(draft, survey, num)
-    speed = None
-    if measure_speed:
-        speed = partial(_planned_speed, draft, measure_speed, execution, classes, size)
     hasty = draft.wanted("network") is None and is_hasty(look, size)
     tiny = isinstance(task, Classification) and is_tiny_character(survey, size)
     easy = is_easy(settings, num, classes, tiny_characters=tiny)
-    decide_network(draft, look, size, speed, hasty=hasty, easy=easy)
+    decide_network(draft, look, size, hasty=hasty, easy=easy)
     decide_augmentation(draft, survey, size, seconds, hasty=hasty)
     if is_by_the_clock(settings):
         decide_shrinking(draft, size)
@@ -97,32 +94,3 @@ def decide(
     decide_length(draft, num, size, easy=easy)
     resolved = merge(merge(draft.plan, {"data": {"source": source}}), settings)
     return RunConfig.from_json(resolved), draft.choices
-
-
-def _speed(
-    measure_speed: MeasureSpeed,
-    execution: ExecutionConfig,
-    num_outputs: int,
-    channels: int,
-    network: Pick,
-    descent: Pick,
-    batch: int,
-    size: tuple[int, int],
-) -> float:
-    """Training images a second of a network with an optimiser."""
-    return measure_speed(num_outputs, channels, size, batch, network, descent, execution)
-
-
-def _planned_speed(
-    draft: Draft,
-    measure_speed: MeasureSpeed,
-    execution: ExecutionConfig,
-    num_outputs: int,
-    size: tuple[int, int],
-    network: Pick,
-    batch: int,
-) -> float:
-    """Training images a second of a network with the planner's optimiser for it."""
-    descent = Pick.from_json(optimiser(network.name, batch)[0])
-    channels = draft.planned("data.channels")
-    return _speed(measure_speed, execution, num_outputs, channels, network, descent, batch, size)

@@ -1,8 +1,8 @@
 """Which network, how wide, in which batches: the best that this machine can train in the time."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from striate.execution import lacks_memory
 from striate.registry import Pick
@@ -11,10 +11,7 @@ from striate.training.planner import growth
 from striate.training.planner.draft import Draft
 from striate.training.planner.images import TINY_SIZE
 from striate.training.planner.length import most_images
-from striate.training.planner.optimiser import batch_size
-
-Speed = Callable[[Pick, int], float]
-"""Training images a second of a network on this machine, in batches of so many."""
+from striate.training.planner.optimiser import batch_size, optimiser
 
 _LEAST_SECONDS = 40.0
 """Below this a training has no time for trying widths."""
@@ -60,7 +57,6 @@ def decide_network(
     draft: Draft,
     look: Look,
     size: tuple[int, int],
-    speed: Speed | None,
     *,
     hasty: bool,
     easy: bool = False,
@@ -71,7 +67,6 @@ def decide_network(
         draft: Draft of the plan.
         look: Facts of the set and of the training.
         size: Height and width that the network sees, pixels.
-        speed: Measures a network; None: take the usual widths.
         hasty: Whether there is time for few steps only; see `is_hasty`.
         easy: Whether the set is learned in seconds; see `length.is_easy`.
     """
@@ -82,7 +77,7 @@ def decide_network(
         draft.note("expected error", *_EASY_ERROR)
         return
     batch = draft.wanted("training.batch_size")
-    if speed is None or draft.wanted("network") is not None or look.seconds < _LEAST_SECONDS:
+    if look.speed is None or draft.wanted("network") is not None or look.seconds < _LEAST_SECONDS:
         why = "made for minutes of training; as many stages as the size bears"
         if hasty:
             usual = _scaled(usual, 0.5)
@@ -90,7 +85,7 @@ def decide_network(
         _decide(draft, usual, why)
         _decide_batch(draft, batch or batch_size(look.num_images, size, hasty=hasty))
         return
-    tried = candidates(usual, look, size, speed, batch)
+    tried = candidates(usual, look, size, batch)
     chosen = _best(tried)
     speeds = ", ".join(f"{_shown(c.widths)} {c.images_per_second:,.0f}" for c in tried)
     _decide(draft, chosen.widths, f"least error expected; images/s here: {speeds}")
@@ -120,11 +115,7 @@ def _shown(widths: tuple[int, ...]) -> str:
 
 
 def candidates(
-    usual: tuple[int, ...],
-    look: Look,
-    size: tuple[int, int],
-    speed: Speed,
-    batch: int | None = None,
+    usual: tuple[int, ...], look: Look, size: tuple[int, int], batch: int | None = None
 ) -> list[Candidate]:
     """The recorded multiples of the usual widths: their speed here, the error they promise.
 
@@ -132,20 +123,21 @@ def candidates(
 
     Args:
         usual: Usual widths.
-        look: Facts of the set and of the training.
+        look: Facts of the set and of the training; its `speed` measures networks.
         size: Height and width that the network sees, pixels.
-        speed: Measures a network.
         batch: Images a step; None: what suits each width.
     """
     table = growth.most_similar(look.num_outputs, look.num_images, min(size))
     tried: list[Candidate] = []
+    measure: Any = look.speed
     for factor in sorted(table.points):
         if factor > _ALWAYS_TRIED and not _may_win(tried, factor, table):
             break
         widths = _scaled(usual, factor)
         step = batch or batch_size(look.num_images, size, factor)
+        descent = Pick.from_json(optimiser("airbench", step)[0])
         try:
-            rate = speed(Pick("airbench", widths=list(widths)), step)
+            rate = measure(Pick("airbench", widths=list(widths)), descent, step, size)
         except (RuntimeError, MemoryError) as problem:
             if not tried or not lacks_memory(problem):
                 raise
