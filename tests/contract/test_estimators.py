@@ -6,7 +6,7 @@ import sys
 import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from striate.estimators import BagOfWords, FisherVectors, HoG, ImageClassifier
+from striate.estimators import BagOfWords, FisherVectors, HoG, ImageClassifier, ImageRegressor
 
 QUICK = {
     "loss": {"name": "softmax_cross_entropy"},
@@ -18,6 +18,7 @@ QUICK = {
 ESTIMATORS = [
     ImageClassifier("linear", steps=20, settings=QUICK),
     ImageClassifier({"name": "pixels-knn", "k": 3}),
+    ImageRegressor("linear", steps=40, settings=QUICK | {"loss": {"name": "l2"}}),
     HoG(cell=1),
     BagOfWords(4, step=1, bin_size=1, levels=(1, 2)),
 ]
@@ -53,8 +54,8 @@ import striate
 if "sklearn" in sys.modules:
     sys.exit("importing striate imports scikit-learn")
 from sklearn.utils.estimator_checks import check_do_not_raise_errors_in_init_or_set_params as check
-from striate.estimators import BagOfWords, FisherVectors, HoG, ImageClassifier
-for kind in (BagOfWords, FisherVectors, HoG, ImageClassifier):
+from striate.estimators import BagOfWords, FisherVectors, HoG, ImageClassifier, ImageRegressor
+for kind in (BagOfWords, FisherVectors, HoG, ImageClassifier, ImageRegressor):
     check(kind.__name__, kind())
 """
 

@@ -5,6 +5,7 @@ these. Importing this package imports scikit-learn; importing `striate` does not
 """
 
 from striate.estimators.classifier import ImageClassifier
+from striate.estimators.regressor import ImageRegressor
 from striate.estimators.transformer import BagOfWords, FisherVectors, HoG
 
-__all__ = ["BagOfWords", "FisherVectors", "HoG", "ImageClassifier"]
+__all__ = ["BagOfWords", "FisherVectors", "HoG", "ImageClassifier", "ImageRegressor"]

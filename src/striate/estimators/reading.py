@@ -51,13 +51,16 @@ class ImageInput:
     value_range_: tuple[float, float]
     _least_features = 1
 
-    def _read(self, X: Any, y: Any = _NO_TARGETS, *, reset: bool) -> tuple[np.ndarray, Any]:
+    def _read(
+        self, X: Any, y: Any = _NO_TARGETS, *, reset: bool, **checks: bool
+    ) -> tuple[np.ndarray, Any]:
         """(N, H, W, C) uint8 images, and y as scikit-learn checks it.
 
         Args:
             X: Images; see `ImageClassifier`.
             y: Targets of a fit that needs them.
             reset: Whether to take shape and range from X (fit), or compare with those kept.
+            checks: Further arguments of scikit-learn's `validate_data`.
 
         Raises:
             ValueError: X or y do not fit; of Striate's own, an `InputError`.
@@ -70,6 +73,7 @@ class ImageInput:
             reset=reset,
             dtype=[np.float64, np.float32, np.uint8],
             ensure_min_features=self._least_features if reset else 1,
+            **checks,
         )
         rows, y = validated if isinstance(validated, tuple) else (validated, None)
         if reset:
