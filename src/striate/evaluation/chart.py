@@ -159,6 +159,28 @@ def line_chart(
     return _chart(f"{label} over {x_label}", _axes(across, upward, x_label, label, x_names) + drawn)
 
 
+def pair_chart(
+    x: Sequence[float], y: Sequence[float], x_label: str, y_label: str, most: int = 500
+) -> Markup:
+    """Pairs of numbers as points in an SVG element, with the line on which both are equal.
+
+    Args:
+        x: Numbers (N,); pairs with a nan are left out.
+        y: Numbers (N,) that should be the same.
+        x_label: Title of the horizontal axis.
+        y_label: Title of the vertical axis.
+        most: Points that are shown at most, at even distances in the order given.
+    """
+    pairs = [pair for pair in zip(x, y, strict=True) if all(map(math.isfinite, pair))]
+    if not pairs:
+        return Markup("")
+    ends = min(map(min, pairs)), max(map(max, pairs))
+    shown = [(float(a), float(b)) for a, b in pairs[:: math.ceil(len(pairs) / most)]]
+    equal = Series("equal", "soft", [(end, end) for end in ends])
+    points = Series(y_label, "accent", shown, dots=True, line=False)
+    return line_chart([equal, points], x_label=x_label, y_label=y_label, x_range=ends, y_log=False)
+
+
 def reliability_chart(bins: Sequence[ReliabilityBin]) -> Markup:
     """The reliability diagram as an SVG element: accuracy per bin of confidence.
 

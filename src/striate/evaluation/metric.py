@@ -170,6 +170,31 @@ class Meter(Protocol):
         ...
 
 
+class KeepingMeter:
+    """Keeps targets and predictions as they are: columns "NAME" and "predicted NAME", (N, ...).
+
+    Args:
+        metrics: Metrics that follow from these rows; the first is the headline.
+        targets: Names of the fields that are kept.
+    """
+
+    def __init__(self, metrics: tuple[Metric, ...], *targets: str) -> None:
+        self.metrics = metrics
+        self._targets = targets
+        self._parts: dict[str, list[Array]] = {}
+
+    def update(self, prediction: Mapping[str, Tensor], batch: Any) -> None:
+        """Keep the rows of one batch."""
+        for name in self._targets:
+            self._parts.setdefault(name, []).append(batch[name].cpu().numpy())
+        for name, value in prediction.items():
+            self._parts.setdefault(f"predicted {name}", []).append(value.cpu().numpy())
+
+    def rows(self) -> Columns:
+        """Rows of all items so far."""
+        return Columns({name: np.concatenate(parts) for name, parts in self._parts.items()})
+
+
 @dataclass(frozen=True)
 class Scores:
     """Metrics of one split, and the rows that they follow from."""

@@ -1,17 +1,15 @@
-"""Metrics of predicted numbers, MAE, RMSE and R², beside those of a constant; their charts."""
+"""Metrics of predicted numbers, MAE, RMSE and R², beside those of a constant; their section."""
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
 
-from striate.evaluation.chart import Series, line_chart
+from striate.evaluation.chart import pair_chart
 from striate.evaluation.metric import Columns, Metric
 from striate.evaluation.report import Section
-
-_SHOWN = 500
-"""Points of a chart at most: more would hide each other."""
 
 
 def value_metrics(
@@ -35,77 +33,71 @@ def value_metrics(
     return tuple(metrics)
 
 
+def _column(rows: Columns, name: str, t: int | slice = slice(None)) -> np.ndarray:
+    return np.asarray(rows[name], dtype=np.float64)[:, t]
+
+
 def _item_errors(rows: Columns) -> np.ndarray:
     """The mean absolute error of each item (N,) over its targets, nan where all are missing."""
-    errors = np.ma.masked_invalid(np.abs(rows["predicted value"] - rows["value"]))
-    found: np.ndarray = errors.mean(axis=1).filled(np.nan)
-    return found
+    errors = np.abs(_column(rows, "predicted value") - _column(rows, "value"))
+    means: np.ndarray = np.ma.masked_invalid(errors).mean(axis=1).filled(np.nan)
+    return means
 
 
 def _of_target(prefix: str, t: int, mean: float, median: float) -> tuple[Metric, ...]:
-    """The metrics of one target, y its true and p its predicted values."""
+    def errors(rows: Columns) -> Any:
+        return np.abs(_column(rows, "predicted value", t) - _column(rows, "value", t))
 
-    def each(name: str, value: Callable[..., np.ndarray], *, lower: bool = True) -> Metric:
-        return Metric.mean(prefix + name, lower, lambda rows: value(*_pair(rows, t)))
+    def of_median(rows: Columns) -> Any:
+        return np.abs(median - _column(rows, "value", t))
 
-    def whole(name: str, value: Callable[..., float], *, lower: bool = True) -> Metric:
-        return Metric(prefix + name, lower, lambda rows: value(*_known(*_pair(rows, t))))
+    def gain(rows: Columns) -> Any:
+        return of_median(rows) - errors(rows)
+
+    def squares(rows: Columns) -> Any:
+        """(N, 4): known or not, the distance from the mean, its square, the squared error."""
+        far = _column(rows, "value", t) - mean
+        return np.nan_to_num(np.stack([~np.isnan(far), far, far**2, errors(rows) ** 2], axis=1))
+
+    def explained(sums: np.ndarray) -> float:
+        spread = sums[2] - sums[1] ** 2 / max(1.0, sums[0])
+        return 1 - _ratio(sums[3], spread if spread > 1e-12 * sums[2] else 0.0)
+
+    def root(number: int) -> Callable[[np.ndarray], float]:
+        return lambda sums: _ratio(sums[number], sums[0]) ** 0.5
 
     return (
-        each("MAE", lambda y, p: abs(p - y)),
-        whole("RMSE", lambda y, p: _root_mean_square(p - y)),
-        whole("R²", _explained, lower=False),
-        each("MAE of the training median", lambda y, p: abs(median - y)),
-        whole("RMSE of the training mean", lambda y, p: _root_mean_square(mean - y)),
-        each(
-            "MAE less than the median's by", lambda y, p: abs(median - y) - abs(p - y), lower=False
-        ),
+        Metric.mean(prefix + "MAE", True, errors),
+        Metric.pooled(prefix + "RMSE", True, squares, root(3)),
+        Metric.pooled(prefix + "R²", False, squares, explained),
+        Metric.mean(prefix + "MAE of the training median", True, of_median),
+        Metric.pooled(prefix + "RMSE of the training mean", True, squares, root(2)),
+        Metric.mean(prefix + "gain in MAE over the median", False, gain),
     )
 
 
-def _pair(rows: Columns, t: int) -> tuple[np.ndarray, np.ndarray]:
-    return rows["value"][:, t], rows["predicted value"][:, t]
-
-
-def _known(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    known = ~np.isnan(y)
-    return y[known], p[known]
-
-
-def _root_mean_square(values: np.ndarray) -> float:
-    return math.sqrt((values**2).mean()) if len(values) else math.nan
-
-
-def _explained(y: np.ndarray, p: np.ndarray) -> float:
-    """One less the squared errors as a share of the squared distances from the mean of y."""
-    spread = float(((y - y.mean()) ** 2).sum()) if len(y) else 0.0
-    return 1 - float(((p - y) ** 2).sum()) / spread if spread > 0 else math.nan
+def _ratio(sum_: float, by: float) -> float:
+    return float(sum_ / by) if by > 0 else math.nan
 
 
 def value_section(rows: Columns, names: Sequence[str]) -> Section:
     """The chart of truth and prediction of each target, and a summary of its errors."""
-    parts = []
-    for t, name in enumerate(names):
-        y, p = _known(*_pair(rows, t))
-        if not len(y):
+    figures = []
+    for name, truth, predicted in zip(
+        names, rows["value"].T, rows["predicted value"].T, strict=True
+    ):
+        errors = (predicted - truth)[~np.isnan(truth)]
+        if not len(errors):
             continue
-        shown = np.unique(np.linspace(0, len(y) - 1, min(_SHOWN, len(y))).astype(int))
-        ends = min(y.min(), p.min()), max(y.max(), p.max())
-        series = [
-            Series("equal", "soft", [(e, e) for e in ends]),
-            Series(
-                name, "accent", list(zip(y[shown], p[shown], strict=True)), dots=True, line=False
-            ),
-        ]
-        chart = line_chart(
-            series, x_label=f"true {name}", y_label=f"predicted {name}", x_range=ends, y_log=False
-        )
-        low, middle, high = np.quantile(p - y, [0.05, 0.5, 0.95])
+        low, middle, high = np.quantile(errors, [0.05, 0.5, 0.95])
         words = (
-            f"{name}: prediction less truth is {(p - y).mean():+.4g} in the mean, {middle:+.4g} in "
-            f"the median, {low:+.4g} to {high:+.4g} for 90 % of the {len(y):,} images, and "
-            f"{(p - y)[abs(p - y).argmax()]:+.4g} where it is largest; "
-            f"{len(rows) - len(y):,} images have no true value."
+            f"{name}: prediction less truth is {errors.mean():+.4g} in the mean, {middle:+.4g} in "
+            f"the median, {low:+.4g} to {high:+.4g} for 90 % of the {len(errors):,} images, and "
+            f"{errors[abs(errors).argmax()]:+.4g} where it is farthest off; "
+            f"{len(truth) - len(errors):,} images have no true value."
         )
-        parts.append(Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(chart, words))
-    return Section("Truth and prediction", Markup("").join(parts))
+        chart = pair_chart(truth.tolist(), predicted.tolist(), f"true {name}", f"predicted {name}")
+        figures.append(
+            Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(chart, words)
+        )
+    return Section("Truth and prediction", Markup("").join(figures))

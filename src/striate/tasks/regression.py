@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from striate.data import ImageSet
 from striate.data.batch import Batch
-from striate.data.field import FIELDS, Field, Value
-from striate.data.field.value import are_values, numeric_columns
+from striate.data.field import Field, Value
+from striate.data.field.value import why_values
 from striate.data.source import Source
 from striate.errors import DataError
-from striate.evaluation.metric import Columns, Meter
+from striate.evaluation.metric import KeepingMeter, Meter
 from striate.evaluation.regression import value_metrics, value_section
 from striate.evaluation.report import Section
 from striate.registry import Pick
@@ -43,19 +43,7 @@ class Regression(Task):
 
     @classmethod
     def recognises(cls, source: Source) -> str | None:
-        if source.class_names:
-            if not are_values(source.class_names):
-                return None
-            return f"the labels are numbers, {len(source.class_names):,} different ones"
-        numbers = numeric_columns(source.items)
-        further = {key for item in source.items for key in item.columns or () if key}
-        others = further - set(numbers) | (further & set(FIELDS) - {"value"})
-        if not numbers or ("value" not in numbers and others):
-            return None
-        if len(numbers) > 1 and all(found <= {0.0, 1.0} for found in numbers.values()):
-            return None  # yes or no for each name
-        names = ", ".join(Value.of(source, "value").names)
-        return f"the list has numbers in {names}, and no classes"
+        return why_values(source)
 
     def fields(self, source: Source) -> dict[str, Field]:
         return {"value": Value.of(source, "value", self.column_names)}
@@ -114,7 +102,8 @@ class Regression(Task):
         return torch.tensor(self.facts[name], dtype=like.dtype, device=like.device)
 
     def meter(self, data: DataShape) -> Meter:
-        return ValueMeter(_names(data), self.facts["mean"], self.facts["median"])
+        metrics = value_metrics(_names(data), self.facts["mean"], self.facts["median"])
+        return KeepingMeter(metrics, "value")
 
     def describe(
         self, names: Sequence[str], outputs: Mapping[str, np.ndarray], data: DataShape
@@ -129,25 +118,6 @@ class Regression(Task):
 
     def sections(self, split: ReportedSplit) -> list[Section]:
         return [value_section(split.rows, _names(split.data))]
-
-
-class ValueMeter:
-    """Rows: the true and the predicted numbers, (N, T) float64 each."""
-
-    def __init__(
-        self, names: Sequence[str], mean: Sequence[float], median: Sequence[float]
-    ) -> None:
-        self.metrics = value_metrics(names, mean, median)
-        self._values: list[np.ndarray] = []
-        self._predicted: list[np.ndarray] = []
-
-    def update(self, prediction: Mapping[str, Tensor], batch: Batch) -> None:
-        self._values.append(batch["value"].cpu().double().numpy())
-        self._predicted.append(prediction["value"].numpy())
-
-    def rows(self) -> Columns:
-        pair = np.concatenate(self._values), np.concatenate(self._predicted)
-        return Columns(dict(zip(("value", "predicted value"), pair, strict=True)))
 
 
 def _names(data: DataShape) -> tuple[str, ...]:

@@ -18,6 +18,8 @@ MOST_CLASSES = 50
 """So many different whole numbers may be the names of classes; more of them are values."""
 _MISSING = frozenset({"", "nan", "na", "n/a", "null", "none"})
 """Cells, in lower case, that hold no number because it is not known."""
+_OTHERS = frozenset({"mask", "boxes", "points", "text", "labels"})
+"""Columns that other fields are read from, even where they look like numbers."""
 _STRATA, _LEAST = 10, 10
 """Groups of similar values at most, and items in each at least."""
 _TOLD = 10
@@ -136,6 +138,22 @@ def numeric_columns(items: Iterable["Item"]) -> dict[str, set[float]]:
                 surplus[key] += 1 if value is not None else -1
                 different.update(() if value is None else (value,))
     return {key: found for key, found in numbers.items() if key and surplus[key] > 0}
+
+
+def why_values(source: "Source") -> str | None:
+    """The reason why a source evidently has values, and no classes; else None."""
+    if source.class_names:
+        if not are_values(source.class_names):
+            return None
+        return f"the labels are numbers, {len(source.class_names):,} different ones"
+    numbers = numeric_columns(source.items)
+    further = {key for item in source.items for key in item.columns or () if key}
+    if not numbers or ("value" not in numbers and (further - set(numbers) or further & _OTHERS)):
+        return None
+    if len(numbers) > 1 and all(different <= {0.0, 1.0} for different in numbers.values()):
+        return None  # yes or no for each name
+    names = ["value"] if "value" in numbers else list(numbers)
+    return f"the list has numbers in {enumerated(names, most=4)}, and no classes"
 
 
 def _columns(source: "Source", name: str, found: Iterable[str]) -> list[str]:

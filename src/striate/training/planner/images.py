@@ -72,7 +72,9 @@ def decide_augmentation(
     that shows each image once or twice has nothing to vary but the side.
     """
     augmentation, why = _augmentation(survey, size)
-    augmentation = [item for item in augmentation if item["name"] not in draft.unsuited]
+    suited = [item for item in augmentation if item["name"] not in draft.unsuited]
+    if len(suited) < len(augmentation):
+        augmentation, why = suited, "others would change what is predicted"
     if hasty and any(item["name"] == "flip" for item in augmentation):
         augmentation = [item for item in augmentation if item["name"] == "flip"]
         why = "photographs, each shown a time or two"
