@@ -5,6 +5,7 @@ arrays as high and wide as the images are masks.
 """
 
 import hashlib
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -47,9 +48,11 @@ class ArraySource(Source):
         """A digest of the file's path, size and time of change."""
         return file_identity(self.path)
 
-    def read(self, item: Item, limit: int | None = None) -> np.ndarray:
-        """The pixels of one item, (H, W) or (H, W, 3)."""
+    def read(self, item: Item, limit: int | None = None) -> bytes | np.ndarray:
+        """The pixels of one item, (H, W) or (H, W, 3); names of classes as a JSON list."""
         name, row = item.key
+        if name == "class_names":
+            return json.dumps(_load(self.path)[name].tolist()).encode()
         if name not in self._arrays:
             arrays = _load(self.path)
             self._arrays[name] = arrays[name]
@@ -78,7 +81,9 @@ class ArraySource(Source):
                 for row, target in enumerate(of_set)
             ]
         items.sort(key=lambda item: item.name)
-        return Listing(targets.class_names, tuple(items), targets.notes)
+        masked = "class_names" in arrays and any(item.files for item in items)
+        described_by = [Item("class_names.json", 0, None, ("class_names", 0))] if masked else []
+        return Listing(targets.class_names, tuple(items), targets.notes, tuple(described_by))
 
 
 def _load(path: Path) -> dict[str, np.ndarray]:

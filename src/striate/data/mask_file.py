@@ -108,6 +108,11 @@ def united(masks: Sequence[StoredMask]) -> StoredMask:
     )
 
 
+def mask_name(item: Item) -> str:
+    """The name of an item's mask, or of the first of its objects."""
+    return (item.files or {})["mask"][0].name
+
+
 def read_masks(
     source: Source, items: Sequence[Item]
 ) -> Iterator[tuple[int, StoredMask | BrokenImage]]:

@@ -9,7 +9,7 @@ import numpy as np
 from striate import durable
 from striate.data.cache import memo_path, read_json, require_writable
 from striate.data.drawn import align
-from striate.data.mask_file import read_masks
+from striate.data.mask_file import mask_name, read_masks
 from striate.data.picture import BrokenImage
 from striate.data.source import Item, Source
 from striate.typed_json import JsonRecord
@@ -65,7 +65,7 @@ def _scan(source: Source, items: Sequence[Item]) -> MaskScan:
     constant = []
     for row, mask in read_masks(source, items):
         if isinstance(mask, BrokenImage):
-            problems[(items[row].columns or {})["mask"]] = str(mask)
+            problems[mask_name(items[row])] = str(mask)
             continue
         found = np.unique(mask.numbers, return_counts=True)
         numbers, counts = (each.tolist() for each in found)
@@ -75,7 +75,7 @@ def _scan(source: Source, items: Sequence[Item]) -> MaskScan:
         palette = max(palette, mask.palette, key=len)
         own = {n: mask.palette[3 * n : 3 * n + 3] for n in numbers if mask.palette}
         if any(colours.setdefault(n, colour) != colour for n, colour in own.items()):
-            problems[(items[row].columns or {})["mask"]] = (
+            problems[mask_name(items[row])] = (
                 "its palette has other colours than that of other masks: save it with their "
                 "palette, or all as colours"
             )

@@ -68,7 +68,7 @@ def _one_column(target: np.ndarray) -> np.ndarray:
 def _kind_of(arrays: Arrays, targets: Arrays) -> str:
     """What all targets are: classes, values, labels or masks."""
     if all(
-        y.dtype.kind in "iu" and y.ndim >= 3 and _one_layer(y).shape == arrays[x].shape[:3]
+        y.dtype.kind in "biu" and y.ndim >= 3 and _one_layer(y).shape == arrays[x].shape[:3]
         for x, y in targets.items()
     ):
         return "masks"

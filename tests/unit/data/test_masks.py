@@ -321,6 +321,25 @@ def test_a_summary_counts_pixels_that_are_not_void() -> None:
     assert "0.00%" in Mask(("a", "b")).summary(np.full((1, 2, 2), 255))
 
 
+def test_arrays_hold_masks_and_the_names_of_their_classes(
+    tmp_path: Path, draw: np.random.Generator, config_of: Callable[..., Any]
+) -> None:
+    x = draw.integers(0, 256, (12, *SIZE, 3), np.uint8)
+    y = draw.integers(0, 3, (12, *SIZE))
+    path = tmp_path / "set.npz"
+    np.savez(path, x=x, y=y, class_names=["sky", "road", "void"])
+    data = decoded(path, config_of)
+    assert data.fields["mask"].names == ("sky", "road")  # type: ignore[attr-defined]
+    for name, value in ids_by_name(data).items():
+        np.testing.assert_array_equal(value, np.where(y[int(name)] == 2, 255, y[int(name)]))
+    y[3] = 70_000
+    np.savez(path, x=x, y=y)
+    with pytest.raises(DataError, match=r"y/0*3: ids from 70000 to 70000"):
+        field_of(path)
+    np.savez(path, x=x, y=y > 0)
+    assert field_of(path).names == ("background", "object")
+
+
 def test_palettes_that_differ_are_refused(write_set: WriteSet, draw: np.random.Generator) -> None:
     """Some tools give each file a palette of its own colours: index 1 is not one class."""
     masks = {n: stored_as("P", value) for n, value in of_ids(draw, [0, 1, 2]).items()}

@@ -15,7 +15,7 @@ from striate.data.decode import ImageSpec, fit_values
 from striate.data.drawn import align, turn
 from striate.data.field.field import Column, Field, Finding, Loaded
 from striate.data.mask_classes import read_classes, spelled, unknown_numbers
-from striate.data.mask_file import StoredMask, read_masks
+from striate.data.mask_file import StoredMask, mask_name, read_masks
 from striate.data.mask_scan import scan_masks
 from striate.data.picture import BrokenImage
 from striate.data.spelling import enumerated
@@ -139,7 +139,7 @@ class Mask(Field):
         num_objects = num_shared = 0
         for row, mask in read_masks(source, items):
             if isinstance(mask, BrokenImage) or (table[mask.numbers] == _UNKNOWN).any():
-                problems[(items[row].columns or {})[self.kind]] = _at_fault(mask, table)
+                problems[mask_name(items[row])] = _at_fault(mask, table)
                 continue
             ids = turn(table[mask.numbers], orientations[row]).astype(dtype)
             # Of the whole mask, so that it does not depend on the input size.
