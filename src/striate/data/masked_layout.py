@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from striate.data.layout import DESCRIPTIONS, Entry, by_name, read_layout, split_named, visible
-from striate.data.source import Item, Listing, Split
+from striate.data.source import Item, Listing
 from striate.data.spelling import enumerated
 from striate.errors import DataError
 
@@ -21,7 +21,7 @@ _MASKS = {
     *("segmentationclass", "groundtruth", "gt"),
 }
 _PICTURES = {"png", "tif", "tiff", "bmp", "gif", "webp", "pgm", "ppm", "jpg", "jpeg", "jp2"}
-_SIBLING = re.compile(r"(.+?)[-_ ]?(?:annot|masks?|labels?)")
+_SIBLING = re.compile(r"(.+?)[-_ ]?(?:annot|masks?|labels?)", re.IGNORECASE)
 """Folders of masks that are called after the folder of their images."""
 _ENDING = re.compile(r"[-_. ](mask|masks|label|labels|gt|seg|L)$")
 Parts = tuple[str, ...]
@@ -39,6 +39,14 @@ class _File(NamedTuple):
     @property
     def name(self) -> str:
         return "/".join(self.entry.parts)
+
+
+class _Pair(NamedTuple):
+    """An image and its mask, or the masks of its objects."""
+
+    image: _File
+    masks: list[_File]
+    are_objects: bool
 
 
 def read_tree(title: str, entries: Iterable[Entry], folders: Iterable[Parts] = ()) -> Listing:
@@ -67,30 +75,16 @@ def _masked(title: str, entries: list[Entry]) -> Listing | None:
     images, masks = _sorted(entries)
     if not images or not masks:
         return None
-    pairs, objects = _pairs(images, masks)
+    pairs = _pairs(images, masks)
     if 2 * len(pairs) < min(len(images), len({mask.above + mask.inner for mask in masks})):
         return None
-    items: list[Item] = []
-    for image in images:
-        own = pairs.get(image.name, [])
-        if not own:
-            continue
-        columns = {"mask": own[0].name}
-        if image.above in objects:
-            columns["objects"] = str(len(own))
-        split = _split(image)
-        files = tuple(Item(mask.name, 0, split, mask.entry.key) for mask in own)
-        items.append(
-            Item(image.name, 0, split, image.entry.key, columns=columns, files={"mask": files})
-        )
-    _refuse(title, pairs, {item.name for item in items if "objects" in (item.columns or {})})
-    unique, repeats = by_name(items)
+    _refuse(title, pairs)
+    unique, repeats = by_name([_item(pair) for pair in pairs])
     kept, notes = _of_splits(title, unique)
-    used = {mask.name for own in pairs.values() for mask in own}
-    if alone := [image.name for image in images if image.name not in pairs]:
-        notes.append(f"{len(alone)} image(s) without a mask were left out: {enumerated(alone)}.")
-    if alone := [mask.name for mask in masks if mask.name not in used]:
-        notes.append(f"{len(alone)} mask(s) without an image were left out: {enumerated(alone)}.")
+    used = {file.name for pair in pairs for file in (pair.image, *pair.masks)}
+    for files, what in ((images, "image(s) without a mask"), (masks, "mask(s) without an image")):
+        if alone := [file.name for file in files if file.name not in used]:
+            notes.append(f"{len(alone)} {what} were left out: {enumerated(alone)}.")
     # Of several, that which lies highest.
     described = {e.parts[-1]: e for e in sorted(entries, key=lambda entry: -len(entry.parts))}
     described_by = [Item(n, 0, None, described[n].key) for n in DESCRIPTIONS if n in described]
@@ -137,39 +131,40 @@ def _sorted(entries: Sequence[Entry]) -> tuple[list[_File], list[_File]]:
     return images, masks
 
 
-def _pairs(
-    images: Sequence[_File], masks: Sequence[_File]
-) -> tuple[dict[str, list[_File]], set[Parts]]:
-    """Masks of each image by its name, and the folders of one image whose masks are objects."""
+def _pairs(images: Sequence[_File], masks: Sequence[_File]) -> list[_Pair]:
     known = {(image.above, image.inner) for image in images}
     of_stem: dict[tuple[Parts, Parts], list[_File]] = defaultdict(list)
     of_folder: dict[Parts, list[_File]] = defaultdict(list)
     for mask in masks:
-        key = mask.above, mask.inner
-        if key not in known:
-            key = mask.above, (*mask.inner[:-1], _ENDING.sub("", mask.inner[-1]))
-        of_stem[key].append(mask)
+        inner = mask.inner
+        if (mask.above, inner) not in known:
+            inner = (*inner[:-1], _ENDING.sub("", inner[-1]))
+        of_stem[mask.above, inner].append(mask)
         of_folder[mask.above].append(mask)
     counts = Counter(image.above for image in images)
     # One folder for each image; a split of one image is none.
-    alone = {
+    single = {
         above for above in of_folder if counts[above] == 1 and not split_named("".join(above[-1:]))
     }
-    alone = alone if len(alone) > 1 else set()
-    pairs = {
-        image.name: of_folder[image.above]
-        if image.above in alone
-        else of_stem[image.above, image.inner]
-        for image in images
-        if image.above in alone or (image.above, image.inner) in of_stem
-    }
-    return pairs, alone if any(len(of_folder[above]) > 1 for above in alone) else set()
+    single = single if len(single) > 1 else set()
+    are_objects = any(len(of_folder[above]) > 1 for above in single)
+    pairs = []
+    for image in images:
+        alone = image.above in single
+        own = of_folder[image.above] if alone else of_stem.get((image.above, image.inner), [])
+        if own:
+            pairs.append(_Pair(image, own, alone and are_objects))
+    return pairs
 
 
-def _split(image: _File) -> Split | None:
-    """The split that a folder above or below the folder of images names."""
-    names = [*image.above, *image.inner[:1][: len(image.inner) - 1]]
-    return next((split for name in names if (split := split_named(name))), None)
+def _item(pair: _Pair) -> Item:
+    image, masks = pair.image, pair.masks
+    columns = {"mask": masks[0].name} | ({"objects": str(len(masks))} if pair.are_objects else {})
+    # A folder above or below the folder of images may name the split.
+    splits = [split_named(name) for name in (*image.above, *image.inner[:-1][:1])]
+    split = next((split for split in splits if split), None)
+    files = tuple(Item(mask.name, 0, split, mask.entry.key) for mask in masks)
+    return Item(image.name, 0, split, image.entry.key, columns=columns, files={"mask": files})
 
 
 def _of_splits(title: str, items: tuple[Item, ...]) -> tuple[tuple[Item, ...], list[str]]:
@@ -187,31 +182,30 @@ def _of_splits(title: str, items: tuple[Item, ...]) -> tuple[tuple[Item, ...], l
     return tuple(item for item in items if item.split), [left] if outside else []
 
 
-def _refuse(title: str, pairs: dict[str, list[_File]], objects: set[str]) -> None:
+def _refuse(title: str, pairs: Sequence[_Pair]) -> None:
     """Refuse masks that lose ids, and those that do not belong to one image alone.
 
     Raises:
         DataError: All such problems together.
     """
     problems = []
-    masks = {mask.name: mask for own in pairs.values() for mask in own}
-    lossy = [name for name in masks if name.lower().endswith((".jpg", ".jpeg"))]
-    if lossy:
-        problems.append(
-            f"{len(lossy)} mask(s) of {title} are JPEG files, which keep no ids at borders: "
-            f"{enumerated(lossy)}. Save the masks as PNG; if these folders are two classes, rename "
-            "them."
-        )
     owners: dict[str, list[str]] = defaultdict(list)
-    for name, own in pairs.items():
-        for mask in own:
-            owners[mask.name].append(name)
-        if len(own) > 1 and name not in objects:
-            names = enumerated([mask.name for mask in own])
-            problems.append(f"{name} has several masks: {names}. Keep one.")
+    for image, masks, are_objects in pairs:
+        for mask in masks:
+            owners[mask.name].append(image.name)
+        if len(masks) > 1 and not are_objects:
+            names = enumerated([mask.name for mask in masks])
+            problems.append(f"{image.name} has several masks: {names}. Keep one.")
     for name, images in owners.items():
         if len(images) > 1:
             problems.append(f"{enumerated(images)} share the mask {name}. Keep one of them.")
+    if lossy := [name for name in owners if name.lower().endswith((".jpg", ".jpeg"))]:
+        problems.insert(
+            0,
+            f"{len(lossy)} mask(s) of {title} are JPEG files, which keep no ids at borders: "
+            f"{enumerated(lossy)}. Save the masks as PNG; if these folders are two classes, rename "
+            "them.",
+        )
     if problems:
-        more = [f"and {len(problems) - 10} more problems"] if len(problems) > 10 else []
+        more = [f"and {len(problems) - 10} more problems"] * (len(problems) > 10)
         raise DataError("\n".join([*problems[:10], *more]))
