@@ -6,8 +6,8 @@ from striate.data.source import Source
 from striate.registry import Registry
 from striate.tasks import load
 from striate.tasks.classification import Classification
+from striate.tasks.conditions import Conditions
 from striate.tasks.labels import Labels
-from striate.tasks.look import Look
 from striate.tasks.prediction import Prediction
 from striate.tasks.regression import Regression
 from striate.tasks.segmentation import Segmentation
@@ -17,9 +17,9 @@ __all__ = [
     "TASKS",
     "Build",
     "Classification",
+    "Conditions",
     "DataShape",
     "Labels",
-    "Look",
     "Prediction",
     "Regression",
     "ReportedSplit",

@@ -33,7 +33,7 @@ from striate.registry import Pick
 from striate.run_folder import RunFolder
 from striate.tasks.class_weight import split_arguments, try_class_loss
 from striate.tasks.comparison import MetricComparison
-from striate.tasks.look import Look
+from striate.tasks.conditions import Conditions
 from striate.tasks.prediction import Prediction
 
 
@@ -240,11 +240,11 @@ class Task(ABC):
         """Settings that suit this task where a person left them open, by dotted path."""
         return {}
 
-    def suited(self, look: Look) -> dict[str, Setting]:
+    def suited(self, conditions: Conditions) -> dict[str, Setting]:
         """Settings that suit this task on a set, for a training of so long, by dotted path.
 
         Args:
-            look: Facts of the set and of the training; networks may be measured with it.
+            conditions: Facts of the set and of the training; networks may be measured with it.
         """
         return self.settings()
 

@@ -16,7 +16,7 @@ from striate.evaluation.report import Section
 from striate.losses import cross_entropy_dice_loss, dice_loss, median_frequency_weights
 from striate.networks import NETWORKS
 from striate.registry import Pick
-from striate.tasks import DataShape, Look, ReportedSplit, Segmentation
+from striate.tasks import Conditions, DataShape, ReportedSplit, Segmentation
 from striate.tasks.segmentation.metric import ConfusionMeter, class_figures
 from striate.tasks.segmentation.report import figures_of_classes
 from striate.tasks.segmentation.settings import suited_settings
@@ -186,10 +186,10 @@ def test_classes_are_counted_in_the_training_split() -> None:
     assert "loss" not in Segmentation(Pick("dice")).prepare(split)
 
 
-def look_at(side: tuple[int, int], seconds: float, speed=None, asked=None, num=400, most=None):
+def conditions_of(side: tuple[int, int], seconds: float, speed=None, own=None, num=400, most=None):
     height, width = side
     heights, widths = (height, height, most or height), (width, width, most or width)
-    return Look(num, 11, heights, widths, seconds, asked or {}, speed)
+    return Conditions(num, 11, heights, widths, seconds, own or {}, speed)
 
 
 def test_the_width_follows_time_and_speed() -> None:
@@ -200,31 +200,31 @@ def test_the_width_follows_time_and_speed() -> None:
         width = network.arguments.get("width", network.arguments.get("widths", [0])[0])
         return 20 * (16 / width) ** 2
 
-    short = suited_settings(look_at((360, 480), 600, speed))
+    short = suited_settings(conditions_of((360, 480), 600, speed))
     assert short["network"].value == {"name": "unet", "width": 16, "depth": 4}
     assert asked_of[0] == ("unet", 10, (192, 256))
-    assert suited_settings(look_at((360, 480), 1800, speed))["network"].value["width"] == 24
-    narrow = suited_settings(look_at((360, 480), 600, speed, {"network": {"name": "segnet"}}))
+    assert suited_settings(conditions_of((360, 480), 1800, speed))["network"].value["width"] == 24
+    narrow = suited_settings(conditions_of((360, 480), 600, speed, {"network": {"name": "segnet"}}))
     assert narrow["network"].value["widths"] == [16, 32, 64, 128, 128]
-    given = suited_settings(look_at((360, 480), 600, None, {"network": {"width": 40}}))
+    given = suited_settings(conditions_of((360, 480), 600, None, {"network": {"width": 40}}))
     assert given["network"].value["width"] == 16  # completed by what was asked for
 
 
 def test_sizes_and_scale() -> None:
-    own = suited_settings(look_at((360, 480), 600))
+    own = suited_settings(conditions_of((360, 480), 600))
     assert own["data.input_size"].value == [360, 480]
     assert own["task.scale"].value == 1.0
-    large = suited_settings(look_at((1024, 2048), 600))
+    large = suited_settings(conditions_of((1024, 2048), 600))
     assert large["data.input_size"].value == [362, 724]
     assert Segmentation(scale=large["task.scale"].value).seen_size(
         (1024, 2048), DataShape({}, 3, (362, 724))
     ) == (362, 724)
-    half = suited_settings(look_at((360, 480), 600, asked={"data": {"input_size": [180, 240]}}))
+    half = suited_settings(conditions_of((360, 480), 600, own={"data": {"input_size": [180, 240]}}))
     assert half["task.scale"].value == 0.5
-    mixed = suited_settings(look_at((300, 400), 600, most=900))
+    mixed = suited_settings(conditions_of((300, 400), 600, most=900))
     assert "task.scale" not in mixed
     assert mixed["data.fit"].value == "pad"
-    small = suited_settings(look_at((48, 64), 600, num=40))
+    small = suited_settings(conditions_of((48, 64), 600, num=40))
     assert small["augmentation"].value[1]["size"] == [48, 64]
     assert small["training.batch_size"].value == 4
 

@@ -1,4 +1,4 @@
-"""What the planner chooses for sets of every look, and how a measured speed changes it."""
+"""What the planner chooses for sets of every kind, and how a measured speed changes it."""
 
 from dataclasses import replace
 
@@ -10,7 +10,7 @@ from striate.data import Survey
 from striate.errors import ConfigError
 from striate.networks import Airbench
 from striate.registry import Pick
-from striate.tasks import Classification, Look, Setting
+from striate.tasks import Classification, Conditions, Setting
 from striate.training.assemble import check_config
 from striate.training.planner import decide, growth, network
 from striate.training.planner.images import num_training
@@ -40,11 +40,11 @@ def curve(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(growth, "load", lambda: (CURVE,))
 
 
-def look_at(num: int, side: int, seconds: float, speed) -> tuple[Look, tuple[int, int]]:
+def conditions_of(num: int, side: int, seconds: float, speed) -> tuple[Conditions, tuple[int, int]]:
     """Facts of a set whose speed follows from the network and the images of a batch alone."""
     sides = (side, side, side)
     measured = lambda pick, descent, batch, size: speed(pick, batch)  # noqa: E731
-    return Look(num, 10, sides, sides, seconds, {}, measured), (side, side)
+    return Conditions(num, 10, sides, sides, seconds, {}, measured), (side, side)
 
 
 def survey_of(num: int, side: int, grey: float, classes: int = 10) -> Survey:
@@ -265,8 +265,8 @@ class TestGrowth:
 
 
 def test_a_candidate_says_how_many_images_it_would_see(curve) -> None:
-    look, size = look_at(45_000, 32, 106.0, lambda pick, batch: 1000.0)
-    found = network.candidates((32, 128, 128), look, size)
+    conditions, size = conditions_of(45_000, 32, 106.0, lambda pick, batch: 1000.0)
+    found = network.candidates((32, 128, 128), conditions, size)
     assert [c.factor for c in found] == [0.5, 1.0, 2.0]
     assert found[1].images == pytest.approx(1e5)
     assert found[1].error == pytest.approx(0.2)
@@ -288,8 +288,8 @@ def test_the_widest_network_is_tried_only_if_it_may_end_lowest(
         tried.append(pick.arguments["widths"][-1])
         return 1e4 * (tried[-1] / 256) ** exponent
 
-    look, size = look_at(45_000, 32, 106.0, speed)
-    found = network.candidates((32, 128, 128), look, size)
+    conditions, size = conditions_of(45_000, 32, 106.0, speed)
+    found = network.candidates((32, 128, 128), conditions, size)
     assert [c.factor for c in found] == factors
     assert tried == [round(128 * factor) for factor in factors]
 
@@ -300,10 +300,10 @@ def test_the_widest_network_is_tried_only_if_it_may_end_lowest(
 def test_the_shipped_table_chooses_wide_networks_for_long_trainings_only(seconds, chosen) -> None:
     """Images a second of 2 cores with AVX-512, CIFAR-10."""
     measured = {64: 4136.0, 128: 1776.0, 256: 1007.0, 384: 450.0}
-    look, size = look_at(
+    conditions, size = conditions_of(
         47_500, 32, seconds, lambda pick, _: measured[pick.arguments["widths"][-1]]
     )
-    found = network.candidates((32, 128, 128), look, size)
+    found = network.candidates((32, 128, 128), conditions, size)
     assert network._best(found).factor == chosen
     assert (3.0 in [c.factor for c in found]) == (seconds >= 900), "trying it takes seconds"
 
@@ -369,11 +369,11 @@ def test_widths_that_do_not_fit_the_memory_are_left_out() -> None:
             raise torch.OutOfMemoryError("CUDA out of memory.")
         return 900.0
 
-    look, size = look_at(12_000, 96, 600.0, speed)
-    found = network.candidates((32, 64, 128), look, size)
+    conditions, size = conditions_of(12_000, 96, 600.0, speed)
+    found = network.candidates((32, 64, 128), conditions, size)
     assert [candidate.widths[-1] for candidate in found][-1] < 256
     with pytest.raises(torch.OutOfMemoryError):
-        network.candidates((128, 512, 512), look, size)
+        network.candidates((128, 512, 512), conditions, size)
 
 
 @pytest.mark.parametrize(
@@ -432,10 +432,10 @@ def test_tiny_characters_are_learned_in_seconds_unless_a_length_was_asked_for() 
 class Chooses(Classification):
     """A task that takes the wider of two networks where it is fast enough."""
 
-    def suited(self, look: Look) -> dict[str, Setting]:
+    def suited(self, conditions: Conditions) -> dict[str, Setting]:
         wide, descent = Pick("unet", width=32), Pick("adamw", lr=1e-3)
-        rate = look.speed(wide, descent, 4, (48, 64)) if look.speed else 0.0
-        width = 32 if rate * look.seconds > look.num_images else 8
+        rate = conditions.speed(wide, descent, 4, (48, 64)) if conditions.speed else 0.0
+        width = 32 if rate * conditions.seconds > conditions.num_images else 8
         network = {"name": "unet", "width": width}
         crop = [{"name": "crop", "size": [48, 64]}]
         return super().settings() | {
@@ -454,18 +454,18 @@ def test_a_task_chooses_by_the_time_and_the_speed_and_a_person_wins() -> None:
         asked_of.append((classes, channels, size, batch, str(network), str(optimiser)))
         return 100.0
 
-    look = survey_of(6_000, 96, grey=1.0)
-    config, choices = decide("x", look, {"training": {"minutes": 2}}, measure, Chooses())
+    surveyed = survey_of(6_000, 96, grey=1.0)
+    config, choices = decide("x", surveyed, {"training": {"minutes": 2}}, measure, Chooses())
     assert asked_of == [(10, 1, (48, 64), 4, "unet(width=32)", "adamw(lr=0.001)")]
     assert config.network == Pick("unet", width=32)
     assert config.training.batch_size == 4
     assert config.augmentation == (Pick("crop", size=[48, 64]),)
     assert ("network", "unet 32", "fast enough") in [(c.what, c.value, c.why) for c in choices]
-    short, _ = decide("x", look, {"training": {"minutes": 0.5}}, measure, Chooses())
+    short, _ = decide("x", surveyed, {"training": {"minutes": 0.5}}, measure, Chooses())
     assert short.network == Pick("unet", width=8)
-    steps, _ = decide("x", look, {"training": {"steps": 5}}, measure, Chooses())
+    steps, _ = decide("x", surveyed, {"training": {"steps": 5}}, measure, Chooses())
     assert steps.network == Pick("unet", width=8)
-    deep, _ = decide("x", look, {"network": {"depth": 2}}, None, Chooses())
+    deep, _ = decide("x", surveyed, {"network": {"depth": 2}}, None, Chooses())
     assert deep.network == Pick("unet", width=8, depth=2)
-    other, _ = decide("x", look, {"network": {"name": "segnet"}}, measure, Chooses())
+    other, _ = decide("x", surveyed, {"network": {"name": "segnet"}}, measure, Chooses())
     assert other.network == Pick("segnet")

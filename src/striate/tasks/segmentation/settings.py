@@ -6,7 +6,7 @@ from typing import Any
 
 from striate.registry import Pick
 from striate.settings import setting_at
-from striate.tasks.look import Look
+from striate.tasks.conditions import Conditions
 from striate.tasks.task import Setting
 
 _PIXELS = 2**18
@@ -23,13 +23,13 @@ _START_AND_END = 15.0
 """Seconds of a training that are not steps."""
 
 
-def suited_settings(look: Look) -> dict[str, Setting]:
+def suited_settings(conditions: Conditions) -> dict[str, Setting]:
     """Settings that suit a set of images with masks and a training of so long."""
-    size, scale, fit = _input_size(look)
+    size, scale, fit = _input_size(conditions)
     window = _window(size)
-    batch = max(4, min(16, look.num_images // 10, _BATCH_PIXELS // math.prod(window)))
-    asked: Any = setting_at(look.asked, "training.batch_size")
-    network, why = _network(look, window, asked or batch)
+    batch = max(4, min(16, conditions.num_images // 10, _BATCH_PIXELS // math.prod(window)))
+    asked: Any = setting_at(conditions.settings, "training.batch_size")
+    network, why = _network(conditions, window, asked or batch)
     augmentation: list[dict[str, Any]] = [
         {"name": "flip", "alternating": True},
         {"name": "crop", "size": list(window), "smallest": 0.75, "largest": 1.5},
@@ -59,12 +59,14 @@ def suited_settings(look: Look) -> dict[str, Setting]:
     return settings
 
 
-def _input_size(look: Look) -> tuple[tuple[int, int], float | None, tuple[str | None, str]]:
+def _input_size(
+    conditions: Conditions,
+) -> tuple[tuple[int, int], float | None, tuple[str | None, str]]:
     """Height and width; their scale, of images of one size; how others fit, and why."""
-    height, width = look.heights[1], look.widths[1]
+    height, width = conditions.heights[1], conditions.widths[1]
     scale = min(1.0, math.sqrt(_PIXELS / (height * width)))
-    asked: Any = setting_at(look.asked, "data.input_size")
-    if look.is_one_size:
+    asked: Any = setting_at(conditions.settings, "data.input_size")
+    if conditions.is_one_size:
         size = round(height * scale), round(width * scale)
         if asked is not None:
             size = asked[0], asked[1]
@@ -82,19 +84,19 @@ def _window(size: tuple[int, int]) -> tuple[int, int]:
     return max(64, round(size[0] / 64) * 32), max(64, round(size[1] / 64) * 32)
 
 
-def _network(look: Look, window: tuple[int, int], batch: int) -> tuple[Pick, str]:
+def _network(conditions: Conditions, window: tuple[int, int], batch: int) -> tuple[Pick, str]:
     """The widest network that has time to see each training image often enough."""
-    asked: Any = setting_at(look.asked, "network") or {}
+    asked: Any = setting_at(conditions.settings, "network") or {}
     name = asked.get("name", "unet")
     depth = max(1, min(4, int(math.log2(min(window) / 6))))
     usual = _pick(name, _USUAL, depth)
-    if not usual.arguments or set(asked) - {"name"} or look.speed is None:
+    if not usual.arguments or set(asked) - {"name"} or conditions.speed is None:
         return usual, "of a usual width, which was not measured"
-    needed = _SHOWINGS * look.num_images
+    needed = _SHOWINGS * conditions.num_images
     best, tried = _pick(name, _WIDTHS[0], depth), []
-    for width, rate in _rates(look, name, depth, batch, window):
+    for width, rate in _rates(conditions, name, depth, batch, window):
         tried.append(f"{width} {rate:.3g}")
-        if rate * max(1.0, look.seconds - _START_AND_END) < needed:
+        if rate * max(1.0, conditions.seconds - _START_AND_END) < needed:
             break
         best = _pick(name, width, depth)
     return best, f"the widest with time for {_SHOWINGS} windows an image; images/s: " + ", ".join(
@@ -103,13 +105,13 @@ def _network(look: Look, window: tuple[int, int], batch: int) -> tuple[Pick, str
 
 
 def _rates(
-    look: Look, name: str, depth: int, batch: int, window: tuple[int, int]
+    conditions: Conditions, name: str, depth: int, batch: int, window: tuple[int, int]
 ) -> Iterator[tuple[int, float]]:
     """Each width with the windows of a training that it learns from in a second here."""
-    if look.speed is not None:
+    if conditions.speed is not None:
         for width in _WIDTHS:
             descent = Pick("adamw", lr=2e-3, weight_decay=0.01)
-            yield width, look.speed(_pick(name, width, depth), descent, batch, window)
+            yield width, conditions.speed(_pick(name, width, depth), descent, batch, window)
 
 
 def _pick(name: str, width: int, depth: int) -> Pick:

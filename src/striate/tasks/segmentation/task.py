@@ -18,7 +18,7 @@ from striate.evaluation.report import Section
 from striate.losses import IGNORE_INDEX, LOSSES, median_frequency_weights
 from striate.registry import Pick
 from striate.run_folder import RunFolder
-from striate.tasks.look import Look
+from striate.tasks.conditions import Conditions
 from striate.tasks.prediction import Prediction
 from striate.tasks.segmentation.metric import ConfusionMeter
 from striate.tasks.segmentation.prediction import MaskPrediction
@@ -129,8 +129,8 @@ class Segmentation(Task):
         field = _mask(data.fields)
         return ConfusionMeter(field.names, field.void)
 
-    def suited(self, look: Look) -> dict[str, Setting]:
-        return suited_settings(look)
+    def suited(self, conditions: Conditions) -> dict[str, Setting]:
+        return suited_settings(conditions)
 
     def seen_size(self, size: tuple[int, int], data: DataShape) -> tuple[int, int]:
         scale = self.scale

@@ -14,7 +14,7 @@ from striate.data import Survey
 from striate.execution.device import thread_problem
 from striate.registry import Pick
 from striate.settings import Settings, merge
-from striate.tasks import Classification, Look, Task
+from striate.tasks import Classification, Conditions, Task
 from striate.training.planner.draft import Decision, Draft
 from striate.training.planner.images import (
     channels,
@@ -68,22 +68,22 @@ def decide(
     speed = None
     if measure_speed and minutes is not None and thread_problem(execution.threads) is None:
         speed = partial(measure_speed, classes, channels(survey, settings), execution)
-    look = Look(
+    conditions = Conditions(
         num_images=num,
         num_outputs=classes,
         heights=survey.heights,
         widths=survey.widths,
         seconds=seconds,
-        asked=settings,
+        settings=settings,
         speed=speed,
     )
-    preferred = task.suited(look)
+    preferred = task.suited(conditions)
     draft = Draft(settings, preferred, task.unsuited)
     size = decide_images(draft, survey, num)
-    hasty = draft.wanted("network") is None and is_hasty(look, size)
+    hasty = draft.wanted("network") is None and is_hasty(conditions, size)
     tiny = isinstance(task, Classification) and is_tiny_character(survey, size)
     easy = is_easy(settings, num, classes, tiny_characters=tiny)
-    decide_network(draft, look, size, hasty=hasty, easy=easy)
+    decide_network(draft, conditions, size, hasty=hasty, easy=easy)
     decide_augmentation(draft, survey, size, seconds, hasty=hasty)
     if is_by_the_clock(settings):
         decide_shrinking(draft, size)

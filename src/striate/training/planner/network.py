@@ -6,7 +6,7 @@ from typing import Any
 
 from striate.execution import lacks_memory
 from striate.registry import Pick
-from striate.tasks import Look
+from striate.tasks import Conditions
 from striate.training.planner import growth
 from striate.training.planner.draft import Draft
 from striate.training.planner.images import TINY_SIZE
@@ -47,15 +47,15 @@ class Candidate:
     """Validation error expected, 0 to 1, if the set is as hard as the recorded one."""
 
 
-def is_hasty(look: Look, size: tuple[int, int]) -> bool:
+def is_hasty(conditions: Conditions, size: tuple[int, int]) -> bool:
     """Whether there is time for a few hundred steps only, and the images would bear many more."""
-    many = look.num_images >= _IMAGES_A_SECOND * look.seconds
-    return look.seconds < _HASTE and many and max(size) <= _SMALL
+    many = conditions.num_images >= _IMAGES_A_SECOND * conditions.seconds
+    return conditions.seconds < _HASTE and many and max(size) <= _SMALL
 
 
 def decide_network(
     draft: Draft,
-    look: Look,
+    conditions: Conditions,
     size: tuple[int, int],
     *,
     hasty: bool,
@@ -65,33 +65,35 @@ def decide_network(
 
     Args:
         draft: Draft of the plan.
-        look: Facts of the set and of the training.
+        conditions: Facts of the set and of the training.
         size: Height and width that the network sees, pixels.
         hasty: Whether there is time for few steps only; see `is_hasty`.
         easy: Whether the set is learned in seconds; see `length.is_easy`.
     """
-    usual = _widths(size, look.num_images)
+    usual = _widths(size, conditions.num_images)
     if easy:
         _decide(draft, usual, "wider ones end no lower on tiny characters, and are not measured")
         _decide_batch(draft, _EASY_BATCH)
         draft.note("expected error", *_EASY_ERROR)
         return
     batch = draft.wanted("training.batch_size")
-    if look.speed is None or draft.wanted("network") is not None or look.seconds < _LEAST_SECONDS:
+    is_timed = conditions.speed is not None and conditions.seconds >= _LEAST_SECONDS
+    if not is_timed or draft.wanted("network") is not None:
         why = "made for minutes of training; as many stages as the size bears"
         if hasty:
             usual = _scaled(usual, 0.5)
             why = "half as wide as for a minute: so short a training needs more steps"
         _decide(draft, usual, why)
-        _decide_batch(draft, batch or batch_size(look.num_images, size, hasty=hasty))
+        _decide_batch(draft, batch or batch_size(conditions.num_images, size, hasty=hasty))
         return
-    tried = candidates(usual, look, size, batch)
+    tried = candidates(usual, conditions, size, batch)
     chosen = _best(tried)
     speeds = ", ".join(f"{_shown(c.widths)} {c.images_per_second:,.0f}" for c in tried)
     _decide(draft, chosen.widths, f"least error expected; images/s here: {speeds}")
     _decide_batch(draft, chosen.batch)
-    table = growth.most_similar(look.num_outputs, look.num_images, min(size))
-    images = min(chosen.images, most_images(draft.settings, look.num_images, size, chosen.batch))
+    table = growth.most_similar(conditions.num_outputs, conditions.num_images, min(size))
+    most = most_images(draft.settings, conditions.num_images, size, chosen.batch)
+    images = min(chosen.images, most)
     draft.note(
         "expected error",
         f"about {table.error(chosen.factor, images):.0%}",
@@ -115,7 +117,7 @@ def _shown(widths: tuple[int, ...]) -> str:
 
 
 def candidates(
-    usual: tuple[int, ...], look: Look, size: tuple[int, int], batch: int | None = None
+    usual: tuple[int, ...], conditions: Conditions, size: tuple[int, int], batch: int | None = None
 ) -> list[Candidate]:
     """The recorded multiples of the usual widths: their speed here, the error they promise.
 
@@ -123,18 +125,18 @@ def candidates(
 
     Args:
         usual: Usual widths.
-        look: Facts of the set and of the training; its `speed` measures networks.
+        conditions: Facts of the set and of the training; its `speed` measures networks.
         size: Height and width that the network sees, pixels.
         batch: Images a step; None: what suits each width.
     """
-    table = growth.most_similar(look.num_outputs, look.num_images, min(size))
+    table = growth.most_similar(conditions.num_outputs, conditions.num_images, min(size))
     tried: list[Candidate] = []
-    measure: Any = look.speed
+    measure: Any = conditions.speed
     for factor in sorted(table.points):
         if factor > _ALWAYS_TRIED and not _may_win(tried, factor, table):
             break
         widths = _scaled(usual, factor)
-        step = batch or batch_size(look.num_images, size, factor)
+        step = batch or batch_size(conditions.num_images, size, factor)
         descent = Pick.from_json(optimiser("airbench", step)[0])
         try:
             rate = measure(Pick("airbench", widths=list(widths)), descent, step, size)
@@ -142,7 +144,7 @@ def candidates(
             if not tried or not lacks_memory(problem):
                 raise
             break  # nor do wider ones fit
-        images = rate * max(1.0, look.seconds - _START_AND_END)
+        images = rate * max(1.0, conditions.seconds - _START_AND_END)
         error = table.error(factor, images)
         tried.append(Candidate(factor, widths, step, rate, images, error))
     return tried

@@ -1,4 +1,4 @@
-"""The facts of a set and of a training from which a task prefers settings."""
+"""The conditions of a training, from which a task prefers settings."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from striate.registry import Pick
 
 
 @dataclass(frozen=True)
-class Look:
-    """The facts of a set and of a training, before anything is decoded."""
+class Conditions:
+    """The set, the time and the speed of a training, before anything is decoded."""
 
     num_images: int
     """Images of the training split."""
@@ -21,8 +21,8 @@ class Look:
     """Smallest, median and largest width of the images, pixels."""
     seconds: float
     """Seconds of the whole training; infinite where steps or epochs alone end it."""
-    asked: Mapping[str, Any]
-    """Settings that a person asked for, nested; they win whatever a task prefers."""
+    settings: Mapping[str, Any]
+    """Settings of a person, nested; they win whatever a task prefers."""
     speed: Callable[[Pick, Pick, int, tuple[int, int]], float] | None = None
     """Training images a second on this machine, of a network, an optimiser, the images of a batch,
     and the height and width that the network learns from; None: nothing can be measured."""
