@@ -78,18 +78,20 @@ def read_classes(
     return Classes(tuple(plain), tuple(plain.values()), tuple(unseen))
 
 
-def unknown_numbers(scan: MaskScan, classes: Classes) -> str:
-    """The numbers that no class has, with their shares, and what to type; "" if all are known."""
-    strange = [n for n in scan.counts if n not in (*classes.stored, *classes.void)]
-    if not strange:
-        return ""
+def unknown_numbers(scan: MaskScan, classes: Classes) -> list[int]:
+    """The numbers that masks hold and no class has."""
+    return [number for number in scan.counts if number not in (*classes.stored, *classes.void)]
+
+
+def unknown_words(scan: MaskScan, unknown: Sequence[int]) -> str:
+    """Numbers that no class has, with their shares, and what to type."""
     total = sum(pixels for pixels, _ in scan.counts.values())
     shares = [
         f"{spelled(n, scan.mode)} ({scan.counts[n][0] / total:.2%} of the pixels, in "
         f"{scan.counts[n][1]:,} of {scan.num:,} masks)"
-        for n in strange
+        for n in unknown
     ]
-    typed = json.dumps([spelled(n, scan.mode) if scan.mode == "RGB" else n for n in strange])
+    typed = json.dumps([spelled(n, scan.mode) if scan.mode == "RGB" else n for n in unknown])
     return (
         f"{enumerated(shares)}. Add them to the list of classes, or let them count for nothing: "
         f"--set 'task.void={typed}'"

@@ -420,6 +420,16 @@ def test_test_masks_teach_no_classes(
         decoded(folder, config_of)
 
 
+def test_colours_in_test_masks_alone_are_refused(
+    write_set: WriteSet, draw: np.random.Generator, config_of: Callable[..., Any]
+) -> None:
+    masks = {f"{split}/{n}": draw.integers(0, 2, SIZE, np.uint8) for split in SPLITS for n in "ab"}
+    folder = write_set(masks)
+    Image.new("RGB", SIZE[::-1], (255, 255, 255)).save(folder / "test" / "masks" / "a.png")
+    with pytest.raises(DataError, match=r"test/masks/a\.png: it is of the form RGB"):
+        decoded(folder, config_of)
+
+
 def test_a_list_names_masks(
     write_set: WriteSet, draw: np.random.Generator, config_of: Callable[..., Any]
 ) -> None:

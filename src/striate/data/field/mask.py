@@ -14,7 +14,7 @@ from striate.data.cache import require_room
 from striate.data.decode import ImageSpec, fit_values
 from striate.data.drawn import align, turn
 from striate.data.field.field import Column, Field, Finding, Loaded
-from striate.data.mask_classes import read_classes, spelled, unknown_numbers
+from striate.data.mask_classes import read_classes, spelled, unknown_numbers, unknown_words
 from striate.data.mask_file import StoredMask, mask_name, read_masks
 from striate.data.mask_scan import scan_masks
 from striate.data.picture import BrokenImage
@@ -88,7 +88,8 @@ class Mask(Field):
         _refuse(source.title, scan.problems)
         classes = read_classes(source, scan, void)
         if unknown := unknown_numbers(scan, classes):
-            raise DataError(f"The masks of {source.title} hold numbers of no class: {unknown}")
+            words = unknown_words(scan, unknown)
+            raise DataError(f"The masks of {source.title} hold numbers of no class: {words}")
         beyond = 255 if len(classes.names) <= 255 else 2**16 - 1
         return cls(classes.names, beyond, classes.stored, classes.void, scan.mode, scan.palette)
 
@@ -112,7 +113,8 @@ class Mask(Field):
         except DataError as error:
             return [*found, Finding("classes of masks", "-", str(error))]
         if unknown := unknown_numbers(scan, classes):
-            found.append(Finding("numbers of no class", f"{unknown.count('('):,}", unknown))
+            amount, text = f"{len(unknown):,}", unknown_words(scan, unknown)
+            found.append(Finding("numbers of no class", amount, text))
         total = max(1, sum(pixels for pixels, _ in scan.counts.values()))
         void = [(spelled(number, scan.mode), number) for number in classes.void]
         for name, number in (*zip(classes.names, classes.stored, strict=True), *void):
@@ -138,8 +140,9 @@ class Mask(Field):
         table = self._table()
         num_objects = num_shared = 0
         for row, mask in read_masks(source, items):
-            if isinstance(mask, BrokenImage) or (table[mask.numbers] == _UNKNOWN).any():
-                problems[mask_name(items[row])] = _at_fault(mask, table)
+            fault = str(mask) if isinstance(mask, BrokenImage) else self._fault(mask, table)
+            if fault or isinstance(mask, BrokenImage):
+                problems[mask_name(items[row])] = fault
                 continue
             ids = turn(table[mask.numbers], orientations[row]).astype(dtype)
             # Of the whole mask, so that it does not depend on the input size.
@@ -166,6 +169,14 @@ class Mask(Field):
         table[list(self.stored_void)] = self.void
         return table
 
+    def _fault(self, mask: StoredMask, table: np.ndarray) -> str:
+        """The reason why a stored mask has no ids; "" for most."""
+        if (mask.mode == "RGB") != (self.mode == "RGB"):
+            return f"it is of the form {mask.mode}, those of the training images {self.mode}"
+        unknown = mask.numbers[table[mask.numbers] == _UNKNOWN]
+        few = enumerated([spelled(number, mask.mode) for number in np.unique(unknown).tolist()])
+        return f"it holds {few}, which no training mask does" if few else ""
+
     def picture(self, ids: np.ndarray) -> Image.Image:
         """A mask (H, W) of ids as a file of the form of those that were read."""
         numbers = np.zeros(self.void + 1, np.int64)
@@ -190,27 +201,16 @@ class Mask(Field):
 
     def counts(self, column: Column) -> tuple[int, ...]:
         """The number of pixels of each class (K,)."""
+        # One after the other: together they may be larger than the memory.
         return tuple(np.sum([self.pixels(mask) for mask in column], axis=0).tolist())
 
     def warp(self, batch: Tensor, warp: "Warp") -> Tensor:
         return warp.mask(batch, self.void)
 
     def summary(self, column: Column) -> str:
-        counts = np.zeros(self.void + 1, np.int64)
-        for ids in column:  # one after the other: together they may be larger than the memory
-            counts += np.bincount(ids.reshape(-1), minlength=self.void + 1)
-        present = counts[: self.void][counts[: self.void] > 0]
-        share = present.min() / present.sum() if len(present) else 0.0
+        present = [count for count in self.counts(column) if count]
+        share = min(present) / sum(present) if present else 0.0
         return f"{len(self.names)} classes, the smallest {share:.2%} of the pixels"
-
-
-def _at_fault(mask: StoredMask | BrokenImage, table: np.ndarray) -> str:
-    """The reason why a mask has no ids, by a table of those of stored numbers."""
-    if isinstance(mask, BrokenImage):
-        return str(mask)
-    strange = np.unique(mask.numbers[table[mask.numbers] == _UNKNOWN]).tolist()
-    few = enumerated([spelled(number, mask.mode) for number in strange])
-    return f"it holds {few}, which no training mask does"
 
 
 def _refuse(title: str, problems: Mapping[str, str]) -> None:
