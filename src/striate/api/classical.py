@@ -12,7 +12,7 @@ from striate.api.run import Run
 from striate.classical import PREDICTORS, Predictor
 from striate.config import RunConfig
 from striate.data import Dataset, ImageSet, Normalisation, Source, open_source, survey
-from striate.data.locate import placed
+from striate.data.locate import made_absolute
 from striate.errors import ConfigError
 from striate.execution import Execution
 from striate.registry import Pick
@@ -75,7 +75,7 @@ def plan(data: str | Path, settings: Settings) -> tuple[RunConfig, list[Decision
     grey = predictor.grey or surveyed.grey_share == 1.0
     why = "it looks at brightness only" if predictor.grey else "as the images are"
     draft.decide("data.channels", "channels", 1 if grey else 3, why, "grey" if grey else "RGB")
-    resolved = merge(merge(_NOTHING, draft.plan), {"data": {"source": placed(str(data))}})
+    resolved = merge(merge(_NOTHING, draft.plan), {"data": {"source": made_absolute(str(data))}})
     return RunConfig.from_json(merge(resolved, settings)), draft.choices, source
 
 

@@ -8,7 +8,7 @@ from striate.api.request import Request
 from striate.config import RunConfig
 from striate.data import ImageSpec, Source, open_source, survey
 from striate.data.cache import why_streamed
-from striate.data.locate import placed
+from striate.data.locate import made_absolute
 from striate.errors import ConfigError, DataError
 from striate.recipes import RECIPES
 from striate.registry import Pick
@@ -104,7 +104,7 @@ def _resolve(
     task = TASKS.build(Pick.from_json(pick))
     if "category" in task.needs and not surveyed.class_names:
         raise DataError(source.no_classes)
-    config, choices = decide(placed(name), surveyed, settings, speed, task)
+    config, choices = decide(made_absolute(name), surveyed, settings, speed, task)
     if claim is not None:
         choices = [Decision("task", *claim), *choices]
     data = config.data

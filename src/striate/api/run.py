@@ -18,7 +18,7 @@ from striate.data import BrokenImage, Dataset, ImageSet, ImageSpec, decode_image
 from striate.data.decode import decode_whole, fit_image
 from striate.data.field import Field, field_from_json
 from striate.data.loader import Normalisation
-from striate.data.locate import is_there, placed
+from striate.data.locate import is_there, made_absolute
 from striate.data.spelling import text_name
 from striate.data.streamed import Pixels
 from striate.errors import ConfigError, DataError, RunError
@@ -364,7 +364,7 @@ def data_of(
     Raises:
         RunError: they are not there.
     """
-    path = config.data.source if moved_to is None else placed(str(moved_to))
+    path = config.data.source if moved_to is None else made_absolute(str(moved_to))
     if moved_to is None and Path(path).is_absolute() and not is_there(path):
         raise RunError(
             f"The images of {run} lay at {path} and are there no more. Put them back, or name "

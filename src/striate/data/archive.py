@@ -77,7 +77,7 @@ class ArchiveSource(Source):
         if sum(member.size for member, _ in members) > limit:
             raise DataError(
                 f"The archive {self.path} unpacks to more than {_RATIO_LIMIT} times its size: it "
-                "looks like a decompression bomb and is refused. Unpack it yourself if you trust "
+                "is probably a decompression bomb and is refused. Unpack it yourself if you trust "
                 "it, and name the folder."
             )
         files: list[Entry] = []

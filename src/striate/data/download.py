@@ -102,8 +102,8 @@ def _fetch(file: RemoteFile, partial: Path, what: str, progress: Progress | None
             if error.code == 416:  # what is here does not fit what the server has now
                 _discard(partial)
             elif error.code < 500:
-                raise DownloadError(_failed(file, f"the server answers {error.code}")) from error
-            reason = f"the server answers {error.code} {error.reason}"
+                raise DownloadError(_failed(file, f"the server replies {error.code}")) from error
+            reason = f"the server replies {error.code} {error.reason}"
         except (OSError, http.client.HTTPException) as error:
             reason = str(getattr(error, "reason", error)) or type(error).__name__
         else:

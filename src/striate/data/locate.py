@@ -102,7 +102,7 @@ def is_there(name_or_path: str) -> bool:
     return pattern or Path(name_or_path).exists()
 
 
-def placed(name_or_path: str) -> str:
+def made_absolute(name_or_path: str) -> str:
     """A path or a pattern made absolute, so that it holds from elsewhere; a name as it is."""
     path = Path(name_or_path).expanduser()
     if path.exists():

@@ -219,10 +219,8 @@ def _from_array(values: np.ndarray) -> Image.Image:
         values = values[:, :, 0]
     if values.dtype == np.uint8:
         levels = values
-    elif values.dtype == np.bool_:
-        levels = values.astype(np.uint8) * np.uint8(255)
-    elif values.dtype == np.uint16:
-        levels = _scaled(values, 0, 65535)
+    elif values.dtype in (np.bool_, np.uint16):
+        levels = _scaled(values, 0, 1 if values.dtype == np.bool_ else 65535)
     elif np.issubdtype(values.dtype, np.integer):
         # Eight bits in a wider type, as arithmetic leaves them, keep their values.
         eight_bits = values.min() >= 0 and values.max() <= 255

@@ -83,14 +83,12 @@ class Chain:
         for number, entry in enumerate(self.lines, start=1):
             if entry is None:
                 problems.append(f"Line {number} cannot be read as an entry.")
-                previous = None
-                continue
-            if entry.get("hash") != entry_hash(entry):
+            elif entry.get("hash") != entry_hash(entry):
                 problems.append(f"Line {number} was edited: its content does not match its hash.")
-            if previous is not None and entry.get("previous") != previous:
+            if entry is not None and previous not in (None, entry.get("previous")):
                 line = f"line {number}" if number > 1 else "the first line"
                 problems.append(f"Before {line} an entry was removed, inserted or replaced.")
-            previous = entry.get("hash")
+            previous = None if entry is None else entry.get("hash")
         return problems + self._head_problems()
 
     def _head_problems(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Binary cross-entropy: independent yes-or-no answers, any number of which may be yes."""
+"""Binary cross-entropy: independent yes-or-no scores, any number of which may be yes."""
 
 from collections.abc import Sequence
 

@@ -73,7 +73,7 @@ def cross_entropy_dice_loss(
     present_counts: Float[Tensor, "..."] | Int[Tensor, "..."] | Sequence[float] | None = None,
     ignore_index: int = IGNORE_INDEX,
 ) -> Float[Tensor, ""]:
-    """Mean of cross-entropy, which counts each place, and of the Dice loss, which counts regions.
+    """Mean of cross-entropy, which counts positions, and of the Dice loss, which counts regions.
 
     Args:
         scores: (B, K, *S).
@@ -82,7 +82,7 @@ def cross_entropy_dice_loss(
         class_counts: Targets of each class in the training set, by which the cross-entropy is
             balanced by median frequency; None: all classes weigh the same.
         present_counts: Targets in all the images of the training set in which the class occurs.
-        ignore_index: Places with this number count for nothing.
+        ignore_index: Positions with this number count for nothing.
 
     Raises:
         ConfigError: a share outside 0 to 1.
@@ -99,9 +99,9 @@ def cross_entropy_dice_loss(
     if not 0 <= dice_share <= 1:
         raise ConfigError(f"dice_share={dice_share:g} must lie between 0 and 1.")
     if class_counts is None:
-        places = softmax_cross_entropy_loss(scores, target, ignore_index=ignore_index)
+        pixels = softmax_cross_entropy_loss(scores, target, ignore_index=ignore_index)
     else:
-        places = median_frequency_cross_entropy_loss(
+        pixels = median_frequency_cross_entropy_loss(
             scores,
             target,
             class_counts=class_counts,
@@ -109,4 +109,4 @@ def cross_entropy_dice_loss(
             ignore_index=ignore_index,
         )
     regions = dice_loss(scores, target, ignore_index=ignore_index)
-    return (1 - dice_share) * places + dice_share * regions
+    return (1 - dice_share) * pixels + dice_share * regions

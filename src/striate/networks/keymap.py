@@ -21,6 +21,12 @@ def _one_up(template: str) -> Callable[[re.Match[str]], str]:
     return lambda match: template.format(*(int(group) + 1 for group in match.groups()))
 
 
+def _classifier(fc6: int, fc7: int, head: int) -> tuple[Rewriting, ...]:
+    """The three full layers as members of torchvision's `classifier`, by their positions."""
+    positions = {"fc6": fc6, "fc7": fc7, "head": head}
+    return tuple((rf"^{name}\.", f"classifier.{i}.") for name, i in positions.items())
+
+
 _FIRE = {"2": "3", "3": "4", "4": "5", "5": "7", "6": "8", "7": "9", "8": "10", "9": "12"}
 _RESNET: tuple[Rewriting, ...] = (
     (r"^stem\.0\.", "conv1."),
@@ -31,16 +37,8 @@ _RESNET: tuple[Rewriting, ...] = (
     (r"\.shortcut\.", ".downsample."),
 )
 LAYOUTS: dict[str, tuple[Rewriting, ...]] = {
-    "torchvision/alexnet": (
-        (r"^fc6\.", "classifier.1."),
-        (r"^fc7\.", "classifier.4."),
-        (r"^head\.", "classifier.6."),
-    ),
-    "torchvision/vgg": (
-        (r"^fc6\.", "classifier.0."),
-        (r"^fc7\.", "classifier.3."),
-        (r"^head\.", "classifier.6."),
-    ),
+    "torchvision/alexnet": _classifier(1, 4, 6),
+    "torchvision/vgg": _classifier(0, 3, 6),
     "torchvision/resnet": (*_RESNET, (r"^head\.", "fc.")),
     "cifar/resnet": (*_RESNET, (r"^head\.", "linear.")),
     "torchvision/densenet": (

@@ -170,12 +170,8 @@ def whitening_filters(
     patches = images
     for axis, size in enumerate(kernel_size):
         patches = patches.unfold(2 + axis, size, 1)
-    num_spatial = len(kernel_size)
-    positions = range(2, 2 + num_spatial)
-    inside = range(2 + num_spatial, 2 + 2 * num_spatial)
-    rows = patches.permute(0, *positions, 1, *inside).reshape(
-        -1, images.shape[1] * math.prod(kernel_size)
-    )
+    width = images.shape[1] * math.prod(kernel_size)
+    rows = patches.movedim(1, 1 + len(kernel_size)).reshape(-1, width)
     covariance = torch.cov(rows.double().T).reshape(rows.shape[1], rows.shape[1])
     eigenvalues, vectors = torch.linalg.eigh(covariance)
     scaled = vectors / (eigenvalues.clamp(min=0) + epsilon).sqrt()
@@ -196,10 +192,8 @@ def fans(layer: nn.Module) -> tuple[int, int]:
     if not isinstance(layer, _ConvNd):
         return weight.shape[1], weight.shape[0]
     window = math.prod(layer.kernel_size)
-    return (
-        layer.in_channels // layer.groups * window,
-        layer.out_channels // layer.groups * window,
-    )
+    channels = (layer.in_channels // layer.groups, layer.out_channels // layer.groups)
+    return channels[0] * window, channels[1] * window
 
 
 Draw = Callable[[nn.Module, Tensor, torch.Generator], None]

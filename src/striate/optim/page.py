@@ -8,7 +8,7 @@ from typing import Any
 
 from striate.durable import write_bytes
 from striate.errors import ConfigError
-from striate.optim.picture import COLOURS
+from striate.optim.picture import colours_of
 from striate.optim.race import Race
 
 PLACEHOLDER = "/*RACES*/null"
@@ -30,19 +30,11 @@ def draw_html(races: Sequence[Race], path: Path) -> None:
     """
     if not races:
         raise ConfigError("There is no race to draw.")
-    names = sorted({track.optimiser for race in races for track in race.tracks})
-    data = {
-        "colours": {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)},
-        "races": [_encode(race) for race in races],
-    }
+    data = {"colours": colours_of(races), "races": [_encode(race) for race in races]}
     # "<" could end the script element early, were it in a name.
     text = json.dumps(data, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
     page = files("striate.optim").joinpath("race.html").read_text(encoding="utf-8")
     write_bytes(path, page.replace(PLACEHOLDER, text).encode())
-
-
-def _short(number: float) -> float:
-    return float(f"{number:.3g}")
 
 
 def _encode(race: Race) -> dict[str, Any]:
@@ -61,7 +53,7 @@ def _encode(race: Race) -> dict[str, Any]:
                 "name": track.optimiser,
                 "rate": f"{track.rate:.2g}",
                 "points": [[round(x, 4), round(y, 4)] for x, y in track.points],
-                "gaps": [_short((value - race.lowest) / race.height) for value in track.values],
+                "gaps": [float(f"{(v - race.lowest) / race.height:.3g}") for v in track.values],
                 "values": [f"{value:.4g}" for value in track.values],
                 "arrived": track.steps_to(race.goal),
             }

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def draw_gif(race: Race, path: Path, *, num_frames: int = 60, per_second: int = 
 
 def _frames(race: Race, count: int) -> Iterator[np.ndarray]:
     """Pixels of each frame: what stays is drawn once, what moves is drawn over it."""
-    colours = _colours([race])
+    colours = colours_of([race])
     figure = new_figure(10.5, 5.0)
     chart, curve = figure.subplots(1, 2, width_ratios=(1.15, 1))
     _map(chart, race)
@@ -115,7 +116,7 @@ def _palette() -> Any:
 
 def _panels(race: Race) -> Any:
     """One panel per optimiser, best first, and one with all the values."""
-    colours = _colours([race])
+    colours = colours_of([race])
     columns = min(4, len(race.tracks) + 1)
     rows = -(-(len(race.tracks) + 1) // columns)
     figure = new_figure(3.4 * columns, 3.0 * rows + 0.5)
@@ -145,7 +146,7 @@ def _panels(race: Race) -> Any:
 
 def _rows(races: Sequence[Race]) -> Any:
     """One row per surface: the map with all the tracks, and the values."""
-    colours = _colours(races)
+    colours = colours_of(races)
     figure = new_figure(11.0, 3.9 * len(races) + 0.8)
     grid = figure.subplots(len(races), 2, squeeze=False, width_ratios=(1.15, 1))
     for (chart, curve), race in zip(grid, races, strict=True):
@@ -159,9 +160,10 @@ def _rows(races: Sequence[Race]) -> Any:
     return figure
 
 
-def _colours(races: Sequence[Race]) -> dict[str, str]:
+def colours_of(races: Sequence[Race]) -> dict[str, str]:
+    """The colour of each optimiser of some races."""
     names = sorted({track.optimiser for race in races for track in race.tracks})
-    return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
+    return dict(zip(names, cycle(COLOURS), strict=False))
 
 
 def _map(axes: Any, race: Race) -> None:

@@ -76,9 +76,8 @@ def network_surface(*, num_hidden: int = 12, num_items: int = 100, seed: int = 0
     ]
 
     def loss(rows: Tensor) -> Tensor:
-        return torch.cat(
-            [_losses(part, shapes, inputs.to(part), targets) for part in torch.split(rows, 256)]
-        )
+        parts = torch.split(rows, 256)
+        return torch.cat([_losses(part, shapes, inputs.to(part), targets) for part in parts])
 
     return plane_surface(
         loss,

@@ -71,18 +71,13 @@ class Race:
     def rows(self) -> list[dict[str, float | int | str | None]]:
         """One line per optimiser: rate, values on the way, and the step at which it arrived."""
         marks = sorted({max(1, self.num_steps // 10), max(1, self.num_steps // 3), self.num_steps})
-        return [
-            {
-                "optimiser": track.optimiser,
-                "rate": track.rate,
-                **{
-                    f"step {mark}": track.values[mark] if mark < len(track.values) else math.inf
-                    for mark in marks
-                },
-                "arrived": track.steps_to(self.goal),
-            }
-            for track in self.tracks
-        ]
+        rows: list[dict[str, float | int | str | None]] = []
+        for track in self.tracks:
+            values = dict(enumerate(track.values))
+            reached = {f"step {mark}": values.get(mark, math.inf) for mark in marks}
+            arrived = {"arrived": track.steps_to(self.goal)}
+            rows.append({"optimiser": track.optimiser, "rate": track.rate, **reached, **arrived})
+        return rows
 
     def text(self) -> str:
         """The table as aligned text."""

@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -40,8 +40,7 @@ def variance_table(
 
     L is ⟨scores, noise⟩ with noise of variance 1, so that ∂L/∂scores has variance 1 and the
     variances are the network's doing, not a loss's. A layer that is used twice has two rows.
-    Weights,
-    buffers, gradients and mode of the network are as they were afterwards.
+    Weights, buffers, gradients and mode of the network are as they were afterwards.
 
     Args:
         network: Network, measured in training mode.
@@ -58,18 +57,18 @@ def variance_table(
         >>> [(row.kind, round(row.forward, 0)) for row in rows]
         [('Linear', 4.0), ('ReLU', 1.0)]
     """
-    outputs: list[tuple[str, nn.Module, tuple[int, ...], float]] = []
-    gradients: dict[int, float] = {}
+    rows: list[VarianceRow] = []
 
     def note(name: str, layer: nn.Module, _: Any, output: Any) -> None:
         if not isinstance(output, Tensor) or not output.is_floating_point():
             return
-        position = len(outputs)
-        outputs.append((name, layer, tuple(output.shape), _variance(output)))
+        position, kind = len(rows), type(layer).__name__
+        shape = tuple(output.shape)
+        rows.append(VarianceRow(name, kind, shape, _spread(layer), _variance(output), None))
         if output.requires_grad:
 
             def measure(gradient: Tensor) -> None:
-                gradients[position] = _variance(gradient)
+                rows[position] = replace(rows[position], backward=_variance(gradient))
 
             output.register_hook(measure)  # type: ignore[no-untyped-call]
 
@@ -81,12 +80,7 @@ def variance_table(
                 stack.enter_context(layer.register_forward_hook(hook))
         network.train()
         _backward_of_noise(network, batch, seed)
-    return [
-        VarianceRow(
-            name, type(layer).__name__, shape, _spread(layer), forward, gradients.get(position)
-        )
-        for position, (name, layer, shape, forward) in enumerate(outputs)
-    ]
+    return rows
 
 
 def compare_text(tables: Mapping[str, Sequence[VarianceRow]]) -> str:

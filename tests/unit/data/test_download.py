@@ -150,8 +150,8 @@ def test_a_file_that_is_here_is_not_fetched(base: str, tmp_path: Path) -> None:
     [
         ("corrupted", "not the official file: its MD5 is"),
         ("truncated", "ended after 1000 of 300007|could not be fetched"),
-        ("absent", "answers 404"),
-        ("busy", "answers 503"),
+        ("absent", "replies 404"),
+        ("busy", "replies 503"),
         ("endless", "more came than"),
     ],
 )

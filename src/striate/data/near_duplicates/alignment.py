@@ -50,9 +50,9 @@ def align(
     Args:
         first: Thumbnails.
         second: Their partners, row by row.
-        strict: Whether to interpolate by cubics and blur both alike, so that what stretching a
-            copy has cost is not taken for a difference: for sets of look-alikes, where the last
-            per cent of agreement decides.
+        strict: Whether to interpolate by cubics and blur both equally, so that what stretching a
+            copy has cost is not taken for a difference: for sets of similar pictures, where the
+            last per cent of agreement decides.
 
     Example:
         >>> picture = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
@@ -99,10 +99,7 @@ def _steps_to(a: Tensor, b: Tensor, warp: Tensor, steps: int) -> Tensor:
     slopes = torch.cat([bx, by, bx * u, by * v], 1).flatten(2)  # N 4 P
     for _ in range(steps):
         warped, covered = _apply(a, warp)
-        count = covered.sum((1, 2, 3), keepdim=True).clamp(min=1)
-        mean_a = (warped * covered).sum((1, 2, 3), keepdim=True) / count
-        mean_b = (b * covered).sum((1, 2, 3), keepdim=True) / count
-        ca, cb = (warped - mean_a) * covered, (b - mean_b) * covered
+        ca, cb = _centred(warped, covered), _centred(b, covered)
         gain = (ca * cb).sum((1, 2, 3), keepdim=True) / (ca * ca).sum((1, 2, 3), keepdim=True)
         residual = (ca * gain.nan_to_num(1.0).clamp(0.2, 5.0) - cb).flatten(2)  # N 1 P
         seen = slopes * covered.flatten(2)
@@ -150,10 +147,14 @@ def _even(x: Tensor) -> Tensor:
     return x / (power.sqrt() + _NOISE)
 
 
-def _correlation(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
+def _centred(x: Tensor, weight: Tensor) -> Tensor:
+    """The weighted distance from the weighted mean."""
     count = weight.sum((1, 2, 3), keepdim=True).clamp(min=1)
-    a = (a - (a * weight).sum((1, 2, 3), keepdim=True) / count) * weight
-    b = (b - (b * weight).sum((1, 2, 3), keepdim=True) / count) * weight
+    return (x - (x * weight).sum((1, 2, 3), keepdim=True) / count) * weight
+
+
+def _correlation(a: Tensor, b: Tensor, weight: Tensor) -> Tensor:
+    a, b = _centred(a, weight), _centred(b, weight)
     spread = ((a * a).sum((1, 2, 3)) * (b * b).sum((1, 2, 3))).sqrt()
     return (a * b).sum((1, 2, 3)) / spread.clamp(min=1e-6)
 

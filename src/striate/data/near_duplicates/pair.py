@@ -139,7 +139,7 @@ def _ordinary(
     thumbnails: np.ndarray, rows: np.ndarray, plain: np.ndarray, candidates: Neighbours
 ) -> tuple[float, bool]:
     """The agreement that a duplicate must have, from how much mere neighbours agree, and whether
-    it is measured strictly, as in a set of look-alikes: there the interpolation alone
+    it is measured strictly, as in a set of similar pictures: there the interpolation alone
     takes as much from the agreement of a cut copy as another photograph of one face does.
     """
     if len(plain) < _FEW:
@@ -155,7 +155,7 @@ def _ordinary(
     if threshold < _SIMILAR_SET:
         return max(_LEAST_FINE, threshold), False
     threshold = _above(thumbnails, rows[sample], rows[near], strict=True)
-    # In a set of look-alikes the nearest of all agree better than the nearest of a few thousand,
+    # In such a set the nearest of all agree better than the nearest of a few thousand,
     # and mere neighbours are so many among the candidates that copies do not weigh.
     some = np.linspace(0, len(candidates.first) - 1, _SAMPLE).astype(int)
     one, other = rows[candidates.first[some]], rows[candidates.second[some]]

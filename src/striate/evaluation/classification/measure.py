@@ -190,12 +190,12 @@ def measure(
 
 
 def measure_predictions(
-    answer: Array, target: Array, class_names: Sequence[str], *, confidence: float = 0.95
+    predicted: Array, target: Array, class_names: Sequence[str], *, confidence: float = 0.95
 ) -> ClassificationMetrics:
     """The metrics that predictions without probabilities allow, with intervals.
 
     Args:
-        answer: Index of the predicted class (N,), 0..K-1.
+        predicted: Index of the predicted class (N,), 0..K-1.
         target: (N,) index of the true class, 0..K-1.
         class_names: K names.
         confidence: coverage of the intervals.
@@ -209,17 +209,17 @@ def measure_predictions(
         >>> metrics.error.count, metrics.auc
         (1, None)
     """
-    answer, target, num_classes = np.asarray(answer), np.asarray(target), len(class_names)
-    if answer.ndim != 1 or answer.shape != target.shape:
+    predicted, target, num_classes = np.asarray(predicted), np.asarray(target), len(class_names)
+    if predicted.ndim != 1 or predicted.shape != target.shape:
         raise ShapeError(
             "Measuring takes N predictions and N targets; what came are shapes "
-            f"{answer.shape} and {target.shape}."
+            f"{predicted.shape} and {target.shape}."
         )
-    if not len(answer):
+    if not len(predicted):
         raise DataError("There is nothing to measure: no items came.")
-    answer = class_indices("Predictions", answer, num_classes)
+    predicted = class_indices("Predictions", predicted, num_classes)
     target = class_indices("Targets", target, num_classes)
-    confusion = np.bincount(target * num_classes + answer, minlength=num_classes**2)
+    confusion = np.bincount(target * num_classes + predicted, minlength=num_classes**2)
     confusion = confusion.reshape(num_classes, num_classes)
     support = confusion.sum(axis=1)
     present = support > 0
@@ -227,7 +227,7 @@ def measure_predictions(
         n=len(target),
         class_names=tuple(class_names),
         confidence=confidence,
-        error=wilson(int((answer != target).sum()), len(target), confidence=confidence),
+        error=wilson(int((predicted != target).sum()), len(target), confidence=confidence),
         top_k_error={},
         confusion=tuple(tuple(row) for row in confusion.tolist()),
         classes=_classes(confusion, class_names, confidence),

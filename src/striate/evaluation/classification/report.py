@@ -165,13 +165,12 @@ def _matrix(metrics: ClassificationMetrics) -> list[list[dict[str, Any]]]:
     """The confusion matrix as cells with their share of the row, for shading."""
     names = metrics.class_names
     rows = []
-    for row, counts in enumerate(metrics.confusion):
+    for truth, counts in zip(names, metrics.confusion, strict=True):
         support = sum(counts)
         cells = []
-        for column, count in enumerate(counts):
-            share = count / support if support else 0.0
-            right = row == column
-            title = f"{names[row]} predicted as {names[column]}: {count} of {support}"
+        for other, count in zip(names, counts, strict=True):
+            share, right = count / max(support, 1), truth == other
+            title = f"{truth} predicted as {other}: {count} of {support}"
             # Square root: a confusion of 1 % must still be seen.
             depth = share if right else share**0.5
             cells.append({"count": count, "depth": round(depth, 3), "right": right, "title": title})

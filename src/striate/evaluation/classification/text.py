@@ -22,7 +22,7 @@ ESTIMATES = (
 def most_confused(
     metrics: ClassificationMetrics, limit: int = 15
 ) -> list[tuple[str, str, int, int]]:
-    """The commonest confusions as (truth, answer, count, items of the true class)."""
+    """The commonest confusions as (truth, prediction, count, items of the true class)."""
     names = metrics.class_names
     pairs = [
         (count, row, column)
@@ -44,7 +44,7 @@ def summary_lines(metrics: ClassificationMetrics) -> list[str]:
     lines.append(f"n = {metrics.n}; in brackets: {coverage} % intervals")
     confused = most_confused(metrics, limit=3)
     if confused:
-        pairs = ", ".join(f"{truth} taken for {answer} ({n})" for truth, answer, n, _ in confused)
+        pairs = ", ".join(f"{truth} taken for {other} ({n})" for truth, other, n, _ in confused)
         lines.append(f"most confused: {pairs}")
     return [*lines, *metrics.notes()]
 
