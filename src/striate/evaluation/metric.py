@@ -171,24 +171,26 @@ class Meter(Protocol):
 
 
 class KeepingMeter:
-    """Keeps targets and predictions as they are: columns "NAME" and "predicted NAME", (N, ...).
+    """Keeps columns (N, ...) of all items.
 
     Args:
         metrics: Metrics that follow from these rows; the first is the headline.
-        targets: Names of the fields that are kept.
+        columns: Function from the predictions and the batch to columns (B, ...) by name.
     """
 
-    def __init__(self, metrics: tuple[Metric, ...], *targets: str) -> None:
+    def __init__(
+        self,
+        metrics: tuple[Metric, ...],
+        columns: Callable[[Mapping[str, Tensor], Any], Mapping[str, Array]],
+    ) -> None:
         self.metrics = metrics
-        self._targets = targets
+        self._columns = columns
         self._parts: dict[str, list[Array]] = {}
 
     def update(self, prediction: Mapping[str, Tensor], batch: Any) -> None:
         """Keep the rows of one batch."""
-        for name in self._targets:
-            self._parts.setdefault(name, []).append(batch[name].cpu().numpy())
-        for name, value in prediction.items():
-            self._parts.setdefault(f"predicted {name}", []).append(value.cpu().numpy())
+        for name, values in self._columns(prediction, batch).items():
+            self._parts.setdefault(name, []).append(values)
 
     def rows(self) -> Columns:
         """Rows of all items so far."""

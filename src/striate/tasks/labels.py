@@ -19,7 +19,7 @@ from striate.data.source import Source
 from striate.data.spelling import shown
 from striate.drawing.table import text_table
 from striate.errors import ConfigError, RunError
-from striate.evaluation.metric import Columns, Meter, Scores
+from striate.evaluation.metric import Columns, KeepingMeter, Meter, Scores
 from striate.evaluation.report import Section
 from striate.evaluation.several import MEASURES, METRICS, best_thresholds, is_defined, macro
 from striate.evaluation.stored import load_predictions
@@ -100,7 +100,7 @@ class Labels(Task):
         return {"probabilities": torch.sigmoid(outputs["scores"].cpu().double())}
 
     def meter(self, data: DataShape) -> Meter:
-        return LabelMeter()
+        return KeepingMeter(METRICS, _rows)
 
     def figures(self, rows: Columns, data: DataShape) -> "LabelSummary":
         return LabelSummary.of_labels(rows, _names(data))
@@ -195,22 +195,10 @@ class Labels(Task):
         return math.log(2) if self.loss_pick == plain else None
 
 
-class LabelMeter:
-    """Rows: probabilities (N, K) in float64 and labels (N, K): 1, 0, or -1 where not known."""
-
-    metrics = METRICS
-
-    def __init__(self) -> None:
-        self._probabilities: list[np.ndarray] = []
-        self._labels: list[np.ndarray] = []
-
-    def update(self, prediction: Mapping[str, Tensor], batch: Batch) -> None:
-        self._probabilities.append(prediction["probabilities"].numpy())
-        self._labels.append(batch["labels"].cpu().numpy().astype(np.int8))
-
-    def rows(self) -> Columns:
-        labels = np.concatenate(self._labels)
-        return Columns({"probabilities": np.concatenate(self._probabilities), "labels": labels})
+def _rows(prediction: Mapping[str, Tensor], batch: Batch) -> dict[str, np.ndarray]:
+    """Probabilities (B, K) in float64 and labels (B, K): 1, 0, or -1 where not known."""
+    labels = batch["labels"].cpu().numpy().astype(np.int8)
+    return {"probabilities": prediction["probabilities"].numpy(), "labels": labels}
 
 
 class LabelPrediction(Prediction):

@@ -103,7 +103,13 @@ class Regression(Task):
 
     def meter(self, data: DataShape) -> Meter:
         metrics = value_metrics(_names(data), self.facts["mean"], self.facts["median"])
-        return KeepingMeter(metrics, "value")
+        return KeepingMeter(
+            metrics,
+            lambda prediction, batch: {
+                "value": batch["value"].cpu().numpy(),
+                "predicted value": prediction["value"].numpy(),
+            },
+        )
 
     def describe(
         self, names: Sequence[str], outputs: Mapping[str, np.ndarray], data: DataShape

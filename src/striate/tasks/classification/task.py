@@ -15,7 +15,7 @@ from striate.data.source import Source
 from striate.evaluation.classification.measure import ClassificationMetrics, measure
 from striate.evaluation.classification.mistake import wrong_pictures
 from striate.evaluation.classification.report import write
-from striate.evaluation.metric import Columns, Meter, Metric
+from striate.evaluation.metric import Columns, KeepingMeter, Meter, Metric
 from striate.evaluation.stored import Predictions
 from striate.losses import expected_loss_at_chance
 from striate.run_folder import RunFolder
@@ -67,7 +67,7 @@ class Classification(Task):
         return {"probabilities": torch.softmax(outputs["scores"].cpu().double(), dim=1)}
 
     def meter(self, data: DataShape) -> Meter:
-        return ClassificationMeter()
+        return KeepingMeter(_METRICS, _rows)
 
     def figures(self, rows: Columns, data: DataShape) -> ClassificationMetrics:
         return measure(rows["probabilities"], rows["labels"], _names(data))
@@ -147,31 +147,16 @@ class Classification(Task):
         return expected_loss_at_chance(self.loss_pick.name, len(_names(data)))
 
 
-class ClassificationMeter:
-    """Rows: probabilities (N, K) in float64 and labels (N,); metrics: error and loss."""
+_METRICS = (
+    Metric.mean("error", True, lambda rows: rows["probabilities"].argmax(axis=1) != rows["labels"]),
+    Metric.mean("loss", True, lambda rows: _losses(rows["probabilities"], rows["labels"])),
+)
 
-    metrics: tuple[Metric, ...] = (
-        Metric.mean(
-            "error", True, lambda rows: rows["probabilities"].argmax(axis=1) != rows["labels"]
-        ),
-        Metric.mean("loss", True, lambda rows: _losses(rows["probabilities"], rows["labels"])),
-    )
 
-    def __init__(self) -> None:
-        self._probabilities: list[np.ndarray] = []
-        self._labels: list[np.ndarray] = []
-
-    def update(self, prediction: Mapping[str, Tensor], batch: Batch) -> None:
-        self._probabilities.append(prediction["probabilities"].numpy())
-        self._labels.append(batch["category"].cpu().numpy())
-
-    def rows(self) -> Columns:
-        return Columns(
-            {
-                "probabilities": np.concatenate(self._probabilities),
-                "labels": np.concatenate(self._labels),
-            }
-        )
+def _rows(prediction: Mapping[str, Tensor], batch: Batch) -> dict[str, np.ndarray]:
+    """Probabilities (B, K) in float64 and labels (B,)."""
+    labels = batch["category"].cpu().numpy()
+    return {"probabilities": prediction["probabilities"].numpy(), "labels": labels}
 
 
 def _names(data: DataShape) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from jaxtyping import Float, Integer
 from torch import Tensor
 
 from striate.data.batch import Batch
-from striate.evaluation.metric import Columns, Metric
+from striate.evaluation.metric import Columns, KeepingMeter, Metric
 
 CONFUSION = "confusion"
 """Column of the rows: pixels (N, K, K) of each true class (rows) and predicted class (columns)."""
@@ -23,7 +23,7 @@ _SMALL = 160
 """Longer side of a small mask at most, pixels."""
 
 
-class ConfusionMeter:
+class ConfusionMeter(KeepingMeter):
     """Rows: the confusion matrix of each image; the first metric is the mean IoU of the split.
 
     Args:
@@ -32,14 +32,11 @@ class ConfusionMeter:
     """
 
     def __init__(self, names: Sequence[str], void: int) -> None:
-        self._num, self._void = len(names), void
-        self._matrices: list[np.ndarray] = []
-        self._small: list[np.ndarray] = []
         each = [
             Metric.pooled(f"IoU {name}", False, _overlaps, partial(_of_class, index))
             for index, name in enumerate(names)
         ]
-        self.metrics = (
+        metrics = (
             Metric.pooled("mean IoU", False, _overlaps, _mean_iou),
             Metric.mean("IoU per image", False, of_each_image),
             Metric.pooled("pixel accuracy", False, _overlaps, _accuracy),
@@ -49,15 +46,16 @@ class ConfusionMeter:
             *each,
         )
 
-    def update(self, prediction: Mapping[str, Tensor], batch: Batch) -> None:
-        truth, predicted = batch["mask"].cpu().numpy(), prediction["mask"].numpy()
-        self._matrices.append(confusion(truth, predicted, self._num, self._void))
-        step = -(-max(truth.shape[1:]) // _SMALL)
-        self._small.append(predicted[:, step // 2 :: step, step // 2 :: step].copy())
+        super().__init__(metrics, partial(_rows, num_classes=len(names), void=void))
 
-    def rows(self) -> Columns:
-        columns = {CONFUSION: self._matrices, PREDICTED: self._small}
-        return Columns({name: np.concatenate(values) for name, values in columns.items()})
+
+def _rows(
+    prediction: Mapping[str, Tensor], batch: Batch, num_classes: int, void: int
+) -> dict[str, np.ndarray]:
+    truth, predicted = batch["mask"].cpu().numpy(), prediction["mask"].numpy()
+    step = -(-max(truth.shape[1:]) // _SMALL)
+    small = predicted[:, step // 2 :: step, step // 2 :: step].copy()
+    return {CONFUSION: confusion(truth, predicted, num_classes, void), PREDICTED: small}
 
 
 def confusion(
