@@ -26,7 +26,7 @@ class Targets(NamedTuple):
 def read_targets(
     path: Path, arrays: Arrays, pairs: Sequence[tuple[str, str]], expected: str
 ) -> Targets:
-    """What is known of each image.
+    """Find the targets of each image.
 
     Args:
         path: Path of the file, for messages.

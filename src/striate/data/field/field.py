@@ -76,7 +76,7 @@ class Field(ABC):
 
     @classmethod
     def inspect(cls, source: "Source", items: Sequence["Item"]) -> list[Finding]:
-        """What a person should know of the values of items; most kinds say nothing.
+        """Findings about the values of items for a person; most kinds have none.
 
         Args:
             source: Data that may or may not hold such values.

@@ -1,4 +1,4 @@
-"""What a report shows of segmentation: the classes, and the best, median and worst images."""
+"""Sections of a report on segmentation: the classes, and the best, median and worst images."""
 
 import colorsys
 from collections.abc import Sequence
