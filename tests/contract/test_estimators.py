@@ -9,7 +9,6 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from striate.estimators import BagOfWords, FisherVectors, HoG, ImageClassifier, ImageRegressor
 
 QUICK = {
-    "loss": {"name": "softmax_cross_entropy"},
     "optimiser": {"name": "adamw", "lr": 0.3},
     "training": {"batch_size": 64, "validations": 1, "checkpoints": 1},
     "execution": {"threads": 1},

@@ -74,8 +74,7 @@ def hold_out(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray
         >>> len(train), len(held)
         (22, 2)
     """
-    if not 0 <= fraction < 1:
-        raise ConfigError(f"validation_fraction={fraction} must be at least 0 and below 1.")
+    check_fraction(fraction)
     draw = np.random.default_rng(seed)
     held = [np.zeros(0, np.int64)]
     for label in np.unique(labels):
@@ -83,6 +82,12 @@ def hold_out(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray
         held.append(of_class[: round(fraction * len(of_class))])
     chosen = np.sort(np.concatenate(held))
     return np.setdiff1d(np.arange(len(labels)), chosen), chosen
+
+
+def check_fraction(fraction: float) -> None:
+    """Refuse a share of held-out images outside its range."""
+    if not 0 <= fraction < 1:
+        raise ConfigError(f"validation_fraction={fraction} must be at least 0 and below 1.")
 
 
 def training_settings(

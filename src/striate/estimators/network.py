@@ -60,7 +60,14 @@ class ImageNetwork(ImageInput, BaseEstimator):
         """Name of the network that was asked for; None: the planner chooses."""
         return self.network.get("name") if isinstance(self.network, Mapping) else self.network
 
-    def _train(self, train: Targeted, held: Targeted, seed: int, reporter: Reporter) -> Any:
+    def _train(
+        self,
+        train: Targeted,
+        held: Targeted,
+        seed: int,
+        reporter: Reporter,
+        task: str | None = None,
+    ) -> Any:
         """Train a network, keep all that predictions need, and return the held-out rows.
 
         Args:
@@ -68,11 +75,13 @@ class ImageNetwork(ImageInput, BaseEstimator):
             held: Images held out, perhaps none.
             seed: Random seed of the training.
             reporter: Receives what happens.
+            task: Name of the task; None: that of all such estimators.
         """
+        task = task or self._task
         network = "mlp" if self.network is None and self._is_line else self.network
         settings = fitting.training_settings(network, self._lengths, self.settings, seed)
-        if self._task is not None:
-            settings = merge(settings, {"task": {"name": self._task}})
+        if task is not None:
+            settings = merge(settings, {"task": {"name": task}})
         if self._is_line:
             # Neighbours in a row are no neighbours in a picture: nothing is moved or enlarged.
             size = list(train.images.shape[1:3])
