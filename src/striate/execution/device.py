@@ -73,12 +73,8 @@ class Execution:
             ConfigError: a device that is not there.
         """
         device = _device(config.device)
-        return cls(
-            device,
-            config.channels_last is not False,
-            _precision(config.precision, device),
-            config.threads,
-        )
+        precision = _precision(config.precision, device)
+        return cls(device, config.channels_last is not False, precision, config.threads)
 
     @classmethod
     def recorded(cls, config: ExecutionConfig, record: Mapping[str, Any] | None) -> "Execution":
@@ -92,11 +88,9 @@ class Execution:
         plain = cls.of(config)
         if not record:
             return plain
-        count = record.get("threads")
-        if config.threads is not None:
-            count = config.threads
-        elif count is not None:
-            count = min(int(count), torch.get_num_threads())
+        count = config.threads
+        if count is None and record.get("threads") is not None:
+            count = min(int(record["threads"]), torch.get_num_threads())
         return cls(
             plain.device,
             bool(record.get("channels_last", plain.channels_last)),

@@ -30,7 +30,7 @@ from striate.run_folder import RunFolder
 from striate.tasks.auxiliary import with_auxiliary
 from striate.tasks.class_weight import BALANCED
 from striate.tasks.prediction import Prediction
-from striate.tasks.task import Build, DataShape, ReportedSplit, Setting, Task
+from striate.tasks.task import DataShape, ReportedSplit, Setting, Task
 
 _FOLDS = 5
 _SHOWN = 30
@@ -49,9 +49,6 @@ class Labels(Task):
     @classmethod
     def recognises(cls, source: Source) -> str | None:
         return why_labels(source)
-
-    def networks(self, build: Build, data: DataShape) -> nn.ModuleDict:
-        return nn.ModuleDict({"network": build("network", num_classes=len(_names(data)))})
 
     def losses(self, networks: nn.ModuleDict, batch: Batch, phase: str) -> dict[str, Tensor]:
         target = batch["labels"]
@@ -190,7 +187,7 @@ class Labels(Task):
         )
         return {"loss": loss}
 
-    def chance(self, data: DataShape) -> float | None:
+    def chance_level(self, data: DataShape) -> float | None:
         plain = Pick("binary_cross_entropy", reduction="none")
         return math.log(2) if self.loss_pick == plain else None
 

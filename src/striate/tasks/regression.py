@@ -19,7 +19,7 @@ from striate.evaluation.report import Section
 from striate.registry import Pick
 from striate.tasks.auxiliary import with_auxiliary
 from striate.tasks.prediction import Prediction
-from striate.tasks.task import Build, DataShape, ReportedSplit, Setting, Task
+from striate.tasks.task import DataShape, ReportedSplit, Setting, Task
 
 
 class Regression(Task):
@@ -75,9 +75,6 @@ class Regression(Task):
             "std": np.where(flat, 1.0, np.nanstd(values, axis=0)).tolist(),
             "median": np.nanmedian(values, axis=0).tolist(),
         }
-
-    def networks(self, build: Build, data: DataShape) -> nn.ModuleDict:
-        return nn.ModuleDict({"network": build("network", num_classes=len(_names(data)))})
 
     def losses(self, networks: nn.ModuleDict, batch: Batch, phase: str) -> dict[str, Tensor]:
         known = ~batch["value"].isnan()

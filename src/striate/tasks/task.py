@@ -194,9 +194,12 @@ class Task(ABC):
         """
         return {name: FIELDS[name].of(source, name) for name in self.needs if name != "image"}
 
-    @abstractmethod
     def networks(self, build: Build, data: DataShape) -> nn.ModuleDict:
-        """The networks by name, with fresh weights; the first answers for its `outputs`."""
+        """The networks by name, with fresh weights; the first one has the task's `outputs`.
+
+        Unless a task says otherwise it has one network, with an output for each name of its field.
+        """
+        return nn.ModuleDict({"network": build("network", num_classes=data.num_outputs)})
 
     @abstractmethod
     def losses(self, networks: nn.ModuleDict, batch: Batch, phase: str) -> dict[str, Tensor]:
@@ -248,7 +251,7 @@ class Task(ABC):
         """
         return self.settings()
 
-    def chance(self, data: DataShape) -> float | None:
+    def chance_level(self, data: DataShape) -> float | None:
         """The loss of a network that knows nothing; None where it is not known."""
         return None
 

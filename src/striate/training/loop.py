@@ -103,7 +103,7 @@ class Training:
             average_decay=decay,
         )
         if self.step == 0:
-            chance_level = self.parts.task.chance(self.parts.data)
+            chance_level = self.parts.task.chance_level(self.parts.data)
             if (warning := chance_warning(outcome.main_loss, chance_level)) is not None:
                 self.log.write("warning", step=0, text=warning)
         if not outcome.is_finite:

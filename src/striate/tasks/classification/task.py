@@ -25,7 +25,7 @@ from striate.tasks.classification.evidence import calibration_of, fit_calibratio
 from striate.tasks.classification.prediction import ClassPrediction
 from striate.tasks.classification.report import report_parts
 from striate.tasks.prediction import Prediction
-from striate.tasks.task import Build, DataShape, ReportedSplit, Setting, Task
+from striate.tasks.task import DataShape, ReportedSplit, Setting, Task
 
 _LEAST = 1e-12
 """Probability below which the loss of a validation is no longer distinguished."""
@@ -43,9 +43,6 @@ class Classification(Task):
         if list(columns) != ["label"] or not are_numbers(names) or are_values(names):
             return None
         return f"the labels are {len(names)} whole numbers; if they are values: --task regression"
-
-    def networks(self, build: Build, data: DataShape) -> nn.ModuleDict:
-        return nn.ModuleDict({"network": build("network", num_classes=len(_names(data)))})
 
     def losses(self, networks: nn.ModuleDict, batch: Batch, phase: str) -> dict[str, Tensor]:
         target = batch["category"]
@@ -141,7 +138,7 @@ class Classification(Task):
         why = "softened targets keep the network from overconfidence"
         return {"loss": Setting("loss", loss, why, "cross-entropy, smoothing 0.1")}
 
-    def chance(self, data: DataShape) -> float | None:
+    def chance_level(self, data: DataShape) -> float | None:
         if self.loss_pick is None:
             return None
         return expected_loss_at_chance(self.loss_pick.name, len(_names(data)))

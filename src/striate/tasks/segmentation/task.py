@@ -25,7 +25,7 @@ from striate.tasks.segmentation.prediction import MaskPrediction
 from striate.tasks.segmentation.report import drawn, figures_of_classes, sections
 from striate.tasks.segmentation.settings import suited_settings
 from striate.tasks.segmentation.tiling import map_of
-from striate.tasks.task import Build, DataShape, ReportedSplit, Setting, Task
+from striate.tasks.task import DataShape, ReportedSplit, Setting, Task
 
 
 class Segmentation(Task):
@@ -81,10 +81,6 @@ class Segmentation(Task):
             known = {key: value.tolist() for key, value in balance.items() if key not in asked}
             facts["loss"] = {**facts.get("loss", {}), **known}
         return {**facts, "void": field.void}
-
-    def networks(self, build: Build, data: DataShape) -> nn.ModuleDict:
-        names = _mask(data.fields).names
-        return nn.ModuleDict({"network": build("network", num_classes=len(names))})
 
     def losses(self, networks: nn.ModuleDict, batch: Batch, phase: str) -> dict[str, Tensor]:
         scores = _of_size(networks["network"](batch["image"]), batch["image"])
