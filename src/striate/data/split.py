@@ -260,8 +260,8 @@ def _group_notes(splits: Sequence[Split], groups: Sequence[str], split: Split) -
     if num > _NEARLY_ALL * len(present):
         return []
     return [
-        f"The {len(present):,} {split} images come in {num:,} groups: intervals take images for "
-        "independent, and are too short where predictions within a group agree."
+        f"The {len(present):,} {split} images come in {num:,} groups: intervals that take images "
+        "for independent are too short where predictions within a group agree."
     ]
 
 

@@ -296,8 +296,9 @@ def estimate(
 
 
 def groups_of(rows: Rows) -> Array | None:
-    """The group of each item (N,), where rows have a column of groups."""
-    return rows.columns.get(GROUP) if isinstance(rows, Columns) else None  # type: ignore[return-value]
+    """The group of each item (N,), where rows have a column with two groups or more."""
+    groups = rows.columns.get(GROUP) if isinstance(rows, Columns) else None
+    return None if groups is None or len(np.unique(groups)) < 2 else np.asarray(groups)
 
 
 def item_values(metric: Metric, rows: Rows) -> Array:

@@ -57,9 +57,11 @@ class Summary:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> "Summary":
-        """The figures back from `to_json`; what was undefined is nan."""
+        """The figures back from `to_json`; a value that was undefined is nan."""
         estimates = {
-            name: Estimate(*(math.nan if kept[key] is None else kept[key] for key in _PARTS))
+            name: Estimate(
+                math.nan if kept["value"] is None else kept["value"], kept["low"], kept["high"]
+            )
             for name, kept in value["metrics"].items()
         }
         return cls(value["n"], estimates, value["confidence"])

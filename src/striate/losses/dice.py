@@ -68,6 +68,7 @@ def cross_entropy_dice_loss(
     scores: Float[Tensor, "B K *S"],
     target: Int[Tensor, "..."],
     *,
+    reduction: Reduction = "mean",
     dice_share: float = 0.5,
     class_counts: Float[Tensor, "..."] | Int[Tensor, "..."] | Sequence[float] | None = None,
     present_counts: Float[Tensor, "..."] | Int[Tensor, "..."] | Sequence[float] | None = None,
@@ -78,6 +79,7 @@ def cross_entropy_dice_loss(
     Args:
         scores: (B, K, *S).
         target: Class numbers (B, *S).
+        reduction: "mean" only: the parts are means over places and over classes.
         dice_share: Share a of the Dice loss, 0 to 1: (1 − a)·cross-entropy + a·Dice.
         class_counts: Targets of each class in the training set, by which the cross-entropy is
             balanced by median frequency; None: all classes weigh the same.
@@ -85,7 +87,7 @@ def cross_entropy_dice_loss(
         ignore_index: Positions with this number count for nothing.
 
     Raises:
-        ConfigError: a share outside 0 to 1.
+        ConfigError: a share outside 0 to 1, or another reduction.
         ShapeError: shapes that do not fit.
         DataError: a class number out of range.
 
@@ -98,6 +100,8 @@ def cross_entropy_dice_loss(
     """
     if not 0 <= dice_share <= 1:
         raise ConfigError(f"dice_share={dice_share:g} must lie between 0 and 1.")
+    if reduction != "mean":
+        raise ConfigError(f"reduction={reduction!r} is unknown here; accepted: 'mean'.")
     if class_counts is None:
         pixels = softmax_cross_entropy_loss(scores, target, ignore_index=ignore_index)
     else:

@@ -75,6 +75,8 @@ def test_rows_with_groups_are_drawn_by_groups() -> None:
     assert estimate(metric, rows) == estimate(metric, alone, groups=films)
     grouped, single = estimate(metric, rows), estimate(metric, alone)
     assert grouped.high - grouped.low > 2 * (single.high - single.low)
+    of_one = Columns({**rows.columns, "group": np.zeros(60, np.int64)})
+    assert estimate(metric, of_one) == single
     worse = Columns({**rows.columns, "a": rows["a"] - 0.1 * (films > 2)})
     told = compare(metric, {"x": rows, "y": worse}).pairs[0]
     plain = {"x": alone, "y": Columns({"a": worse["a"], "b": b})}

@@ -97,8 +97,8 @@ def test_intervals_draw_films_and_classes_have_figures(masks) -> None:
     assert estimate(meter.metrics[0], films) != alone
     sky, *_, sign = class_figures(rows, NAMES)
     assert sky["pixels"] == pytest.approx((masks[0] == 0).sum() / (masks[0] != VOID).sum())
-    assert sky["images"] == 5
-    assert sign["images"] == 0
+    assert sky["num_images"] == 5
+    assert sign["num_images"] == 0
     assert np.isnan(sign["dice"])
     assert sky["taken_for"] in NAMES[1:4]
 
@@ -171,6 +171,8 @@ def test_both_losses_by_hand() -> None:
     torch.testing.assert_close(plain, nn.functional.cross_entropy(scores, target))
     with pytest.raises(ConfigError, match="between 0 and 1"):
         cross_entropy_dice_loss(scores, target, dice_share=1.5)
+    with pytest.raises(ConfigError, match="accepted: 'mean'"):
+        cross_entropy_dice_loss(scores, target, reduction="sum")
 
 
 def test_classes_are_counted_in_the_training_split() -> None:

@@ -102,7 +102,7 @@ def class_figures(rows: Columns, names: Sequence[str]) -> list[dict[str, Any]]:
     wrong = matrix * ~np.eye(len(names), dtype=bool)
     columns = {
         "pixels": _ratio(truth, truth.sum()),
-        "images": (overlaps[:, 1:].sum(axis=1) > 0).sum(axis=0),
+        "num_images": (overlaps[:, 1:].sum(axis=1) > 0).sum(axis=0),
         "iou": iou(whole),
         "dice": dice(whole),
         "found": _ratio(both, truth),

@@ -97,7 +97,10 @@ def _pictures(split: "ReportedSplit", field: Mask) -> Markup:
         error = np.where((truth == field.void)[..., None], _VOID, error).astype(np.uint8)
         pictures = (image, table[truth], table[predicted], error)
         cells = [split.images.names[index], f"{quality[index]:.3f}"]
-        cells += [Markup('<img alt="" src="{}">').format(data_uri(picture)) for picture in pictures]
+        cells += [
+            Markup('<img alt="" width="160" src="{}">').format(data_uri(picture))
+            for picture in pictures
+        ]
         lines.append(Markup("<tr>{}</tr>").format(_cells(cells, "td")))
     legend = [
         Markup('<span style="background:rgb{}">&emsp;</span> {}').format(

@@ -51,6 +51,9 @@ def suited_settings(conditions: Conditions) -> dict[str, Setting]:
             "flip, crop, colour",
         ),
     }
+    if window != size:
+        why = "each takes as long as many steps"
+        settings["training.validations"] = Setting("validations", 3, why, "3")
     if fit[0] is not None:
         settings["data.fit"] = Setting("fit", fit[0], "no image is cut", fit[0])
     if scale is not None:
