@@ -39,12 +39,16 @@ def rows_by_digest(run: Run) -> Columns:
 def per_item(run: Run, paths: Sequence[Path]) -> np.ndarray:
     """The headline metric's value of each item (K, N), in K files of predictions of one split.
 
+    Items for which it is undefined are left out.
+
     Args:
         run: Run whose task has the metric.
         paths: Files of predictions of that task.
     """
     metric = headline_metric(run)
-    return np.stack([item_values(metric, load_predictions(path).rows) for path in paths])
+    values = np.stack([item_values(metric, load_predictions(path).rows) for path in paths])
+    defined: np.ndarray = values[:, ~np.isnan(values.astype(np.float64)).any(axis=0)]
+    return defined
 
 
 def validation_loss(run: Run) -> float | None:

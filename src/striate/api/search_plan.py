@@ -88,7 +88,8 @@ class SearchPlan:
             raise ConfigError(problems)
         for config in {base.data: base for base in bases.values()}.values():
             data = check_images(config, resolved, reporter)
-        meter = build_task(space.plan).meter(data_shape(space.plan, data.fields))
+        task = build_task(space.plan, build_task(space.plan).prepare(data.train))
+        meter = task.meter(data_shape(space.plan, data.fields))
         space = replace(space, bases={name: self._timed(base) for name, base in bases.items()})
         lower_is_better = meter.metrics[0].lower_is_better
         return space.plan, {"space": space.to_json(), "lower_is_better": lower_is_better}

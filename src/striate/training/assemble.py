@@ -19,6 +19,7 @@ from striate.losses import LOSSES
 from striate.networks import NETWORKS
 from striate.optim import OPTIMISERS, SCHEDULES, Average, parameter_groups
 from striate.randomness import layer_randomness
+from striate.registry import Pick
 from striate.tasks import TASKS, DataShape, Task, task_named
 from striate.training import transfer
 from striate.training.fitting import NETWORK_ARGUMENTS, outputs_problem, size_problem, smaller
@@ -127,7 +128,7 @@ def check_choices(config: RunConfig) -> None:
     ]
     if config.task.name in TASKS:
         arguments = getattr(TASKS[config.task.name], "loss_arguments", ())
-        problems += LOSSES.problems(config.loss, arguments)
+        problems += _loss_problems(config.loss, arguments, config.task.name)
     for pick in config.augmentation:
         problems += AUGMENTATIONS.problems(pick, AUGMENTATION_OFFERED)
     if (problem := thread_problem(config.execution.threads)) is not None:
@@ -136,6 +137,15 @@ def check_choices(config: RunConfig) -> None:
         problems += _number_problems(config)
     if problems:
         raise ConfigError(problems)
+
+
+def _loss_problems(loss: Pick, offered: tuple[str, ...], task: str) -> list[str]:
+    """Problems of a loss for a task that offers these arguments."""
+    problems = LOSSES.problems(loss, offered)
+    if loss.name in LOSSES and LOSSES.problems(Pick(loss.name), offered):
+        fitting = [name for name in LOSSES if not LOSSES.problems(Pick(name), offered)]
+        problems.append(f"Losses for the task {task}: {', '.join(fitting)}.")
+    return problems
 
 
 def _number_problems(config: RunConfig) -> list[str]:
