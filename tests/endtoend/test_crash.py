@@ -142,6 +142,28 @@ def test_killed_at_twenty_random_moments(tmp_path, photographs, reference):
     )
 
 
+def write_numbers(folder: Path) -> Path:
+    """A list of the photographs with two numbers each, some of them missing."""
+    lines = ["path,contrast,number"]
+    for number, path in enumerate(sorted(write_photographs(folder).rglob("*.png"))):
+        contrast = "" if number % 9 == 4 else np.asarray(Image.open(path)).std()
+        lines.append(f"{path.relative_to(folder)},{contrast},{'' if number % 5 == 2 else number}")
+    (folder / "numbers.csv").write_text("\n".join(lines))
+    return folder / "numbers.csv"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("write", [write_numbers])
+def test_other_tasks_killed_at_ten_random_moments(tmp_path, write):
+    data = write(tmp_path / "data")
+    began = time.monotonic()
+    finish(train(data, tmp_path / "whole", tmp_path / "places"))
+    duration = time.monotonic() - began
+    draw = random.Random(10)
+    moments = [draw.uniform(0.1, 1.02) * duration for _ in range(10)]
+    kill_and_go_on(tmp_path, data, (outcome(tmp_path / "whole"), duration), moments)
+
+
 @pytest.mark.slow
 def test_killed_again_and_again_in_one_run(tmp_path, photographs, reference):
     run, places = tmp_path / "run", tmp_path / "other"

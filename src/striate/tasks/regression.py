@@ -30,16 +30,20 @@ class Regression(Task):
 
     Args:
         loss: Name and arguments of the loss: l2, l1, huber or charbonnier.
-        columns: Columns to predict; None: value, or the labels, or all columns of numbers.
+        columns: Columns to predict, or their names with commas; None: value, or the labels, or all
+            columns of numbers.
     """
 
     needs = ("image", "value")
     loss_arguments = ("image", "target")
     unsuited: ClassVar[tuple[str, ...]] = ("resized_crop", "affine")
 
-    def __init__(self, loss: Pick | None = None, columns: tuple[str, ...] | None = None) -> None:
+    def __init__(
+        self, loss: Pick | None = None, columns: tuple[str, ...] | str | None = None
+    ) -> None:
         super().__init__(loss)
-        self.column_names = columns or ()
+        listed = columns.split(",") if isinstance(columns, str) else columns or ()
+        self.column_names = [name.strip().lower() for name in listed]
 
     @classmethod
     def recognises(cls, source: Source) -> str | None:

@@ -145,7 +145,7 @@ def why_values(source: "Source") -> str | None:
     if source.class_names:
         if not are_values(source.class_names):
             return None
-        return f"the labels are numbers, {len(source.class_names):,} different ones"
+        return f"the labels are {len(source.class_names):,} different numbers"
     numbers = numeric_columns(source.items)
     further = {key for item in source.items for key in item.columns or () if key}
     if not numbers or ("value" not in numbers and (further - set(numbers) or further & _OTHERS)):
@@ -153,7 +153,7 @@ def why_values(source: "Source") -> str | None:
     if len(numbers) > 1 and all(different <= {0.0, 1.0} for different in numbers.values()):
         return None  # yes or no for each name
     names = ["value"] if "value" in numbers else list(numbers)
-    return f"the list has numbers in {enumerated(names, most=4)}, and no classes"
+    return f"there are numbers in {enumerated(names, most=4)}, and no classes"
 
 
 def _columns(source: "Source", name: str, found: Iterable[str]) -> list[str]:
@@ -165,7 +165,7 @@ def _columns(source: "Source", name: str, found: Iterable[str]) -> list[str]:
 
 
 def _check(source: "Source", names: Sequence[str]) -> None:
-    """Refuse cells that are no numbers, by their lines."""
+    """Refuse cells that are no numbers, by their lines, and columns that tell nothing."""
     wrong = []
     for item in source.items:
         for name in names:
@@ -178,6 +178,13 @@ def _check(source: "Source", names: Sequence[str]) -> None:
         more = [f"and {len(wrong) - _TOLD} more"] if len(wrong) > _TOLD else []
         accepted = "Accepted: numbers such as 3.5 or -2e4, and empty cells where one is missing."
         raise DataError("\n".join([f"{source.origin}:", *lines, *more, accepted]))
+    numbers = numeric_columns(source.items)
+    for name in names:
+        if len(numbers.get(name, ())) < 2:
+            told = ", ".join(f"{number:g}" for number in numbers.get(name, ())) or "missing"
+            raise DataError(
+                f"{source.origin}: all numbers in {name!r} are {told}: there is nothing to learn."
+            )
 
 
 def _span(name: str, numbers: np.ndarray) -> str:
