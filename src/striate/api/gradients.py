@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypedDict, Unpack, cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -34,38 +34,10 @@ from striate.settings import named_pick, parse_groups
 from striate.terminal import Reporter
 from striate.training.fitting import NETWORK_ARGUMENTS, build_network
 
-__all__ = [
-    "NETWORKS",
-    "bptt",
-    "check",
-    "cost",
-    "cost_text",
-    "decay_text",
-    "graph",
-    "graph_svg",
-    "jacobian",
-    "jacobian_svg",
-    "mirror",
-    "network_graph",
-]
+__all__ = ["NETWORKS", "cost_text", "decay_text", "graph_svg", "jacobian_svg"]
 
 SHAPE = (3, 32, 32)
 """Channels, height and width where neither data nor a shape is named: CIFAR's."""
-
-
-class Noise(TypedDict, total=False):
-    """Options of the functions that run a network on noise."""
-
-    shape: tuple[int, ...]
-    """Shape (C, *S) of an image; by default 3 × 32 × 32."""
-    num_classes: int
-    """Number of classes K; by default 10."""
-    batch_size: int
-    """Number of images B; by default 2."""
-    seed: int
-    """Random seed of weights and noise; by default 0."""
-    assignments: Sequence[str]
-    """Arguments as words: ("network.depth=20",)."""
 
 
 def check(
@@ -150,7 +122,7 @@ def graph(expression: str, values: Sequence[str]) -> Graph:
     return calculus.graph(function, tensors)
 
 
-def network_graph(network: str | Pick, *, depth: int | None = 1, **options: Unpack[Noise]) -> Graph:
+def network_graph(network: str | Pick, *, depth: int | None = 1, **options: Any) -> Graph:
     """The computational graph of a network on noise, folded by module.
 
     The gradient is that of the sum of all scores.
@@ -158,7 +130,8 @@ def network_graph(network: str | Pick, *, depth: int | None = 1, **options: Unpa
     Args:
         network: Name of `NETWORKS`, or a Pick with arguments.
         depth: Depth to which modules are unfolded; None: every operation.
-        options: Options of `Noise`.
+        options: `shape` (C, *S) of an image, `num_classes`, `batch_size`, `seed` of weights and
+            noise, and `assignments` as words: ("network.depth=20",).
 
     Raises:
         ConfigError: names and arguments that do not exist, all together.
@@ -169,7 +142,7 @@ def network_graph(network: str | Pick, *, depth: int | None = 1, **options: Unpa
         return calculus.graph(built, {"images": images}, depth=depth)
 
 
-def mirror(network: str | Pick, *, depth: int = 1, **options: Unpack[Noise]) -> str:
+def mirror(network: str | Pick, *, depth: int = 1, **options: Any) -> str:
     """The network above, its backward network below, as the text of an SVG file.
 
     Arguments and errors are those of `network_graph`.
@@ -223,9 +196,7 @@ def bptt(
     return measured
 
 
-def cost(
-    network: str | Pick, *, repeats: int = 15, **options: Unpack[Noise]
-) -> tuple[LayerCost, ...]:
+def cost(network: str | Pick, *, repeats: int = 15, **options: Any) -> tuple[LayerCost, ...]:
     """The cost of forward and backward passes, predicted and measured, for each layer.
 
     Arguments and errors are those of `network_graph`; the default batch has 8 images.
@@ -233,7 +204,8 @@ def cost(
     Args:
         network: Name of `NETWORKS`, or a Pick with arguments.
         repeats: Number of timed rounds.
-        options: Options of `Noise`.
+        options: `shape` (C, *S) of an image, `num_classes`, `batch_size`, `seed` of weights and
+            noise, and `assignments` as words: ("network.depth=20",).
     """
     options.setdefault("batch_size", 8)
     built, images = _network_and_noise(network, **options)

@@ -20,9 +20,9 @@ def named_images(images: Any) -> list[tuple[str, Any]]:
     """(name, image) of everything that a person may hand over."""
     if isinstance(images, (str, Path)):
         path = Path(images)
-        if not path.is_dir():
-            return [(str(path), path)]
-        files = sorted(p for p in path.rglob("*") if p.is_file() and not p.name.startswith("."))
+        files = [path]
+        if path.is_dir():
+            files = sorted(p for p in path.rglob("*") if p.is_file() and p.name[0] != ".")
         if not files:
             raise DataError(f"{path} holds no files; give an image or a folder of images.")
         return [(str(p), p) for p in files]

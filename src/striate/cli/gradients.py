@@ -100,14 +100,14 @@ def graph(
         "assignments": tuple(set_ or ()),
     }
     if named:
-        drawn = gradients.network_graph(what, depth=depth or None, **options)  # type: ignore[arg-type]
+        drawn = gradients.network_graph(what, depth=depth or None, **options)
     else:
         drawn = gradients.graph(what, tuple(values or ()))
     typer.echo(str(drawn))
     if svg is not None:
         _write(svg, graph_svg(drawn, title=what))
     if mirror is not None:
-        _write(mirror, gradients.mirror(what, depth=max(depth, 1), **options))  # type: ignore[arg-type]
+        _write(mirror, gradients.mirror(what, depth=max(depth, 1), **options))
 
 
 def jacobian(

@@ -13,7 +13,6 @@ from striate.errors import RunError
 from striate.evaluation.metric import Scores
 from striate.execution import accelerated
 from striate.run_folder import RunFolder
-from striate.training import transfer
 from striate.training.assemble import Parts
 from striate.training.budget import Clock, first_plan, most_steps, time_budget
 from striate.training.checkpoint import CheckpointStore
@@ -80,8 +79,11 @@ def run(
         training.most_steps = most_steps(config, parts)
         training.budget = time_budget(config, data, parts, clock, finish)
         if store.is_empty:
-            if parts.lacks_weights:
-                raise RunError(transfer.lacking(config))
+            if parts.lacks_weights and config.pretrained is not None:
+                raise RunError(
+                    f"This run has no checkpoint yet, and {config.pretrained.file}, which it "
+                    "starts from, is gone or has changed. Put it back, or train anew."
+                )
             if resumed:
                 log.rewind(0, "resumed")
             training.plan = first_plan(training.most_steps, training.budget)

@@ -166,16 +166,6 @@ def weights_settings(
     return merged
 
 
-def lacking(config: RunConfig) -> str:
-    """Advice on weights whose file is gone or changed before anything was learned."""
-    pretrained = config.pretrained
-    file = "its published weights" if pretrained is None else pretrained.file
-    return (
-        f"This run has no checkpoint yet, and {file}, which it starts from, is gone or has "
-        "changed. Put it back, or train anew."
-    )
-
-
 def explained(choices: list[Decision], own: Settings, config: RunConfig) -> list[Decision]:
     """The planner's decisions, with those that the weights made instead of a person.
 
