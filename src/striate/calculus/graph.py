@@ -103,13 +103,12 @@ def _backward(
 def _assemble(recorder: Recorder) -> Graph:
     """The recorded calls that lead to an output, numbered in the order of computation."""
     maker: dict[Key, Any] = recorder.maker
-    needed: set[int] = set()
-    stack = [r for r in recorder.results if r.kind == "output"]
-    inputs = [r for r in recorder.results if r.kind == "input"]
-    needed.update(id(r) for r in inputs)
+    # Inputs are kept in any case; nothing comes before them.
+    needed = {id(recorded) for recorded in recorder.results if recorded.kind == "input"}
+    stack = [recorded for recorded in recorder.results if recorded.kind == "output"]
     while stack:
         recorded = stack.pop()
-        if id(recorded) not in needed or recorded in inputs:
+        if id(recorded) not in needed:
             needed.add(id(recorded))
             stack += [maker[use.key] for use in recorded.uses]
     kept = [recorded for recorded in recorder.results if id(recorded) in needed]

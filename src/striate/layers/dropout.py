@@ -61,7 +61,17 @@ def dropout(
     return x * mask.mul_(LEVELS / kept_levels)
 
 
-class Dropout(nn.Module):
+class _WithProbability(nn.Module):
+    def __init__(self, p: float) -> None:
+        super().__init__()
+        _check_probability(p)
+        self.p = p
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+class Dropout(_WithProbability):
     """Each value set to zero with probability p while training; fast on a CPU (see `dropout`).
 
     Example:
@@ -71,15 +81,10 @@ class Dropout(nn.Module):
     """
 
     def __init__(self, p: float = 0.5) -> None:
-        super().__init__()
-        _check_probability(p)
-        self.p = p
+        super().__init__(p)
 
     def forward(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         return dropout(x, self.p, training=self.training)
-
-    def extra_repr(self) -> str:
-        return f"p={self.p}"
 
 
 def stochastic_depth(
@@ -107,7 +112,7 @@ def stochastic_depth(
     return x * (kept.to(x.dtype) / (1 - p)).view(-1, *(1,) * (x.ndim - 1))
 
 
-class StochasticDepth(nn.Module):
+class StochasticDepth(_WithProbability):
     """The residual branch of each item set to zero with probability p while training.
 
     Example:
@@ -115,16 +120,8 @@ class StochasticDepth(nn.Module):
         tensor([[1., 2.]])
     """
 
-    def __init__(self, p: float) -> None:
-        super().__init__()
-        _check_probability(p)
-        self.p = p
-
     def forward(self, x: Float[Tensor, "B *any"]) -> Float[Tensor, "B *any"]:
         return stochastic_depth(x, self.p, training=self.training)
-
-    def extra_repr(self) -> str:
-        return f"p={self.p}"
 
 
 def _check_probability(p: float) -> None:

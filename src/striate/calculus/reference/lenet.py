@@ -105,10 +105,8 @@ def lenet_parameters(num_classes: int, generator: np.random.Generator) -> Parame
     theta = {"S2": [np.full(6, 0.25), np.zeros(6)], "S4": [np.full(16, 0.25), np.zeros(16)]}
     for name, shape in (kernels | matrices).items():
         num_inputs = np.prod(shape[1:])
-        theta[name] = [
-            generator.normal(scale=num_inputs**-0.5, size=shape),
-            np.zeros(shape[0]),
-        ]
+        weight = generator.normal(scale=num_inputs**-0.5, size=shape)
+        theta[name] = [weight, np.zeros(shape[0])]
     return theta
 
 

@@ -61,15 +61,10 @@ def close_pairs(
                 codes.append(pair[:, 0] * span + pair[:, 1])
                 values.append(value)
     code, similarity = np.concatenate(codes), np.concatenate(values)
-    # Keep the largest product of each pair: sorted by pair, then by product.
-    order = np.lexsort((-similarity, code))
-    code, similarity = code[order], similarity[order]
-    new = np.ones(len(code), bool)
-    new[1:] = code[1:] != code[:-1]
-    code, similarity = code[new], similarity[new]
     order = np.lexsort((code, -similarity))
-    code, similarity = code[order], similarity[order]
-    return Neighbours(code // span, code % span, similarity)
+    # Of each pair the first, which has its largest product.
+    kept = order[np.sort(np.unique(code[order], return_index=True)[1])]
+    return Neighbours(code[kept] // span, code[kept] % span, similarity[kept])
 
 
 def _leaves(vectors: np.ndarray, draw: np.random.Generator) -> np.ndarray:
