@@ -48,11 +48,6 @@ class LayerCost:
     """None where nothing flows back."""
 
     @property
-    def predicted_ratio(self) -> float | None:
-        """Backward / forward multiply-adds; None for a layer that multiplies nothing."""
-        return self.backward_multiply_adds / self.multiply_adds if self.multiply_adds else None
-
-    @property
     def measured_ratio(self) -> float | None:
         """Backward / forward median time."""
         return None if self.backward is None else self.backward.median / self.forward.median

@@ -14,44 +14,41 @@ PATTERNS = {
     "multiply": "multiply switches: each input gets the gradient times the other input",
 }
 
-_SIGNS = {
-    "add": "+",
-    "sub": "−",
-    "mul": "×",
-    "div": "÷",
-    "pow": "^",
-    "matmul": "@",
-    "neg": "× −1",
-    "rsub": "−",
-    "rdiv": "÷",
-    "rpow": "^",
-    "radd": "+",
-    "rmul": "×",
-    "sigmoid": "σ",
-    "reciprocal": "1 ÷",
-    "sqrt": "√",
-}
-_SYNONYMS = {
-    "subtract": "sub",
-    "multiply": "mul",
-    "divide": "div",
-    "true_divide": "div",
-    "truediv": "div",
-    "rtruediv": "rdiv",
-    "rmatmul": "matmul",
-    "negative": "neg",
-    "setitem": "assign",
-    "getitem": "index",
-    "select": "index",
-    "maximum": "max",
-    "minimum": "min",
-    "amax": "max",
-    "amin": "min",
-    "iadd": "add",
-    "isub": "sub",
-    "imul": "mul",
-    "itruediv": "div",
-}
+
+def _by_name(names: dict[str, str]) -> dict[str, str]:
+    """The key of each of the names, which are parted by spaces."""
+    return {name: key for key, of_key in names.items() for name in of_key.split()}
+
+
+_SIGNS = _by_name(
+    {
+        "+": "add radd",
+        "−": "sub rsub",
+        "×": "mul rmul",
+        "÷": "div rdiv",
+        "^": "pow rpow",
+        "@": "matmul",
+        "× −1": "neg",
+        "σ": "sigmoid",
+        "1 ÷": "reciprocal",
+        "√": "sqrt",
+    }
+)
+_SYNONYMS = _by_name(
+    {
+        "add": "iadd",
+        "sub": "subtract isub",
+        "mul": "multiply imul",
+        "div": "divide true_divide truediv itruediv",
+        "rdiv": "rtruediv",
+        "matmul": "rmatmul",
+        "neg": "negative",
+        "assign": "setitem",
+        "index": "getitem select",
+        "max": "maximum amax",
+        "min": "minimum amin",
+    }
+)
 _MULTIPLY = ("mul", "neg", "rmul", "div", "rdiv", "matmul", "linear", "conv1d", "conv2d", "conv3d")
 _PATTERN_OF: dict[str, Pattern] = {
     **dict.fromkeys(("add", "sub", "radd", "rsub", "sum", "mean", "cat", "stack"), "add"),

@@ -84,16 +84,8 @@ class GradientReport:
         return "\n\n".join("\n".join(block) for block in blocks if block)
 
 
-_HEADER = (
-    "tensor",
-    "shape",
-    "verdict",
-    "worst element",
-    "analytic",
-    "numerical",
-    "relative",
-    "projected",
-)
+_VALUES = ("analytic", "numerical", "relative", "projected")
+_HEADER = ("tensor", "shape", "verdict", "worst element", *_VALUES)
 
 
 def _row(tensor: TensorCheck) -> tuple[str, ...]:

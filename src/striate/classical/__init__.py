@@ -92,12 +92,8 @@ def sift_fisher(
 PREDICTORS: Registry[Predictor] = Registry(
     "predictor",
     {
-        "hog-svm": hog_svm,
-        "pixels-knn": pixels_knn,
-        "pixels-svm": pixels_svm,
-        "pixels-softmax": pixels_softmax,
-        "sift-bow": sift_bow,
-        "sift-fisher": sift_fisher,
+        function.__name__.replace("_", "-"): function
+        for function in (hog_svm, pixels_knn, pixels_svm, pixels_softmax, sift_bow, sift_fisher)
     },
 )
 """Names of `--network` that are no networks, and their constructors."""

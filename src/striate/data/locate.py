@@ -1,5 +1,6 @@
 """Open the source that a path or a name stands for."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from striate.data.archive import ARCHIVES, ArchiveSource
@@ -95,11 +96,10 @@ def open_path(path: Path, title: str | None = None) -> Source:
 
 def is_there(name_or_path: str) -> bool:
     """Whether a path exists, or a pattern stands for files that do."""
-    try:
-        pattern = is_pattern(name_or_path) and bool(expand_pattern(name_or_path))
-    except DataError:
-        pattern = False
-    return pattern or Path(name_or_path).exists()
+    with suppress(DataError):
+        if is_pattern(name_or_path) and expand_pattern(name_or_path):
+            return True
+    return Path(name_or_path).exists()
 
 
 def made_absolute(name_or_path: str) -> str:

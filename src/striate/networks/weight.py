@@ -128,6 +128,7 @@ def _deep(
     return _torchvision(Pick(network, depth=depth, **other), network, file, top1, top5)
 
 
+_SQUEEZENET = Pick("squeezenet", final_relu=True)
 PRETRAINED: dict[str, Weights] = {
     "alexnet_owt": _torchvision(
         Pick("alexnet_owt"), "alexnet", "alexnet-owt-7be5be79.pth", 56.522, 79.066
@@ -164,24 +165,16 @@ PRETRAINED: dict[str, Weights] = {
     "densenet169": _deep("densenet", 169, "b2777c0a", 75.600, 92.806),
     "densenet201": _deep("densenet", 201, "c1103571", 76.896, 93.370),
     "squeezenet": _torchvision(
-        Pick("squeezenet", final_relu=True),
-        "squeezenet",
-        "squeezenet1_0-b66bff10.pth",
-        58.092,
-        80.420,
+        _SQUEEZENET, "squeezenet", "squeezenet1_0-b66bff10.pth", 58.092, 80.420
     ),
     "squeezenet_caffe": Weights(
-        network=Pick("squeezenet", final_relu=True),
+        network=_SQUEEZENET,
         layout="caffe/squeezenet",
         file="squeezenet1_0-imagenet-caffe.safetensors",
         sha256="5b10bd5269dcf8708e29b6ac64fc921ef22a828f3b2f2ac739dcdd633708a606",
         # BGR 0..255 minus (104, 117, 123), as RGB 0..1; the first layer is turned to RGB
         preparation=Preparation(
-            (227, 227),
-            (123 / 255, 117 / 255, 104 / 255),
-            (1 / 255, 1 / 255, 1 / 255),
-            resize=227,
-            interpolation="bicubic",
+            (227, 227), (123 / 255, 117 / 255, 104 / 255), (1 / 255,) * 3, 227, "bicubic"
         ),
         num_classes=1000,
         classes=_SYNSETS,

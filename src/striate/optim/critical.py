@@ -32,11 +32,6 @@ class CriticalPoint:
     """All of them, ascending; of a large problem those at both ends."""
     gradient_norm: float
 
-    @property
-    def num_negative(self) -> int:
-        """The index: how many of the eigenvalues are below zero."""
-        return sum(1 for value in self.eigenvalues if value < 0)
-
 
 def critical_point(
     function: Function,
