@@ -1,19 +1,11 @@
-"""On what and how a network runs: chosen by measuring, exchanged without rewriting it."""
+"""Execution of a network: device and operators, chosen by measuring, exchanged in place."""
 
-from striate.execution.chooser import (
-    Candidate,
-    Trial,
-    choose,
-    guess,
-    step_seconds,
-    trial_seconds,
-)
-from striate.execution.device import Execution, threads
+from striate.execution.chooser import Trial, choose, guess, step_seconds, trial_seconds
+from striate.execution.device import Execution
 from striate.execution.memory import keep_pages, lacks_memory
 from striate.execution.swap import accelerate, accelerated, restore
 
 __all__ = [
-    "Candidate",
     "Execution",
     "Trial",
     "accelerate",
@@ -24,6 +16,5 @@ __all__ = [
     "lacks_memory",
     "restore",
     "step_seconds",
-    "threads",
     "trial_seconds",
 ]

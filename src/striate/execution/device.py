@@ -1,4 +1,4 @@
-"""On what the arithmetic runs, and how: device, layout, precision, threads, operators."""
+"""Device, layout, precision, threads and operators of the arithmetic."""
 
 import os
 import platform

@@ -15,7 +15,7 @@ except ModuleNotFoundError as missing:
 
 from striate.search.dimension import Dimension
 from striate.search.setting import change
-from striate.search.space import Proposal, Space
+from striate.search.space import Space
 from striate.search.specification import read_dimensions
 
-__all__ = ["Dimension", "Proposal", "Space", "change", "read_dimensions"]
+__all__ = ["Dimension", "Space", "change", "read_dimensions"]
