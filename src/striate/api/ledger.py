@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from striate import places
+from striate import folders
 from striate.api.frame import fields_of
 from striate.api.request import Request
 from striate.api.resolve import resolve
@@ -148,7 +148,7 @@ def _view(title: str, digest: str, receipts: list[Receipt]) -> LedgerView:
 
 def known_ledgers() -> list[LedgerView]:
     """The ledgers of all test splits that were opened on this machine, lost ones too."""
-    folder = places.home_dir() / "ledgers"
+    folder = folders.home_dir() / "ledgers"
     # A ledger that somebody deleted is known by its head record.
     known = {path.name.partition(".")[0] for path in folder.glob("[!.]*.json*")}
     return [_view("", digest, []) for digest in sorted(known)]

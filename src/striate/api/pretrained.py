@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from torch import nn
 
-from striate import places
+from striate import folders
 from striate.config import ExecutionConfig
 from striate.data import ImageSet, ImageSpec, Normalisation, SealedSplit, open_source
 from striate.data.measured import measured_part
@@ -58,7 +58,7 @@ def evaluate_pretrained(
         opening = None
         if isinstance(part.content, SealedSplit):
             # Weights have no run's folder: the receipts of their openings lie beside the ledgers.
-            folder = places.home_dir() / "published" / f"{file.name}-{file.sha256[:12]}"
+            folder = folders.home_dir() / "published" / f"{file.name}-{file.sha256[:12]}"
             folder.mkdir(parents=True, exist_ok=True)
             opening = open_test(part.content, run_hash=file.sha256[:12], run_folder=folder)
             images = part.content.read(opening)

@@ -13,7 +13,7 @@ def list_() -> None:
     from rich.table import Table
 
     from striate.api.cache import list_cache
-    from striate.places import cache_dir
+    from striate.folders import cache_dir
 
     table = Table("name", "kind", "images", "size", "last used", title=str(cache_dir()))
     for entry in list_cache():

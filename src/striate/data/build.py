@@ -32,7 +32,7 @@ from striate.data.source import Item, Progress, Source
 from striate.data.split import Assignment, assign
 from striate.data.stratify import Membership, counts_of
 from striate.errors import DataError
-from striate.places import cache_dir
+from striate.folders import cache_dir
 
 _COPY_BYTES = 8 * 2**20
 _THUMBNAILS = "thumbnails.u8"

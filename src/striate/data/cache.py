@@ -27,7 +27,7 @@ from striate import durable
 from striate.data.decode import THUMBNAIL, ImageSpec
 from striate.data.jpeg import decoder_name
 from striate.errors import DataError, RunError, unknown_name
-from striate.places import cache_dir
+from striate.folders import cache_dir
 
 # Part of each key: a change of the format, of the splits, or of a library that decodes, starts a
 # new cache, so that `predict` never meets pixels that another version of it made.

@@ -21,7 +21,7 @@ from striate.data.part import ImageSet
 from striate.data.seal import SealedSplit
 from striate.data.source import Item, Progress, Source, Split
 from striate.errors import DataError
-from striate.places import cache_dir
+from striate.folders import cache_dir
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from striate.data.record import (
 )
 from striate.data.source import Progress, Source, Split
 from striate.errors import DataError
-from striate.places import cache_dir, data_dir
+from striate.folders import cache_dir, data_dir
 from striate.registry import Registry
 
 _IDX = (

@@ -14,7 +14,7 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
 
-from striate import durable, places
+from striate import durable, folders
 from striate.data.seal import Opening, SealedSplit, issue
 from striate.errors import LedgerError
 from striate.evaluation.chain import Chain, Entry
@@ -55,7 +55,7 @@ def ledger_path(test_digest: str) -> Path:
     """The ledger file of a test split, whether it exists or not."""
     if not test_digest.isalnum():
         raise LedgerError(f"{test_digest!r} is no digest of a test split: letters and digits only.")
-    return places.home_dir() / "ledgers" / f"{test_digest}.jsonl"
+    return folders.home_dir() / "ledgers" / f"{test_digest}.jsonl"
 
 
 def open_test(

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from striate import durable, kernels, places
+from striate import durable, folders, kernels
 
 _FORMAT = 1
 
@@ -81,7 +81,7 @@ def write(question: Mapping[str, Any], result: Mapping[str, Any], notes: list[st
 
 def _path(question: Mapping[str, Any]) -> Path:
     digest = hashlib.sha256(json.dumps(_plain(question), sort_keys=True).encode()).hexdigest()
-    return places.cache_dir() / "execution" / f"{digest[:20]}.json"
+    return folders.cache_dir() / "execution" / f"{digest[:20]}.json"
 
 
 def _plain(value: Mapping[str, Any]) -> Any:

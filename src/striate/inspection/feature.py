@@ -21,8 +21,8 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from striate.data.source import Progress
+from striate.folders import cache_dir
 from striate.inspection.gradient import gradient_histograms
-from striate.places import cache_dir
 
 _PATCH = 6
 _FILTERS = 256

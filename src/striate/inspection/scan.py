@@ -14,7 +14,7 @@ from striate.data.decoding import decode_all
 from striate.data.picture import Header, read_header
 from striate.data.source import Content, Item, Progress, Source
 from striate.errors import DataError
-from striate.places import cache_dir
+from striate.folders import cache_dir
 
 GREY = ImageSpec((64, 64), 1, "squash")
 """Form of the images whose edges are described: of a photograph, thumbnails keep too few."""

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from striate.errors import CheckpointError, ConfigError, DownloadError
+from striate.folders import cache_dir, data_dir
 from striate.networks.weight import PRETRAINED, Weights
-from striate.places import cache_dir, data_dir
 
 Progress = Callable[[str, int, int], None]
 """Receives what is done (a sentence), how much is done and of how much."""

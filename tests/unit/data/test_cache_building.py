@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from striate.data import list_cache, prepare
-from striate.places import cache_dir
+from striate.folders import cache_dir
 
 BUILDER = """
 import hashlib, sys

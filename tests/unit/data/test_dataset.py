@@ -23,7 +23,7 @@ from striate.data import (
 from striate.data import build as build_module
 from striate.data.seal import issue
 from striate.errors import DataError, SealedTestError
-from striate.places import cache_dir
+from striate.folders import cache_dir
 
 ConfigOf = Callable[..., object]
 WriteTree = Callable[..., Path]

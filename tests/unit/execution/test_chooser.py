@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from striate import folders
 from striate import kernels as package
-from striate import places
 from striate.config import ExecutionConfig
 from striate.execution import Execution, chooser, convolution, guess, step_seconds, trial_seconds
 from striate.execution.table import trial_json, trial_text
@@ -118,7 +118,7 @@ def test_a_short_trial_is_made_again_when_there_is_time(kernels, network):
 
 def test_a_broken_file_is_ignored_with_a_note(kernels, network):
     choose(network, racing(a=0.5, kernels=0.4))
-    for path in (places.cache_dir() / "execution").iterdir():
+    for path in (folders.cache_dir() / "execution").iterdir():
         path.write_text('{"format": 1, "question"')
     race = racing()
     trial = choose(network, race)

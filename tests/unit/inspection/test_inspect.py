@@ -11,13 +11,13 @@ from rich.console import Console
 from striate import api
 from striate.cli import inspection as command
 from striate.evaluation import openings
+from striate.folders import cache_dir
 from striate.inspection import feature
 from striate.inspection.fold import out_of_fold
 from striate.inspection.label_error import suspects
 from striate.inspection.outlier import outliers
 from striate.inspection.scan import _is_text
 from striate.inspection.table import table
-from striate.places import cache_dir
 
 
 @pytest.fixture(autouse=True)
