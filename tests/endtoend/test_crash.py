@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from safetensors.torch import load_file
 
+from killed import assert_same, finish, outcome, start
 from striate.run_folder import RunFolder
-from striate.training.events import TIMING, read_events
 
 STEPS = 40
 SETTINGS = [
@@ -39,49 +38,8 @@ def write_photographs(folder: Path) -> Path:
     return folder
 
 
-def start(*words: object, places: Path) -> subprocess.Popen[str]:
-    environment = {
-        **os.environ,
-        "OMP_NUM_THREADS": "1",
-        "STRIATE_CACHE": str(places / "cache"),
-        "STRIATE_HOME": str(places / "home"),
-    }
-    return subprocess.Popen(
-        [sys.executable, "-m", "striate", *map(str, words)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-    )
-
-
-def finish(process: subprocess.Popen[str], code: int = 0) -> str:
-    out, error = process.communicate(timeout=240)
-    assert process.returncode == code, out + error
-    return out + error
-
-
 def train(data: Path, run: Path, places: Path) -> subprocess.Popen[str]:
     return start("train", data, "--out", run, *SETTINGS, places=places)
-
-
-def outcome(run: Path) -> tuple[dict, list[dict], dict]:
-    """Weights, events without the clock, and the newest checkpoint's tensors."""
-    events = [
-        {key: value for key, value in event.items() if key not in TIMING}
-        for event in read_events(run / "events.jsonl")
-    ]
-    newest = max((run / "checkpoints").glob("step-*"))
-    return load_file(run / "network.safetensors"), events, load_file(newest)
-
-
-def assert_same(run: Path, reference: tuple[dict, list[dict], dict]) -> None:
-    weights, events, checkpoint = outcome(run)
-    for mine, theirs in ((weights, reference[0]), (checkpoint, reference[2])):
-        assert mine.keys() == theirs.keys()
-        for name in mine:
-            assert mine[name].equal(theirs[name]), name
-    assert events == reference[1]
 
 
 def end_of(data: Path, run: Path, places: Path) -> None:

@@ -16,6 +16,7 @@ from striate.search.setting import (
     spell_augmentation,
     value_at,
 )
+from striate.tasks import TASKS
 
 _PICKS = ("network", "optimiser", "schedule", "loss")
 """Settings that bring arguments of their own are drawn first."""
@@ -123,7 +124,10 @@ def default_dimensions(
 
     plan = next(iter(bases.values()))
     names = spell_augmentation(plan)
-    stronger = [f"{names}+{more}" for more in ("erase", "cutmix") if more not in names]
+    # Blends of two images need single classes to blend.
+    has_classes = "category" in TASKS[plan.task.name].needs
+    more = [name for name in ("erase", *(["cutmix"] if has_classes else [])) if name not in names]
+    stronger = [f"{names}+{name}" for name in more]
     augmentations = ("none", names, *stronger) if plan.augmentation else ("none", "shift", "erase")
     usual = [
         around(WIDTH, 2.0) if plan.pretrained is None else around("pretrained.feature_rate", 10.0),

@@ -112,3 +112,25 @@ class TestMessages:
             losses.huber_loss(x, x, delta=0.0)
         with pytest.raises(ConfigError, match=r"beta=-1"):
             losses.smooth_l1_loss(x, x, beta=-1.0)
+
+
+def test_binary_cross_entropy_is_torchs() -> None:
+    draw = torch.Generator().manual_seed(3)
+    scores = torch.randn(7, 3, generator=draw)
+    target = (torch.rand(7, 3, generator=draw) < 0.4).float()
+    weights = [1.0, 2.5, 0.5]
+    for given in (None, weights, torch.tensor(weights)):
+        expected = torch.nn.BCEWithLogitsLoss(
+            pos_weight=None if given is None else torch.tensor(weights), reduction="none"
+        )(scores, target)
+        each = losses.binary_cross_entropy_loss(
+            scores, target, reduction="none", positive_weights=given
+        )
+        torch.testing.assert_close(each, expected)
+        mean = losses.binary_cross_entropy_loss(scores, target, positive_weights=given)
+        torch.testing.assert_close(mean, expected.mean())
+    assert losses.binary_cross_entropy_loss(scores.double(), target).dtype == torch.float64
+    with pytest.raises(ShapeError, match="one weight for each label"):
+        losses.binary_cross_entropy_loss(scores, target, positive_weights=[1.0, 2.0])
+    with pytest.raises(ShapeError, match="one target, 0 or 1, for each score"):
+        losses.binary_cross_entropy_loss(scores, target[:, :2])
