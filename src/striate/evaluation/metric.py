@@ -220,13 +220,19 @@ class Scores:
         return self.values[self.metrics[0].name]
 
     def estimates(self, *, confidence: float = 0.95) -> dict[str, Estimate | Proportion]:
-        """Each metric by its name with its interval; see `estimate`."""
-        return {
-            metric.name: estimate(
-                metric, self.rows, confidence=confidence, groups=self.groups, strata=self.strata
-            )
-            for metric in self.metrics
-        }
+        """Each metric by its name with its interval; see `estimate`. They are computed once."""
+        if confidence not in self._estimates:
+            self._estimates[confidence] = {
+                metric.name: estimate(
+                    metric, self.rows, confidence=confidence, groups=self.groups, strata=self.strata
+                )
+                for metric in self.metrics
+            }
+        return self._estimates[confidence]
+
+    @cached_property
+    def _estimates(self) -> dict[float, dict[str, Estimate | Proportion]]:
+        return {}
 
 
 def estimate(

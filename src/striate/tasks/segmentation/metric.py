@@ -33,7 +33,7 @@ class ConfusionMeter(KeepingMeter):
 
     def __init__(self, names: Sequence[str], void: int) -> None:
         each = [
-            Metric.pooled(f"IoU {name}", False, _overlaps, partial(_of_class, index))
+            Metric.pooled(f"IoU {name}", False, partial(_overlaps_of, index), _mean_iou)
             for index, name in enumerate(names)
         ]
         metrics = (
@@ -124,6 +124,10 @@ def _overlaps(rows: Columns) -> Integer[np.ndarray, "N 3 K"]:
     return np.stack([np.diagonal(matrices, axis1=1, axis2=2), truth, predicted], axis=1)
 
 
+def _overlaps_of(index: int, rows: Columns) -> Integer[np.ndarray, "N 3 1"]:
+    return _overlaps(rows)[:, :, index : index + 1]
+
+
 def _ratio(part: Any, whole: Any) -> np.ndarray:
     return np.where(whole > 0, part / np.maximum(whole, 1), np.nan)
 
@@ -136,10 +140,6 @@ def _mean_known(values: np.ndarray) -> Any:
 
 def _mean_iou(overlaps: np.ndarray) -> float:
     return float(_mean_known(iou(overlaps)))
-
-
-def _of_class(index: int, overlaps: np.ndarray) -> float:
-    return float(iou(overlaps)[index])
 
 
 def _accuracy(overlaps: np.ndarray) -> float:

@@ -1,7 +1,6 @@
 """Settings for segmentation: the size of images, windows of them, and the width of the network."""
 
 import math
-from collections.abc import Iterator
 from typing import Any
 
 from striate.registry import Pick
@@ -95,26 +94,19 @@ def _network(conditions: Conditions, window: tuple[int, int], batch: int) -> tup
     usual = _pick(name, _USUAL, depth)
     if not usual.arguments or set(asked) - {"name"} or conditions.speed is None:
         return usual, "of a usual width, which was not measured"
-    needed = _SHOWINGS * conditions.num_images
-    best, tried = _pick(name, _WIDTHS[0], depth), []
-    for width, rate in _rates(conditions, name, depth, batch, window):
+    needed = _SHOWINGS * conditions.num_images / max(1.0, conditions.seconds - _START_AND_END)
+    best, tried = None, []
+    for width in _WIDTHS:
+        pick, descent = _pick(name, width, depth), Pick("adamw", lr=2e-3, weight_decay=0.01)
+        rate = conditions.speed(pick, descent, batch, window)
         tried.append(f"{width} {rate:.3g}")
-        if rate * max(1.0, conditions.seconds - _START_AND_END) < needed:
+        if rate < needed:
             break
-        best = _pick(name, width, depth)
-    return best, f"the widest with time for {_SHOWINGS} windows an image; images/s: " + ", ".join(
-        tried
-    )
-
-
-def _rates(
-    conditions: Conditions, name: str, depth: int, batch: int, window: tuple[int, int]
-) -> Iterator[tuple[int, float]]:
-    """Each width with the windows of a training that it learns from in a second here."""
-    if conditions.speed is not None:
-        for width in _WIDTHS:
-            descent = Pick("adamw", lr=2e-3, weight_decay=0.01)
-            yield width, conditions.speed(_pick(name, width, depth), descent, batch, window)
+        best = pick
+    why = f"{_SHOWINGS} windows an image; images/s by width: {', '.join(tried)}"
+    if best is None:
+        return _pick(name, _WIDTHS[0], depth), f"the narrowest; there is no time for {why}"
+    return best, f"the widest with time for {why}"
 
 
 def _pick(name: str, width: int, depth: int) -> Pick:
