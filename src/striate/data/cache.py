@@ -78,15 +78,18 @@ def read_set(key: str) -> dict[str, Any] | None:
     if not isinstance(described, dict) or described.get("format") != FORMAT:
         return None
     expected = described["development"]
-    try:
-        items = (folder / "development" / "items.json").stat().st_size
-        if not described.get("streamed"):
-            size = (folder / "development" / "pixels.u8").stat().st_size
-            if size != expected["pixel_bytes"]:
-                return None
-    except OSError:
-        return None
-    return described if items == expected["item_bytes"] else None
+    sizes = {"items.json": expected["item_bytes"]}
+    if not described.get("streamed"):
+        sizes["pixels.u8"] = expected["pixel_bytes"]
+    whole = all(file_size(folder / "development" / name) == size for name, size in sizes.items())
+    return described if whole else None
+
+
+def file_size(path: Path) -> int:
+    """Bytes of a file; -1 where there is none."""
+    with suppress(OSError):
+        return path.stat().st_size
+    return -1
 
 
 def mark_used(key: str) -> None:

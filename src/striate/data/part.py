@@ -3,6 +3,7 @@
 import hashlib
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,10 +79,9 @@ def read_part(
     Raises:
         DataError: what is there is not what was written, or a streamed item is there no more.
     """
-    try:
+    content = b""
+    with suppress(OSError):
         content = (folder / "items.json").read_bytes()
-    except OSError:
-        content = b""
     same = hashlib.blake2b(content, digest_size=16).hexdigest() == expected["item_digest"]
     cache.require_whole(same, folder)
     items = cache.read_json(folder / "items.json")
@@ -115,12 +115,8 @@ def _mapped(folder: Path, spec: ImageSpec, expected: dict[str, Any], verify: boo
 def _array(folder: Path, name: str, expected: dict[str, Any], verify: bool) -> np.ndarray:
     """An array of a part, mapped once its size, or all of it, is what was written."""
     path, shape = folder / name, tuple(expected["shape"])
-    try:
-        size = path.stat().st_size
-    except OSError:
-        size = -1
     wanted = math.prod(shape) * np.dtype(expected["dtype"]).itemsize
-    cache.require_whole(size == wanted, folder)
+    cache.require_whole(cache.file_size(path) == wanted, folder)
     if verify:
         with open(path, "rb") as stream:
             digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16))

@@ -12,6 +12,7 @@ import os
 import posixpath
 import tarfile
 import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -94,13 +95,11 @@ def _check(header: bytes, offset: int) -> int:
     """The size that a header states, if the header is whole and its checksum right."""
     if len(header) < _BLOCK:
         raise OSError(f"it ends within the header at byte {offset}")
-    try:
+    with suppress(ValueError):
         # The checksum counts its own field as eight spaces.
         counted = sum(header) - sum(header[148:156]) + 8 * ord(" ")
         if counted == _number(header[148:156]):
             return _number(header[124:136])
-    except ValueError:
-        pass
     if offset == 0:
         raise _UnusualTar
     raise OSError(f"the header at byte {offset} is damaged")

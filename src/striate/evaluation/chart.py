@@ -290,11 +290,10 @@ def _curve(series: Series, across: _Axis, upward: _Axis, x_label: str, unit: str
     if series.line:
         way = "M" + "L".join(f"{x} {y}" for x, y in points)
         parts.append(element("path", class_="curve", d=way, stroke=colour))
-    visible = series.dots or len(points) == 1
+    size, fill = (3, colour) if series.dots or len(points) == 1 else (5, "transparent")
     bands = {x: f" [{_short(low)}, {_short(high)}]" for x, low, high in series.band}
     for (x, y), (left, top) in zip(series.points, points, strict=True):
         caption = f"{series.name}: {_short(y)}{unit}{bands.get(x, '')} at {x_label} {_short(x)}"
-        size, fill = (3, colour) if visible else (5, "transparent")
         title = element("title", caption)
         parts.append(element("circle", title, cx=left, cy=top, r=size, fill=fill))
     return Markup("").join(parts)
@@ -303,10 +302,9 @@ def _curve(series: Series, across: _Axis, upward: _Axis, x_label: str, unit: str
 def _labels(marks: Sequence[float]) -> list[str]:
     """The marks of an axis written as short as keeps them distinct."""
     labels = [_short(mark) for mark in marks]
-    digits = 4
-    while len(set(labels)) < len(labels) and digits <= 10:  # ticks have no more digits
-        labels = [f"{mark:.{digits}g}" for mark in marks]
-        digits += 1
+    for digits in range(4, 11):  # ticks have no more digits
+        if len(set(labels)) < len(labels):
+            labels = [f"{mark:.{digits}g}" for mark in marks]
     return labels
 
 

@@ -4,6 +4,7 @@ They witness for the ledger: an opening cannot vanish from it while its receipt 
 """
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,10 +61,8 @@ def receipts_of(run_folder: Path) -> list[Receipt]:
         return []
     receipts = []
     for line in lines:
-        try:
+        with suppress(ValueError, KeyError, TypeError):
             value = json.loads(line)
             test, number, digest = str(value["test"]), int(value["number"]), str(value["hash"])
             receipts.append(Receipt(test, number, digest, str(folder)))
-        except (ValueError, KeyError, TypeError):
-            continue
     return receipts

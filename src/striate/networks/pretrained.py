@@ -1,5 +1,6 @@
 """Published weights by the names in use, moved over into our networks."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -95,11 +96,9 @@ def _fitting(entries: tuple[str, ...], published: dict[str, Tensor], path: Path)
         weights = PRETRAINED[name]
         with torch.device("meta"):
             network = published_network(weights, weights.num_classes)
-        try:
+        with suppress(CheckpointError):
             rename(weights.layout, published, network.state_dict(), unused=weights.unused)
-        except CheckpointError:
-            continue
-        return name
+            return name
     raise CheckpointError(
         f"{path} fits none of {', '.join(entries)}: names or shapes of its tensors differ. Name "
         "one of them with --network to see what differs."

@@ -123,20 +123,16 @@ def _reliability(
     """The reliability diagrams with their captions: before and after where it was calibrated."""
     if calibration is None:
         return [{"title": "", "svg": reliability_chart(shown.reliability)}]
-    drawn = []
-    for when in ("before", "after"):
-        part = calibration[when]
-        bins = [ReliabilityBin(**item) for item in part["reliability"]]
-        drawn.append(
-            {
-                "title": f"{when.capitalize()} calibration",
-                "error": Estimate.from_json(part["calibration_error"]),
-                "chance": part["calibration_by_chance"],
-                "likelihood": Estimate.from_json(part["negative_log_likelihood"]),
-                "svg": reliability_chart(bins),
-            }
-        )
-    return drawn
+    return [
+        {
+            "title": f"{when.capitalize()} calibration",
+            "error": Estimate.from_json(part["calibration_error"]),
+            "chance": part["calibration_by_chance"],
+            "likelihood": Estimate.from_json(part["negative_log_likelihood"]),
+            "svg": reliability_chart([ReliabilityBin(**item) for item in part["reliability"]]),
+        }
+        for when, part in ((when, calibration[when]) for when in ("before", "after"))
+    ]
 
 
 def _selective_chart(selective: Mapping[str, Any] | None) -> Markup | None:
@@ -145,12 +141,9 @@ def _selective_chart(selective: Mapping[str, Any] | None) -> Markup | None:
         return None
     # Errors of a handful of predictions would stretch the axis over all others.
     curve = [point for point in selective["curve"] if point["coverage"] >= 0.05]
-    error = Series(
-        "error among the predictions",
-        "accent",
-        [(100 * point["coverage"], 100 * point["error"]) for point in curve],
-        band=[(100 * p["coverage"], 100 * p["low"], 100 * p["high"]) for p in curve],
-    )
+    points = [(100 * p["coverage"], 100 * p["error"]) for p in curve]
+    band = [(100 * p["coverage"], 100 * p["low"], 100 * p["high"]) for p in curve]
+    error = Series("error among the predictions", "accent", points, band)
     return line_chart(
         [error],
         x_label="predicted, %",
