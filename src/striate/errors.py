@@ -61,16 +61,20 @@ class InputError(StriateError, ValueError):
     """Arrays or parameters that a scikit-learn estimator cannot take."""
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name most like `name`, or None when nothing is close."""
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """A question for the known name nearest to `name`; empty when none is close.
+
+    Example:
+        >>> did_you_mean("resnt", ["vgg", "resnet"])
+        " Did you mean 'resnet'?"
+    """
     folded = {known_name.lower().replace("-", "_"): known_name for known_name in known}
     matches = difflib.get_close_matches(name.lower().replace("-", "_"), folded, n=1, cutoff=0.6)
-    return folded[matches[0]] if matches else None
+    return f" Did you mean {folded[matches[0]]!r}?" if matches else ""
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """The sentence for a name that is not in a table: what came, the nearest, what is accepted."""
     names = sorted(known)
-    suggestion = nearest(name, names)
-    hint = f" Did you mean {suggestion!r}?" if suggestion else ""
+    hint = did_you_mean(name, names)
     return f"There is no {kind} named {name!r}.{hint} Known: {', '.join(names) or 'none'}."

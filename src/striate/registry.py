@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from types import ModuleType, NoneType, UnionType
 from typing import Any, Generic, Literal, TypeVar, Union, get_args, get_origin
 
-from striate.errors import ConfigError, nearest, unknown_name
+from striate.errors import ConfigError, did_you_mean, unknown_name
 
 T = TypeVar("T")
 
@@ -134,11 +134,8 @@ class Registry(Generic[T]):
             if name in offered:
                 problems.append(f"{what}: {name!r} follows from the data; leave it out.")
             elif name not in accepted:
-                suggestion = nearest(name, free)
-                hint = f" Did you mean {suggestion!r}?" if suggestion else ""
-                problems.append(
-                    f"{what} has no argument {name!r}.{hint} Accepted: {', '.join(free) or 'none'}."
-                )
+                accepts = f"{did_you_mean(name, free)} Accepted: {', '.join(free) or 'none'}."
+                problems.append(f"{what} has no argument {name!r}.{accepts}")
             elif not _fits(accepted[name].annotation, value):
                 problems.append(
                     f"{what}: {name}={value!r} does not fit; "

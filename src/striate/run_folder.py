@@ -168,6 +168,18 @@ class RunFolder:
                 raise RunError(f"The folder {self.path} cannot be written: {reason}.") from error
             yield
 
+    def require(self, path: Path) -> None:
+        """Refuse a run that lacks a file of a finished training.
+
+        Raises:
+            RunError: the file is missing.
+        """
+        if not path.is_file():
+            raise RunError(
+                f"{self.path} has no {path.name}: its training has not ended. "
+                f"Continue with: striate resume {self.path}"
+            )
+
     def write_tensors(self, path: Path, tensors: dict[str, Tensor]) -> None:
         """Write a safetensors file, whole or not at all."""
         whole = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
@@ -179,11 +191,7 @@ class RunFolder:
         Raises:
             RunError: it is missing or damaged.
         """
-        if not path.is_file():
-            raise RunError(
-                f"{self.path} has no {path.name}: its training has not ended. "
-                f"Continue with: striate resume {self.path}"
-            )
+        self.require(path)
         try:
             with safe_open(path, framework="pt") as reader:
                 return {name: reader.get_tensor(name) for name in reader.keys()}  # noqa: SIM118

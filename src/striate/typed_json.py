@@ -6,7 +6,7 @@ import typing
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, TypeVar
 
-from striate.errors import ConfigError, DataError, nearest
+from striate.errors import ConfigError, DataError, did_you_mean
 from striate.registry import Pick, spell_type
 
 C = TypeVar("C")
@@ -49,8 +49,7 @@ class JsonRecord:
 def unknown_field(name: str, known: Iterable[str]) -> str:
     """The sentence for a setting that does not exist."""
     names = list(known)
-    suggestion = nearest(name, names)
-    hint = f" Did you mean {suggestion!r}?" if suggestion else ""
+    hint = did_you_mean(name, names)
     return f"There is no setting {name!r}.{hint} Accepted: {', '.join(names)}."
 
 

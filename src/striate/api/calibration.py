@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 from striate.api.run import Run
-from striate.errors import RunError
 from striate.evaluation import percent
 
 
@@ -40,9 +39,6 @@ def calibrate(run: Run | str | Path, *, classwise: bool = False) -> dict[str, An
             predictions are missing.
     """
     opened = run if isinstance(run, Run) else Run(run)
-    if not opened.is_finished or not opened.folder.predictions.is_file():
-        raise RunError(
-            f"{opened.path} has no validation predictions: its training has not ended. "
-            f"Continue with: striate resume {opened.path}"
-        )
+    opened.folder.require(opened.folder.weights)
+    opened.folder.require(opened.folder.predictions)
     return opened.task.calibrate(opened.folder, classwise=classwise)

@@ -43,8 +43,7 @@ def compare_runs(
     if len({run.path.resolve() for run in opened}) < max(len(opened), 2):
         raise RunError("Comparing takes two different runs or more: striate compare RUN RUN")
     for run in opened:
-        if not run.is_finished:
-            raise RunError(f"{run.path} has not finished; continue with: striate resume {run.path}")
+        run.folder.require(run.folder.weights)
     _refuse_other_splits(opened)
     evaluated = [run.folder.test_predictions.is_file() for run in opened]
     reporter = reporter or Reporter()

@@ -112,10 +112,7 @@ class Run:
             raise RunError(
                 f"{self.path}: the predictions of this task have no confidence to abstain by."
             )
-        if not self.folder.predictions.is_file():
-            raise RunError(
-                f"{self.path} has no validation predictions: its training has not ended."
-            )
+        self.folder.require(self.folder.predictions)
         return abstention(*promising(self.folder), error)
 
     @property

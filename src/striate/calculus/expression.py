@@ -6,14 +6,14 @@ Python's own parser gives the tree; what is not in the tables below is refused.
 import ast
 import math
 import operator
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from striate.errors import ConfigError, nearest
+from striate.errors import ConfigError, did_you_mean
 
 _OF_ONE = ("exp", "log", "sin", "cos", "tanh", "sigmoid", "relu", "sqrt", "abs", "sum", "mean")
 FUNCTIONS: dict[str, tuple[int, Callable[..., Tensor]]] = {
@@ -119,7 +119,7 @@ def parse_values(words: list[str] | tuple[str, ...], names: tuple[str, ...]) -> 
             problems.append(f"{word!r} gives no number; write {name or 'x'}=-2 or x=[1, 2].")
             values[name] = torch.zeros(())
         if sign and name not in names:
-            hint = _hint(name, names)
+            hint = did_you_mean(name, names)
             problems.append(f"The expression has no {name!r}.{hint} It has: {', '.join(names)}.")
     missing = [name for name in names if name not in values]
     if missing:
@@ -128,11 +128,6 @@ def parse_values(words: list[str] | tuple[str, ...], names: tuple[str, ...]) -> 
     if problems:
         raise ConfigError(problems)
     return {name: values[name] for name in names}
-
-
-def _hint(name: str, known: Iterable[str]) -> str:
-    near = nearest(name, known)
-    return f" Did you mean {near!r}?" if near else ""
 
 
 def _check(
@@ -176,7 +171,7 @@ def _check(
                 )
         case ast.Call():
             name = ast.get_source_segment(text, node.func) or ""
-            hint = _hint(name, FUNCTIONS)
+            hint = did_you_mean(name, FUNCTIONS)
             problems.append(f"There is no function {name}.{hint} Known: {', '.join(FUNCTIONS)}.")
         case _:
             problems.append(

@@ -9,7 +9,7 @@ import io
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from striate.data.source import read_arrays, read_text
 from striate.data.spelling import enumerated, shown
-from striate.errors import DataError, nearest
+from striate.errors import DataError, did_you_mean
 
 Array = npt.NDArray[Any]
 
@@ -276,14 +276,9 @@ def _by_class(table: PredictionTable, truth: PredictionTable) -> PredictionTable
     if missing:
         raise DataError(
             f"{table.path} has no column of probabilities for the class {enumerated(missing)} of "
-            f"{truth.path}.{_hint(missing[0], columns)} Its columns: {enumerated(columns)}."
+            f"{truth.path}.{did_you_mean(missing[0], columns)} Its columns: {enumerated(columns)}."
         )
     return replace(table, columns=columns)
-
-
-def _hint(name: str, known: Iterable[str]) -> str:
-    hint = nearest(name, known)
-    return f" Is {shown(hint)!r} meant?" if hint else ""
 
 
 def _matched(
@@ -300,8 +295,8 @@ def _matched(
         if unknown:
             raise DataError(
                 f"{table.path} predicts the class {enumerated(unknown)}, which the truth does "
-                f"not have.{_hint(unknown[0], index)} Known: {enumerated(list(index))}. If it "
-                f"exists though no item is of it, name it: --classes {','.join(unknown[:3])}"
+                f"not have.{did_you_mean(unknown[0], index)} Known: {enumerated(list(index))}. "
+                f"If it exists though no item is of it, name it: --classes {','.join(unknown[:3])}"
             )
         return Matched(name, np.array([index[table.labels[i]] for i in order]), None, ())
     rows = np.zeros((len(ids), len(index)))
