@@ -125,7 +125,8 @@ def default_dimensions(
     plan = next(iter(bases.values()))
     names = spell_augmentation(plan)
     # Blends of two images need single classes to blend.
-    has_classes = "category" in TASKS[plan.task.name].needs
+    task: Any = TASKS[plan.task.name]
+    has_classes = "category" in task.needs
     more = [name for name in ("erase", *(["cutmix"] if has_classes else [])) if name not in names]
     stronger = [f"{names}+{name}" for name in more]
     augmentations = ("none", names, *stronger) if plan.augmentation else ("none", "shift", "erase")
