@@ -164,10 +164,8 @@ class _Check:
         """The verdict on one tensor."""
         tensor = self.tensors[name]
         shape = tuple(tensor.shape)
-        if not tensor.requires_grad:
-            return TensorCheck(name, shape, "frozen")
-        if tensor.numel() == 0:
-            return TensorCheck(name, shape, "zero")
+        if not tensor.requires_grad or not tensor.numel():
+            return TensorCheck(name, shape, "zero" if tensor.requires_grad else "frozen")
         wholes = []
         if tensor.numel() > self.exhaustive:
             wholes = [self.projection(name, number) for number in range(self.projections)]

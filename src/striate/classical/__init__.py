@@ -8,7 +8,7 @@ from striate.classical.classifier import LinearSVM, Neighbours, Softmax
 from striate.classical.feature import HoG, RawPixels
 from striate.classical.fisher import FisherVectors, fisher_vector
 from striate.classical.hog import hog
-from striate.classical.predictor import Learned, Predictor
+from striate.classical.predictor import Predictor
 from striate.classical.sift import dense_sift
 from striate.classical.vocabulary import BagOfWords
 from striate.registry import Registry
@@ -18,12 +18,7 @@ __all__ = [
     "BagOfWords",
     "FisherVectors",
     "HoG",
-    "Learned",
-    "LinearSVM",
-    "Neighbours",
     "Predictor",
-    "RawPixels",
-    "Softmax",
     "dense_sift",
     "fisher_vector",
     "hog",

@@ -143,8 +143,7 @@ class ArchiveSource(Source):
             archive = self._local.archive = zipfile.ZipFile(self.path)
         try:
             with archive.open(member) as stream:
-                content: bytes = stream.read(FILE_LIMIT if limit is None else limit)
-                return content
+                return stream.read(FILE_LIMIT if limit is None else limit)
         except (zipfile.BadZipFile, *DAMAGED, RuntimeError, NotImplementedError) as error:
             # RuntimeError: encrypted; NotImplementedError: a rare compression.
             raise OSError(str(error)) from error

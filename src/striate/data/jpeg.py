@@ -7,8 +7,9 @@ to Pillow, which so decides alone what is broken and why.
 """
 
 import io
+from contextlib import suppress
 from functools import cache
-from importlib import metadata
+from importlib import import_module, metadata
 from types import ModuleType
 
 import numpy as np
@@ -63,9 +64,6 @@ def _is_upright(content: bytes) -> bool:
 
 @cache
 def _simplejpeg() -> ModuleType | None:
-    try:
-        import simplejpeg
-    except ImportError:
-        return None
-    module: ModuleType = simplejpeg
-    return module
+    with suppress(ImportError):
+        return import_module("simplejpeg")
+    return None

@@ -14,13 +14,9 @@ from striate.data.spelling import class_key, enumerated, natural_key, shown
 from striate.errors import DataError
 
 _SPLITS: dict[str, Split] = {
-    "train": "train",
-    "training": "train",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-    "test": "test",
-    "testing": "test",
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("val", "valid", "validation"), "validation"),
+    **dict.fromkeys(("test", "testing"), "test"),
 }
 # Left behind by desktops; no person means them as images.
 _LITTER = {"thumbs.db", "desktop.ini", "__macosx"}

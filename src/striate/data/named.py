@@ -3,6 +3,8 @@
 import hashlib
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -239,11 +241,6 @@ def _verified(folder: Path, file: RemoteFile) -> Path:
 
 
 def _unpacked_md5(path: Path) -> str | None:
-    digest = hashlib.md5(usedforsecurity=False)
-    try:
-        with open_unpacked(path) as stream:
-            while block := stream.read(2**20):
-                digest.update(block)
-    except (OSError, EOFError, zlib.error):
-        return None
-    return digest.hexdigest()
+    with suppress(OSError, EOFError, zlib.error), open_unpacked(path) as stream:
+        return hashlib.file_digest(stream, partial(hashlib.md5, usedforsecurity=False)).hexdigest()
+    return None
