@@ -87,7 +87,7 @@ def evaluate(
         model: Networks and how they predict.
         split: Items with their targets.
         data: Shape of the set.
-        index: Indices of the items to take (M,); None: all.
+        index: Rows of the items to take (M,); None: all.
         batch_size: Images at a time; None: as `infer` chooses.
     """
     images = split.images if index is None else split.images[index]

@@ -18,6 +18,8 @@ _SHOWINGS = 25
 _WIDTHS = (8, 12, 16, 24, 32, 48, 64)
 _USUAL = 16
 """Width where nothing can be measured."""
+_LONG = 120.0
+"""Seconds of a training from which on it is validated three times, shorter ones less often."""
 _START_AND_END = 15.0
 """Seconds of a training that are not steps."""
 
@@ -50,7 +52,7 @@ def suited_settings(conditions: Conditions) -> dict[str, Setting]:
             "flip, crop, colour",
         ),
     }
-    if window != size:
+    if window != size and conditions.seconds >= _LONG:
         why = "each takes as long as many steps"
         settings["training.validations"] = Setting("validations", 3, why, "3")
     if fit[0] is not None:
