@@ -108,7 +108,7 @@ def search(
             "--space",
             "-s",
             metavar="KEY=VALUES|FILE",
-            help="Settings to search, in place of the usual: optimiser.lr=1e-3..1e-1:log, "
+            help="Settings to search, instead of the usual: optimiser.lr=1e-3..1e-1:log, "
             "width=x0.5..x2 (multiples of the plan), optimiser=sgd,adamw; a .toml or .json file; "
             "the word defaults keeps the usual beside it. May be repeated.",
         ),

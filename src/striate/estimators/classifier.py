@@ -217,6 +217,6 @@ def _are_labels(y: Any) -> bool:
     try:
         table = np.asarray(y.toarray() if hasattr(y, "toarray") else y)
     except ValueError:
-        return False  # told with all that does not fit
+        return False  # reported with all that does not fit
     is_table = table.ndim == 2 and table.shape[1] > 1 and table.dtype.kind in "biuf"
     return is_table and bool(np.isin(table, (0, 1)).all())

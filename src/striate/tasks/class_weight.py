@@ -23,21 +23,21 @@ def split_arguments(loss: Pick | None, train: ImageSet) -> dict[str, Any]:
     Raises:
         ConfigError: not one weight for each class, or nothing that could be counted.
     """
-    given = None if loss is None else loss.arguments.get("class_weights")
-    if given is None:
+    weights = None if loss is None else loss.arguments.get("class_weights")
+    if weights is None:
         return {}
     for name, field in train.fields.items():
         counts = field.counts(train.columns[name])
         if counts is None:
             continue
-        if given == BALANCED:
+        if weights == BALANCED:
             return {"class_weights": balanced_weights(counts)}
-        if len(given) != len(counts):
+        if len(weights) != len(counts):
             raise ConfigError(
-                f"loss.class_weights has {len(given)} numbers for the {len(counts)} classes "
+                f"loss.class_weights has {len(weights)} numbers for the {len(counts)} classes "
                 f"{enumerated(field.names)}. {_FORM}"
             )
-        return {"class_weights": list(map(float, given))}
+        return {"class_weights": list(map(float, weights))}
     raise ConfigError("loss.class_weights is set, and these data have no classes. Leave it out.")
 
 
@@ -50,10 +50,10 @@ def try_class_loss(loss: Pick | None) -> None:
     if loss is None:
         return
     arguments = dict(loss.arguments)
-    given = arguments.pop("class_weights", None)
-    is_list = isinstance(given, (list, tuple))
-    numbers = is_list and all(type(w) in (int, float) and 0 <= w < float("inf") for w in given)
-    if given is not None and given != BALANCED and not numbers:
-        raise ConfigError(f"class_weights={given!r} does not fit. {_FORM}")
+    weights = arguments.pop("class_weights", None)
+    is_list = isinstance(weights, (list, tuple))
+    numbers = is_list and all(type(w) in (int, float) and 0 <= w < float("inf") for w in weights)
+    if weights is not None and weights != BALANCED and not numbers:
+        raise ConfigError(f"class_weights={weights!r} does not fit. {_FORM}")
     bound = LOSSES.bind(Pick(loss.name, **arguments), ("scores", "target"))
     bound(torch.zeros(2, 2), torch.zeros(2).long())

@@ -231,11 +231,11 @@ class LabelSummary(Summary):
                 for measure, e in parts.items()
             }
         lacking = int((~is_defined("F1", table)).sum())
-        said = [f"{lacking} label(s) occur in none of the images and are left out"] * bool(lacking)
+        notes = [f"{lacking} label(s) occur in none of the images and are left out"] * bool(lacking)
         missing = int((table < 0).sum())
-        said += [f"{missing:,} labels of images are not known and left out"] * bool(missing)
+        notes += [f"{missing:,} labels of images are not known and left out"] * bool(missing)
         plain = Summary.of(Scores(METRICS, rows))
-        return cls(plain.n, plain.estimates, labels=labels, note="; ".join(said))
+        return cls(plain.n, plain.estimates, labels=labels, note="; ".join(notes))
 
     def to_json(self) -> dict[str, Any]:
         return {**super().to_json(), "labels": dict(self.labels), "note": self.note}
@@ -267,8 +267,8 @@ def _names(data: DataShape) -> tuple[str, ...]:
     return data.fields["labels"].names
 
 
-def _weight_problem(given: Any) -> str:
+def _weight_problem(weights: Any) -> str:
     return (
-        f"loss.positive_weights={given!r} does not fit; accepted: {BALANCED}, by the counts of the "
+        f"loss.positive_weights={weights!r} does not fit; accepted: {BALANCED}, by the counts of the "
         "training images, or a list with one number for each label."
     )

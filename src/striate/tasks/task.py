@@ -146,7 +146,7 @@ class Task(ABC):
     def recognises(cls, source: Source) -> str | None:
         """The reason, in a sentence, why a source is evidently meant for this task; else None.
 
-        It is asked where a person named no task; names, columns and classes must suffice.
+        It decides where a person named no task; names, columns and classes must suffice.
         """
         return None
 
@@ -168,7 +168,7 @@ class Task(ABC):
     def prepare(self, train: ImageSet) -> dict[str, Any]:
         """Facts of the training split that the task needs, as JSON values: counts, means.
 
-        They are found once, before a training begins, and kept with the run; `use` receives
+        They are measured once, before a training begins, and kept with the run; `use` receives
         them then, and whenever the run is resumed, evaluated or predicts.
 
         Returns:

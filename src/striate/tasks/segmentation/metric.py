@@ -72,8 +72,8 @@ def confusion(
     """
     num = num_classes * num_classes
     image = np.arange(len(truth)).reshape(-1, 1, 1) * num
-    place = image + truth.astype(np.int64) * num_classes + predicted
-    counts = np.bincount(place[truth != void], minlength=len(truth) * num)
+    pair = image + truth.astype(np.int64) * num_classes + predicted
+    counts = np.bincount(pair[truth != void], minlength=len(truth) * num)
     return counts.reshape(-1, num_classes, num_classes).astype(np.int32)
 
 

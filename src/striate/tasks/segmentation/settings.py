@@ -29,8 +29,8 @@ def suited_settings(conditions: Conditions) -> dict[str, Setting]:
     size, scale, fit = _input_size(conditions)
     window = _window(size)
     batch = max(4, min(16, conditions.num_images // 10, _BATCH_PIXELS // math.prod(window)))
-    asked: Any = setting_at(conditions.settings, "training.batch_size")
-    network, why = _network(conditions, window, asked or batch)
+    own: Any = setting_at(conditions.settings, "training.batch_size")
+    network, why = _network(conditions, window, own or batch)
     augmentation: list[dict[str, Any]] = [
         {"name": "flip", "alternating": True},
         {"name": "crop", "size": list(window), "smallest": 0.75, "largest": 1.5},
@@ -69,11 +69,11 @@ def _input_size(
     """Height and width; their scale, of images of one size; how others fit, and why."""
     height, width = conditions.heights[1], conditions.widths[1]
     scale = min(1.0, math.sqrt(_PIXELS / (height * width)))
-    asked: Any = setting_at(conditions.settings, "data.input_size")
+    own: Any = setting_at(conditions.settings, "data.input_size")
     if conditions.is_one_size:
         size = round(height * scale), round(width * scale)
-        if asked is not None:
-            size = asked[0], asked[1]
+        if own is not None:
+            size = own[0], own[1]
             scale = max(size[0] / height, size[1] / width)
         why = "the images' own size" if scale == 1 else f"made smaller from {height} × {width}"
         return size, scale, (None, why)
@@ -90,11 +90,11 @@ def _window(size: tuple[int, int]) -> tuple[int, int]:
 
 def _network(conditions: Conditions, window: tuple[int, int], batch: int) -> tuple[Pick, str]:
     """The widest network that has time to see each training image often enough."""
-    asked: Any = setting_at(conditions.settings, "network") or {}
-    name = asked.get("name", "unet")
+    own: Any = setting_at(conditions.settings, "network") or {}
+    name = own.get("name", "unet")
     depth = max(1, min(4, int(math.log2(min(window) / 6))))
     usual = _pick(name, _USUAL, depth)
-    if not usual.arguments or set(asked) - {"name"} or conditions.speed is None:
+    if not usual.arguments or set(own) - {"name"} or conditions.speed is None:
         return usual, "of a usual width, which was not measured"
     needed = _SHOWINGS * conditions.num_images / max(1.0, conditions.seconds - _START_AND_END)
     best, tried = None, []

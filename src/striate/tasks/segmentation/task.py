@@ -69,7 +69,7 @@ class Segmentation(Task):
         """The id of void pixels, and the pixels of each class, by which its loss may balance them.
 
         Classes are balanced by median frequency where the loss can do so and no other weights
-        were asked for.
+        were set.
         """
         facts = super().prepare(train)
         field = _mask(train.fields)
@@ -77,8 +77,8 @@ class Segmentation(Task):
             counts = np.stack([field.pixels(mask) for mask in train.columns["mask"]])
             present = (counts.sum(axis=1, keepdims=True) * (counts > 0)).sum(axis=0)
             balance = {"class_counts": counts.sum(axis=0), "present_counts": present}
-            asked = self.loss_pick.arguments
-            known = {key: value.tolist() for key, value in balance.items() if key not in asked}
+            own = self.loss_pick.arguments
+            known = {key: value.tolist() for key, value in balance.items() if key not in own}
             facts["loss"] = {**facts.get("loss", {}), **known}
         return {**facts, "void": field.void}
 
