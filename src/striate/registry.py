@@ -147,6 +147,11 @@ class Registry(Generic[T]):
                 problems.append(f"{what} needs the argument {name!r}.")
         return problems
 
+    def _check(self, pick: Pick, offered: tuple[str, ...]) -> None:
+        problems = self.problems(pick, offered)
+        if problems:
+            raise ConfigError(problems)
+
     def _typed(self, pick: Pick) -> dict[str, Any]:
         """The Pick's arguments, with tuples where the constructor takes them and JSON has lists."""
         accepted = self.parameters(pick.name)
@@ -172,9 +177,7 @@ class Registry(Generic[T]):
         constructor = self[pick.name]
         accepted = self.parameters(pick.name)
         filled = tuple(accepted)[: len(positional)]
-        problems = self.problems(pick, (*filled, *offered))
-        if problems:
-            raise ConfigError(problems)
+        self._check(pick, (*filled, *offered))
         taken = {name: value for name, value in offered.items() if name in accepted}
         return constructor(*positional, **taken, **self._typed(pick))
 
@@ -185,9 +188,7 @@ class Registry(Generic[T]):
             ConfigError: all problems of the Pick together.
         """
         function = self[pick.name]
-        problems = self.problems(pick, offered)
-        if problems:
-            raise ConfigError(problems)
+        self._check(pick, offered)
         return functools.partial(function, **self._typed(pick))
 
 

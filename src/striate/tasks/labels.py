@@ -269,6 +269,6 @@ def _names(data: DataShape) -> tuple[str, ...]:
 
 def _weight_problem(weights: Any) -> str:
     return (
-        f"loss.positive_weights={weights!r} does not fit; accepted: {BALANCED}, by the counts of the "
-        "training images, or a list with one number for each label."
+        f"loss.positive_weights={weights!r} does not fit; accepted: {BALANCED}, by the counts of "
+        "the training images, or a list with one number for each label."
     )
