@@ -63,10 +63,11 @@ def read_rows(
     if problems:
         more = [f"and {len(problems) - 10} more problems"] if len(problems) > 10 else []
         raise DataError("\n".join([f"{origin}:", *problems[:10], *more, expected]))
-    names = sorted(labels, key=natural_key)
-    index = {name: label for label, name in enumerate(names)}
     # Of values the last row counts, as of equal labels.
     several = {} if are_values(labels) else _several(positions, rows)
+    # Where labels are missing, the others are values or lists, and no classes.
+    names = sorted(labels, key=natural_key) if "label" in needed and not several else []
+    index = {name: label for label, name in enumerate(names)}
     own = COLUMNS - {"label"} if are_numbers(labels) or lists or several else COLUMNS
     items = [_item(row, index, own, key_of) for row in rows]
     if several:
@@ -74,10 +75,8 @@ def read_rows(
             _union(item, several[item.name]) if item.name in several else item for item in items
         ]
     unique, repeats = by_name(items)
-    # Where labels are missing, the others are values and no classes.
-    classes = tuple(names) if "label" in needed and not several else ()
     no_classes = _why_no_classes(origin, several) if several else ""
-    return Listing(classes, unique, () if several else tuple(repeats), no_classes=no_classes)
+    return Listing(tuple(names), unique, () if several else tuple(repeats), no_classes=no_classes)
 
 
 def _several(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from striate.data import ImageSpec, open_source
+from striate.data import ImageSpec, open_source, survey
 from striate.data.field import field_from_json
 from striate.data.field.labels import Labels, split_cell, why_labels, why_lists
 from striate.errors import DataError
@@ -67,9 +67,11 @@ def test_every_form_gives_the_same_table(form: str, tmp_path: Path) -> None:
         ("dusk", "koala", "wet"),
         [[0, 1, 1], [1, 0, 0], [0, 0, 0], [1, 0, 1]],
     )
-    named = recognised(open_source(path))
+    source = open_source(path)
+    named = recognised(source)
     assert named is not None
     assert named[0] == "labels"
+    assert survey(source).num_images == 4
 
 
 def test_a_json_list_of_objects(tmp_path: Path) -> None:
@@ -103,6 +105,7 @@ def test_several_rows_need_a_word(tmp_path: Path) -> None:
     source = open_source(path)
     assert recognised(source) is None
     assert source.class_names == ()
+    assert survey(source).num_images == 3
     assert "0.png: polar bear (line 2), wet (line 4)" in source.no_classes
     assert f"striate train {path} --task labels" in source.no_classes
     # Words stay together where rows say which labels an image has.
