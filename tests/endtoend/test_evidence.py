@@ -278,7 +278,7 @@ class TestForeign:
             (("id", "label"), [("a", "cat")], "1 ids of the truth are missing .b."),
             (("id", "label"), [("a", "cat"), ("b", "car"), ("c", "car")], "1 ids are not in the"),
             (("id", "label"), [("a", "cat"), ("a", "car"), ("b", "car")], "more than once .a."),
-            (("id", "label"), [("a", "cat"), ("b", "carr")], "class carr.* Is 'car' meant"),
+            (("id", "label"), [("a", "cat"), ("b", "carr")], "class carr.* Did you mean 'car'"),
             (("id", "label"), [("a", ""), ("b", "car")], "1 rows have no label"),
             (("id", "cat", "dog"), [("a", 1, 0), ("b", 1, 0)], "no column .* for the class car"),
             (("id", "cat", "car"), [("a", 3.1, -1), ("b", 1, 0)], "'a' with sum 2.1. Apply"),
