@@ -54,8 +54,7 @@ def hog(images: np.ndarray, cell: int = 8, *, orientations: int = 9, block: int 
     blocks = cells.unfold(1, block, 1).unfold(2, block, 1)  # N×rows×columns×orientations×b×b
     blocks = blocks.permute(0, 1, 2, 4, 5, 3).flatten(3)
     blocks = (blocks / _norm(blocks)).clamp(max=_CLIP)
-    histograms: np.ndarray = (blocks / _norm(blocks)).flatten(1).float().numpy()
-    return histograms
+    return (blocks / _norm(blocks)).flatten(1).float().numpy()
 
 
 def _norm(blocks: torch.Tensor) -> torch.Tensor:

@@ -129,8 +129,7 @@ class Landmarks:
     def kernel_vectors(self, standard: Float[Tensor, "N D"]) -> Float[Tensor, "N R"]:
         """Compute vectors whose inner products approximate exp(−distance² / width)."""
         distances = torch.cdist(self._unit(standard), self._points).square()
-        vectors: Tensor = torch.exp(-distances / self._width) @ self.root
-        return vectors
+        return torch.exp(-distances / self._width) @ self.root
 
     def components(self, standard: Float[Tensor, "N D"]) -> Float[np.ndarray, "N P"]:
         """Compute principal components; unlike the kernel they tell how far the far ones are."""

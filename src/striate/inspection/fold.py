@@ -88,5 +88,4 @@ def _calibrated(scores: Tensor, labels: Tensor) -> np.ndarray:
     """Softmax of the scores, sharpened so that the labels are likeliest."""
     steps = torch.logspace(-0.5, 2.0, 26)
     losses = torch.stack([F.cross_entropy(step * scores, labels) for step in steps])
-    probabilities: np.ndarray = torch.softmax(steps[losses.argmin()] * scores, 1).numpy()
-    return probabilities
+    return torch.softmax(steps[losses.argmin()] * scores, 1).numpy()

@@ -210,8 +210,7 @@ def _fill(network: nn.Module, seed: int, draw: Draw) -> None:
 
 
 def _weight(layer: nn.Module) -> Tensor:
-    weight: Tensor = layer.get_parameter("weight")
-    return weight
+    return layer.get_parameter("weight")
 
 
 def _in_running_order(network: nn.Module, batch: Tensor) -> list[nn.Module]:

@@ -100,8 +100,7 @@ def _losses(rows: Tensor, shapes: Sequence[torch.Size], inputs: Tensor, targets:
     hidden = torch.tanh(inputs @ weight1.mT + bias1[:, None])  # (N, items, hidden)
     scores = hidden @ weight2.mT + bias2[:, None]  # (N, items, classes)
     right = scores.gather(2, targets.expand(len(rows), -1)[..., None])[..., 0]
-    losses: Tensor = (scores.logsumexp(2) - right).mean(1)
-    return losses
+    return (scores.logsumexp(2) - right).mean(1)
 
 
 def _trained(

@@ -65,8 +65,7 @@ class Race:
         """log₁₀ (value − minimum) on an even grid (R, R), with 0.1 % of the spread added."""
         values = self.surface.grid(resolution).numpy()
         base = min(self.lowest, float(values.min()))
-        heights: np.ndarray = np.log10(values - base + 1e-3 * (float(values.max()) - base))
-        return heights
+        return np.log10(values - base + 1e-3 * (float(values.max()) - base))
 
     def rows(self) -> list[dict[str, float | int | str | None]]:
         """One line per optimiser: rate, values on the way, and the step at which it arrived."""

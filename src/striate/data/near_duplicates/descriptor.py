@@ -16,8 +16,7 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 def grey_of(thumbnails: UInt8[np.ndarray, "N S S 3"]) -> Float[np.ndarray, "N S S"]:
     """ITU-R 601 luma of thumbnails, float32 in 0..255."""
-    grey: np.ndarray = thumbnails.astype(np.float32) @ _LUMA
-    return grey
+    return thumbnails.astype(np.float32) @ _LUMA
 
 
 def describe(grey: Float[np.ndarray, "N S S"]) -> Float[np.ndarray, "N D"]:
@@ -46,8 +45,7 @@ def _unit(fields: np.ndarray) -> np.ndarray:
     flat = flat - flat.mean(1, keepdims=True)
     norm = np.linalg.norm(flat, axis=1, keepdims=True)
     # A norm of half a level over 64 fields is rounding, no picture.
-    unit: np.ndarray = np.where(norm > 0.5, flat / np.maximum(norm, 0.5), 0).astype(np.float32)
-    return unit
+    return np.where(norm > 0.5, flat / np.maximum(norm, 0.5), 0).astype(np.float32)
 
 
 def _stretch(side: int) -> np.ndarray:

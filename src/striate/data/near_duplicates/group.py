@@ -23,5 +23,4 @@ def connected(num: int, pairs: Sequence[Sequence[int]] | np.ndarray) -> np.ndarr
     graph = coo_array((np.ones(len(first), bool), (first, second)), (num, num))
     _, groups = connected_components(graph, directed=False)
     _, smallest = np.unique(groups, return_index=True)
-    members: np.ndarray = smallest[groups].astype(np.int64)
-    return members
+    return smallest[groups].astype(np.int64)

@@ -222,5 +222,4 @@ def _softmax(scores: Floats) -> Floats:
 def _logs(probabilities: Array) -> Floats:
     # A zero is a softmax that underflowed; the smallest normal float32 stands for it.
     smallest = np.finfo(np.float32).tiny
-    logs: Floats = np.log(np.maximum(np.asarray(probabilities, dtype=np.float64), smallest))
-    return logs
+    return np.log(np.maximum(np.asarray(probabilities, dtype=np.float64), smallest))
