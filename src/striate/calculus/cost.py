@@ -92,8 +92,7 @@ def layer_costs(
     """
     if repeats < 1:
         raise ConfigError(f"repeats={repeats} must be 1 or more.")
-    own = copy.deepcopy(network).train()
-    calls = _calls(own, inputs)
+    calls = _calls(copy.deepcopy(network).train(), inputs)
     if not calls:
         raise ConfigError("The network has no layer that takes one tensor and gives one.")
     read = clock or partial(_seconds, inputs.device)

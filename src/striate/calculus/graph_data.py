@@ -66,8 +66,7 @@ class Graph:
         Raises:
             KeyError: there is none.
         """
-        nodes = {node.label: node for node in reversed(self.nodes)}
-        return nodes[label]
+        return {node.label: node for node in reversed(self.nodes)}[label]
 
     def into(self, node: Node) -> tuple[Edge, ...]:
         """The edges that end at a node, by slot."""
@@ -85,8 +84,7 @@ class Graph:
 
     def value(self, node: Node) -> Tensor:
         """The forward value of a node, which its first edge carries."""
-        edges = self.out_of(node) or self.into(node)
-        return edges[0].value
+        return (self.out_of(node) or self.into(node))[0].value
 
     def __str__(self) -> str:
         """A table: each use of each value, with its value and gradient.

@@ -41,8 +41,7 @@ def fold(graph: Graph, depth: int) -> Graph:
         else dataclasses.replace(members[group][0], id=number[group])
         for group in order
     ]
-    edges = _edges(graph, groups, number)
-    return Graph(tuple(nodes), edges, graph.classes)
+    return Graph(tuple(nodes), _edges(graph, groups, number), graph.classes)
 
 
 def _groups(graph: Graph, depth: int) -> list[Hashable]:

@@ -51,8 +51,7 @@ def fisher_vector(
     total = share.sum(axis=1)[..., None]  # N×G×1
     first = np.swapaxes(share, 1, 2) @ rows  # N×G×D
     second = np.swapaxes(share, 1, 2) @ np.square(rows)
-    deviations = np.sqrt(variances)
-    by_mean = (first - total * means) / deviations
+    by_mean = (first - total * means) / np.sqrt(variances)
     by_deviation = (second - 2 * means * first + total * np.square(means)) * precision - total
     root = np.sqrt(weights)[:, None]
     both = np.stack([by_mean / root, by_deviation / (np.sqrt(2) * root)], axis=1) / points

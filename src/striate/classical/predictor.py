@@ -89,8 +89,7 @@ class Predictor:
     def features(self, images: np.ndarray, arrays: Arrays) -> np.ndarray:
         """(N, F) rows of images, as the classifier sees them."""
         variants = self.feature.variants((images.shape[1], images.shape[2]))
-        feature = variants[int(arrays["variant"])]
-        return described(feature, images, _under(arrays, "feature."))
+        return described(variants[int(arrays["variant"])], images, _under(arrays, "feature."))
 
     def probabilities(self, images: np.ndarray, arrays: Arrays) -> np.ndarray:
         """(N, K) float64 probabilities, before calibration.

@@ -95,8 +95,7 @@ class BagOfWords(Feature):
         """(N, F) weighted shares of the words in the regions, which sum to 1."""
         descriptors = dense_sift(images, step=self.step, bin_size=self.bin_size)
         words = nearest_word(descriptors, learned["words"])
-        num = len(learned["words"])
-        codes = np.eye(num, dtype=np.float32)[words]
+        codes = np.eye(len(learned["words"]), dtype=np.float32)[words]
         regions = pooled(codes, self.levels, lambda c: c.mean(axis=1))
         whole = np.stack(regions, axis=1) * _level_weights(self.levels)[:, None]
         counts: np.ndarray = whole.reshape(len(images), -1)

@@ -86,8 +86,7 @@ def _decode(
         if not kept:
             reason = broken[0].reason if broken else "there are none"
             raise DataError(f"None of the images of {source.title} can be read: {reason}.")
-        shape = (len(kept), *spec.shape)
-        images = np.memmap(stream, dtype=np.uint8, mode="r", shape=shape)
+        images = np.memmap(stream, np.uint8, "r", shape=(len(kept), *spec.shape))
     labels = np.array([item.label for item, _ in kept], dtype=np.int64)
     names = tuple(item.name for item, _ in kept)
     fields = {"category": Category(source.class_names)}

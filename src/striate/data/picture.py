@@ -144,8 +144,7 @@ def _from_file(picture: bytes | str | os.PathLike[str], smallest: int) -> Image.
         if image.width * image.height > MAX_PIXELS:
             raise BrokenImage(_TOO_LARGE)
         if image.format in ("JPEG", "MPO") and min(image.size) >= 2 * smallest:
-            shorter = min(image.size)
-            scale = smallest / shorter
+            scale = smallest / min(image.size)
             image.draft(image.mode, (int(image.width * scale), int(image.height * scale)))
         image.load()
         return _upright(image)

@@ -150,8 +150,7 @@ def _unmoved(num: int, length: int) -> Axis:
 
 def _along(length: int, sign: Tensor, offset: Tensor, source: int) -> Tensor:
     """Source index of each of `length` output pixels, for positions sign · p + offset."""
-    centres = torch.arange(length) + 0.5
-    return _reflect((sign * (centres - offset)).floor().long(), source)
+    return _reflect((sign * (torch.arange(length) + 0.5 - offset)).floor().long(), source)
 
 
 def _reflect(index: Tensor, size: int) -> Tensor:

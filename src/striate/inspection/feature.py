@@ -74,8 +74,7 @@ def features(
     filters = _filters(_planes(thumbnails[sample]), draw)
 
     def describe(some: np.ndarray) -> tuple[Tensor, Tensor]:
-        patches = _respond(_planes(thumbnails[some]), filters)
-        return patches, gradient_histograms(grey[some])
+        return _respond(_planes(thumbnails[some]), filters), gradient_histograms(grey[some])
 
     chosen = np.sort(draw.choice(rows, min(len(rows), _LANDMARKS), replace=False))
     parts = [describe(chosen[start : start + _CHUNK]) for start in range(0, len(chosen), _CHUNK)]

@@ -81,8 +81,7 @@ def descend(
     value, norm = whole_gradient()
     losses, num_steps, num_epochs = [value], 0, 0
     while num_steps < max_steps and not norm < tolerance:
-        source = generator(seed, "descent", num_epochs)
-        order = torch.randperm(num_items, generator=source)
+        order = torch.randperm(num_items, generator=generator(seed, "descent", num_epochs))
         for batch in torch.split(order, size)[: max_steps - num_steps]:
             if size < num_items:
                 _differentiate(stepper, loss(batch))

@@ -33,8 +33,7 @@ def draw_png(races: Sequence[Race], path: Path) -> None:
     """
     if not races:
         raise ConfigError("There is no race to draw.")
-    figure = _panels(races[0]) if len(races) == 1 else _rows(races)
-    write_png(figure, path)
+    write_png(_panels(races[0]) if len(races) == 1 else _rows(races), path)
 
 
 def draw_gif(race: Race, path: Path, *, num_frames: int = 60, per_second: int = 12) -> None:

@@ -68,6 +68,5 @@ def windows(images: Tensor, fraction: Tensor, draw: torch.Generator) -> Tensor:
     for size in (H, W):
         centre = torch.rand(B, 1, generator=draw) * size
         half = (fraction * size / 2).view(B, 1)
-        position = torch.arange(size) + 0.5
-        inside.append((position - centre).abs() <= half)
+        inside.append((torch.arange(size) + 0.5 - centre).abs() <= half)
     return inside[0][:, :, None] & inside[1][:, None, :]

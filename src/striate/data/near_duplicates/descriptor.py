@@ -35,8 +35,7 @@ def views(grey: Float[np.ndarray, "N S S"]) -> list[Float[np.ndarray, "N D"]]:
 def _cut(grey: np.ndarray, top: int, left: int, side: int) -> np.ndarray:
     """Means of the fields of a square that is stretched to the full side."""
     weights = _stretch(side).reshape(GRID, SIDE // GRID, side).mean(1)
-    part = grey[:, top : top + side, left : left + side]
-    fields: np.ndarray = weights @ part @ weights.T
+    fields: np.ndarray = weights @ grey[:, top : top + side, left : left + side] @ weights.T
     return fields
 
 

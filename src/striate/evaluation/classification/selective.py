@@ -180,5 +180,4 @@ def _steps(confidence: Array, correct: Array) -> tuple[Floats, Counts, Counts]:
     order = np.argsort(-sure, kind="stable")
     falling = sure[order]
     last = np.flatnonzero(np.append(falling[1:] != falling[:-1], True))
-    wrong = np.cumsum(~right[order])[last]
-    return falling[last], last, wrong.astype(np.int64)
+    return falling[last], last, np.cumsum(~right[order])[last].astype(np.int64)
