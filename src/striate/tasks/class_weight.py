@@ -51,9 +51,15 @@ def try_class_loss(loss: Pick | None) -> None:
         return
     arguments = dict(loss.arguments)
     weights = arguments.pop("class_weights", None)
-    is_list = isinstance(weights, (list, tuple))
-    numbers = is_list and all(type(w) in (int, float) and 0 <= w < float("inf") for w in weights)
-    if weights is not None and weights != BALANCED and not numbers:
+    if not are_weights(weights):
         raise ConfigError(f"class_weights={weights!r} does not fit. {_FORM}")
     bound = LOSSES.bind(Pick(loss.name, **arguments), ("scores", "target"))
     bound(torch.zeros(2, 2), torch.zeros(2).long())
+
+
+def are_weights(weights: Any) -> bool:
+    """Whether weights are balanced, finite numbers of 0 or more, or left out."""
+    if weights is None or weights == BALANCED:
+        return True
+    is_list = isinstance(weights, (list, tuple))
+    return is_list and all(type(w) in (int, float) and 0 <= w < float("inf") for w in weights)

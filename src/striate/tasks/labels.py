@@ -28,7 +28,7 @@ from striate.losses import LOSSES
 from striate.registry import Pick
 from striate.run_folder import RunFolder
 from striate.tasks.auxiliary import with_auxiliary
-from striate.tasks.class_weight import BALANCED
+from striate.tasks.class_weight import BALANCED, are_weights
 from striate.tasks.prediction import Prediction
 from striate.tasks.task import DataShape, ReportedSplit, Setting, Task
 
@@ -70,7 +70,7 @@ class Labels(Task):
         if self.loss_pick is not None:
             arguments = {**self.loss_pick.arguments}
             weights = arguments.pop("positive_weights", None)
-            if weights not in (None, BALANCED) and not isinstance(weights, (list, tuple)):
+            if not are_weights(weights):
                 raise ConfigError(_weight_problem(weights))
             loss = LOSSES.bind(Pick(self.loss_pick.name, **arguments), self.loss_arguments)
             if loss(torch.zeros(3, 2), torch.zeros(3, 2)).shape != (3, 2):

@@ -128,6 +128,8 @@ def test_class_names_of_several_words_stay_classes() -> None:
     bears = {f"{kind} bear": 20 for kind in ("polar", "brown", "black", "sun")}
     assert why_lists(bears) is None
     assert why_lists({"n01440764;tench": 9, "n01443537;goldfish": 9}) is None
+    photographs = {"maillot": 9, "maillot, tank suit": 9, "tank, army tank": 9, "crane": 9}
+    assert why_lists(photographs) is None
     # More combinations than words, or hardly an image for each.
     few = {f"{a} {b}": 20 for a in ("red", "blue", "dark") for b in ("cup", "jar", "pan")}
     assert "'red' stands in 3 of 9 combinations" in str(why_lists(few))

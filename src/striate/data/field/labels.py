@@ -159,8 +159,8 @@ def split_cell(cell: str, mark: str) -> list[str]:
 def why_lists(cells: Mapping[str, int]) -> str | None:
     """The reason why the cells of a column are evidently lists of labels; else None.
 
-    Of words between spaces that is known where they combine in more ways than there are words, or
-    where there are fewer than three images for each combination.
+    Names of classes have spaces and commas, too: parts between those are labels where they combine
+    in more ways than there are parts, or where each combination has fewer than three images.
 
     Args:
         cells: Number of images of each different cell.
@@ -182,7 +182,7 @@ def why_lists(cells: Mapping[str, int]) -> str | None:
     if not shared:
         return None
     whole = len(cells) > len(within) or sum(cells.values()) < _FEW * len(cells)
-    if mark == " " and not whole:
+    if mark in ", " and not whole:
         return None
     example = next(cell for cell, labels in lists.items() if shared[0] in labels and mark in cell)
     return (
