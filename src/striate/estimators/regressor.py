@@ -18,9 +18,8 @@ from striate.evaluation.mean import mean_interval
 class ImageRegressor(RegressorMixin, ImageNetwork):
     """One or several numbers for each image, learned by a network.
 
-    X and the arguments are those of `ImageClassifier`, but for predictors, which know classes
-    alone; y is (N,) or (N, T). `validation_error_` is the mean absolute error on the held-out
-    images with its 95 % interval.
+    X and the arguments are those of `ImageClassifier`; predictors know classes alone.
+    `validation_error_` is the mean absolute error on the held-out images with its 95 % interval.
 
     Example:
         >>> X = np.random.default_rng(0).integers(0, 256, (60, 6, 5), np.uint8)
@@ -37,11 +36,7 @@ class ImageRegressor(RegressorMixin, ImageNetwork):
         return tags
 
     def fit(self, X: Any, y: Any) -> "ImageRegressor":
-        """Learn, and return the estimator itself.
-
-        Args:
-            X: N images.
-            y: Numbers (N,) or (N, T).
+        """Learn from N images X and numbers y, (N,) or (N, T), and return the estimator itself.
 
         Raises:
             InputError: X, y or a parameter does not fit.

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from markupsafe import Markup
 
 from striate.drawing.svg import element, text
@@ -159,26 +160,37 @@ def line_chart(
     return _chart(f"{label} over {x_label}", _axes(across, upward, x_label, label, x_names) + drawn)
 
 
-def pair_chart(
-    x: Sequence[float], y: Sequence[float], x_label: str, y_label: str, most: int = 500
+def pair_figure(
+    truth: Sequence[float], predicted: Sequence[float], name: str, most: int = 500
 ) -> Markup:
-    """Pairs of numbers as points in an SVG element, with the line on which both are equal.
+    """Pairs of numbers as points over the line on which both are equal, and how they differ.
 
     Args:
-        x: Numbers (N,); pairs with a nan are left out.
-        y: Numbers (N,) that should be the same.
-        x_label: Title of the horizontal axis.
-        y_label: Title of the vertical axis.
+        truth: Numbers (N,); pairs with a nan are left out.
+        predicted: Numbers (N,) that should be the same.
+        name: Words for the numbers.
         most: Points that are shown at most, at even distances in the order given.
     """
-    pairs = [pair for pair in zip(x, y, strict=True) if all(map(math.isfinite, pair))]
+    pairs = [pair for pair in zip(truth, predicted, strict=True) if all(map(math.isfinite, pair))]
     if not pairs:
         return Markup("")
     ends = min(map(min, pairs)), max(map(max, pairs))
-    shown = [(float(a), float(b)) for a, b in pairs[:: math.ceil(len(pairs) / most)]]
+    labels = f"true {name}", f"predicted {name}"
     equal = Series("equal", "soft", [(end, end) for end in ends])
-    points = Series(y_label, "accent", shown, dots=True, line=False)
-    return line_chart([equal, points], x_label=x_label, y_label=y_label, x_range=ends, y_log=False)
+    shown = pairs[:: math.ceil(len(pairs) / most)]
+    points = Series(labels[1], "accent", shown, dots=True, line=False)
+    chart = line_chart(
+        [equal, points], x_label=labels[0], y_label=labels[1], x_range=ends, y_log=False
+    )
+    errors = np.array([b - a for a, b in pairs])
+    low, middle, high = np.quantile(errors, [0.05, 0.5, 0.95])
+    words = (
+        f"{name}: prediction less truth is {errors.mean():+.4g} in the mean, {middle:+.4g} in the "
+        f"median, {low:+.4g} to {high:+.4g} for 90 % of the {len(errors):,} images, and "
+        f"{errors[abs(errors).argmax()]:+.4g} where it is farthest off; "
+        f"{len(truth) - len(errors):,} images have no true value."
+    )
+    return Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(chart, words)
 
 
 def reliability_chart(bins: Sequence[ReliabilityBin]) -> Markup:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
-from striate.evaluation.chart import pair_chart
+from striate.evaluation.chart import pair_figure
 from striate.evaluation.metric import Columns, Metric
 from striate.evaluation.report import Section
 
@@ -82,22 +82,6 @@ def _ratio(sum_: float, by: float) -> float:
 
 def value_section(rows: Columns, names: Sequence[str]) -> Section:
     """The chart of truth and prediction of each target, and a summary of its errors."""
-    figures = []
-    for name, truth, predicted in zip(
-        names, rows["value"].T, rows["predicted value"].T, strict=True
-    ):
-        errors = (predicted - truth)[~np.isnan(truth)]
-        if not len(errors):
-            continue
-        low, middle, high = np.quantile(errors, [0.05, 0.5, 0.95])
-        words = (
-            f"{name}: prediction less truth is {errors.mean():+.4g} in the mean, {middle:+.4g} in "
-            f"the median, {low:+.4g} to {high:+.4g} for 90 % of the {len(errors):,} images, and "
-            f"{errors[abs(errors).argmax()]:+.4g} where it is farthest off; "
-            f"{len(truth) - len(errors):,} images have no true value."
-        )
-        chart = pair_chart(truth.tolist(), predicted.tolist(), f"true {name}", f"predicted {name}")
-        figures.append(
-            Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(chart, words)
-        )
+    pairs = zip(names, rows["value"].T.tolist(), rows["predicted value"].T.tolist(), strict=True)
+    figures = [pair_figure(truth, predicted, name) for name, truth, predicted in pairs]
     return Section("Truth and prediction", Markup("").join(figures))

@@ -12,7 +12,6 @@ from striate.data.batch import Batch
 from striate.data.field import Field, Value
 from striate.data.field.value import why_values
 from striate.data.source import Source
-from striate.errors import DataError
 from striate.evaluation.metric import KeepingMeter, Meter
 from striate.evaluation.regression import value_metrics, value_section
 from striate.evaluation.report import Section
@@ -67,18 +66,8 @@ class Regression(Task):
 
     def prepare(self, train: ImageSet) -> dict[str, Any]:
         """Mean, standard deviation and median (T,) of the numbers of the training split."""
-        values = np.asarray(train.columns["value"])
-        lacking = np.isnan(values).all(axis=0)
-        if lacking.any():
-            name = train.fields["value"].names[int(lacking.argmax())]
-            raise DataError(f"No training image has a number in {name!r}.")
-        flat = np.nanmin(values, axis=0) == np.nanmax(values, axis=0)
-        return {
-            **super().prepare(train),
-            "mean": np.nanmean(values, axis=0).tolist(),
-            "std": np.where(flat, 1.0, np.nanstd(values, axis=0)).tolist(),
-            "median": np.nanmedian(values, axis=0).tolist(),
-        }
+        field: Any = train.fields["value"]
+        return {**super().prepare(train), **field.statistics(train.columns["value"])}
 
     def losses(self, networks: nn.ModuleDict, batch: Batch, phase: str) -> dict[str, Tensor]:
         known = ~batch["value"].isnan()
@@ -119,9 +108,6 @@ class Regression(Task):
             Prediction(name, dict(zip(_names(data), row, strict=True)))
             for name, row in zip(names, outputs["value"].tolist(), strict=True)
         ]
-
-    def columns(self, predictions: Sequence[Prediction], data: DataShape) -> tuple[str, ...]:
-        return _names(data)
 
     def sections(self, split: ReportedSplit) -> list[Section]:
         return [value_section(split.rows, _names(split.data))]

@@ -134,3 +134,11 @@ def test_splits_are_those_of_the_quantiles(tmp_path: Path, config_of) -> None:
     folded = prepare(replace(config, folds=4, fold=1), fields={"value": field})
     assert folded.describe()["counts"] == {"train": 36, "validation": 12, "test": 12}
     assert found.describe()["class_names"] == []
+
+
+def test_statistics_leave_missing_numbers_out() -> None:
+    values = np.array([[1.0, np.nan, 3.0], [np.nan, 7.0, 3.0], [5.0, 9.0, 3.0]])
+    found = Value(("a", "b", "c")).statistics(values)
+    assert found == {"mean": [3.0, 8.0, 3.0], "std": [2.0, 1.0, 1.0], "median": [3.0, 8.0, 3.0]}
+    with pytest.raises(DataError, match="No training image has a number in b"):
+        Value(("a", "b")).statistics(np.array([[1.0, np.nan]]))

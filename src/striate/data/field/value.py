@@ -73,6 +73,25 @@ class Value(Field):
         strata: list[int] = np.searchsorted(edges, filled, side="left").tolist()
         return strata, ()
 
+    def statistics(self, column: Column) -> dict[str, list[float]]:
+        """Mean, standard deviation (1 where all are equal) and median of each number (T,).
+
+        Raises:
+            DataError: all numbers of one name are missing.
+        """
+        table = np.asarray(column, dtype=np.float64)
+        known = [numbers[~np.isnan(numbers)] for numbers in table.T]
+        lacking = [
+            name for name, numbers in zip(self.names, known, strict=True) if not len(numbers)
+        ]
+        if lacking:
+            raise DataError(f"No training image has a number in {enumerated(lacking)}.")
+        return {
+            "mean": [float(numbers.mean()) for numbers in known],
+            "std": [float(numbers.std()) if np.ptp(numbers) else 1.0 for numbers in known],
+            "median": [float(np.median(numbers)) for numbers in known],
+        }
+
     def encode(self, column: Column) -> list[Any]:
         # JSON has no NaN.
         return [[None if math.isnan(v) else v for v in row] for row in np.asarray(column).tolist()]
