@@ -51,10 +51,11 @@ def test_missing_cells_are_missing(tmp_path: Path) -> None:
 
 
 def test_cells_of_json_lists_and_decimal_commas(tmp_path: Path) -> None:
-    a_list(tmp_path, "path", "", "", "")
+    a_list(tmp_path, "path", "", "", "", "")
     rows = [{"path": "0.png", "value": 3}, {"path": "1.png", "value": None}, {"path": "2.png"}]
-    (tmp_path / "list.json").write_text(json.dumps(rows))
-    np.testing.assert_array_equal(values_of(tmp_path / "list.json")[1], [[3], [np.nan], [np.nan]])
+    (tmp_path / "list.json").write_text(json.dumps([*rows, {"path": "3.png", "value": 0.5}]))
+    found = values_of(tmp_path / "list.json")[1]
+    np.testing.assert_array_equal(found, [[3], [np.nan], [np.nan], [0.5]])
     comma = a_list(tmp_path, "path;label", ";3,5", ";4,25", ";-1,0")
     assert values_of(comma)[1].tolist() == [[3.5], [4.25], [-1.0]]
 

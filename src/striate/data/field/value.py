@@ -200,7 +200,7 @@ def _check(source: "Source", names: Sequence[str]) -> None:
     numbers = numeric_columns(source.items)
     for name in names:
         if len(numbers.get(name, ())) < 2:
-            told = ", ".join(f"{number:g}" for number in numbers.get(name, ())) or "missing"
+            told = ", ".join(f"{value:g}" for value in numbers.get(name, ())) or "missing"
             raise DataError(
                 f"{source.origin}: all numbers in {name!r} are {told}: there is nothing to learn."
             )
