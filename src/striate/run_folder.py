@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from striate import durable
@@ -193,8 +193,7 @@ class RunFolder:
         """
         self.require(path)
         try:
-            with safe_open(path, framework="pt") as reader:
-                return {name: reader.get_tensor(name) for name in reader.keys()}  # noqa: SIM118
+            return load_file(path)
         except (SafetensorError, OSError) as error:
             raise RunError(f"{path} cannot be read: {error}.") from error
 

@@ -56,10 +56,8 @@ def listing(kind: str) -> list[Row]:
 
 
 def _arguments(table: Registry[Any], name: str) -> str:
-    words = []
-    for key, parameter in table.parameters(name).items():
-        if key in _FROM_CONTEXT:
-            continue
-        default = parameter.default
-        words.append(key if default is inspect.Parameter.empty else f"{key}={default!r}")
-    return ", ".join(words)
+    return ", ".join(
+        key if parameter.default is inspect.Parameter.empty else f"{key}={parameter.default!r}"
+        for key, parameter in table.parameters(name).items()
+        if key not in _FROM_CONTEXT
+    )

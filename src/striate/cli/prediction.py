@@ -1,5 +1,6 @@
 """striate evaluate, striate predict."""
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -128,7 +129,8 @@ def predict(
         [str(path) for path in images], abstain=abstain, out=out, overlays=overlay
     )
     if as_json:
-        _print_json(predictions)
+        for prediction in predictions:
+            typer.echo(json.dumps(prediction.to_json(), ensure_ascii=False))
     elif as_csv:
         _print_csv(predictions, loaded.task.columns(predictions, loaded.shape))
     else:
@@ -146,13 +148,6 @@ def predict(
         )
     if any(p.problem is not None for p in predictions):
         raise typer.Exit(1)
-
-
-def _print_json(predictions: list["Prediction"]) -> None:
-    import json
-
-    for prediction in predictions:
-        typer.echo(json.dumps(prediction.to_json(), ensure_ascii=False))
 
 
 def _print_csv(predictions: list["Prediction"], columns: tuple[str, ...]) -> None:

@@ -1,5 +1,6 @@
 """Classification: one class out of K for each image."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from striate.data import Dataset, ImageSet
 from striate.data.batch import Batch
 from striate.data.field.value import are_numbers, are_values
 from striate.data.source import Source
+from striate.evaluation.classification.loss import losses_of_items
 from striate.evaluation.classification.measure import ClassificationMetrics, measure
 from striate.evaluation.classification.mistake import wrong_pictures
 from striate.evaluation.classification.report import write
@@ -27,8 +29,8 @@ from striate.tasks.classification.report import report_parts
 from striate.tasks.prediction import Prediction
 from striate.tasks.task import DataShape, ReportedSplit, Setting, Task
 
-_LEAST = 1e-12
-"""Probability below which the loss of a validation is no longer distinguished."""
+_MOST_LOSS = -math.log(1e-12)
+"""Loss of an item above which losses of a validation are no longer distinguished."""
 
 
 class Classification(Task):
@@ -146,7 +148,11 @@ class Classification(Task):
 
 _METRICS = (
     Metric.mean("error", True, lambda rows: rows["probabilities"].argmax(axis=1) != rows["labels"]),
-    Metric.mean("loss", True, lambda rows: _losses(rows["probabilities"], rows["labels"])),
+    Metric.mean(
+        "loss",
+        True,
+        lambda rows: losses_of_items(rows["probabilities"], rows["labels"])[0].clip(max=_MOST_LOSS),
+    ),
 )
 
 
@@ -160,10 +166,3 @@ def _names(data: DataShape) -> tuple[str, ...]:
     category: Any = data.fields["category"]
     names: tuple[str, ...] = category.names
     return names
-
-
-def _losses(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The cross-entropy of each item (N,)."""
-    truth = probabilities[np.arange(len(labels)), labels]
-    losses: np.ndarray = -np.log(np.maximum(truth, _LEAST))
-    return losses
