@@ -140,9 +140,7 @@ def _norms(
 
 
 def time_contributions(
-    cell: RecurrentCell,
-    x: Float[Tensor, "T B C"],
-    loss: Callable[[Tensor], Tensor],
+    cell: RecurrentCell, x: Float[Tensor, "T B C"], loss: Callable[[Tensor], Tensor]
 ) -> dict[str, Tensor]:
     """The contribution of each time step to the gradient of each shared weight: name -> (T, ...).
 

@@ -80,11 +80,7 @@ def seed_spread(wrong: npt.NDArray[Any], *, confidence: float = 0.95) -> SeedSpr
     is_share = bool(np.isin(table, (0, 1)).all())
     rest = table - errors[:, None] - items + mean
     squares = np.array(
-        [
-            n * errors.var(ddof=1),
-            num * items.var(ddof=1),
-            (rest**2).sum() / ((num - 1) * (n - 1)),
-        ]
+        [n * errors.var(ddof=1), num * items.var(ddof=1), (rest**2).sum() / ((num - 1) * (n - 1))]
     )
     deviation = float(errors.std(ddof=1))
     tail = (1 - confidence) / 2

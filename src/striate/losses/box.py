@@ -53,10 +53,7 @@ def box_iou(boxes: Float[Tensor, "*N 4"], others: Float[Tensor, "*N 4"]) -> Floa
 
 
 def iou_loss(
-    prediction: Float[Tensor, "N 4"],
-    target: Float[Tensor, "N 4"],
-    *,
-    reduction: Reduction = "mean",
+    prediction: Float[Tensor, "N 4"], target: Float[Tensor, "N 4"], *, reduction: Reduction = "mean"
 ) -> Float[Tensor, "..."]:
     """One minus intersection over union of each predicted box with its true one.
 
@@ -72,10 +69,7 @@ def iou_loss(
 
 
 def giou_loss(
-    prediction: Float[Tensor, "N 4"],
-    target: Float[Tensor, "N 4"],
-    *,
-    reduction: Reduction = "mean",
+    prediction: Float[Tensor, "N 4"], target: Float[Tensor, "N 4"], *, reduction: Reduction = "mean"
 ) -> Float[Tensor, "..."]:
     """One minus generalised IoU: 1 − IoU + (hull − union)/hull, between 0 and 2.
 

@@ -44,12 +44,7 @@ class Linear(nn.Module):
     """
 
     def __init__(
-        self,
-        num_classes: int,
-        in_channels: int = 3,
-        *,
-        ndim: int = 2,
-        input_size: tuple[int, ...],
+        self, num_classes: int, in_channels: int = 3, *, ndim: int = 2, input_size: tuple[int, ...]
     ) -> None:
         super().__init__()
         check_ndim("linear", ndim)

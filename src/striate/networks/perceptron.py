@@ -31,11 +31,7 @@ from torch import Tensor, nn
 from striate.errors import ConfigError
 from striate.networks.shape import check_choice, check_input, check_ndim, full_size
 
-_ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "relu": nn.ReLU,
-    "tanh": nn.Tanh,
-    "sigmoid": nn.Sigmoid,
-}
+_ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid}
 
 
 class Perceptron(nn.Module):

@@ -62,10 +62,5 @@ class AveragedDescent(KeptWeights, _Mean):
         check_numbers(lr, weight_decay)
         # torch weighs the point of step t by 1/max(1, t − 1 − t0): its t0 is one less than ours.
         super().__init__(
-            as_groups(params),
-            lr=lr,
-            t0=t0 - 1,
-            lambd=lambd,
-            alpha=alpha,
-            weight_decay=weight_decay,
+            as_groups(params), lr=lr, t0=t0 - 1, lambd=lambd, alpha=alpha, weight_decay=weight_decay
         )

@@ -89,11 +89,7 @@ def cosine_restarts(
 
 
 def step(
-    progress: float,
-    *,
-    at: Sequence[float] = (0.5, 0.75),
-    factor: float = 0.1,
-    warmup: float = 0.0,
+    progress: float, *, at: Sequence[float] = (0.5, 0.75), factor: float = 0.1, warmup: float = 0.0
 ) -> float:
     """The factor 1, multiplied by `factor` at each of the points `at`.
 

@@ -164,12 +164,7 @@ def himmelblau() -> Surface:
         x, y = points[:, 0], points[:, 1]
         return (x**2 + y - 11) ** 2 + (x + y**2 - 7) ** 2
 
-    minima = (
-        (3.0, 2.0),
-        (-2.805118, 3.131312),
-        (-3.779310, -3.283186),
-        (3.584428, -1.848126),
-    )
+    minima = ((3.0, 2.0), (-2.805118, 3.131312), (-3.779310, -3.283186), (3.584428, -1.848126))
     difficulty = "Four valleys meet near the start."
     return Surface(
         "himmelblau", function, (-0.4, -1.1), (-5.0, 5.0, -5.0, 5.0), 0.0, minima, difficulty

@@ -26,10 +26,7 @@ def fully_connected(
 
 
 def fully_connected_bp(
-    p: Float[Array, "B K"],
-    x: Float[Array, "B C"],
-    W: Float[Array, "K C"],
-    b: Float[Array, "K"],
+    p: Float[Array, "B K"], x: Float[Array, "B C"], W: Float[Array, "K C"], b: Float[Array, "K"]
 ) -> tuple[Float[Array, "B C"], Float[Array, "K C"], Float[Array, "K"]]:
     """The gradients by x, W and b:  Wᵀp,  Σ_B p xᵀ  and  Σ_B p.
 

@@ -29,11 +29,7 @@ def neighbours(num_channels: int, n: int) -> Float[Array, "C C"]:
 
 
 def local_response_normalisation(
-    x: Float[Array, "B C *S"],
-    n: int = 5,
-    k: float = 2.0,
-    alpha: float = 1e-4,
-    beta: float = 0.75,
+    x: Float[Array, "B C *S"], n: int = 5, k: float = 2.0, alpha: float = 1e-4, beta: float = 0.75
 ) -> Float[Array, "B C *S"]:
     """y = x d^−β  with  d = k + α Σ x² over the channel and its n/2 neighbours on each side.
 

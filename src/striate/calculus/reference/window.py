@@ -53,10 +53,7 @@ def output_size(
 
 
 def window_table(
-    size: tuple[int, ...],
-    window: tuple[int, ...],
-    stride: PerAxis = 1,
-    dilation: PerAxis = 1,
+    size: tuple[int, ...], window: tuple[int, ...], stride: PerAxis = 1, dilation: PerAxis = 1
 ) -> Int[NDArray[np.int64], "O F"]:
     """For each stop of the window, the positions it sees, counted along the flattened input.
 

@@ -282,11 +282,7 @@ def _by_class(table: PredictionTable, truth: PredictionTable) -> PredictionTable
 
 
 def _matched(
-    name: str,
-    table: PredictionTable,
-    ids: Sequence[str],
-    with_ids: bool,
-    index: Mapping[str, int],
+    name: str, table: PredictionTable, ids: Sequence[str], with_ids: bool, index: Mapping[str, int]
 ) -> Matched:
     count = len(table.labels) if table.labels is not None else len(table.probabilities)  # type: ignore[arg-type]
     order = _order(table, ids, with_ids, count)

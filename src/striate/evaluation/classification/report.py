@@ -77,10 +77,7 @@ def sections(report: Report) -> list[Section]:
     templates = frame.environment(__package__)
     parts = _page_parts(shown, report.get("calibration"), report.get("selective"))
     score = templates.get_template("score.html.j2").render(
-        **parts,
-        test=test,
-        validated=validated,
-        shown_name="test" if test else "validation",
+        **parts, test=test, validated=validated, shown_name="test" if test else "validation"
     )
     gallery = templates.get_template("macros.html.j2").module.gallery  # type: ignore[attr-defined]
     galleries = [

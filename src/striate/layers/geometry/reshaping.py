@@ -160,6 +160,5 @@ def _same(call: Call) -> Track | None:
     x, track = call.first()
     ahead = call.output.ndim - x.ndim
     return moved(
-        track,
-        lambda dim: dim + ahead if call.output.shape[dim + ahead] == x.shape[dim] else None,
+        track, lambda dim: dim + ahead if call.output.shape[dim + ahead] == x.shape[dim] else None
     )
