@@ -136,4 +136,9 @@ def store_arrays(data: Any, folder: Path) -> Path:
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
         durable.write_with(path, lambda stream: np.savez(stream, **arrays))
+        try:
+            ArraySource(path).items  # noqa: B018 - arrays that do not fit leave no file
+        except DataError:
+            path.unlink()
+            raise
     return path

@@ -165,6 +165,10 @@ def test_arrays_from_python_are_kept_in_one_file(tmp_path: Path) -> None:
     assert sum(item.split == "test" for item in open_source(str(halves)).items) == 7
     with pytest.raises(InputError, match=r"accepted: a path or a name, \(x, y\)"):
         store_arrays((PIXELS,), tmp_path)
+    before = len(list(tmp_path.iterdir()))
+    with pytest.raises(DataError, match="x is float64"):
+        store_arrays((PIXELS / 255, LABELS), tmp_path)
+    assert len(list(tmp_path.iterdir())) == before
     with pytest.raises(InputError, match="y: no arrays of numbers"):
         store_arrays((PIXELS, [{}] * 37), tmp_path)
 

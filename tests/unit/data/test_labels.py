@@ -154,3 +154,15 @@ def test_what_has_no_labels_says_what_would(tmp_path: Path) -> None:
         Labels.of(open_source(path), "labels")
     with pytest.raises(DataError, match="is no JSON list"):
         split_cell('["wet"', ";")
+
+
+def test_an_inspection_counts_each_label(tmp_path: Path) -> None:
+    source = open_source(a_list(tmp_path, "path,wet,dusk", "0.png,1,1", "1.png,0,1", "2.png,,0"))
+    found = [tuple(finding) for finding in Labels.inspect(source, source.items)]
+    assert found == [
+        ("labels", "2", "2 labels, the rarest 1; 1 images without any; 1 cells not known"),
+        ("wet", "1", "images"),
+        ("dusk", "2", "images"),
+    ]
+    classes = open_source(a_list(tmp_path, "path,label", "0.png,cat", "1.png,dog"))
+    assert Labels.inspect(classes, classes.items) == []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from striate.data.field.field import Column, Field, Loaded
+from striate.data.field.field import Column, Field, Finding, Loaded
 from striate.data.field.value import is_missing
 from striate.data.spelling import class_key, enumerated, natural_key, shown
 from striate.errors import DataError
@@ -78,6 +78,16 @@ class Labels(Field):
         if not names:
             raise DataError(f"{source.title} names no labels. {_FORM}")
         return cls(sorted(names, key=natural_key), column, mark)
+
+    @classmethod
+    def inspect(cls, source: "Source", items: Sequence["Item"]) -> list[Finding]:
+        if why_labels(source) is None:
+            return []
+        field = cls.of(source, cls.kind)
+        table = field.column([field.read(item) for item in _with_class(source, items)])
+        found = [Finding("labels", f"{len(field.names):,}", field.summary(table))]
+        counts = zip(field.names, field.counts(table), strict=True)
+        return found + [Finding(shown(name), f"{count:,}", "images") for name, count in counts]
 
     def load(
         self, source: "Source", items: Sequence["Item"], spec: "ImageSpec", path: Path
