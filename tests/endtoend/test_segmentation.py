@@ -117,8 +117,11 @@ def test_masks_are_written_as_they_came_and_can_be_trained_on(
 def test_what_it_cannot_do_is_said(run: Path) -> None:
     from striate import api
     from striate.api.calibration import calibrate
-    from striate.errors import ConfigError, RunError
+    from striate.errors import ConfigError, DataError, RunError
+    from striate.evaluation.classification.prediction_file import read_table
 
+    with pytest.raises(DataError, match="is a folder; accepted: a CSV"):
+        read_table(run)
     with pytest.raises(RunError, match="no calibration to fit"):
         calibrate(run)
     with pytest.raises(RunError, match="no confidence to abstain by"):

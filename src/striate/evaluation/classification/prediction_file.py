@@ -69,6 +69,11 @@ def read_table(path: Path) -> PredictionTable:
     Raises:
         DataError: the file cannot be read, or has another form.
     """
+    if path.is_dir():
+        raise DataError(
+            f"{path} is a folder; accepted: a CSV, JSON or NPZ file with a class for each image. "
+            "Masks and numbers are measured by: striate evaluate RUN"
+        )
     if not path.is_file():
         raise DataError(f"There is no file {path}.")
     suffix = path.suffix.lower()
