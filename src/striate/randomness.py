@@ -42,8 +42,7 @@ def coins(numbers: "np.ndarray", seed: int, *stream: str | int) -> "np.ndarray":
     bits = numbers.astype(np.uint64) + np.uint64(derive_seed(seed, *stream))
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         bits = (bits ^ (bits >> np.uint64(shift))) * np.uint64(factor)
-    drawn: np.ndarray = (bits >> np.uint64(63)).astype(bool)
-    return drawn
+    return np.asarray(bits >> np.uint64(63), bool)
 
 
 @contextmanager

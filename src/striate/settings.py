@@ -21,8 +21,7 @@ def nested(path: str, value: Any) -> Settings:
     """{"a": {"b": value}} for the dotted path "a.b"."""
     for key in reversed(path.split(".")):
         value = {key: value}
-    settings: Settings = value
-    return settings
+    return dict(value)
 
 
 def setting_at(settings: Mapping[str, Any], path: str) -> Any:
@@ -163,5 +162,4 @@ def _group(key: str, kind: Any, value: Any, problems: list[str]) -> Settings:
     side = value.get("input_size")
     if key == "data" and type(side) is int:
         value = {**value, "input_size": [side, side]}
-    group: Settings = encode(decode_fields(kind, value, f"{key}.", problems))
-    return group
+    return dict(encode(decode_fields(kind, value, f"{key}.", problems)))

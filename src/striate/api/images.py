@@ -88,5 +88,4 @@ def _as_array(images: Any) -> np.ndarray | None:
         tensor = tensor.movedim(-3, -1)
     if tensor.is_floating_point():
         tensor = tensor.float()  # NumPy has no bfloat16
-    array: np.ndarray = tensor.numpy()
-    return array
+    return np.asarray(tensor)

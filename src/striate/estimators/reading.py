@@ -136,8 +136,7 @@ class ImageInput:
             )
         scale = _LEVELS / (high - low) if high > low else 0.0
         scaled = (rows.astype(np.float64) - low) * scale
-        levels: np.ndarray = np.rint(scaled.clip(0, _LEVELS)).astype(np.uint8)
-        return levels
+        return np.asarray(np.rint(scaled.clip(0, _LEVELS)), np.uint8)
 
 
 def resized(images: np.ndarray, spec: ImageSpec) -> np.ndarray:

@@ -105,5 +105,4 @@ def _positions(
     left = torch.arange(index.shape[-1]) * stride[1] - padding[1]
     row = top[:, None] + number // window[1] * dilation[0]
     column = left + number % window[1] * dilation[1]
-    positions: Tensor = (row * width + column).flatten(-2)
-    return positions
+    return torch.flatten(row * width + column, -2)

@@ -52,8 +52,7 @@ def report_parts(folder: RunFolder, data: Dataset, split: "ReportedSplit") -> di
 
 
 def _counts(images: ImageSet, data: Dataset) -> list[int]:
-    counts: list[int] = np.bincount(images.labels, minlength=len(data.class_names)).tolist()
-    return counts
+    return list(map(int, np.bincount(images.labels, minlength=len(data.class_names))))
 
 
 def _examples(data: Dataset) -> list[dict[str, Any]]:

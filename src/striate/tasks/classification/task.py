@@ -164,5 +164,4 @@ def _rows(prediction: Mapping[str, Tensor], batch: Batch) -> dict[str, np.ndarra
 
 def _names(data: DataShape) -> tuple[str, ...]:
     category: Any = data.fields["category"]
-    names: tuple[str, ...] = category.names
-    return names
+    return tuple(category.names)
