@@ -48,4 +48,6 @@ def inspect(
         reporter=Terminal(),
     )
     Console(highlight=False).print(table(done.findings))
+    for note in done.findings.notes:
+        typer.echo(note)
     typer.echo(f"Page: {done.report}")
