@@ -204,3 +204,21 @@ def test_two_images_are_too_few(tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("path,value\n0.png,1.5\n1.png,2.5\n")
     said = call("train", tmp_path / "list.csv", "-n", "linear", code=2)
     assert "there must be at least three different images" in said
+
+
+def test_an_inspection_divides_values_as_a_training_does(tmp_path: Path) -> None:
+    draw = np.random.default_rng(3)
+    lines = ["path,label"]
+    for n in range(40):
+        pixels = draw.integers(0, 256, (9, 9), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"{n}.png")
+        lines.append(f"{n}.png,{n / 4}")
+    path = tmp_path / "list.csv"
+    path.write_text("\n".join(lines))
+    call("inspect", path, "--out", tmp_path / "inspection")
+    found = json.loads((tmp_path / "inspection" / "inspection.json").read_text())
+    assert found["class_names"] == []
+    call("train", path, "--steps", 1, "-n", "linear", "--out", tmp_path / "run")
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    counts = {split: sum(of) for split, of in found["counts_per_class"].items()}
+    assert counts == record["data"]["counts"]

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from striate.data.duplicate_check import SMALLEST, check_duplicates
-from striate.data.field import FIELDS, Finding
+from striate.data.field import FIELDS, Finding, Value
+from striate.data.field.value import why_values
 from striate.data.near_duplicates import find_pairs
 from striate.data.source import Progress, Source
 from striate.data.split import assign, uneven_notes
@@ -77,7 +78,7 @@ class Findings:
 
     def counts_per_class(self) -> dict[str, list[int]]:
         """Readable images of each class, split by split; of all where there are no classes."""
-        labels = [item.label for item in self.scan.items]
+        labels = [item.label if self.class_names else 0 for item in self.scan.items]
         counts = Counter(zip(self.splits, labels, strict=True))
         return {
             split: [counts[split, label] for label in range(max(1, len(self.class_names)))]
@@ -110,7 +111,8 @@ def inspect(
     images = scan(source, progress)
     pictures = (images.items, images.digests, images.sides, images.thumbnails)
     check = check_duplicates(*pictures, groups, progress, images.rows)
-    splits, origin, notes = _splits(source, images, check.groups)
+    classes = () if why_values(source) else source.class_names
+    splits, origin, notes = _splits(source, images, check.groups, classes)
     usable = [opened or split != "test" for split in splits]
     duplicates, threshold = _duplicates(images, splits, usable, flips, progress)
     known = [item for item, may_use in zip(images.items, usable, strict=True) if may_use]
@@ -118,7 +120,7 @@ def inspect(
         title=source.title,
         source=source.origin,
         licence=source.licence,
-        class_names=source.class_names,
+        class_names=classes,
         scan=images,
         splits=splits,
         test_origin=origin,
@@ -130,20 +132,24 @@ def inspect(
             finding for kind in FIELDS.values() for finding in kind.inspect(source, known)
         ),
     )
-    return _learn(findings, usable, progress) if labels and source.class_names else findings
+    return _learn(findings, usable, progress) if labels and classes else findings
 
 
 def _splits(
-    source: Source, images: Scan, groups: Sequence[str]
+    source: Source, images: Scan, groups: Sequence[str], classes: tuple[str, ...]
 ) -> tuple[tuple[str, ...], str, list[str]]:
     """The split of each item as a training would have it."""
     declared = [item.split for item in images.items]
     try:
+        strata: Sequence[int] = [item.label for item in images.items]
+        if why_values(source):
+            field = Value.of(source, "value")
+            strata = field.strata(field.column([field.read(item) for item in images.items]))[0]
         assignment = assign(
             images.digests,
-            [item.label for item in images.items],
+            strata,
             declared,
-            source.class_names,
+            classes,
             test_fraction=0.2,
             validation_fraction=None,
             seed=0,
@@ -154,7 +160,7 @@ def _splits(
         return tuple(split or "train" for split in declared), "none", [note]
     pairs = zip(images.items, assignment.splits, strict=True)
     counts = Counter(item.label for item, split in pairs if split == "train")
-    uneven = uneven_notes([counts[k] for k in range(len(source.class_names))], source.class_names)
+    uneven = uneven_notes([counts[k] for k in range(len(classes))], classes)
     return assignment.splits, assignment.test_origin, [*assignment.notes, *uneven]
 
 
