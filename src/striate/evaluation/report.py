@@ -187,7 +187,11 @@ def _charts(curves: Mapping[str, Any], headline: Headline) -> list[dict[str, Any
     draw = partial(line_chart, x_label=str(curves["unit"]), x_range=(0.0, float(last)))
     drawings = [
         ("Loss", loss, draw(loss, y_label="loss")),
-        (metric.name.capitalize(), [metric], draw([metric], y_label=label, zero=True, unit=unit)),
+        (
+            metric.name[:1].upper() + metric.name[1:],
+            [metric],
+            draw([metric], y_label=label, zero=True, unit=unit),
+        ),
         ("Learning rate", [rate], draw([rate], y_label="learning rate", zero=True)),
     ]
     return [
