@@ -49,7 +49,7 @@ def align(source: Source, items: Sequence[Item], field: str) -> Alignment:
         file = (items[row].files or {})[field][0]
         drawn = _header(source, file, contents[0])
         if image is None or drawn is None:
-            continue  # told where it is read whole
+            continue  # reported where it is read whole
         on_stored = drawn.upright == (image.height, image.width)
         if image.orientation != 1 and on_stored and drawn.upright == image.upright:
             unclear[row] = image.orientation

@@ -164,7 +164,9 @@ def _listing(trees: Mapping[Split | None, _Tree], notes: list[str], problems: li
     learned: Split | None = "train" if "train" in trees else None
     title = trees[learned].title
     names = [name for name, entries in classes[learned].items() if entries]
-    everywhere = {name for found in classes.values() for name, entries in found.items() if entries}
+    everywhere = {
+        name for of_split in classes.values() for name, entries in of_split.items() if entries
+    }
     values = are_values(everywhere)
     if values:
         # Values need not occur in training to be measured.

@@ -118,8 +118,8 @@ def read_masks(
 ) -> Iterator[tuple[int, StoredMask | BrokenImage]]:
     """The row and the mask of each item, in the order of the medium, read on all cores."""
 
-    def read(found: tuple[int, list[Content]]) -> tuple[int, StoredMask | BrokenImage]:
-        row, contents = found
+    def read(pair: tuple[int, list[Content]]) -> tuple[int, StoredMask | BrokenImage]:
+        row, contents = pair
         try:
             masks = [read_mask(content) for content in contents]
             single = "objects" not in (items[row].columns or {})

@@ -67,8 +67,8 @@ def _scan(source: Source, items: Sequence[Item]) -> MaskScan:
         if isinstance(mask, BrokenImage):
             problems[mask_name(items[row])] = str(mask)
             continue
-        found = np.unique(mask.numbers, return_counts=True)
-        numbers, counts = (each.tolist() for each in found)
+        columns = np.unique(mask.numbers, return_counts=True)
+        numbers, counts = (each.tolist() for each in columns)
         pixels.update(dict(zip(numbers, counts, strict=True)))
         masks.update(numbers)
         modes[mask.mode] += 1

@@ -18,13 +18,13 @@ _MEANING = (
 
 
 def name_expression(
-    pattern: str, places: Mapping[str, str], *, shortest: bool = False
+    pattern: str, pieces_by_name: Mapping[str, str], *, shortest: bool = False
 ) -> re.Pattern[str]:
     """The regular expression of a pattern of names.
 
     Args:
         pattern: Text in which * stands for anything within one folder, ** for anything.
-        places: Regular expressions of further pieces of the pattern.
+        pieces_by_name: Regular expressions of further pieces of the pattern.
         shortest: Whether * and ** take as little as possible.
 
     Example:
@@ -32,7 +32,7 @@ def name_expression(
         'p7'
     """
     less = "?" * shortest
-    spelled = {"**": ".*" + less, "*": "[^/]*" + less, **places}
+    spelled = {"**": ".*" + less, "*": "[^/]*" + less, **pieces_by_name}
     pieces = re.split(f"({'|'.join(map(re.escape, spelled))})", pattern)
     return re.compile("".join(spelled.get(piece, re.escape(piece)) for piece in pieces))
 
@@ -65,12 +65,12 @@ def target_expression(pattern: str) -> re.Pattern[str]:
         problem = "has {path}, which is the name of the file itself"
     if problem is not None:
         raise DataError(f"The target pattern {pattern!r} {problem}. {_MEANING}")
-    places = {}
+    pieces_by_name = {}
     for match in _HOLE.finditer(pattern):
         before = pattern[match.start() - 1 : match.start()]
         without = re.escape(before) if before not in ("", "*", "}") else ""
-        places[match[0]] = f"(?P<{match[1]}>[^/{without}]+?)"
-    return name_expression(pattern, places, shortest=True)
+        pieces_by_name[match[0]] = f"(?P<{match[1]}>[^/{without}]+?)"
+    return name_expression(pattern, pieces_by_name, shortest=True)
 
 
 def read_names(title: str, entries: Iterable[Entry], pattern: str) -> Listing:
@@ -90,24 +90,24 @@ def read_names(title: str, entries: Iterable[Entry], pattern: str) -> Listing:
     expression = target_expression(pattern)
     files = {"/".join(e.parts): e for e in entries if all(map(visible, e.parts))}
     whole = "/" in pattern
-    found = {
+    cells_of = {
         name: match.groupdict()
         for name, entry in files.items()
         if (match := expression.fullmatch(name if whole else entry.parts[-1])) is not None
     }
-    strange = sorted(name for name in files if name not in found)
-    if not found:
+    strange = sorted(name for name in files if name not in cells_of)
+    if not cells_of:
         raise DataError(
             f"None of the {len(files)} files of {title} fits the target pattern {pattern!r}: "
             f"{enumerated(strange, most=3)}. {_MEANING}"
         )
-    tops = {name: files[name].parts[0] for name in found if len(files[name].parts) > 1}
-    if len(tops) == len(found) and all(map(split_named, tops.values())):
-        found = {name: {"split": tops[name], **cells} for name, cells in found.items()}
+    tops = {name: files[name].parts[0] for name in cells_of if len(files[name].parts) > 1}
+    if len(tops) == len(cells_of) and all(map(split_named, tops.values())):
+        cells_of = {name: {"split": tops[name], **cells} for name, cells in cells_of.items()}
     listing = read_rows(
         f"{title}, {pattern}",
-        list(found),
-        [{**cells, "path": name} for name, cells in found.items()],
+        list(cells_of),
+        [{**cells, "path": name} for name, cells in cells_of.items()],
         lambda name: files[name].key,
         _MEANING,
     )

@@ -28,11 +28,11 @@ def read_rows(
     """Find the classes and items of rows.
 
     Args:
-        origin: Place of the rows in messages.
+        origin: Name of the rows in messages.
         positions: Position of each row in messages ("line 3").
         rows: Cells by column: path and perhaps label, split, group and others.
         key_of: How the source finds a path again.
-        expected: Sentence on what the rows must look like.
+        expected: Sentence on the form of the rows.
 
     Raises:
         DataError: All problems of the rows together.
@@ -84,11 +84,11 @@ def _several(
 ) -> dict[str, list[tuple[str, str]]]:
     """Positions and labels of the rows of each image that has several with different labels."""
     column = "labels" if any("labels" in row for row in rows) else "label"
-    found: dict[str, list[tuple[str, str]]] = {}
+    of_path: dict[str, list[tuple[str, str]]] = {}
     for position, row in zip(positions, rows, strict=True):
-        found.setdefault(cell(row, "path"), []).append((position, cell(row, column)))
+        of_path.setdefault(cell(row, "path"), []).append((position, cell(row, column)))
     return {
-        path: labels for path, labels in found.items() if len({label for _, label in labels}) > 1
+        path: labels for path, labels in of_path.items() if len({label for _, label in labels}) > 1
     }
 
 
@@ -105,12 +105,12 @@ def _why_no_classes(origin: str, several: Mapping[str, Sequence[tuple[str, str]]
         for path, rows in list(several.items())[:5]
     ]
     more = [f"  and {len(several) - 5} more"] if len(several) > 5 else []
-    said = f"{origin}: {len(several)} image(s) have several rows with different labels:"
+    head = f"{origin}: {len(several)} image(s) have several rows with different labels:"
     ways = (
         f"If an image has all labels of its rows: striate train {origin} --task labels. If it has "
         "one class, leave one row for each image."
     )
-    return "\n".join([said, *few, *more, ways])
+    return "\n".join([head, *few, *more, ways])
 
 
 def cell(row: Mapping[str, Any], column: str) -> str:

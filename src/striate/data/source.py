@@ -171,7 +171,7 @@ class Source(ABC):
                 yield item, error
 
     def where(self, items: Sequence[Item]) -> list[str]:
-        """The places of items for messages: their names, or lines of a list."""
+        """The positions of items for messages: their names, or lines of a list."""
         return [item.name for item in items]
 
     def read_files(
@@ -192,8 +192,8 @@ class Source(ABC):
             row = file.label
             waiting[row][file.name] = content
             if len(waiting[row]) == len(files[row]):
-                found = waiting.pop(row)
-                yield row, [found[one.name] for one in files[row]]
+                contents = waiting.pop(row)
+                yield row, [contents[one.name] for one in files[row]]
 
     @cached_property
     def _listing(self) -> Listing:

@@ -248,7 +248,7 @@ def _straddle_notes(digests: Sequence[str], splits: Sequence[Split], split: Spli
         return []
     return [
         f"{both} picture(s) of the {split} split also occur, pixel for pixel, among the "
-        f"{'training or validation' if test else 'training'} images: the {split} error will look "
+        f"{'training or validation' if test else 'training'} images: the {split} error will seem "
         "a little better than it is."
     ]
 
@@ -280,7 +280,7 @@ def uneven_notes(counts: Sequence[int], class_names: Sequence[str]) -> list[str]
     return [
         f"The classes are uneven: {most:,} training images of {common}, {least:,} of the rarest; "
         f"{len(rare)} class(es) have a tenth or less: {enumerated(rare)}. A small error can hide "
-        "that they are never found: look at the balanced accuracy. To weigh all classes alike: "
+        "that they are never predicted: see the balanced accuracy. To weigh all classes equally: "
         "--set loss.class_weights=balanced"
     ]
 

@@ -1,7 +1,7 @@
 """Iterative stratification: parts of a set in which every label is as frequent as in the whole.
 
 For items with any number of labels each. The rarest label is placed first, for it can go wrong in
-the fewest places; each of its groups goes to the part that lacks this label most.
+the fewest members; each of its groups goes to the part that lacks this label most.
 
 Source: Sechidis, Tsoumakas and Vlahavas, "On the stratification of multi-label data",
 ECML PKDD 2011, algorithm 1; items are groups here, and ties fall to the part that lacks most items,
@@ -56,26 +56,26 @@ def stratify(
     counts = np.array([counts_of([labels[i] for i in g], num_labels) for g in groups], np.int64)
     sizes = np.array([len(group) for group in groups], np.int64)
     lacking = np.outer(shares, counts.sum(0)).astype(np.float64)
-    places = np.array(shares) * sizes.sum()
+    room = np.array(shares) * sizes.sum()
     order = sorted(range(len(groups)), key=draw)
     parts = [-1] * len(groups)
 
-    def place(group: int, wanted: np.ndarray) -> None:
+    def assign_group(group: int, wanted: np.ndarray) -> None:
         """Give a group to the part that lacks most of what is wanted."""
         best = [p for p in range(len(shares)) if wanted[p] >= wanted.max() - 1e-9]
-        best = [p for p in best if places[p] >= max(places[q] for q in best) - 1e-9]
+        best = [p for p in best if room[p] >= max(room[q] for q in best) - 1e-9]
         parts[group] = best[draw(group) % len(best)]
         lacking[parts[group]] -= counts[group]
-        places[parts[group]] -= sizes[group]
+        room[parts[group]] -= sizes[group]
 
     left = counts.sum(0)
     while left.any():
         label = int(np.where(left > 0, left, left.max() + 1).argmin())
         for group in order:
             if parts[group] < 0 and counts[group, label]:
-                place(group, lacking[:, label])
+                assign_group(group, lacking[:, label])
                 left = left - counts[group]
     for group in order:
         if parts[group] < 0:
-            place(group, places)
+            assign_group(group, room)
     return parts

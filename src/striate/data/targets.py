@@ -32,7 +32,7 @@ def read_targets(
         path: Path of the file, for messages.
         arrays: Arrays of the file by name; class_names perhaps names classes, values or labels.
         pairs: Names of the images and of the targets of each set.
-        expected: Sentence on what the arrays must look like.
+        expected: Sentence on the form of the arrays.
 
     Raises:
         DataError: targets that are none of these, or not one for each image.
@@ -74,7 +74,7 @@ def _kind_of(arrays: Arrays, targets: Arrays) -> str:
         return "masks"
     if all(y.ndim == 2 and y.dtype.kind in "biuf" for y in targets.values()):
         states = [np.unique(y[~np.isnan(y.astype(np.float64))]) for y in targets.values()]
-        if all(np.isin(found, (0, 1)).all() for found in states):
+        if all(np.isin(state, (0, 1)).all() for state in states):
             return "labels"
     if all(y.ndim <= 2 and y.dtype.kind == "f" for y in targets.values()):
         return "values"

@@ -65,7 +65,7 @@ def _sentence(count: int, further: int, error: float, low: float, high: float) -
         return (
             f"The test split has shown {count} results, and the best of them is too good by "
             f"chance: read the error of {percent(error)} % with the interval {ends} (Bonferroni), "
-            "not with that of a single look."
+            "not with that of a single opening."
         )
     if count == 1:
         return (
@@ -75,5 +75,5 @@ def _sentence(count: int, further: int, error: float, low: float, high: float) -
     return (
         f"The test split was opened {count} times, and the best of {count} results is too good by "
         f"chance: after so many openings read the latest error, {percent(error)} %, with the "
-        f"interval {ends} (Bonferroni), not with that of a single look."
+        f"interval {ends} (Bonferroni), not with that of a single opening."
     )

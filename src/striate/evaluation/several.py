@@ -2,7 +2,7 @@
 
 Each is computed for one label at a time over the items of which it is known, and averaged over the
 labels ("macro"). A label without a known positive item is left out of all three, one without a
-negative item of the AUC too; how many were left out is told.
+negative item of the AUC too; their number is reported.
 """
 
 from collections.abc import Callable
@@ -132,9 +132,9 @@ def losses_of_items(rows: Columns) -> Floats:
     """(N,) mean binary cross-entropy over the labels that are known of each item; nan for none."""
     p, labels = np.asarray(rows["probabilities"]), np.asarray(rows["labels"])
     known = labels >= 0
-    told = -np.log(np.maximum(np.where(labels == 1, p, 1 - p), 1e-12))
+    losses = -np.log(np.maximum(np.where(labels == 1, p, 1 - p), 1e-12))
     count = known.sum(1)
-    sums: Floats = np.where(known, told, 0).sum(1)
+    sums: Floats = np.where(known, losses, 0).sum(1)
     return np.where(count > 0, sums / np.maximum(count, 1), np.nan)
 
 

@@ -32,8 +32,8 @@ def test_a_class_of_a_tenth_is_told() -> None:
 def test_missed_rare_classes_are_told_with_the_balanced_figure() -> None:
     metrics = measure(*answers(found=0), NAMES)
     (note,) = metrics.notes()
-    assert "the balanced error, where each class counts alike, is 40 %, the error 3.23 %" in note
-    assert "Found least: dog (0 of 5), eel (0 of 5)." in note
+    assert "the balanced error, where each class counts equally, is 40 %, the error 3.23 %" in note
+    assert "Recalled least: dog (0 of 5), eel (0 of 5)." in note
     assert metrics.lines()[-1] == note
     (some,) = measure(*answers(found=2), NAMES).notes()
     assert "dog (2 of 5)" in some

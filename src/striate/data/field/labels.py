@@ -209,9 +209,9 @@ def binary_columns(items: Sequence["Item"]) -> list[str]:
             cells.setdefault(key, set()).add(cell.strip().lower())
     return [
         key
-        for key, found in cells.items()
-        if all(cell in _STATES or is_missing(cell) for cell in found)
-        and any(_STATES.get(cell) == 1 for cell in found)
+        for key, texts in cells.items()
+        if all(cell in _STATES or is_missing(cell) for cell in texts)
+        and any(_STATES.get(cell) == 1 for cell in texts)
     ]
 
 

@@ -100,29 +100,29 @@ class Mask(Field):
             return []
         scan = scan_masks(source, masked)
         forms = ", ".join(f"{num:,} of the form {mode}" for mode, num in scan.modes.items())
-        found = [Finding("masks", f"{scan.num:,}", forms)]
+        findings = [Finding("masks", f"{scan.num:,}", forms)]
         reasons = [f"{name}: {why}" for name, why in scan.problems.items()]
         for what, names in (
             ("masks at fault", reasons),
             ("masks turned with their images", scan.turned),
             ("masks of one class", scan.constant),
         ):
-            found += [Finding(what, f"{len(names):,}", enumerated(names))] if names else []
+            findings += [Finding(what, f"{len(names):,}", enumerated(names))] if names else []
         try:
             classes = read_classes(source, scan)
         except DataError as error:
-            return [*found, Finding("classes of masks", "-", str(error))]
+            return [*findings, Finding("classes of masks", "-", str(error))]
         if unknown := unknown_numbers(scan, classes):
             amount, text = f"{len(unknown):,}", unknown_words(scan, unknown)
-            found.append(Finding("numbers of no class", amount, text))
+            findings.append(Finding("numbers of no class", amount, text))
         total = max(1, sum(pixels for pixels, _ in scan.counts.values()))
         void = [(spelled(number, scan.mode), number) for number in classes.void]
         for name, number in (*zip(classes.names, classes.stored, strict=True), *void):
             pixels, masks = scan.counts.get(number, (0, 0))
             words = f"of the pixels, in {masks:,} of {scan.num:,} masks"
             is_void = " (void)" * (number in classes.void)
-            found.append(Finding(f"{name}{is_void}", f"{pixels / total:.2%}", words))
-        return found
+            findings.append(Finding(f"{name}{is_void}", f"{pixels / total:.2%}", words))
+        return findings
 
     def read(self, item: "Item") -> np.ndarray:
         raise DataError(f"{item.name}: a mask is read together with its source.")

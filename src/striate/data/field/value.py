@@ -45,13 +45,13 @@ class Value(Field):
             columns: Columns to take in any case; none: the column `name`, else the labels where
                 they are numbers, else all further columns of numbers.
         """
-        found = {key: None for item in source.items for key in item.columns or ()}
-        names = list(columns) or _columns(source, name, found)
-        problems = [f"has no column {column!r}" for column in names if column not in found]
+        seen = {key: None for item in source.items for key in item.columns or ()}
+        names = list(columns) or _columns(source, name, seen)
+        problems = [f"has no column {column!r}" for column in names if column not in seen]
         if problems or not names:
             raise DataError(
                 f"{source.title} {' and '.join(problems) or 'holds no numbers'}; its columns are "
-                f"{enumerated(list(found)) or 'none'}. Give a list (CSV or JSON) with a column of "
+                f"{enumerated(list(seen)) or 'none'}. Give a list (CSV or JSON) with a column of "
                 f"numbers, such as path,{name}, or numbers in the names of the files: "
                 "--target-pattern '*_{" + name + "}.jpg'."
             )
@@ -156,7 +156,7 @@ def numeric_columns(items: Iterable["Item"]) -> dict[str, set[float]]:
                 value = number(cell)
                 surplus[key] += 1 if value is not None else -1
                 different.update(() if value is None else (value,))
-    return {key: found for key, found in numbers.items() if key and surplus[key] > 0}
+    return {key: different for key, different in numbers.items() if key and surplus[key] > 0}
 
 
 def why_values(source: "Source") -> str | None:
@@ -175,10 +175,10 @@ def why_values(source: "Source") -> str | None:
     return f"there are numbers in {enumerated(names, most=4)}, and no classes"
 
 
-def _columns(source: "Source", name: str, found: Iterable[str]) -> list[str]:
+def _columns(source: "Source", name: str, seen: Iterable[str]) -> list[str]:
     """The columns of numbers that a source has, in its order."""
     for single in (name, "label"):
-        if single in found:
+        if single in seen:
             return [single]
     return list(numeric_columns(source.items))
 
@@ -192,17 +192,19 @@ def _check(source: "Source", names: Sequence[str]) -> None:
             if not is_missing(cell) and number(cell) is None:
                 wrong.append((item, f"{name} is {cell!r}"))
     if wrong:
-        places = source.where([item for item, _ in wrong[:_TOLD]])
-        lines = [f"{place}: {what}." for place, (_, what) in zip(places, wrong, strict=False)]
+        positions = source.where([item for item, _ in wrong[:_TOLD]])
+        lines = [
+            f"{position}: {what}." for position, (_, what) in zip(positions, wrong, strict=False)
+        ]
         more = [f"and {len(wrong) - _TOLD} more"] if len(wrong) > _TOLD else []
         accepted = "Accepted: numbers such as 3.5 or -2e4, and empty cells where one is missing."
         raise DataError("\n".join([f"{source.origin}:", *lines, *more, accepted]))
     numbers = numeric_columns(source.items)
     for name in names:
         if len(numbers.get(name, ())) < 2:
-            told = ", ".join(f"{value:g}" for value in numbers.get(name, ())) or "missing"
+            shown = ", ".join(f"{value:g}" for value in numbers.get(name, ())) or "missing"
             raise DataError(
-                f"{source.origin}: all numbers in {name!r} are {told}: there is nothing to learn."
+                f"{source.origin}: all numbers in {name!r} are {shown}: there is nothing to learn."
             )
 
 
@@ -211,5 +213,5 @@ def _span(name: str, numbers: np.ndarray) -> str:
     if not len(known):
         return f"{name} all missing"
     missing = len(numbers) - len(known)
-    told = f", {missing:,} missing" if missing else ""
-    return f"{name} {known.min():g} to {known.max():g}{told}"
+    note = f", {missing:,} missing" if missing else ""
+    return f"{name} {known.min():g} to {known.max():g}{note}"

@@ -106,9 +106,9 @@ class ClassificationMetrics(JsonRecord):
             f"{shown(c.name)} ({c.recall.count} of {c.support})" for c in missed[:5] if c.recall
         )
         return [
-            f"Rare classes are missed: the balanced error, where each class counts alike, is "
-            f"{100 * balanced:.3g} %, the error {100 * self.error.value:.3g} %. Found least: "
-            f"{few}. To weigh all classes alike: --set loss.class_weights=balanced"
+            f"Rare classes are missed: the balanced error, where each class counts equally, is "
+            f"{100 * balanced:.3g} %, the error {100 * self.error.value:.3g} %. Recalled least: "
+            f"{few}. To weigh all classes equally: --set loss.class_weights=balanced"
         ]
 
     def headline(self) -> dict[str, Any]:
