@@ -116,7 +116,7 @@ class TestCommands:
         with open("/dev/full", "w") as full:
             ended = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True)
         assert ended.returncode == 2
-        assert ended.stderr == "The disk is full: the answer was not written.\n"
+        assert ended.stderr == "The disk is full: the result was not written.\n"
 
     @pytest.mark.parametrize(
         "kind",
