@@ -202,13 +202,13 @@ def reliability_chart(bins: Sequence[ReliabilityBin]) -> Markup:
     across = _Axis(0.0, 1.0, LEFT, WIDTH - RIGHT)
     upward = _Axis(0.0, 1.0, HEIGHT - BOTTOM, TOP)
     most = max((item.count for item in bins), default=0) or 1
-    labels = "confidence of the prediction", "share that was right"
+    labels = "confidence of the answer", "share that was right"
     parts = [_axes(across, upward, *labels)]
     for item in bins:
         if item.accuracy is None or item.confidence is None:
             continue
         caption = (
-            f"{item.count} predictions with confidence {item.low:.2f} to {item.high:.2f}: "
+            f"{item.count} answers with confidence {item.low:.2f} to {item.high:.2f}: "
             f"mean confidence {item.confidence:.3f}, right {item.accuracy:.3f}"
         )
         share = wilson(round(item.accuracy * item.count), item.count)
