@@ -79,17 +79,17 @@ def check(
         >>> check("linear", "hinge", shape=(1, 3, 4), num_classes=3).ok
         True
     """
-    labels: Tensor | None = None
+    target: Tensor | None = None
     if data is None:
         images, count = _noise(shape or SHAPE, batch_size, seed), num_classes or 10
     elif shape is not None:
         raise ConfigError("Give data or a shape, not both: the data have their own shape.")
     else:
-        images, labels, count = _real(str(data), batch_size, reporter or Reporter())
+        images, target, count = _real(str(data), batch_size, reporter or Reporter())
         if num_classes not in (None, count):
             raise ConfigError(f"The data have {count} classes; leave the number of classes out.")
     built, function = _build(network, loss, images, count, seed, assignments)
-    target = _target(built, images, labels, count, seed)
+    target = _target(built, images, target, count, seed)
     return calculus.check_network(
         built,
         function,
@@ -276,13 +276,13 @@ def _real(data: str, batch_size: int, reporter: Reporter) -> tuple[Tensor, Tenso
 
 
 def _target(
-    network: nn.Module, images: Tensor, labels: Tensor | None, count: int, seed: int
+    network: nn.Module, images: Tensor, target: Tensor | None, count: int, seed: int
 ) -> Tensor:
-    """The labels of the data, or random targets of the shape that fits the scores."""
+    """The targets of the data, or random ones of the shape that fits the scores."""
     with torch.no_grad():
         scores = network.eval()(images)
     spatial = tuple(scores.shape[2:])
-    if labels is None:
+    if target is None:
         source = generator(seed, "check", "target")
         return torch.randint(count, (len(images), *spatial), generator=source)
     if spatial:
@@ -290,4 +290,4 @@ def _target(
             "The network gives scores for each pixel, the data have one label for each image: "
             "leave the data out to check it on noise."
         )
-    return labels
+    return target

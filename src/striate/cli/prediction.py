@@ -141,8 +141,8 @@ def predict(
         shown = "proved" if loaded.abstention_is_proved else "estimated by cross-fitting"
         typer.echo(
             f"{unsure} of {len(predictions)} have no label: confidence below {kept.threshold:.4f}. "
-            f"With 95 % certainty at most {100 * abstain:g} % of the labels of images from the "
-            f"same source are wrong ({shown} on {kept.n:,} validation images, of which "
+            f"With 95 % certainty at most {100 * abstain:g} % of the predictions for images from "
+            f"the same source are wrong ({shown} on {kept.n:,} validation images, of which "
             f"{kept.coverage:.1%} have a label).",
             err=True,
         )

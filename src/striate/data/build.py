@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,7 +27,7 @@ from striate.data import cache
 from striate.data.decode import THUMBNAIL, ImageSpec
 from striate.data.decoding import decode_all
 from striate.data.duplicate_check import check_duplicates
-from striate.data.field import Field, Loaded, strata_of, take
+from striate.data.field import Column, Field, Loaded, strata_of, take
 from striate.data.source import Item, Progress, Source
 from striate.data.split import Assignment, assign
 from striate.data.stratify import Membership, counts_of
@@ -97,12 +97,6 @@ def _build(
     spec = ImageSpec(config.input_size, config.channels, config.fit)
     staging = None if config.streaming else folder / "staging.u8"
     staged = _stage(source, spec, staging, folder / _THUMBNAILS, progress)
-    if not staged.items:
-        reasons = Counter(item["reason"] for item in staged.broken).most_common(3)
-        raise DataError(
-            f"None of the {len(source.items)} files of {source.title} is an image that can be "
-            f"read: {'; '.join(f'{reason} ({count} files)' for reason, count in reasons)}."
-        )
     # By name, so that the order of the medium leaves no trace.
     order = sorted(range(len(staged.items)), key=lambda i: staged.items[i].name)
     thumbnails = cache.map_array(staged.thumbnails, (len(order), *THUMBNAIL.shape))
@@ -111,63 +105,37 @@ def _build(
     )
     if config.leaks == "drop":
         order = [i for i in order if i not in duplicates.leaking]
-    items = [staged.items[i] for i in order]
-    digests = [staged.digests[i] for i in order]
+    kept = _Kept(
+        [staged.items[i] for i in order],
+        [staged.digests[i] for i in order],
+        [duplicates.groups[i] for i in order],
+        order,
+    )
     loaded = {
-        name: field.load(source, items, spec, folder / f"{name}.staging")
+        name: field.load(source, kept.items, spec, folder / f"{name}.staging")
         for name, field in fields.items()
     }
     columns = {name: values.column for name, values in loaded.items()}
-    strata, names = strata_of(columns, fields, len(items))
+    strata, names = strata_of(columns, fields, len(order))
     assignment = assign(
-        digests,
+        kept.digests,
         strata,
-        [item.split for item in items],
+        [item.split for item in kept.items],
         names,
         test_fraction=config.test_fraction,
         validation_fraction=config.validation_fraction,
         seed=config.split_seed,
-        groups=[duplicates.groups[i] for i in order],
+        groups=kept.groups,
     )
     rows = {
         split: [i for i, of_item in enumerate(assignment.splits) if of_item == split]
         for split in ("train", "validation", "test")
     }
-    parts = {}
-    for part, chosen in (
-        ("development", rows["train"] + rows["validation"]),
-        ("test", rows["test"]),
-    ):
-        (folder / part).mkdir()
-        index = np.array(chosen, dtype=np.int64)
-        staged_rows = [order[i] for i in chosen]
-        parts[part] = _write_items(
-            folder / part,
-            {
-                name: field.encode(take(columns[name], index))
-                for name, field in fields.items()
-                if not field.in_file
-            },
-            [items[i].name for i in chosen],
-            [digests[i] for i in chosen],
-            [duplicates.groups[i] for i in staged_rows],
-        )
-        if staging is not None:
-            row_bytes = math.prod(spec.shape)
-            digest = _copy_rows(staging, folder / part / "pixels.u8", staged_rows, row_bytes)
-            size = len(staged_rows) * row_bytes
-            parts[part] |= {"pixel_bytes": size, "pixel_digest": digest}
-        arrays = {name: columns[name] for name, field in fields.items() if field.in_file}
-        if arrays:
-            parts[part]["arrays"] = {
-                name: _write_array(folder, part, name, np.asarray(column), chosen)
-                for name, column in arrays.items()
-            }
-    for path in folder.glob("*.staging"):
-        path.unlink()
-    if staging is not None:
-        staging.unlink()
-    (folder / _THUMBNAILS).unlink(missing_ok=True)
+    row_bytes = math.prod(spec.shape)
+    parts = {
+        "development": rows["train"] + rows["validation"],
+        "test": rows["test"],
+    }
     described = {
         "format": cache.FORMAT,
         "title": source.title,
@@ -175,7 +143,7 @@ def _build(
         "broken": staged.broken,
         **({"streamed": True} if config.streaming else {}),
         **duplicates.describe(config.leaks),
-        **_divided(_lines(loaded, digests), assignment, rows, strata, names),
+        **_divided(_lines(loaded, kept.digests), assignment, rows, strata, names),
         "notes": [
             *source.notes,
             *(note for values in loaded.values() for note in values.notes),
@@ -183,8 +151,13 @@ def _build(
         ],
         # With the digests of the items: the same pictures under other names or in other groups
         # are another set.
-        **parts,
+        **{
+            part: _write_part(folder, part, kept, chosen, columns, fields, staging, row_bytes)
+            for part, chosen in parts.items()
+        },
     }
+    for path in (*folder.glob("*.staging"), folder / "staging.u8", folder / _THUMBNAILS):
+        path.unlink(missing_ok=True)
     if not is_classes_alone(fields):
         described["fields"] = {name: field.to_json() for name, field in fields.items()}
     key = cache.digest_of(
@@ -192,6 +165,52 @@ def _build(
     )[:32]
     durable.write_json(folder / "set.json", described | {"key": key})
     return key
+
+
+class _Kept(NamedTuple):
+    """The items of a set in the order of their names."""
+
+    items: list[Item]
+    digests: list[str]
+    groups: list[str]
+    order: list[int]
+    """Row of each item in the staging file."""
+
+
+def _write_part(
+    folder: Path,
+    part: str,
+    kept: _Kept,
+    chosen: Sequence[int],
+    columns: Mapping[str, Column],
+    fields: Mapping[str, Field],
+    staging: Path | None,
+    row_bytes: int,
+) -> dict[str, Any]:
+    """Write the chosen items into the folder of a part, and describe its files."""
+    (folder / part).mkdir()
+    index = np.array(chosen, dtype=np.int64)
+    described = _write_items(
+        folder / part,
+        {
+            name: field.encode(take(columns[name], index))
+            for name, field in fields.items()
+            if not field.in_file
+        },
+        [kept.items[i].name for i in chosen],
+        [kept.digests[i] for i in chosen],
+        [kept.groups[i] for i in chosen],
+    )
+    if staging is not None:
+        staged_rows = [kept.order[i] for i in chosen]
+        digest = _copy_rows(staging, folder / part / "pixels.u8", staged_rows, row_bytes)
+        described |= {"pixel_bytes": len(chosen) * row_bytes, "pixel_digest": digest}
+    arrays = {
+        name: _write_array(folder, part, name, np.asarray(columns[name]), chosen)
+        for name, field in fields.items()
+        if field.in_file
+    }
+    return described | ({"arrays": arrays} if arrays else {})
 
 
 def _stage(
@@ -232,6 +251,12 @@ def _stage(
             if progress:
                 progress("decoding images" if path else "looking through images", done, len(items))
     staged.broken.sort(key=lambda item: str(item["name"]))
+    if not staged.items:
+        reasons = Counter(item["reason"] for item in staged.broken).most_common(3)
+        raise DataError(
+            f"None of the {len(items)} files of {source.title} is an image that can be "
+            f"read: {'; '.join(f'{reason} ({count} files)' for reason, count in reasons)}."
+        )
     return staged
 
 

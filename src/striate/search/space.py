@@ -80,7 +80,7 @@ class Space:
         return drawn if inside else {}
 
     def plan_stored(self) -> dict[str, Any]:
-        """`plan_drawn` as a search stores it: numbers, and labels of choices."""
+        """`plan_drawn` as a search stores it: numbers, and names of choices."""
         drawn = self.plan_drawn()
         return {d.key: d.stored(drawn[d.key]) for d in self.dimensions if d.key in drawn}
 
