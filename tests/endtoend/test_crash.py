@@ -158,6 +158,7 @@ def test_a_signal_saves_and_stops(tmp_path, photographs, reference, number):
     assert_same(run, reference[0])
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told_and_nothing_is_lost(tmp_path, photographs, reference):
     run, places = tmp_path / "run", tmp_path / "other"
     process = train(photographs, run, places)
@@ -189,6 +190,7 @@ def test_a_full_disk_is_told_and_nothing_is_lost(tmp_path, photographs, referenc
     assert_same(run, reference[0])
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, photographs, reference):
     run, places = tmp_path / "run", tmp_path / "other"
     process = train(photographs, run, places)
@@ -207,6 +209,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tmp_path, photographs
     assert all(weights[name].equal(reference[0][0][name]) for name in weights)
 
 
+@pytest.mark.slow
 def test_two_processes_cannot_train_in_one_folder(tmp_path, photographs):
     run, places = tmp_path / "run", tmp_path / "other"
     first = start("train", photographs, "--out", run, *SETTINGS, "--steps", 100_000, places=places)
@@ -242,6 +245,7 @@ def test_a_refused_process_leaves_the_lock_of_the_first(tmp_path):
     assert not folder.path.exists(), "nothing came of it"
 
 
+@pytest.mark.slow
 def test_killed_between_the_record_and_the_first_checkpoint(tmp_path, photographs, reference):
     run, places = tmp_path / "run", tmp_path / "other"
     process = train(photographs, run, places)

@@ -19,7 +19,12 @@ SMALL = {
 CLASSIFIERS = [name for name in NETWORKS if outputs_of(name) == "scores"]
 
 
-@pytest.mark.parametrize("name", CLASSIFIERS)
+LIGHT = ("linear", "mlp", "lenet5", "resnet", "airbench")
+
+
+@pytest.mark.parametrize(
+    "name", [n if n in LIGHT else pytest.param(n, marks=pytest.mark.slow) for n in CLASSIFIERS]
+)
 def test_trains_on_digits_by_name(name, tmp_path):
     settings = (
         "training.batch_size=4",

@@ -73,7 +73,11 @@ def best() -> str:
     return next(isa for isa in reversed(FLAGS) if runs_here(isa))
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "family",
+    [FAMILIES[0], *(pytest.param(family, marks=pytest.mark.slow) for family in FAMILIES[1:])],
+    ids=lambda path: path.stem,
+)
 def test_no_undefined_behaviour_and_right_numbers(tmp_path, family):
     run(build(tmp_path, family, best(), "address,undefined"), rounds=12, seed=1)
 

@@ -76,6 +76,7 @@ def test_wilson_covers_95_percent_on_average_over_errors(n):
     assert coverage.min() > 0.91
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [36, 150])
 def test_rare_mistakes_are_covered_where_wilsons_own_interval_does_not(n):
     def twin(count: int, n: int):

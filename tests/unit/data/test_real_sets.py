@@ -16,6 +16,7 @@ from striate.data.seal import issue
 pytestmark = pytest.mark.data
 
 
+@pytest.mark.slow
 def test_mnist_in_its_official_files(real_data: Path) -> None:
     data = prepare(DataConfig("mnist", (28, 28), 1))
     assert len(data.train) + len(data.validation) == 60_000

@@ -375,6 +375,7 @@ def imagenet_hits(network: nn.Module, preparation: Preparation, step: int) -> tu
     return top1, top5
 
 
+@pytest.mark.slow
 @pytest.mark.data
 def test_squeezenet_on_every_fifth_photograph() -> None:
     weights = PRETRAINED["squeezenet_caffe"]
