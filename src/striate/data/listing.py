@@ -79,12 +79,16 @@ class ListSource(Source):
 
     def _check_paths(self, items: Sequence[Item]) -> None:
         """Refuse a list of which no file exists: it was most likely written in another folder."""
-        if not any(os.path.exists(item.key) for item in items):
-            names = enumerated([item.name for item in items], most=3)
-            raise DataError(
-                f"{self.path} lists {len(items)} files, and they do not exist: {names}. Paths are "
-                f"relative to the folder of the list, {self.path.parent}."
-            )
+        further = [
+            file for item in items for files in (item.files or {}).values() for file in files
+        ]
+        for listed in (items, further):
+            if listed and not any(os.path.exists(item.key) for item in listed):
+                names = enumerated([item.name for item in listed], most=3)
+                raise DataError(
+                    f"{self.path} lists {len(listed)} files, and they do not exist: {names}. Paths "
+                    f"are relative to the folder of the list, {self.path.parent}."
+                )
 
     def where(self, items: Sequence[Item]) -> list[str]:
         """The lines or entries of items, each with its name."""

@@ -444,6 +444,10 @@ def test_a_list_names_masks(
     Image.fromarray(2 - ids["2"].astype(np.uint8)).save(folder / "masks" / "2.png")
     changed = ids_by_name(decoded(folder / "list.csv", config_of))
     np.testing.assert_array_equal(changed["2"], 2 - ids["2"])
+    for path in (folder / "masks").iterdir():
+        path.unlink()
+    with pytest.raises(DataError, match=r"lists 6 files, and they do not exist: masks/0\.png"):
+        decoded(folder / "list.csv", config_of)
 
 
 @pytest.mark.parametrize(
