@@ -71,8 +71,13 @@ class StudyResult(ABC):
 
     @property
     def is_share(self) -> bool:
-        """Whether that metric is a share of items."""
-        return isinstance(headline(self.runs[0]), Proportion)
+        """Whether that metric is a share of items.
+
+        Runs of a search may still be trained, by another process.
+        """
+        ended = (run for run in self.runs if run.folder.predictions.is_file())
+        first = next(ended, None)
+        return first is not None and isinstance(headline(first), Proportion)
 
     @property
     def leaks(self) -> list[str]:
