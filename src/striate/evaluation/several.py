@@ -27,10 +27,10 @@ class Part(NamedTuple):
 
 
 Measure = Callable[[Floats, Bools, Bools], Part]
-"""Function of the probabilities (n,), which items are positive and which were answered so."""
+"""Function of the probabilities (n,), which items are positive and which are predicted so."""
 
 
-def average_precision(probability: Floats, positive: Bools, answered: Bools) -> Part:
+def average_precision(probability: Floats, positive: Bools, predicted: Bools) -> Part:
     """Average precision: the mean, over the positive items, of the precision at their rank.
 
     Items of one probability share the last of their ranks, as in scikit-learn; nothing is
@@ -53,7 +53,7 @@ def average_precision(probability: Floats, positive: Bools, answered: Bools) -> 
     return Part(value, influence)
 
 
-def area(probability: Floats, positive: Bools, answered: Bools) -> Part:
+def area(probability: Floats, positive: Bools, predicted: Bools) -> Part:
     """AUC: the share of pairs of a positive and a negative item in the right order, ties half.
 
     Source: DeLong, DeLong and Clarke-Pearson, "Comparing the areas under two or more correlated
@@ -64,12 +64,12 @@ def area(probability: Floats, positive: Bools, answered: Bools) -> Part:
     return Part(value, (placed - value) / np.where(positive, positive.sum(), (~positive).sum()))
 
 
-def f1(probability: Floats, positive: Bools, answered: Bools) -> Part:
-    """F1 = 2 TP / (2 TP + FP + FN) at the thresholds by which labels are answered."""
-    right = positive & answered
-    size = float(positive.sum() + answered.sum())
+def f1(probability: Floats, positive: Bools, predicted: Bools) -> Part:
+    """F1 = 2 TP / (2 TP + FP + FN) at the thresholds by which labels are predicted."""
+    right = positive & predicted
+    size = float(positive.sum() + predicted.sum())
     value = 2 * float(right.sum()) / size
-    influence = np.where(right, 2 * (1 - value), -value * (positive ^ answered)) / size
+    influence = np.where(right, 2 * (1 - value), -value * (positive ^ predicted)) / size
     return Part(value, influence)
 
 
@@ -97,19 +97,19 @@ def macro(name: str, rows: Columns, confidence: float = 0.95) -> Estimate:
 
     Args:
         name: Name of the metric in `MEASURES`.
-        rows: "probabilities" (N, K), "labels" (N, K), and perhaps "present" (N, K): the answers at
-            the thresholds of a run; else those of probabilities of a half and more.
+        rows: "probabilities" (N, K), "labels" (N, K), and perhaps "present" (N, K): the labels that
+            the thresholds of a run predict; else those of probabilities of a half and more.
         confidence: Nominal coverage, between 0 and 1.
     """
     p, labels = np.asarray(rows["probabilities"]), np.asarray(rows["labels"])
-    answers = np.asarray(rows.columns.get("present", p >= 0.5)).astype(np.bool_)
+    predicted = np.asarray(rows.columns.get("present", p >= 0.5)).astype(np.bool_)
     defined = np.flatnonzero(is_defined(name, labels))
     if not len(defined):
         return Estimate(float("nan"))
     pull, values = np.zeros(len(labels)), []
     for k in defined:
         known = labels[:, k] >= 0
-        part = MEASURES[name](p[known, k], labels[known, k] == 1, answers[known, k])
+        part = MEASURES[name](p[known, k], labels[known, k] == 1, predicted[known, k])
         pull[known] += part.influence / len(defined)
         values.append(part.value)
     value, z2 = float(np.mean(values)), normal_quantile(confidence) ** 2

@@ -105,7 +105,7 @@ def class_figures(rows: Columns, names: Sequence[str]) -> list[dict[str, Any]]:
         "num_images": (overlaps[:, 1:].sum(axis=1) > 0).sum(axis=0),
         "iou": iou(whole),
         "dice": dice(whole),
-        "found": _ratio(both, truth),
+        "recall": _ratio(both, truth),
     }
     return [
         {

@@ -58,7 +58,7 @@ def sections(split: "ReportedSplit", field: Mask) -> list[Section]:
 
 
 def _table(rows: Columns, names: Sequence[str]) -> Markup:
-    head = ("class", "share of pixels", "images", "IoU", "Dice", "found", "most often taken for")
+    head = ("class", "share of pixels", "images", "IoU", "Dice", "recall", "most often taken for")
     lines = [Markup("<tr>{}</tr>").format(_cells(head, "th"))]
     for figures in class_figures(rows, names):
         cells = [
@@ -69,7 +69,7 @@ def _table(rows: Columns, names: Sequence[str]) -> Markup:
         lines.append(Markup("<tr>{}</tr>").format(_cells(spelled, "td")))
     note = Markup(
         "<p>Void pixels are left out. A class that neither truth nor prediction has is left out of "
-        "means, here marked –. Found: share of the pixels of the class that are predicted so.</p>"
+        "means, here marked –. Recall: share of the pixels of the class that are predicted so.</p>"
     )
     return Markup("<table>{}</table>{}").format(Markup("").join(lines), note)
 
