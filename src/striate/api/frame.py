@@ -33,14 +33,23 @@ def fields_of(config: RunConfig, source: Source) -> dict[str, Field] | None:
     return None if task.needs == ("image", "category") else task.fields(source)
 
 
+def decoded_images(config: RunConfig, source: Source, reporter: Reporter) -> Dataset:
+    """The images of a source with the fields of the configuration's task, decoded once.
+
+    Raises:
+        DataError.
+    """
+    fields = fields_of(config, source)
+    return prepare(config.data, source=source, fields=fields, progress=reporter.progress)
+
+
 def training_images(config: RunConfig, source: Source, reporter: Reporter) -> Dataset:
     """The images to train on, decoded, with a word to the person about what is unusual.
 
     Raises:
         DataError, LeakError.
     """
-    fields = fields_of(config, source)
-    dataset = prepare(config.data, source=source, fields=fields, progress=reporter.progress)
+    dataset = decoded_images(config, source, reporter)
     refuse_leaks(config.data, dataset)
     for note in dataset.notes:
         reporter.say(note)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from striate import calculus
-from striate.api.frame import fields_of
+from striate.api.frame import decoded_images
 from striate.api.request import Request
 from striate.api.resolve import resolve
 from striate.calculus import (
@@ -22,7 +22,7 @@ from striate.calculus import (
     graph_svg,
     jacobian_svg,
 )
-from striate.data import Normalisation, prepare
+from striate.data import Normalisation
 from striate.data.field import Category, take
 from striate.data.loader import to_float
 from striate.errors import ConfigError
@@ -263,10 +263,7 @@ def _noise(shape: tuple[int, ...], batch_size: int, seed: int) -> Tensor:
 def _real(data: str, batch_size: int, reporter: Reporter) -> tuple[Tensor, Tensor, int]:
     """Images and targets spread over the training split, normalised; the number of classes."""
     plan = resolve(Request(data), speed=None, reporter=reporter)
-    fields = fields_of(plan.config, plan.source)
-    dataset = prepare(
-        plan.config.data, source=plan.source, fields=fields, progress=reporter.progress
-    )
+    dataset = decoded_images(plan.config, plan.source, reporter)
     rows = np.linspace(0, len(dataset.train) - 1, batch_size).round().astype(int)
     normalise = Normalisation.measure(dataset.train.images)
     pixels = torch.from_numpy(np.array(dataset.train.images[rows]))

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from striate import folders
-from striate.api.frame import fields_of
+from striate.api.frame import decoded_images
 from striate.api.request import Request
 from striate.api.resolve import resolve
-from striate.data import prepare
 from striate.evaluation import (
     OpeningRecord,
     Reading,
@@ -119,18 +118,15 @@ def ledger(
         # In the form in which `train` decodes the data, so that what is decoded is used again.
         request = Request(data, groups=groups, assignments=assignments)
         plan = resolve(request, speed=None, reporter=reporter)
-        fields = fields_of(plan.config, plan.source)
-        dataset = prepare(
-            plan.config.data, source=plan.source, fields=fields, progress=reporter.progress
-        )
+        dataset = decoded_images(plan.config, plan.source, reporter)
     finally:
         reporter.close()
     return _view(dataset.title, dataset.test.digest, [])
 
 
 def _view(title: str, digest: str, receipts: list[Receipt]) -> LedgerView:
-    folders = [path.parent for path in Path("runs").glob("*/run.json")]
-    here = [receipt for folder in folders for receipt in receipts_of(folder)]
+    runs = [path.parent for path in Path("runs").glob("*/run.json")]
+    here = [receipt for run in runs for receipt in receipts_of(run)]
     witnesses = [receipt for receipt in (*receipts, *here) if receipt.test == digest]
     verification = verify(digest, witnesses)
     records = openings(digest)

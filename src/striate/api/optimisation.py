@@ -6,10 +6,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from striate.api.frame import fields_of
+from striate.api.frame import decoded_images
 from striate.api.request import Request
 from striate.api.resolve import resolve
-from striate.data import prepare
 from striate.data.batch import Batch
 from striate.errors import ConfigError
 from striate.execution import Execution
@@ -118,8 +117,7 @@ def range_test(
     reporter = reporter or Reporter()
     request = Request(data, network=network, assignments=assignments)
     config, _, source = resolve(request, speed=None, reporter=reporter)
-    fields = fields_of(config, source)
-    dataset = prepare(config.data, source=source, fields=fields, progress=reporter.progress)
+    dataset = decoded_images(config, source, reporter)
     parts = assemble(config, dataset, Execution.of(config.execution))
 
     def batches() -> Iterator[tuple[Batch, None]]:

@@ -10,6 +10,7 @@ import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -69,7 +70,7 @@ class StudyResult(ABC):
         """Name of the headline metric of the runs' task."""
         return headline_metric(self.runs[0]).name
 
-    @property
+    @cached_property
     def is_share(self) -> bool:
         """Whether that metric is a share of items.
 

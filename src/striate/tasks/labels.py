@@ -139,9 +139,15 @@ class Labels(Task):
         ]
         if lacking := positives.count(0):
             lines.append(f"{lacking} label(s) occur in none of them, and have the threshold 0.5.")
-        fit = {"format": 1, "thresholds": thresholds.tolist(), "positives": positives}
-        durable.write_json(folder.calibration, fit | {"n": len(rows), "lines": lines})
-        return fit | {"n": len(rows), "lines": lines}
+        fit = {
+            "format": 1,
+            "thresholds": thresholds.tolist(),
+            "positives": positives,
+            "n": len(rows),
+            "lines": lines,
+        }
+        durable.write_json(folder.calibration, fit)
+        return fit
 
     def finish(self, folder: RunFolder) -> None:
         self.calibrate(folder)

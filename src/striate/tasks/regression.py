@@ -114,6 +114,4 @@ class Regression(Task):
 
 
 def _names(data: DataShape) -> tuple[str, ...]:
-    field: Any = data.fields["value"]
-    names: tuple[str, ...] = field.names
-    return names
+    return data.fields["value"].names
