@@ -23,7 +23,9 @@ the paper leaves out batch normalisation's 4,672 and the transposed convolutions
 
 Departures: `padded=True`, the default, pads the convolutions, so that the output has the
 input's size; an odd length loses a pixel to pooling and gets a zero at its end on the way up.
-Batch normalisation is on by default in 2-D, too.
+Batch normalisation is on by default in 2-D, too. `stem=2` computes at half the resolution: a
+convolution with stride 2 precedes the network, and the head is a transposed one that doubles the
+resolution, so that a network of twice the width takes the same time.
 """
 
 from functools import partial
@@ -50,6 +52,7 @@ class UNet(nn.Module):
         width: channels of the last convolution of stage 0, doubled at each stage.
         batch_norm: normalise before each ReLU.
         padded: pad the convolutions, so that the output has the input's size.
+        stem: stride of the first convolution, which the head makes good.
 
     Example:
         >>> network = UNet(2, 1, depth=2, width=8)
@@ -72,18 +75,22 @@ class UNet(nn.Module):
         width: int = 64,
         batch_norm: bool = True,
         padded: bool = True,
+        stem: int = 1,
     ) -> None:
         super().__init__()
         check_ndim("unet", ndim)
         depth = (3 if ndim == 3 else 4) if depth is None else depth
         if depth < 1 or width < 2:
             raise ConfigError(f"unet: depth={depth} must be 1 or more and width={width} 2 or more.")
+        if stem < 1:
+            raise ConfigError(f"unet: stem={stem} must be 1 or more: a stride in pixels.")
         self.in_channels, self.ndim, self.padded = in_channels, ndim, padded
         unit = partial(units, ndim=ndim, normalise=batch_norm, padding=1 if padded else 0)
-        self.smallest = 2**depth if padded else _smallest_unpadded(depth)
+        self.smallest = stem * (2**depth if padded else _smallest_unpadded(depth))
         self.pool = max_pool(ndim)(2)
         self.encoder, self.decoder, self.up = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
-        above = in_channels
+        above = width if stem > 1 else in_channels
+        self.stem = conv(ndim)(in_channels, above, stem, stride=stem) if stem > 1 else nn.Identity()
         for stage in range(depth + 1):
             here = width * 2**stage
             # the 3-D paper doubles the width in the second convolution, the 2-D one in the first
@@ -96,11 +103,13 @@ class UNet(nn.Module):
             self.up.append(transposed_conv(ndim)(above, kept, 2, stride=2))
             self.decoder.append(unit((kept + here, here, here)))
             above = here
-        self.head = conv(ndim)(above, num_classes, 1)
+        head = transposed_conv(ndim) if stem > 1 else conv(ndim)
+        self.head = head(above, num_classes, stem, stride=stem)
 
     def forward(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B K *O"]:
         check_input("unet", x, self.in_channels, self.ndim, smallest=self.smallest)
-        maps = []
+        size, maps = x.shape[2:], []
+        x = self.stem(x)
         for stage in self.encoder[:-1]:
             x = stage(x)
             maps.append(x)
@@ -110,17 +119,23 @@ class UNet(nn.Module):
             x = up(x)  # twice the resolution
             x = stage(torch.cat(self._meet(beside, x), dim=1))
         scores: Tensor = self.head(x)
-        return scores
+        return _padded(scores, size) if self.padded else scores
 
     def _meet(self, beside: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """The encoder's maps and the decoder's, brought to one size."""
-        excess = [a - b for a, b in zip(beside.shape[2:], x.shape[2:], strict=True)]
-        if self.padded:  # one pixel that pooling an odd length dropped
-            ends = [side for missing in reversed(excess) for side in (0, missing)]
-            return beside, functional.pad(x, ends) if any(excess) else x
-        for axis, extra in enumerate(excess, start=2):
+        if self.padded:
+            return beside, _padded(x, beside.shape[2:])
+        for axis in range(2, x.ndim):
+            extra = beside.shape[axis] - x.shape[axis]
             beside = beside.narrow(axis, extra // 2, x.shape[axis])
         return beside, x
+
+
+def _padded(x: Tensor, size: torch.Size) -> Tensor:
+    """Maps with zeros for the last pixels, which pooling or the stem dropped of an odd length."""
+    missing = [length - own for length, own in zip(size, x.shape[2:], strict=True)]
+    ends = [side for few in reversed(missing) for side in (0, few)]
+    return functional.pad(x, ends) if any(missing) else x
 
 
 def _smallest_unpadded(depth: int) -> int:

@@ -181,6 +181,8 @@ def test_unknown_variants_are_named() -> None:
         SegNet(10, widths=(4, 5), counts=(1,))
     with pytest.raises(ConfigError, match="depth=0 must be 1 or more"):
         UNet(10, depth=0)
+    with pytest.raises(ConfigError, match="stem=0 must be 1 or more"):
+        UNet(10, stem=0)
 
 
 def test_alexnets_towers_meet_in_the_third_convolution_only() -> None:
@@ -206,6 +208,22 @@ def test_unets_least_size_is_the_least(depth: int) -> None:
     assert min(network(torch.randn(1, 1, least, least)).shape[2:]) >= 1
     with pytest.raises(ShapeError, match="or larger"):
         network(torch.randn(1, 1, least - 1, least))
+
+
+def test_unets_stem_computes_at_a_part_of_the_resolution() -> None:
+    network = UNet(3, 2, depth=1, width=8, stem=2)
+    seen: list[torch.Size] = []
+    for stage in network.encoder:
+        stage.register_forward_hook(lambda _, __, output: seen.append(output.shape[2:]))
+    x = torch.randn(1, 2, 31, 44)
+    scores = network(x)
+    assert scores.shape == (1, 3, 31, 44)
+    assert seen == [(15, 22), (7, 11)]
+    assert not scores[:, :, 30].any()  # the last row, which the stem drops of an odd height
+    assert network(x[:, :, :30]).shape == (1, 3, 30, 44)
+    with torch.device("meta"):
+        unpadded = UNet(2, 1, stem=2, padded=False)
+        assert unpadded(torch.empty(1, 1, 1144, 1144)).shape == (1, 2, 776, 776)
 
 
 def test_segnet_unpools_with_the_encoders_indices() -> None:

@@ -109,6 +109,7 @@ def test_intervals_draw_films_and_classes_have_figures(masks) -> None:
         Pick("unet", width=4, depth=2),
         Pick("segnet", widths=(4, 8, 8), counts=(2, 2, 1)),
         Pick("unet", width=2, depth=3, batch_norm=False),
+        Pick("unet", width=4, depth=1, stem=2),
     ],
     ids=str,
 )
