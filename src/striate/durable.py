@@ -49,16 +49,51 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON (UTF-8, two spaces, keys in their order), whole or not at all."""
+    write_bytes(path, json_bytes(value))
+
+
+def json_bytes(value: Any) -> bytes:
+    """The content of a file of JSON."""
     text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False)
-    write_bytes(path, text.encode() + b"\n")
+    return text.encode() + b"\n"
+
+
+def append(stream: IO[bytes], content: bytes, *, flush: bool) -> None:
+    """Append bytes to a file, all of them or none: after a failure it ends where it did.
+
+    Args:
+        stream: File opened without a buffer, in a mode that appends.
+        content: Bytes to append.
+        flush: Whether they are on the disk when this returns.
+    """
+    end = stream.seek(0, os.SEEK_END)
+    left = memoryview(content)
+    try:
+        while left:
+            left = left[stream.write(left) :]
+        if flush:
+            os.fsync(stream.fileno())
+    except BaseException:
+        with suppress(OSError):
+            stream.truncate(end)
+        raise
 
 
 def append_line(path: Path, line: str) -> None:
-    """Append one line and flush it to the disk. A reader skips a line torn by a crash."""
-    with open(path, "ab") as stream:
-        stream.write(line.encode() + b"\n")
-        stream.flush()
-        os.fsync(stream.fileno())
+    """Append one line and flush it to the disk; after a failure the file is as it was.
+
+    A line that a kill cut short stays a line of its own, which readers pass over.
+    """
+    with open(path, "a+b", buffering=0) as stream:
+        append(stream, b"\n" * ends_torn(stream) + line.encode() + b"\n", flush=True)
+
+
+def ends_torn(stream: IO[bytes]) -> bool:
+    """Whether the last line of a file lacks its end, as one that a kill cut short."""
+    if stream.seek(0, os.SEEK_END) == 0:
+        return False
+    stream.seek(-1, os.SEEK_END)
+    return stream.read(1) != b"\n"
 
 
 @contextmanager

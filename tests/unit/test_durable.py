@@ -75,3 +75,36 @@ def test_a_lock_is_exclusive_and_dies_with_its_process(tmp_path):
         holder.stdout.close()
     with durable.lock(path, wait=False, taken="somebody has it"):
         pass
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="RLIMIT_FSIZE")
+def test_an_append_that_is_cut_short_leaves_the_file_as_it_was(tmp_path):
+    from full_disk import files_no_longer_than
+
+    path = tmp_path / "lines"
+    durable.append_line(path, "first")
+    with files_no_longer_than(20), pytest.raises(OSError, match="too large"):
+        durable.append_line(path, "a second line that does not fit")
+    assert path.read_bytes() == b"first\n"
+    durable.append_line(path, "second")
+    assert path.read_bytes() == b"first\nsecond\n"
+
+
+def test_an_append_that_does_not_reach_the_disk_leaves_the_file_as_it_was(tmp_path, monkeypatch):
+    path = tmp_path / "lines"
+    durable.append_line(path, "first")
+
+    def fail(descriptor):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        durable.append_line(path, "second")
+    assert path.read_bytes() == b"first\n"
+
+
+def test_a_line_that_a_kill_cut_short_stays_a_line_of_its_own(tmp_path):
+    path = tmp_path / "lines"
+    path.write_bytes(b"first\nsec")
+    durable.append_line(path, "third")
+    assert path.read_bytes() == b"first\nsec\nthird\n"

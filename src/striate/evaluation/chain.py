@@ -9,6 +9,7 @@ and against the temptation of a moment, not against a forger with time.
 import hashlib
 import json
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,8 +50,7 @@ class Chain:
         """
         try:
             content = path.read_bytes() if path.exists() else b""
-            head_path = _head_path(path)
-            head = _parse(head_path.read_bytes()) if head_path.exists() else None
+            head = _read_head(path)
         except OSError as error:
             raise LedgerError(f"The ledger {path} cannot be read: {error.strerror}.") from error
         *whole, rest = content.split(b"\n")
@@ -122,7 +122,7 @@ class Chain:
         The caller holds the lock and has read the chain under it.
 
         Raises:
-            LedgerError: the entry could not be written.
+            LedgerError: the entry could not be written; the file is as it was.
         """
         entry = {**entry, "previous": self.last_hash}
         entry["hash"] = entry_hash(entry)
@@ -131,15 +131,26 @@ class Chain:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._complete_end()
-            durable.append_line(self.path, json.dumps(entry, ensure_ascii=False))
-            durable.sync_folder(self.path.parent)
-            durable.write_json(_head_path(self.path), head)
+            self._write(entry, head)
         except OSError as error:
             raise LedgerError(
                 f"The ledger {self.path} cannot be written: {error.strerror}. The test split stays "
                 "closed until it can; make room or allow writing, or set $STRIATE_HOME."
             ) from error
         return Chain(self.path, self.origin, (*self.lines, entry), b"", head)
+
+    def _write(self, entry: Entry, head: Entry) -> None:
+        """Write an entry, then the head record; without the head the entry is taken back."""
+        end = self.path.stat().st_size if self.path.exists() else 0
+        durable.append_line(self.path, json.dumps(entry, ensure_ascii=False))
+        try:
+            durable.sync_folder(self.path.parent)
+            durable.write_json(_head_path(self.path), head)
+        except BaseException:
+            with suppress(OSError):
+                if _read_head(self.path) != head:
+                    os.truncate(self.path, end)
+            raise
 
     def _complete_end(self) -> None:
         """Take a torn last line away, and end a whole one that lacks its end-of-line."""
@@ -158,6 +169,11 @@ class Chain:
 
 def _head_path(path: Path) -> Path:
     return path.with_suffix(".head.json")
+
+
+def _read_head(path: Path) -> Entry | None:
+    head = _head_path(path)
+    return _parse(head.read_bytes()) if head.exists() else None
 
 
 def _parse(line: bytes) -> Entry | None:

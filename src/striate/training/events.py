@@ -9,8 +9,11 @@ of an uninterrupted run.
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
+
+from striate import digests, durable
 
 Event = dict[str, Any]
 
@@ -32,22 +35,23 @@ class EventLog:
         self._stream: IO[bytes] | None = None
 
     def __enter__(self) -> "EventLog":
-        torn = self._path.exists() and self._path.read_bytes()[-1:] not in (b"", b"\n")
-        self._stream = open(self._path, "ab")
-        if torn:  # the last line was cut by a crash: end it, readers skip it
-            self._stream.write(b"\n")
+        # Without a buffer, so that a line that could not be written is not written later.
+        self._stream = open(self._path, "a+b", buffering=0)
+        if durable.ends_torn(self._stream):  # cut short by a kill: readers pass over it
+            durable.append(self._stream, b"\n", flush=False)
         return self
 
     def __exit__(self, *error: object) -> None:
         if self._stream is not None:
             self._stream.close()
             self._stream = None
+            with suppress(OSError):  # that of an earlier session still holds for the beginning
+                digests.record(self._path)
 
     def offset(self) -> int:
         """Length of the log in bytes, everything up to it safe on the disk."""
         if self._stream is None:
             return self._path.stat().st_size if self._path.exists() else 0
-        self._stream.flush()
         os.fsync(self._stream.fileno())
         return self._stream.seek(0, os.SEEK_END)
 
@@ -62,12 +66,11 @@ class EventLog:
         self.write("rewind", offset=offset, reason=reason, **fields)
 
     def write(self, kind: str, **fields: Any) -> None:
-        """Append one event and flush it to the system (it survives the death of the process)."""
+        """Append one event, whole or not at all; it survives the death of the process."""
         event = {"event": kind, **fields}
         if self._stream is not None:
             line = json.dumps(event, ensure_ascii=False, allow_nan=False)
-            self._stream.write(line.encode() + b"\n")
-            self._stream.flush()
+            durable.append(self._stream, line.encode() + b"\n", flush=False)
         for listener in self._listeners:
             listener(event)
 

@@ -1,5 +1,9 @@
 """The log is append only, and reads as if nothing had been interrupted."""
 
+import pytest
+
+from full_disk import files_no_longer_than
+from striate.digests import why_damaged
 from striate.training.events import EventLog, read_events
 
 
@@ -52,3 +56,27 @@ def test_listeners_hear_what_is_written(tmp_path):
         log.write("step", step=3)
     assert heard == [{"event": "step", "step": 3}]
     assert read_events(tmp_path / "absent.jsonl") == []
+
+
+def test_a_line_that_is_cut_short_is_taken_back(tmp_path):
+    path = tmp_path / "events.jsonl"
+    with EventLog(path) as log:
+        log.write("step", step=1)
+        size = path.stat().st_size
+        with files_no_longer_than(size + 9), pytest.raises(OSError, match="too large"):
+            log.write("step", step=2)
+        assert path.stat().st_size == size
+        log.write("step", step=3)
+    assert [e["step"] for e in read_events(path)] == [1, 3]
+
+
+def test_the_end_of_a_session_keeps_the_digest_of_the_log(tmp_path):
+    path = tmp_path / "events.jsonl"
+    for step in (1, 2):
+        with EventLog(path) as log:
+            log.write("step", step=step)
+    with open(path, "ab") as stream:  # a session that was killed
+        stream.write(b'{"event": "step", "step": 3}\n')
+    assert why_damaged(path, grows=True) is None
+    path.write_bytes(path.read_bytes().replace(b"2", b"5"))
+    assert why_damaged(path, grows=True) is not None
