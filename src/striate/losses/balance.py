@@ -150,7 +150,7 @@ def median_frequency_cross_entropy_loss(
     else:
         counts = torch.as_tensor(class_counts, device=scores.device)
         checked_class_weights(scores, counts)
-    present = None if present_counts is None else torch.as_tensor(present_counts)
+    present = checked_class_weights(scores, present_counts)
     weights = median_frequency_weights(counts, present).to(scores)
     return softmax_cross_entropy_loss(
         scores, target, reduction=reduction, class_weights=weights, ignore_index=ignore_index

@@ -54,7 +54,9 @@ def try_class_loss(loss: Pick | None) -> None:
     if not are_weights(weights):
         raise ConfigError(f"class_weights={weights!r} does not fit. {_FORM}")
     bound = LOSSES.bind(Pick(loss.name, **arguments), ("scores", "target"))
-    bound(torch.zeros(2, 2), torch.zeros(2).long())
+    lists = [value for value in arguments.values() if isinstance(value, (list, tuple))]
+    num_classes = max(map(len, lists), default=2)  # of lists with a number for each class
+    bound(torch.zeros(2, num_classes), torch.zeros(2).long())
 
 
 def are_weights(weights: Any) -> bool:

@@ -11,10 +11,10 @@ from sklearn.utils.class_weight import compute_class_weight
 from striate.data import ImageSet
 from striate.data.batch import Batch
 from striate.data.field import Category, Text
-from striate.errors import ConfigError
+from striate.errors import ConfigError, ShapeError
 from striate.losses import LOSSES, balanced_weights
 from striate.registry import Pick
-from striate.tasks import Classification
+from striate.tasks import Classification, Segmentation
 
 LABELS = np.repeat([0, 1, 2], [50, 7, 3])
 
@@ -96,3 +96,11 @@ def test_data_without_classes_have_no_weights() -> None:
     with pytest.raises(ConfigError, match="no classes"):
         Classification(pick("balanced")).prepare(texts)
     assert Classification(Pick("softmax_cross_entropy")).prepare(texts) == {}
+
+
+def test_a_list_of_another_argument_says_how_many_classes_there_are() -> None:
+    Segmentation(Pick("cross_entropy_dice", class_counts=[5, 3, 2, 9])).try_loss()
+    with pytest.raises(ShapeError, match="do not fit 3 classes"):
+        Segmentation(
+            Pick("median_frequency_cross_entropy", class_counts=[5, 3, 2], present_counts=[9, 9])
+        ).try_loss()
