@@ -1,17 +1,130 @@
 """Files that are whole or absent, whatever happens while they are written.
 
 A file is written under a temporary name in the same folder, flushed to the disk, then renamed
-over the old one; the folder is flushed too, so that the rename survives a power cut.
+over the old one; the folder is flushed too, so that the rename survives a power cut. What the
+system refuses is understood here, once: `explaining` turns its error numbers into sentences.
 """
 
+import errno
+import functools
 import json
 import os
+import platform
+import re
+import tempfile
+import threading
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from striate.errors import RunError
+from striate.errors import RunError, StorageError
+
+_KEPT_LETTERS = 30
+"""Letters of a file's name in the temporary one, which must stay below the 255 bytes of a name."""
+_DAY = 86_400.0
+_CLEANING = threading.Lock()
+_ANOTHER = "Choose another path"
+_REASONS = {
+    errno.ENOSPC: ("the disk is full", "Make room (striate cache clear helps)"),
+    errno.EDQUOT: ("your quota on this disk is used up", "Make room"),
+    errno.EFBIG: ("it would be larger than a file may be here", "Raise the limit (ulimit -f)"),
+    errno.EROFS: ("the disk is read-only", "Choose a path on another disk"),
+    errno.EIO: ("the disk reports an input/output error", "Check the disk and its connection"),
+    errno.EACCES: ("there is no permission", "Allow it or choose another path"),
+    errno.EPERM: ("it is not permitted", "Allow it or choose another path"),
+    errno.ENOENT: ("it does not exist", "Check the path"),
+    errno.ENAMETOOLONG: ("the name is longer than the system allows", "Choose a shorter one"),
+    errno.ENOTDIR: ("a part of the path is a file, no folder", _ANOTHER),
+    errno.EISDIR: ("it is a folder, no file", _ANOTHER),
+    errno.EEXIST: ("something else lies there", _ANOTHER),
+    errno.EMFILE: ("too many files are open", "Raise the limit (ulimit -n)"),
+}
+"""Reason and remedy of the error numbers that people meet; others keep the system's own words."""
+
+
+def explained(error: OSError, path: Path | None = None, verb: str = "used") -> StorageError:
+    """What the system refused, as an error that says which file, why and what to do.
+
+    Args:
+        error: Error of the system; one that was explained already comes back as it is.
+        path: File or folder that was worked on, where the system names none.
+        verb: What could not be done: "written", "read".
+    """
+    if isinstance(error, StorageError):
+        return error
+    own = error.strerror or str(error) or type(error).__name__
+    reason, remedy = _REASONS.get(error.errno or 0, (own, "Correct this"))
+    # A temporary name means the file that it becomes.
+    named = None if str(error.filename).endswith(".partial") else error.filename
+    name, verb = (named or path, verb) if named or path else ("The result", "written")
+    safe = " What was saved before is safe." if verb == "written" else ""
+    storage = StorageError(f"{name} could not be {verb}: {reason}.{safe}", remedy)
+    storage.errno, storage.strerror, storage.filename = error.errno, reason, str(name)
+    return storage
+
+
+@contextmanager
+def explaining(
+    path: Path | None = None, verb: str = "used", *, then: str | None = None
+) -> Iterator[None]:
+    """Turn what the system refuses into a `StorageError`: which file, why, what to do.
+
+    Args:
+        path: File or folder that is worked on, where the system names none.
+        verb: What could not be done: "written", "read".
+        then: End of that sentence: "continue with: striate resume runs/x"; empty: the command is
+            repeated; None: as it is.
+
+    Raises:
+        StorageError: the system refused something within. One that was explained already keeps
+            its sentence, and takes over `then`.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        storage = explained(error, path, verb)
+        storage.then = storage.then if then is None else then
+        if storage is error:
+            raise
+        raise storage from error
+
+
+def require_writable(path: Path, *, folder: bool = False) -> None:
+    """Refuse a path that cannot be written, before any work is done for it.
+
+    Args:
+        path: File or folder that is to be made, or written anew.
+        folder: Whether it is a folder.
+
+    Raises:
+        StorageError: something else lies there, or its folder cannot be written.
+    """
+    with explaining(path, "written"):
+        if not folder and path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "")
+        parents = path.absolute().parents
+        around = (path, *parents) if folder else parents
+        nearest = next(parent for parent in around if os.path.lexists(parent))
+        tempfile.TemporaryFile(dir=nearest, suffix=".partial").close()
+
+
+def read_bytes(path: Path) -> bytes:
+    """The content of a file.
+
+    Raises:
+        FileNotFoundError: it is missing.
+        StorageError: it cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise explained(error, path, "read") from error
 
 
 def sync_folder(folder: Path) -> None:
@@ -27,19 +140,23 @@ def sync_folder(folder: Path) -> None:
 
 def write_with(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Write a file through `write(stream)`: after a failure the old file is still there, whole."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with open(temporary, "wb") as stream:
-            write(stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(path.parent)
+    with explaining(path, "written"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _CLEANING:
+            _remove_leftovers(path.parent.absolute())
+        process = f"{platform.node()}.{os.getpid()}"
+        temporary = path.with_name(f".{path.name[:_KEPT_LETTERS]}.{process}.partial")
+        try:
+            with open(temporary, "wb") as stream:
+                write(stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -84,7 +201,7 @@ def append_line(path: Path, line: str) -> None:
 
     A line that a kill cut short stays a line of its own, which readers pass over.
     """
-    with open(path, "a+b", buffering=0) as stream:
+    with explaining(path, "written"), open(path, "a+b", buffering=0) as stream:
         append(stream, b"\n" * ends_torn(stream) + line.encode() + b"\n", flush=True)
 
 
@@ -108,18 +225,45 @@ def lock(path: Path, *, wait: bool, taken: str) -> Iterator[None]:
     Raises:
         RunError: `taken`.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "ab") as stream:
-        if os.name != "nt":
-            import fcntl
+    with ExitStack() as held:
+        with explaining(path, "written"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stream = held.enter_context(open(path, "ab"))
+            if os.name != "nt":
+                import fcntl
 
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                raise RunError(taken) from None
-            try:
-                yield
-            finally:  # not by closing: copies of this process may hold the file open
-                fcntl.flock(stream, fcntl.LOCK_UN)
-        else:
-            yield
+                try:
+                    fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                except BlockingIOError:
+                    raise RunError(taken) from None
+                # Not by closing: copies of this process may hold the file open.
+                held.callback(fcntl.flock, stream, fcntl.LOCK_UN)
+        yield
+
+
+@functools.cache
+def _remove_leftovers(folder: Path) -> None:
+    """Remove temporary files of killed processes, once before a process first writes in a folder.
+
+    Those of another machine, whose processes cannot be seen from here, go when they are a day old.
+    """
+    here = re.compile(rf"\..*\.{re.escape(platform.node())}\.(\d+)\.partial")
+    for path in folder.glob(".*.partial"):
+        with suppress(OSError):
+            own = here.fullmatch(path.name)
+            age = time.time() - path.stat().st_mtime
+            if age > _DAY if own is None else not _is_running(int(own[1])):
+                path.unlink()
+
+
+def _is_running(pid: int) -> bool:
+    """Whether another process of this number runs; this one has written nothing yet."""
+    if os.name == "nt":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return pid != os.getpid()

@@ -21,6 +21,24 @@ class ConfigError(StriateError):
         super().__init__("\n".join(self.problems))
 
 
+class StorageError(StriateError, OSError):
+    """A file or folder that the system refused to read or write; `durable.explaining` makes them.
+
+    Args:
+        problem: Sentence that names the file and the reason.
+        remedy: Beginning of a sentence on what to do about it: "Make room".
+        then: End of that sentence: "continue with: striate resume runs/x"; empty: the call is
+            to be repeated.
+    """
+
+    def __init__(self, problem: str, remedy: str = "Correct this", then: str = "") -> None:
+        super().__init__(problem)
+        self.problem, self.remedy, self.then = problem, remedy, then
+
+    def __str__(self) -> str:
+        return f"{self.problem} {self.remedy}, then {self.then or 'repeat this'}."
+
+
 class DataError(StriateError):
     """Data that cannot be used as they are."""
 

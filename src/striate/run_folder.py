@@ -14,10 +14,9 @@ openings.jsonl          receipts of test openings
 import hashlib
 import json
 import platform
-import re
 import shutil
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ from torch import Tensor
 
 from striate import durable
 from striate.config import RunConfig
-from striate.data.spelling import enumerated
+from striate.data.spelling import enumerated, folder_name
 from striate.errors import RunError
 
 _FORMAT = 1
@@ -66,7 +65,7 @@ class RunFolder:
                     f"striate resume {wanted}"
                 )
             return cls(wanted)
-        words = re.sub(r"[^\w.-]+", "-", f"{title}-{config.network.name}").strip("-").lower()
+        words = folder_name(f"{title}-{config.network.name}")
         base = Path("runs") / f"{words}-{config.hash}"
         for number in range(1, 10_000):
             path = base if number == 1 else base.with_name(f"{base.name}-{number}")
@@ -112,10 +111,10 @@ class RunFolder:
         """
         path = self.path / "run.json"
         try:
-            value: dict[str, Any] = json.loads(path.read_text("utf-8"))
+            value: dict[str, Any] = json.loads(durable.read_bytes(path))
             known = value["format"] <= _FORMAT
             digest = value.pop("digest", None)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunError(f"{path} cannot be read: {error}.") from error
         if not known:
             raise RunError(f"{path} was written by a later version of Striate; update to read it.")
@@ -132,14 +131,11 @@ class RunFolder:
         """Make the folder of a new run and hold it; nothing stays if no run comes of it.
 
         Raises:
-            RunError: the folder cannot be written, or another process was first.
+            StorageError: the folder cannot be made or written.
+            RunError: another process was first.
         """
-        try:
+        with durable.explaining(self.path, "written"):
             self.path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise RunError(
-                f"The folder {self.path} cannot be made: {error.strerror}. Choose another --out."
-            ) from error
         with self.locked():
             try:
                 if (self.path / "run.json").exists():
@@ -157,15 +153,11 @@ class RunFolder:
         """Keep other processes from training in this folder at the same time.
 
         Raises:
-            RunError: another process does, or the folder cannot be written.
+            StorageError: the folder cannot be written.
+            RunError: another process does.
         """
         taken = f"{self.path} is being trained by another process. Wait for it, or stop it first."
-        with ExitStack() as held:
-            try:
-                held.enter_context(durable.lock(self.path / ".lock", wait=False, taken=taken))
-            except OSError as error:
-                reason = error.strerror
-                raise RunError(f"The folder {self.path} cannot be written: {reason}.") from error
+        with durable.lock(self.path / ".lock", wait=False, taken=taken):
             yield
 
     def require(self, path: Path) -> None:

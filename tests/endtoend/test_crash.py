@@ -182,7 +182,8 @@ def test_a_full_disk_is_told_and_nothing_is_lost(tmp_path, photographs, referenc
         env={**os.environ, "OMP_NUM_THREADS": "1", "STRIATE_CACHE": str(places / "cache")},
     )
     assert limited.returncode == 2
-    assert "the disk is full" in limited.stderr
+    assert "it would be larger than a file may be here" in limited.stderr
+    assert f"continue with: striate resume {run}." in limited.stderr
     assert "Traceback" not in limited.stderr
     assert good.exists()
     assert not list((run / "checkpoints").glob(".*.partial"))

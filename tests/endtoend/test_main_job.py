@@ -98,7 +98,7 @@ class TestCommands:
             (("train", "{data}", "--set", "data.source=x"), "DATA of the command"),
             (("train", "{data}", "--set", "execution.threads=100000"), "too many"),
             (("train", "{data}", "--epochs", "0"), "training.epochs=0 must be above zero"),
-            (("train", "{data}", "--out", "{data}/hill/000.png/run"), "cannot be made"),
+            (("train", "{data}", "--out", "{data}/hill/000.png/run"), "is a file, no folder"),
             (("resume", "nothing"), "is not a run"),
             (("evaluate", "nothing"), "is not a run"),
             (("predict", "nothing", "image.png"), "is not a run"),
@@ -116,7 +116,10 @@ class TestCommands:
         with open("/dev/full", "w") as full:
             ended = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True)
         assert ended.returncode == 2
-        assert ended.stderr == "The disk is full: the result was not written.\n"
+        assert ended.stderr == (
+            "Error The result could not be written: the disk is full. What was saved before is "
+            "safe. Make room (striate cache clear helps), then repeat: striate list networks.\n"
+        )
 
     @pytest.mark.parametrize(
         "kind",

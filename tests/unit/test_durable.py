@@ -1,6 +1,8 @@
 """Files are whole or absent, also when writing fails or the process dies."""
 
+import errno
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -9,7 +11,7 @@ import time
 import pytest
 
 from striate import durable
-from striate.errors import RunError
+from striate.errors import RunError, StorageError
 
 
 def test_a_failed_write_leaves_the_old_file(tmp_path):
@@ -83,7 +85,7 @@ def test_an_append_that_is_cut_short_leaves_the_file_as_it_was(tmp_path):
 
     path = tmp_path / "lines"
     durable.append_line(path, "first")
-    with files_no_longer_than(20), pytest.raises(OSError, match="too large"):
+    with files_no_longer_than(20), pytest.raises(OSError, match="larger than a file may be"):
         durable.append_line(path, "a second line that does not fit")
     assert path.read_bytes() == b"first\n"
     durable.append_line(path, "second")
@@ -98,7 +100,7 @@ def test_an_append_that_does_not_reach_the_disk_leaves_the_file_as_it_was(tmp_pa
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OSError, match="Input/output"):
+    with pytest.raises(OSError, match="input/output"):
         durable.append_line(path, "second")
     assert path.read_bytes() == b"first\n"
 
@@ -108,3 +110,89 @@ def test_a_line_that_a_kill_cut_short_stays_a_line_of_its_own(tmp_path):
     path.write_bytes(b"first\nsec")
     durable.append_line(path, "third")
     assert path.read_bytes() == b"first\nsec\nthird\n"
+
+
+@pytest.mark.parametrize(
+    ("number", "words"),
+    [
+        (errno.ENOSPC, "the disk is full. What was saved before is safe. Make room"),
+        (errno.EDQUOT, "your quota on this disk is used up."),
+        (errno.EFBIG, "it would be larger than a file may be here."),
+        (errno.EROFS, "the disk is read-only."),
+        (errno.EIO, "the disk reports an input/output error."),
+        (errno.ENOTCONN, "Transport endpoint is not connected."),
+    ],
+)
+def test_what_the_system_refuses_is_a_sentence(tmp_path, monkeypatch, number, words):
+    path = tmp_path / "file"
+    durable.write_bytes(path, b"old")
+
+    def refuse(descriptor):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    for write in (durable.write_bytes, lambda path, line: durable.append_line(path, str(line))):
+        with pytest.raises(StorageError) as caught:
+            write(path, b"new")
+        assert str(caught.value).startswith(f"{path} could not be written: {words}")
+        assert str(caught.value).endswith(", then repeat this.")
+        assert caught.value.errno == number
+    monkeypatch.undo()
+    assert path.read_bytes().startswith(b"old")
+
+
+def test_an_explained_error_takes_over_what_to_type(tmp_path):
+    with (
+        pytest.raises(StorageError, match=r"Check the path, then continue with: x\.$"),
+        durable.explaining(then="continue with: x"),
+        durable.explaining(tmp_path / "other"),
+    ):
+        os.stat(tmp_path / "missing")
+    with pytest.raises(BrokenPipeError), durable.explaining(tmp_path):
+        raise BrokenPipeError(errno.EPIPE, "")
+    with pytest.raises(FileNotFoundError):
+        durable.read_bytes(tmp_path / "missing")
+    with pytest.raises(StorageError, match=r"could not be read: it is a folder, no file"):
+        durable.read_bytes(tmp_path)
+
+
+def test_a_name_may_be_as_long_as_the_system_allows(tmp_path):
+    for letter in ("x", "写"):
+        path = tmp_path / (letter * (250 // len(letter.encode())))
+        durable.write_bytes(path, b"whole")
+        assert path.read_bytes() == b"whole"
+    with pytest.raises(StorageError, match="the name is longer than the system allows"):
+        durable.write_bytes(tmp_path / ("x" * 256), b"")
+
+
+def test_paths_that_cannot_be_written_are_refused_before_any_work(tmp_path):
+    file = tmp_path / "file"
+    file.write_bytes(b"old")
+    durable.require_writable(file)
+    durable.require_writable(tmp_path / "new" / "file")
+    durable.require_writable(tmp_path / "new" / "folder", folder=True)
+    for path, folder in ((file, True), (file / "x", True), (file / "x", False), (tmp_path, False)):
+        with pytest.raises(StorageError, match=r"could not be written: .* Choose another path, t"):
+            durable.require_writable(path, folder=folder)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert file.read_bytes() == b"old"
+
+
+def test_leftovers_of_killed_writers_go_at_the_next_start(tmp_path):
+    code = (
+        "import os, signal, sys; from pathlib import Path; from striate import durable\n"
+        "def die(stream): os.kill(os.getpid(), signal.SIGKILL)\n"
+        "durable.write_with(Path(sys.argv[1]), die)"
+    )
+    path = tmp_path / "file"
+    killed = subprocess.run([sys.executable, "-c", code, str(path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    (left,) = tmp_path.iterdir()
+    assert left.name.endswith(".partial")
+    running = tmp_path / f".file.{platform.node()}.{os.getppid()}.partial"
+    elsewhere, old = tmp_path / ".file.elsewhere.7.partial", tmp_path / ".other.7.partial"
+    for other in (running, elsewhere, old):
+        other.write_bytes(b"")
+    os.utime(old, (0, 0))
+    durable.write_bytes(path, b"whole")
+    assert {p.name for p in tmp_path.iterdir()} == {"file", running.name, elsewhere.name}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from striate import durable
 from striate.data import ImageSet, SealedSplit, Source, open_source
 from striate.data.build import content_digest
 from striate.errors import DataError
@@ -59,6 +60,7 @@ def inspect(
     source = open_source(str(data))
     title = re.sub(r"[^\w.-]", "-", source.title)
     folder = Path(out) if out is not None else Path("inspections") / title
+    durable.require_writable(folder, folder=True)
 
     options: dict[str, Any] = {"flips": flips, "labels": labels, "groups": groups}
     options["progress"] = reporter.progress

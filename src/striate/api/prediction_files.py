@@ -43,6 +43,7 @@ class PredictionFiles:
                 f"{times} of the images are called {stem} but for their ending or folder; their "
                 "predictions would be one file. Predict them one folder at a time."
             )
+        durable.require_writable(folder, folder=True)
         for path in (self._list, *(path for stem in self._stems for path in self._paths(stem))):
             if path.exists():
                 raise ConfigError(

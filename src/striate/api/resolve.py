@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import NamedTuple
 
+from striate import folders
 from striate.api import classical
 from striate.api.request import Request
 from striate.config import RunConfig
@@ -51,6 +52,7 @@ def resolve(
     Raises:
         ConfigError, DataError.
     """
+    folders.home_dir()  # the report at the end tells of its ledger: no home is said before the work
     reporter = reporter or Reporter()
     settings, values = request.assigned, request.to_json()
     for group, names in _GROUPS.items():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from torch import nn
 
+from striate import durable
 from striate.api.images import decode_all, named_images, relative_paths
 from striate.api.prediction_files import PredictionFiles
 from striate.classical import PREDICTORS
@@ -72,7 +73,7 @@ class Run:
     @property
     def validation(self) -> Any:
         """The figures of the validation split; of classification, its `ClassificationMetrics`."""
-        report = json.loads(self.folder.report.with_suffix(".json").read_text("utf-8"))
+        report = json.loads(durable.read_bytes(self.folder.report.with_suffix(".json")))
         return self.task.figures_from_json(report["validation"])
 
     @property

@@ -6,7 +6,6 @@ continues after a kill: runs that have finished are kept, one that was stopped i
 
 import hashlib
 import json
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -24,6 +23,7 @@ from striate.api.training import resume_run, train_resolved
 from striate.config import RunConfig
 from striate.data import Dataset, open_source
 from striate.data.duplicate_check import leak_note
+from striate.data.spelling import folder_name
 from striate.drawing.table import text_table
 from striate.errors import RunError
 from striate.evaluation import Proportion
@@ -154,7 +154,7 @@ def open_study(
     """
     wanted = {"kind": kind, **request.to_json(), **(also or {})}
     if out is None:
-        words = re.sub(r"[^\w.-]+", "-", Path(request.data).stem).strip("-").lower()
+        words = folder_name(Path(request.data).stem)
         digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
         out = Path("runs") / f"{words}-{kind}-{digest[:12]}"
     with durable.lock(out / ".study.lock", wait=True, taken=""):
@@ -216,12 +216,13 @@ def train_run(
         pruner: May end it early; None: it runs to its end.
     """
     path = study.path / name
-    if (path / "run.json").is_file():
-        if Run(path).config.to_json() != config.to_json():
-            raise RunError(f"{path} is another run than this study's; choose another --out.")
-        return resume_run(path, reporter=reporter, pruner=pruner)
-    resolved = Resolved(config, [], study.resolved.source)
-    return train_resolved(resolved, out=path, reporter=reporter, pruner=pruner)
+    with durable.explaining(then=""):  # the study's own command continues it
+        if (path / "run.json").is_file():
+            if Run(path).config.to_json() != config.to_json():
+                raise RunError(f"{path} is another run than this study's; choose another --out.")
+            return resume_run(path, reporter=reporter, pruner=pruner)
+        resolved = Resolved(config, [], study.resolved.source)
+        return train_resolved(resolved, out=path, reporter=reporter, pruner=pruner)
 
 
 def with_seed(config: RunConfig, seed: int) -> RunConfig:
@@ -230,7 +231,7 @@ def with_seed(config: RunConfig, seed: int) -> RunConfig:
 
 
 def _recorded(record: Path, wanted: Mapping[str, Any], reporter: Reporter) -> Study:
-    known = json.loads(record.read_text("utf-8"))
+    known = json.loads(durable.read_bytes(record))
     if known["asked"] != wanted:
         keys = {*known["asked"], *wanted}
         differing = sorted(key for key in keys if known["asked"].get(key) != wanted.get(key))

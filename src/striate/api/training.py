@@ -1,10 +1,13 @@
 """Train a network on images, and resume a training that was stopped."""
 
+import shlex
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from striate import durable, kernels
 from striate.api import classical
 from striate.api.frame import conclude, describe, same_images, training_images
 from striate.api.request import Request
@@ -13,6 +16,7 @@ from striate.api.run import Run, recorded_execution
 from striate.config import RunConfig
 from striate.data import Dataset
 from striate.data.arrays import store_arrays
+from striate.errors import StorageError
 from striate.execution import Execution, keep_pages
 from striate.run_folder import RunFolder
 from striate.terminal import Reporter
@@ -93,7 +97,7 @@ def train_resolved(
     reporter.choices(choices)
     keep_pages()
     try:
-        with folder.claimed():
+        with folder.claimed(), _resumable(folder):
             dataset = training_images(config, source, reporter)
             if classical.is_classical(config.network.name):
                 return classical.fit(
@@ -156,7 +160,7 @@ def resume_run(
     config = RunConfig.from_json(record["config"])
     keep_pages()
     try:
-        with folder.locked():
+        with folder.locked(), _resumable(folder):
             dataset = same_images(folder, config, data, reporter)
             if classical.is_classical(config.network.name):
                 return classical.fit(folder, config, dataset, reporter)
@@ -168,12 +172,28 @@ def resume_run(
         reporter.close()
 
 
+@contextmanager
+def _resumable(folder: RunFolder) -> Iterator[None]:
+    """Add the command that continues a run, once it has a record, to errors of the disk."""
+    try:
+        with durable.explaining():
+            yield
+    except StorageError as error:
+        if (folder.path / "run.json").is_file():
+            error.then = f"continue with: {_resume_command(folder)}"
+        raise
+
+
+def _resume_command(folder: RunFolder) -> str:
+    return f"striate resume {shlex.quote(str(folder.path))}"
+
+
 def _say_if_stopped(run: Run, reporter: Reporter) -> None:
     if run.stopped_by is not None:
         last = read_events(run.folder.events)[-1]
         reporter.say(
             f"Stopped by {last['signal']} at step {last['step']:,}; everything is saved. "
-            f"Continue with: striate resume {run.path}"
+            f"Continue with: {_resume_command(run.folder)}"
         )
 
 
@@ -194,6 +214,11 @@ def _run(
         from striate.training.tensorboard import TensorBoard
 
         listeners.append(TensorBoard(folder.path / "tensorboard").event)
+    kernels.say_on_bus_error(
+        f"Error The cached images of {folder.path} were cut while they were read, or their disk "
+        f"failed. What was saved before is safe. The images are decoded anew by: "
+        f"{_resume_command(folder)}\n"
+    )
     numbers = len(data.validation) * parts.data.num_outputs
     with interruptible(interrupt):
         result = session.run(

@@ -1,8 +1,10 @@
 """The command line: words become a call of the api, its result becomes text. No logic here."""
 
 import atexit
-import errno
+import contextlib
+import io
 import os
+import shlex
 import sys
 from typing import Annotated
 
@@ -20,7 +22,7 @@ from striate.cli import (
     profile,
     training,
 )
-from striate.errors import StriateError
+from striate.errors import StorageError, StriateError
 
 __all__ = ["app", "command", "main"]
 
@@ -103,29 +105,41 @@ def main() -> None:
     # microseconds first (benchmarks/waiting.py). To be set before torch starts them.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+    for stream in (sys.stdout, sys.stderr):
+        # Letters that the terminal's encoding lacks are escaped: a name never ends a command.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         try:
             app()
         finally:
             sys.stdout.flush()  # here, so that a result that cannot be written is reported below
-    except (StriateError, PermissionError) as error:
-        from striate.terminal import print_error
-
-        if isinstance(error, PermissionError):
-            print_error(f"{error.filename}: {error.strerror}. Allow it, or choose another path.")
-        else:
-            print_error(error)
-        sys.exit(2)
     except KeyboardInterrupt:
         sys.stderr.write("Stopped before the training began; nothing was saved.\n")
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(141)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        sys.stderr.write(f"The disk is full: {error.filename or 'the result'} was not written.\n")
+    except (StriateError, OSError, UnicodeEncodeError) as error:
+        _print_error(error)
         sys.exit(2)
+
+
+def _print_error(error: StriateError | OSError | UnicodeEncodeError) -> None:
+    """An error in words, and with one of the system the command to repeat."""
+    from striate import durable
+    from striate.terminal import print_error
+
+    if isinstance(error, UnicodeEncodeError):  # what people read is escaped; names of files are not
+        error = StorageError(
+            f"The encoding of names of files ({error.encoding}) lacks letters of {error.object!r}.",
+            "Set LC_ALL=C.UTF-8",
+        )
+    elif isinstance(error, OSError) and not isinstance(error, StriateError):
+        error = durable.explained(error)
+    if isinstance(error, StorageError) and not error.then:
+        error.then = f"repeat: {shlex.join(['striate', *sys.argv[1:]])}"
+    with contextlib.suppress(OSError):  # standard error may lie on the same disk
+        print_error(error)
 
 
 def command() -> None:

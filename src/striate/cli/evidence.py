@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from striate.cli.option import JsonFile, MovedData, set_option, write_figures
+from striate.cli.option import JsonFile, MovedData, set_option, writable_file, write_figures
 
 _LONG_NAME = 120
 
@@ -21,9 +21,11 @@ def compare(
     json_: JsonFile = None,
 ) -> None:
     """Say whether runs differ, on the same images, with paired tests."""
+    from striate import durable
     from striate.api.compare import compare_runs
     from striate.terminal import Terminal
 
+    durable.require_writable(out or Path("runs"), folder=True)
     terminal = Terminal()
     comparison = compare_runs(list(runs), data=data, reporter=terminal)
     terminal.say("\n".join([*comparison.notes, *comparison.lines()]))
@@ -116,7 +118,10 @@ def measure(
         typer.Option(metavar="A,B,...", help="Names of classes without an item in the truth."),
     ] = None,
     page: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="PAGE.html", help="File for a page.")
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="PAGE.html", help="File for a page.", callback=writable_file
+        ),
     ] = None,
     json_: JsonFile = None,
 ) -> None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from striate.cli.option import parse_sizes, set_option
+from striate.cli.option import parse_sizes, set_option, writable_file
 
 Network = Annotated[str, typer.Argument(help="Name of a network; see: striate list networks.")]
 Shape = Annotated[str, typer.Option(help="Channels and spatial sizes of the input.")]
@@ -68,10 +68,15 @@ def graph(
     values: Annotated[
         list[str] | None, typer.Argument(help="Values of the variables: x=-2 y=5 z=[1,2].")
     ] = None,
-    svg: Annotated[Path | None, typer.Option(help="File for a picture of the graph.")] = None,
+    svg: Annotated[
+        Path | None, typer.Option(help="File for a picture of the graph.", callback=writable_file)
+    ] = None,
     mirror: Annotated[
         Path | None,
-        typer.Option(help="File for a picture of the network above its backward network."),
+        typer.Option(
+            help="File for a picture of the network above its backward network.",
+            callback=writable_file,
+        ),
     ] = None,
     depth: Annotated[
         int, typer.Option(min=0, help="Depth to which a network is unfolded; 0: every operation.")
@@ -116,7 +121,9 @@ def jacobian(
     by: Annotated[
         str | None, typer.Option(help="Variable of the derivative; by default the formula's first.")
     ] = None,
-    svg: Annotated[Path | None, typer.Option(help="File for a picture of the matrix.")] = None,
+    svg: Annotated[
+        Path | None, typer.Option(help="File for a picture of the matrix.", callback=writable_file)
+    ] = None,
 ) -> None:
     """Write out the Jacobian of a formula: rows are vec f, columns vec x, both row-major."""
     from striate.api import gradients
@@ -142,7 +149,8 @@ def bptt(
         float, typer.Option(help="Number added to the bias of the LSTM's forget gate.")
     ] = 0.0,
     png: Annotated[
-        Path | None, typer.Option(help="File for a chart of norms against distance.")
+        Path | None,
+        typer.Option(help="File for a chart of norms against distance.", callback=writable_file),
     ] = None,
 ) -> None:
     """Measure how gradients vanish or explode with distance in time."""

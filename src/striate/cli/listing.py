@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from striate.cli.option import PrintJson
+from striate.cli.option import PrintJson, print_utf8
 
 Kind = StrEnum(
     "Kind",
@@ -25,6 +25,7 @@ def list_(
     if as_json:
         import json
 
+        print_utf8()
         typer.echo(json.dumps([row._asdict() for row in rows], ensure_ascii=False, indent=2))
         return
     width = max(len(row.name) for row in rows)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from striate.cli.option import NetworkName, set_option
+from striate.cli.option import NetworkName, set_option, writable_file
 
 
 def race(
@@ -23,12 +23,18 @@ def race(
         typer.Option("--optimiser", "-o", help="Name; repeatable; see: striate list optimisers."),
     ] = None,
     steps: Annotated[int, typer.Option(min=1, help="Number of steps of each run.")] = 150,
-    png: Annotated[Path | None, typer.Option(help="File for a picture of the tracks.")] = None,
+    png: Annotated[
+        Path | None, typer.Option(help="File for a picture of the tracks.", callback=writable_file)
+    ] = None,
     html: Annotated[
-        Path | None, typer.Option(help="File for an interactive page that works offline.")
+        Path | None,
+        typer.Option(
+            help="File for an interactive page that works offline.", callback=writable_file
+        ),
     ] = None,
     gif: Annotated[
-        Path | None, typer.Option(help="File for a moving picture of the first race.")
+        Path | None,
+        typer.Option(help="File for a moving picture of the first race.", callback=writable_file),
     ] = None,
 ) -> None:
     """Let optimisers run on hard surfaces, each at its best learning rate."""
@@ -58,7 +64,10 @@ def rate(
     steps: Annotated[int, typer.Option(min=10, help="Number of steps of the test.")] = 100,
     lowest: Annotated[float, typer.Option(help="First learning rate.")] = 1e-5,
     highest: Annotated[float, typer.Option(help="Last learning rate.")] = 10.0,
-    png: Annotated[Path | None, typer.Option(help="File for a chart of loss against rate.")] = None,
+    png: Annotated[
+        Path | None,
+        typer.Option(help="File for a chart of loss against rate.", callback=writable_file),
+    ] = None,
     set_: Annotated[list[str] | None, set_option("Setting: optimiser=adamw ...")] = None,
 ) -> None:
     """Find the learning rate: train briefly with a rising one and see where the loss falls."""

@@ -1,21 +1,46 @@
 """Options that several commands share."""
 
+import io
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+
+def writable_file(path: Path | None) -> Path | None:
+    """Refuse a file for results that cannot be written, before the command does anything.
+
+    Raises:
+        StorageError: a folder lies there, or the folder of the file cannot be written.
+    """
+    if path is not None:
+        from striate import durable
+
+        durable.require_writable(path)
+    return path
+
+
 MovedData = Annotated[
     str | None, typer.Option("--data", help="Folder of the images, if they moved.")
 ]
 JsonFile = Annotated[
-    Path | None, typer.Option("--json", metavar="FILE", help="File for the figures as JSON.")
+    Path | None,
+    typer.Option(
+        "--json", metavar="FILE", help="File for the figures as JSON.", callback=writable_file
+    ),
 ]
 PrintJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 NetworkName = Annotated[
     str | None,
     typer.Option("--network", "-n", help="Name of a network; see: striate list networks."),
 ]
+
+
+def print_utf8() -> None:
+    """Print what a program reads, CSV or JSON, as UTF-8, whatever the terminal's encoding."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
 
 
 def set_option(help_text: str) -> Any:

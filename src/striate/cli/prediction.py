@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from striate.cli.option import JsonFile, write_figures
+from striate.cli.option import JsonFile, print_utf8, write_figures
 
 if TYPE_CHECKING:
     from striate.api import Prediction
@@ -128,6 +128,8 @@ def predict(
     predictions = loaded.predict(
         [str(path) for path in images], abstain=abstain, out=out, overlays=overlay
     )
+    if as_json or as_csv:
+        print_utf8()
     if as_json:
         for prediction in predictions:
             typer.echo(json.dumps(prediction.to_json(), ensure_ascii=False))

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from striate.cli.option import PrintJson, parse_sizes, set_option
+from striate.cli.option import PrintJson, parse_sizes, print_utf8, set_option
 
 
 def profile(
@@ -47,6 +47,7 @@ def profile(
     if as_json:
         import json
 
+        print_utf8()
         typer.echo(json.dumps(trial_json(trial), ensure_ascii=False, indent=2))
         return
     typer.echo(trial_text(trial))

@@ -5,7 +5,6 @@ digests are known the splits follow, and the rows are copied in their final orde
 memory holds a few chunks, whatever the size of the set.
 """
 
-import errno
 import hashlib
 import json
 import math
@@ -32,7 +31,6 @@ from striate.data.source import Item, Progress, Source
 from striate.data.split import Assignment, assign
 from striate.data.stratify import Membership, counts_of
 from striate.errors import DataError
-from striate.folders import cache_dir
 
 _COPY_BYTES = 8 * 2**20
 _THUMBNAILS = "thumbnails.u8"
@@ -67,7 +65,8 @@ def build(
         progress: Receives how many images are done.
 
     Raises:
-        DataError: nothing can be learned from the source, or the disk is full.
+        DataError: nothing can be learned from the source.
+        StorageError: the disk is full or refuses; nothing is left behind.
     """
     shutil.rmtree(folder, ignore_errors=True)
     try:
@@ -75,14 +74,6 @@ def build(
         key = _build(source, config, fields, folder, progress)
         _move(folder, cache.images_dir() / key)
         return key
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise DataError(
-            f"The disk is full: {cache_dir()} has no room for the decoded images of "
-            f"{source.title}. Make room (striate cache clear), or set STRIATE_CACHE to a folder "
-            "on a larger disk."
-        ) from error
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -230,7 +221,7 @@ def _stage(
     cache.require_room(source.title, needed, streamed=streamed)
     staged = _Staged(thumbnails if path is None else path)
     done = 0
-    with ExitStack() as files:
+    with durable.explaining(path or thumbnails, "written"), ExitStack() as files:
         stream = files.enter_context(open(os.devnull if path is None else path, "wb"))
         small = files.enter_context(open(thumbnails, "wb")) if path is None else None
         for chunk in decode_all(source.stream(items), spec):
@@ -265,6 +256,7 @@ def _copy_rows(staging: Path, path: Path, rows: Sequence[int], row_bytes: int) -
     digest = hashlib.blake2b(digest_size=16)
     at_once = max(1, _COPY_BYTES // row_bytes)
     with (
+        durable.explaining(path, "written"),
         open(staging, "rb") as source,
         open(path, "wb") as stream,
         ThreadPoolExecutor(1, "striate-digest") as hashing,
@@ -361,7 +353,10 @@ def _move(folder: Path, final: Path) -> None:
     """Give a whole set its final name; one that is there already stays."""
     for path in (folder / "development", folder / "test", folder):
         durable.sync_folder(path)
-    with durable.lock(final.parent / f".{final.name}.lock", wait=True, taken=""):
+    with (
+        durable.explaining(final, "written"),
+        durable.lock(final.parent / f".{final.name}.lock", wait=True, taken=""),
+    ):
         if cache.read_set(final.name) is None:
             shutil.rmtree(final, ignore_errors=True)
             os.rename(folder, final)

@@ -15,7 +15,7 @@ import math
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,15 +23,17 @@ from typing import Any, Literal
 import numpy as np
 import PIL
 
-from striate import durable
+from striate import durable, kernels
 from striate.data.decode import THUMBNAIL, ImageSpec
 from striate.data.jpeg import decoder_name
-from striate.errors import DataError, RunError, unknown_name
+from striate.errors import DataError, RunError, StorageError, unknown_name
 from striate.folders import cache_dir
 
 # Part of each key: a change of the format, of the splits, or of a library that decodes, starts a
 # new cache, so that `predict` never meets pixels that another version of it made.
 FORMAT = f"striate images 4, Pillow {PIL.__version__}, JPEG by {decoder_name()}"
+
+_ELSEWHERE = ", or set $STRIATE_CACHE to a folder on another disk"
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,12 @@ def map_array(
     """Pixels or other values as a read-only array that stays on the disk."""
     if 0 in shape:
         return np.empty(shape, dtype=dtype)
-    return np.memmap(path, dtype=dtype, mode="r", shape=shape)
+    kernels.say_on_bus_error(
+        f"Error {path.parent} was cut while its images were read, or its disk failed. What was "
+        "saved before is safe. Repeat the command: the images are decoded anew.\n"
+    )
+    with durable.explaining(path, "read"):
+        return np.memmap(path, dtype=dtype, mode="r", shape=shape)
 
 
 def list_cache() -> list[CacheEntry]:
@@ -167,14 +174,10 @@ def building(memo: Path) -> Iterator[None]:
     """Hold the lock of the one process that builds the set of a memo; wait for it.
 
     Raises:
-        DataError: the cache cannot be written.
+        StorageError: the cache cannot be written.
     """
     require_writable()
-    with ExitStack() as held:
-        try:
-            held.enter_context(durable.lock(memo.with_suffix(".lock"), wait=True, taken=""))
-        except OSError as error:
-            raise DataError(_not_writable(error.strerror)) from error
+    with writing(), durable.lock(memo.with_suffix(".lock"), wait=True, taken=""):
         yield
 
 
@@ -182,23 +185,36 @@ def require_writable() -> None:
     """Make the folders of the cache.
 
     Raises:
-        DataError: The cache cannot be written.
+        StorageError: The cache cannot be written.
     """
-    for folder in (cache_dir(), images_dir(), cache_dir() / "memo"):
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DataError(_not_writable(error.strerror)) from error
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise DataError(_not_writable("no permission"))
+    with writing():
+        for folder in (cache_dir(), images_dir(), cache_dir() / "memo"):
+            with durable.explaining(folder, "written"):
+                folder.mkdir(parents=True, exist_ok=True)
+            durable.require_writable(folder, folder=True)
 
 
-def _not_writable(reason: str | None) -> str:
-    return (
-        f"The cache {cache_dir()}, where decoded images are kept, cannot be written "
-        f"({reason or 'unknown reason'}). Allow writing to {cache_dir()}, or set $STRIATE_CACHE "
-        "to another folder."
-    )
+@contextmanager
+def writing() -> Iterator[None]:
+    """Add what helps in the cache to errors of its disk."""
+    try:
+        with durable.explaining():
+            yield
+    except StorageError as error:
+        within = Path(error.filename).is_relative_to(cache_dir())
+        if within and _ELSEWHERE not in error.remedy:
+            error.remedy += _ELSEWHERE
+        raise
+
+
+def write_memo(memo: Path, value: Any) -> None:
+    """Remember a JSON value.
+
+    Raises:
+        StorageError: The cache cannot be written.
+    """
+    with writing():
+        durable.write_json(memo, value)
 
 
 def bytes_needed(num_items: int, spec: ImageSpec, *, streamed: bool = False) -> int:

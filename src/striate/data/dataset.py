@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from striate import durable
 from striate.config import DataConfig
 from striate.data import cache
 from striate.data.build import build, is_classes_alone
@@ -204,7 +203,7 @@ def _build(
             f"The decoded images of {source.title} vanished from {cache.images_dir()} while they "
             "were made. Was the cache cleared? Repeat."
         )
-    durable.write_json(memo, {"key": key, "title": source.title})
+    cache.write_memo(memo, {"key": key, "title": source.title})
     return described
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from striate import durable
 from striate.data.cache import read_json
 from striate.data.source import Progress
-from striate.errors import DownloadError
+from striate.errors import DownloadError, StorageError
 
 _BLOCK = 2**16
 _ATTEMPTS = 4
@@ -104,6 +104,8 @@ def _fetch(file: RemoteFile, partial: Path, what: str, progress: Progress | None
             elif error.code < 500:
                 raise DownloadError(_failed(file, f"the server replies {error.code}")) from error
             reason = f"the server replies {error.code} {error.reason}"
+        except StorageError:
+            raise
         except (OSError, http.client.HTTPException) as error:
             reason = str(getattr(error, "reason", error)) or type(error).__name__
         else:
@@ -146,12 +148,14 @@ def _attempt(
                         raise DownloadError(
                             _failed(file, f"more came than the {size} bytes that it has")
                         )
-                    stream.write(block)
+                    with durable.explaining(partial, "written"):
+                        stream.write(block)
                     if progress and size is not None:
                         progress(what, have, size)
             finally:
-                stream.flush()
-                os.fsync(stream.fileno())
+                with durable.explaining(partial, "written"):
+                    stream.flush()
+                    os.fsync(stream.fileno())
     return size
 
 

@@ -14,7 +14,6 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from striate import durable
 from striate.data import cache
 from striate.data.name_pattern import name_expression
 from striate.data.near_duplicates import connected, find_pairs
@@ -203,7 +202,7 @@ def _pairs(
     if not isinstance(known, list):
         pairs = find_pairs(thumbnails, rows=rows[large], candidates=_CANDIDATES, progress=progress)
         known = np.stack([pairs.first, pairs.second], 1).tolist()
-        durable.write_json(memo, known)
+        cache.write_memo(memo, known)
     return large[np.array(known, dtype=np.int64).reshape(-1, 2)]
 
 

@@ -18,6 +18,7 @@ from striate.data.shards import (
 )
 from striate.data.source import Source
 from striate.errors import DataError, unknown_name
+from striate.folders import expanded
 from striate.registry import Pick
 
 
@@ -38,10 +39,10 @@ def open_source(name_or_path: str, pattern: str | None = None) -> Source:
         DataError: There is no such path and no such name, or it is nothing that can be read.
     """
     if pattern is not None:
-        return _open_named(Path(name_or_path).expanduser(), pattern)
+        return _open_named(expanded(name_or_path), pattern)
     if name_or_path in NAMED_SETS:
         return NAMED_SETS.build(Pick(name_or_path))
-    path = Path(name_or_path).expanduser()
+    path = expanded(name_or_path)
     if path.exists():
         return open_path(path)
     if "://" in name_or_path:
@@ -104,7 +105,7 @@ def is_there(name_or_path: str) -> bool:
 
 def made_absolute(name_or_path: str) -> str:
     """A path or a pattern made absolute, so that it holds from elsewhere; a name as it is."""
-    path = Path(name_or_path).expanduser()
+    path = expanded(name_or_path)
     if path.exists():
         return str(path.resolve())
     return str(path.absolute()) if is_pattern(name_or_path) else name_or_path

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from striate import durable
-from striate.data.cache import memo_path, read_json, require_writable
+from striate.data.cache import memo_path, read_json, require_writable, write_memo
 from striate.data.drawn import align
 from striate.data.mask_file import mask_name, read_masks
 from striate.data.picture import BrokenImage
@@ -51,7 +50,7 @@ def scan_masks(source: Source, items: Sequence[Item]) -> MaskScan:
         return MaskScan.from_json(known)
     require_writable()
     scan = _scan(source, items)
-    durable.write_json(memo, scan.to_json())
+    write_memo(memo, scan.to_json())
     return scan
 
 

@@ -20,7 +20,7 @@ import numpy as np
 
 from striate import durable
 from striate.data.archive import read_at, read_members
-from striate.data.cache import memo_path, read_json, require_writable
+from striate.data.cache import memo_path, read_json, require_writable, writing
 from striate.data.layout import (
     Entry,
     by_name,
@@ -33,6 +33,7 @@ from striate.data.source import Content, Item, Listing, Source, Split, read_text
 from striate.data.spelling import enumerated, natural_key, shown, text_name
 from striate.data.tarscan import scan_tar
 from striate.errors import DataError
+from striate.folders import expanded
 
 _IMAGES = {"jpg", "jpeg", "png", "webp", "bmp", "ppm", "pgm", "tif", "tiff", "gif", "jp2"}
 _LABELS = {"cls", "json"}
@@ -208,9 +209,9 @@ def expand_pattern(pattern: str) -> list[Path]:
         names = (f"{pattern[: match.start()]}{n}{pattern[match.end() :]}" for n in numbers)
         paths = [path for name in names for path in expand_pattern(name)]
     elif "*" in pattern:
-        paths = sorted(map(Path, glob(str(Path(pattern).expanduser()), recursive=True)))
+        paths = sorted(map(Path, glob(str(expanded(pattern)), recursive=True)))
     else:
-        return [Path(pattern).expanduser()]
+        return [expanded(pattern)]
     if problem := _missing(paths):
         raise DataError(f"{pattern} stands for {len(paths)} shards, and {problem}.")
     return paths
@@ -255,7 +256,7 @@ def shards_listed(path: Path) -> list[Path]:
         )
     paths = []
     for line in filter(None, lines):
-        shard = str(path.parent / Path(line).expanduser())
+        shard = str(path.parent / expanded(line))
         paths += expand_pattern(shard) if is_pattern(shard) else [Path(shard)]
     if problem := _missing(paths):
         raise DataError(
@@ -270,7 +271,8 @@ def _indexed(path: Path) -> list[_Member]:
     known = read_json(memo)
     if not isinstance(known, list):
         known = _index(path)
-        durable.write_bytes(memo, json.dumps(known, ensure_ascii=False).encode())
+        with writing():
+            durable.write_bytes(memo, json.dumps(known, ensure_ascii=False).encode())
     return [_Member(*member) for member in known]
 
 

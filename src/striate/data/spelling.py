@@ -8,6 +8,8 @@ from typing import Any
 # What would break a line, move a terminal's cursor, or cannot be written as UTF-8.
 _UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 # What Python puts for bytes of a file's name that are no UTF-8.
+# Systems allow 255.
+_NAME_BYTES = 160
 _NO_TEXT = re.compile(r"[\ud800-\udfff]")
 
 
@@ -19,6 +21,12 @@ def shown(name: str) -> str:
 def text_name(name: str) -> str:
     r"""A file's name as text; bytes that are no UTF-8 as "\xe4", so that names stay distinct."""
     return _NO_TEXT.sub(lambda match: _escaped(ord(match[0])), name)
+
+
+def folder_name(title: str) -> str:
+    """A title as the name of a folder: words joined by "-", cut so that a suffix has room."""
+    words = re.sub(r"[^\w.-]+", "-", title).strip("-").lower()
+    return words.encode("utf-8", "replace")[:_NAME_BYTES].decode("utf-8", "ignore")
 
 
 def enumerated(names: Sequence[str], most: int = 8) -> str:

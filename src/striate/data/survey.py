@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from striate import durable
-from striate.data.cache import memo_path, read_json, require_writable
+from striate.data.cache import memo_path, read_json, require_writable, write_memo
 from striate.data.picture import BrokenImage, Header, open_image, read_header
 from striate.data.source import Item, Progress, Source
 from striate.errors import DataError
@@ -72,7 +71,7 @@ def survey(source: Source, progress: Progress | None = None) -> Survey:
     require_writable()
     source.fetch(progress)
     surveyed = _survey(source)
-    durable.write_json(memo, surveyed.to_json())
+    write_memo(memo, surveyed.to_json())
     return surveyed
 
 

@@ -107,7 +107,6 @@ def render(findings: Findings, source: Source) -> str:
 
 def write(folder: Path, findings: Findings, source: Source) -> Path:
     """Write inspection.html and inspection.json into a folder, and return the page's path."""
-    folder.mkdir(parents=True, exist_ok=True)
     page = folder / "inspection.html"
     durable.write_json(folder / "inspection.json", describe(findings))
     durable.write_bytes(page, render(findings, source).encode())

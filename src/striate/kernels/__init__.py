@@ -5,7 +5,7 @@ they do not know, the same functions call torch's own operators; `convolution_no
 work two others do as well, gives None.
 """
 
-from striate.kernels.library import available, isa, why_not
+from striate.kernels.library import available, isa, say_on_bus_error, why_not
 from striate.kernels.operators.activation import activate
 from striate.kernels.operators.batch import augmented_batch
 from striate.kernels.operators.convolution import convolution
@@ -32,5 +32,6 @@ __all__ = [
     "linear",
     "max_pool2d",
     "norm_act",
+    "say_on_bus_error",
     "why_not",
 ]

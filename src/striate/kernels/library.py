@@ -9,6 +9,7 @@ import ctypes
 import logging
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,18 @@ def isa() -> str:
 def why_not() -> str:
     """Why there are no native kernels and what to do, or an empty text where there are."""
     return _chosen(os.environ.get("STRIATE_ISA", ""))[1]
+
+
+def say_on_bus_error(text: str) -> None:
+    """Have a text said, and the process ended with code 2, when a mapped file was cut meanwhile.
+
+    Without native kernels, or where something else handles this signal, nothing changes.
+    """
+    library, _ = _chosen(os.environ.get("STRIATE_ISA", ""))
+    with suppress(AttributeError):  # of a library that was built before it had this
+        if library is not None:
+            content = text.encode("utf-8", "backslashreplace")
+            library.function("striate_on_bus_error", [ctypes.c_char_p])(content)
 
 
 @cache

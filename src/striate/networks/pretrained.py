@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from striate.errors import CheckpointError, ConfigError, unknown_name
+from striate.folders import expanded
 from striate.networks.head import head_names
 from striate.networks.keymap import rename
 from striate.networks.weight import PRETRAINED, Weights
@@ -72,7 +73,7 @@ def locate_weights(
             f"{network!r}; leave --network out."
         )
     if not named:
-        path = Path(name_or_path).expanduser()
+        path = expanded(name_or_path)
         published = read_weights(path)
         name = entries[0] if len(entries) == 1 else _fitting(entries, published, path)
     else:

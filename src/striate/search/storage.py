@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import optuna
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalStorage
@@ -127,7 +128,8 @@ def _open_journal(folder: Path, locks: Path, lower_is_better: bool) -> optuna.St
         lower_is_better: Direction of the metric.
     """
     journal = folder / "trials.jsonl"
-    backend = JournalFileBackend(str(journal), _Lock(journal, locks / "journal"))
+    with durable.explaining(journal, "written"):
+        backend = _Backend(str(journal), _Lock(journal, locks / "journal"))
     return optuna.create_study(
         storage=JournalStorage(backend),
         study_name="search",
@@ -150,6 +152,14 @@ def _quiet() -> Iterator[None]:
         optuna.logging.set_verbosity(level)
 
 
+class _Backend(JournalFileBackend):
+    """The file of the journal; errors of its disk say which file it is."""
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        with durable.explaining(Path(self._file_path), "written"):
+            super().append_logs(logs)
+
+
 class _Lock(JournalFileOpenLock):
     """A lock that the system drops when the process dies; optuna's own stays 30 s."""
 
@@ -160,7 +170,8 @@ class _Lock(JournalFileOpenLock):
 
     def acquire(self) -> bool:
         self._held.enter_context(durable.lock(self._file, wait=True, taken=""))
-        _drop_torn_line(self._journal)
+        with durable.explaining(self._journal, "written"):
+            _drop_torn_line(self._journal)
         return True
 
     def release(self) -> None:

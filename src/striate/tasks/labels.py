@@ -157,7 +157,7 @@ class Labels(Task):
     ) -> dict[str, np.ndarray]:
         p = outputs["probabilities"]
         try:
-            kept = json.loads(folder.calibration.read_text("utf-8"))
+            kept = json.loads(durable.read_bytes(folder.calibration))
             thresholds = np.array(kept["thresholds"], np.float64)
         except FileNotFoundError:
             thresholds = np.full(p.shape[1], 0.5)

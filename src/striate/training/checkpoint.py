@@ -5,7 +5,6 @@ absent; the previous one is kept until the new one is safe on the disk. A digest
 tensors detects a damaged file; reading never runs code.
 """
 
-import errno
 import hashlib
 import json
 import re
@@ -64,18 +63,10 @@ def write_checkpoint(path: Path, tensors: Tensors, state: State) -> None:
     """Write tensors and JSON state to one file, whole or not at all.
 
     Raises:
-        CheckpointError: the disk is full or refuses; what was there before is untouched.
+        StorageError: the disk is full or refuses; what was there before is untouched.
     """
     header = {"state": json.dumps({**state, "digest": _digest(tensors)}, allow_nan=False)}
-    try:
-        write_bytes(path, save(tensors, metadata=header))
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        reason = "the disk is full" if full else str(error)
-        raise CheckpointError(
-            f"The checkpoint {path} could not be written: {reason}. The previous checkpoint is "
-            "untouched. Make room, then continue with: striate resume " + str(path.parent.parent)
-        ) from error
+    write_bytes(path, save(tensors, metadata=header))
 
 
 def read_checkpoint(path: Path) -> tuple[Tensors, State]:

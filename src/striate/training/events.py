@@ -35,15 +35,17 @@ class EventLog:
         self._stream: IO[bytes] | None = None
 
     def __enter__(self) -> "EventLog":
-        # Without a buffer, so that a line that could not be written is not written later.
-        self._stream = open(self._path, "a+b", buffering=0)
-        if durable.ends_torn(self._stream):  # cut short by a kill: readers pass over it
-            durable.append(self._stream, b"\n", flush=False)
+        with durable.explaining(self._path, "written"):
+            # Without a buffer, so that a line that could not be written is not written later.
+            self._stream = open(self._path, "a+b", buffering=0)
+            if durable.ends_torn(self._stream):  # cut short by a kill: readers pass over it
+                durable.append(self._stream, b"\n", flush=False)
         return self
 
     def __exit__(self, *error: object) -> None:
         if self._stream is not None:
-            self._stream.close()
+            with suppress(OSError):  # only a line that failed before is written by closing
+                self._stream.close()
             self._stream = None
             with suppress(OSError):  # that of an earlier session still holds for the beginning
                 digests.record(self._path)
@@ -52,8 +54,9 @@ class EventLog:
         """Length of the log in bytes, everything up to it safe on the disk."""
         if self._stream is None:
             return self._path.stat().st_size if self._path.exists() else 0
-        os.fsync(self._stream.fileno())
-        return self._stream.seek(0, os.SEEK_END)
+        with durable.explaining(self._path, "written"):
+            os.fsync(self._stream.fileno())
+            return self._stream.seek(0, os.SEEK_END)
 
     def rewind(self, offset: int, reason: str, **fields: Any) -> None:
         """Take back everything after a length of the log.
@@ -70,7 +73,8 @@ class EventLog:
         event = {"event": kind, **fields}
         if self._stream is not None:
             line = json.dumps(event, ensure_ascii=False, allow_nan=False)
-            durable.append(self._stream, line.encode() + b"\n", flush=False)
+            with durable.explaining(self._path, "written"):
+                durable.append(self._stream, line.encode() + b"\n", flush=False)
         for listener in self._listeners:
             listener(event)
 
@@ -84,7 +88,7 @@ def read_events(path: Path, *, all_lines: bool = False) -> list[Event]:
     """
     kept: list[tuple[int, Event]] = []
     start = 0
-    for line in path.read_bytes().splitlines(keepends=True) if path.exists() else []:
+    for line in durable.read_bytes(path).splitlines(keepends=True) if path.exists() else []:
         offset, start = start, start + len(line)
         try:
             event = json.loads(line)

@@ -1,17 +1,19 @@
 """A cache that cannot be written, or is too small, is told before anything is read."""
 
+import fcntl
 import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from striate.data import ImageSpec, build, clear_cache, list_cache, open_source, prepare, survey
+from striate.data import ImageSpec, clear_cache, list_cache, open_source, prepare, survey
 from striate.data.folder import FolderSource
 from striate.data.measured import measured_part
-from striate.errors import DataError
+from striate.errors import DataError, StorageError
 
 ConfigOf = Callable[..., object]
 
@@ -63,13 +65,17 @@ def test_a_cache_that_cannot_be_written_is_told_first(
         (tmp_path / "file").write_bytes(b"")
         monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "file" / "cache"))
     elif obstacle == "rights":
-        monkeypatch.setattr(os, "access", lambda *_: False)
+
+        def closed(*_: object, **__: object) -> None:
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(tempfile, "TemporaryFile", closed)
     elif read == "prepare":
 
         def refuse(*_: object, **__: object) -> None:
             raise OSError(37, "No locks available")
 
-        monkeypatch.setattr(build.durable, "lock", refuse)
+        monkeypatch.setattr(fcntl, "flock", refuse)
     else:
         pytest.skip("takes no lock")
     refuse_reading(monkeypatch)
@@ -78,7 +84,7 @@ def test_a_cache_that_cannot_be_written_is_told_first(
         "survey": lambda: survey(open_source(str(photos))),
         "measured": lambda: measured_part(open_source(str(photos)), ImageSpec((5, 6), 3)),
     }
-    with pytest.raises(DataError, match=r"cannot be written \(.+\)\. Allow writing to .*, or set"):
+    with pytest.raises(StorageError, match=r"could not be written: .+, or set \$STRIATE_CACHE"):
         readers[read]()
 
 

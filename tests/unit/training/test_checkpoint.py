@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from striate import durable
-from striate.errors import CheckpointError
+from striate.errors import CheckpointError, StorageError
 from striate.training.checkpoint import CheckpointStore, flatten, read_checkpoint, unflatten
 
 
@@ -91,7 +91,7 @@ def test_a_full_disk_is_told_and_the_last_good_one_stays(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(durable.os, "fsync", full)
-    with pytest.raises(CheckpointError, match=r"disk is full.*previous checkpoint is untouched"):
+    with pytest.raises(StorageError, match=r"step-000000002.* disk is full.*before is safe"):
         store.write(2, *_state(2))
     monkeypatch.undo()
     assert [p.name for p in tmp_path.iterdir()] == ["step-000000001.safetensors"]

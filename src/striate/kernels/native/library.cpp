@@ -1,8 +1,23 @@
 // What Python asks the library itself before it asks it for work.
+#include <signal.h>
+#include <unistd.h>
+
 #include <cstdint>
+#include <cstring>
 
 #include "parallel.hpp"
 #include "vec.hpp"
+
+namespace {
+
+char bus_error_text[2048];
+
+void end_on_bus_error(int) {
+  if (write(2, bus_error_text, strlen(bus_error_text)) < 0) _exit(2);
+  _exit(2);
+}
+
+}  // namespace
 
 extern "C" {
 
@@ -22,6 +37,19 @@ int striate_cpu_level() {
 #else
   return 0;
 #endif
+}
+
+// From now on the process says a text and ends with code 2 when it reads a page of a mapped file
+// that is there no more. Python's own handlers cannot: they run after the read, which never ends.
+int striate_on_bus_error(const char* text) {
+  if (!text || strlen(text) >= sizeof bus_error_text) return 1;
+  struct sigaction now {};
+  sigaction(SIGBUS, nullptr, &now);
+  if (now.sa_handler != SIG_DFL && now.sa_handler != end_on_bus_error) return 0;
+  strcpy(bus_error_text, text);
+  now.sa_handler = end_on_bus_error;
+  now.sa_flags = 0;
+  return sigaction(SIGBUS, &now, nullptr);
 }
 
 // y[i] = factor * x[i]: the smallest kernel, by which tests see that library and threads work.

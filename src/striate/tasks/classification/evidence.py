@@ -100,7 +100,7 @@ def calibration_of(folder: RunFolder) -> tuple[Scaling, dict[str, Any]]:
     if not path.is_file():
         return Scaling(), {}
     try:
-        kept = json.loads(path.read_text("utf-8"))
+        kept = json.loads(durable.read_bytes(path))
         return Scaling.from_json(kept), kept
     except (ValueError, DataError) as error:
         raise RunError(
