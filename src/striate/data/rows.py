@@ -1,7 +1,7 @@
 """From rows of a table to items: the classes, splits, groups and further columns of a list."""
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -9,13 +9,15 @@ from striate.data.field.labels import ROWS, why_lists
 from striate.data.field.value import are_numbers, are_values, is_missing
 from striate.data.layout import by_name, split_named
 from striate.data.source import Item, Listing
-from striate.data.spelling import class_key, natural_key
+from striate.data.spelling import alike, difference, natural_key, shown
 from striate.errors import DataError
 
 COLUMNS = frozenset({"path", "label", "split", "group"})
 """Columns with a meaning of their own; all others are kept for the fields of a task."""
-_FILES = ("mask",)
+FILES = ("mask",)
 """Columns that name further files, in the way of the paths of images."""
+_ONE_EACH = frozenset({"split", "group", "mask", "value", "text", "boxes", "points"})
+"""Columns of which an image has one cell, also where several rows name it."""
 
 
 def read_rows(
@@ -50,53 +52,86 @@ def read_rows(
     problems: list[str] = []
     for position, row in zip(positions, rows, strict=True):
         problems += _row_problems(position, row, needed, with_split)
-    folded: dict[str, str] = {}
-    for name in () if lists else sorted(labels):
-        if class_key(name) in folded:
-            problems.append(
-                f"The classes {folded[class_key(name)]!r} and {name!r} differ only in letter "
-                "case. Use one spelling if they are one class, other names if they are two."
-            )
-        folded[class_key(name)] = name
+    problems += _label_problems(positions, rows, needed, labels)
+    problems += [
+        f"Names of classes differ only in {difference(names)}. Use one spelling if they are one "
+        "class, other names if they are two."
+        for names in ([] if lists else alike(labels))
+    ]
+    differing = _differing(positions, rows)
+    problems += _conflicts(differing, {"label"} if are_values(labels) else set())
     if labelled and not problems and not lists and len(labels) < 2:
         problems.append(f"{origin} has {len(labels)} class(es); a classifier needs two or more.")
-    if problems:
-        more = [f"and {len(problems) - 10} more problems"] if len(problems) > 10 else []
-        raise DataError("\n".join([f"{origin}:", *problems[:10], *more, expected]))
-    # Of values the last row counts, as of equal labels.
-    several = {} if are_values(labels) else _several(positions, rows)
+    refuse_rows(origin, problems, expected)
+    column = "labels" if any("labels" in row for row in rows) else "label"
+    several = {path: cells[column] for path, cells in differing.items() if column in cells}
     # Where labels are missing, the others are values or lists, and no classes.
     names = sorted(labels, key=natural_key) if "label" in needed and not several else []
     index = {name: label for label, name in enumerate(names)}
     own = COLUMNS - {"label"} if are_numbers(labels) or lists or several else COLUMNS
     items = [_item(row, index, own, key_of) for row in rows]
-    if several:
-        items = [
-            _union(item, several[item.name]) if item.name in several else item for item in items
-        ]
+    if differing:
+        items = [_united(item, differing.get(item.name, {}), own) for item in items]
     unique, repeats = by_name(items)
     no_classes = _why_no_classes(origin, several) if several else ""
     return Listing(tuple(names), unique, () if several else tuple(repeats), no_classes=no_classes)
 
 
-def _several(
+def refuse_rows(origin: str, problems: Sequence[str], expected: str) -> None:
+    """Refuse rows with problems, the first ten of which are named.
+
+    Raises:
+        DataError: There are problems.
+    """
+    if problems:
+        more = [f"and {len(problems) - 10} more problems"] if len(problems) > 10 else []
+        raise DataError("\n".join([f"{origin}:", *problems[:10], *more, expected]))
+
+
+def _differing(
     positions: Sequence[str], rows: Sequence[Mapping[str, Any]]
-) -> dict[str, list[tuple[str, str]]]:
-    """Positions and labels of the rows of each image that has several with different labels."""
-    column = "labels" if any("labels" in row for row in rows) else "label"
-    of_path: dict[str, list[tuple[str, str]]] = {}
-    for position, row in zip(positions, rows, strict=True):
-        of_path.setdefault(cell(row, "path"), []).append((position, cell(row, column)))
-    return {
-        path: labels for path, labels in of_path.items() if len({label for _, label in labels}) > 1
+) -> dict[str, dict[str, list[tuple[str, str]]]]:
+    """Positions and cells of the columns in which rows of one image differ, by its path."""
+    paths = [cell(row, "path") for row in rows]
+    if len(set(paths)) == len(paths):
+        return {}
+    numbers: dict[str, list[int]] = defaultdict(list)
+    for number, path in enumerate(paths):
+        numbers[path].append(number)
+    differing: dict[str, dict[str, list[tuple[str, str]]]] = {}
+    for path, own in numbers.items():
+        keys = dict.fromkeys(key for n in own for key in rows[n]) if len(own) > 1 and path else ()
+        for key in keys:
+            cells = [(positions[n], cell(rows[n], key)) for n in own]
+            if len({text for _, text in cells}) > 1:
+                differing.setdefault(path, {})[key] = cells
+    return differing
+
+
+def _conflicts(
+    differing: Mapping[str, Mapping[str, Sequence[tuple[str, str]]]], further: set[str]
+) -> list[str]:
+    """Sentences on images whose rows differ where an image has one cell."""
+    return [
+        f"{shown(path)} has several rows, which differ in its {column}: "
+        f"{', '.join(f'{shown(text)!r} ({position})' for position, text in cells[:5])}. "
+        "Leave one row for each image."
+        for path, columns in differing.items()
+        for column, cells in columns.items()
+        if column in _ONE_EACH | further
+    ]
+
+
+def _united(
+    item: Item, differing: Mapping[str, Sequence[tuple[str, str]]], own: frozenset[str]
+) -> Item:
+    """An item with the cells of all of its rows in the columns that are kept for tasks."""
+    cells = {
+        column: ROWS.join(dict.fromkeys(text for _, text in rows))
+        for column, rows in differing.items()
+        if column not in own
     }
-
-
-def _union(item: Item, rows: Sequence[tuple[str, str]]) -> Item:
-    """An item with the labels of all of its rows."""
-    column = "labels" if "labels" in (item.columns or {}) else "label"
-    cells = ROWS.join(dict.fromkeys(label for _, label in rows))
-    return item._replace(columns={**(item.columns or {}), column: cells})
+    return item._replace(columns={**(item.columns or {}), **cells}) if cells else item
 
 
 def _why_no_classes(origin: str, several: Mapping[str, Sequence[tuple[str, str]]]) -> str:
@@ -140,10 +175,30 @@ def _item(
     split, group = split_named(cell(row, "split")), cell(row, "group") or None
     files = {
         key: (Item(further, 0, split, key_of(further)),)
-        for key in _FILES
+        for key in FILES
         if (further := cell(row, key))
     }
     return Item(name, label, split, key_of(name), group, columns or None, files or None)
+
+
+def _label_problems(
+    positions: Sequence[str],
+    rows: Sequence[Mapping[str, Any]],
+    needed: Sequence[str],
+    labels: set[str],
+) -> list[str]:
+    """Sentences on labels that are no names: not a number, or with line breaks in them."""
+    nameless = {label for label in labels if label.lower() == "nan" and "label" in needed}
+    broken = {label for label in labels if "\n" in label or "\r" in label}
+    problems = []
+    for position, row in zip(positions, rows, strict=True) if nameless | broken else ():
+        label = cell(row, "label")
+        if label in nameless:
+            problems.append(f"{position} has no label, it is {label!r}.")
+        elif label in broken:
+            few = shown(label if len(label) <= 40 else f"{label[:40]}...")
+            problems.append(f"{position}: the label '{few}' holds line breaks: close its quote.")
+    return problems
 
 
 def _row_problems(

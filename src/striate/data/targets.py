@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from striate.data.source import Item
+from striate.data.spelling import alike, difference
 from striate.errors import DataError
 
 Arrays = Mapping[str, np.ndarray]
@@ -116,6 +117,11 @@ def _classes(
 ) -> tuple[tuple[str, ...], dict[int | str, int]]:
     """Names of the classes, and the class of each value among the labels."""
     values = sorted({value for of_set in labels.values() for value in np.unique(of_set).tolist()})
+    for twice in alike(value for value in values if isinstance(value, str)):
+        raise DataError(
+            f"{path}: names of classes differ only in {difference(twice)}. Use one spelling if "
+            "they are one class, other names if they are two."
+        )
     if class_names is None:
         if len(values) < 2:
             raise DataError(f"{path} has {len(values)} class(es); a classifier needs two or more.")

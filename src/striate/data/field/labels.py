@@ -11,7 +11,7 @@ import numpy as np
 
 from striate.data.field.field import Column, Field, Finding, Loaded
 from striate.data.field.value import is_missing
-from striate.data.spelling import class_key, enumerated, natural_key, shown
+from striate.data.spelling import alike, difference, enumerated, natural_key, shown
 from striate.errors import DataError
 
 if TYPE_CHECKING:
@@ -69,11 +69,10 @@ class Labels(Field):
         several = any(ROWS in cell for cell in cells)
         mark = separator(cells, words=not several)
         names = {label: None for cell in cells for label in split_cell(cell, mark)}
-        folded = Counter(map(class_key, names))
-        if twice := [label for label in names if folded[class_key(label)] > 1]:
+        for twice in alike(names):
             raise DataError(
-                f"{source.title}: labels differ only in letter case: {enumerated(sorted(twice))}. "
-                "Use one spelling if they are one label, other names if they are two."
+                f"{source.title}: labels differ only in {difference(twice)}. Use one spelling if "
+                "they are one label, other names if they are two."
             )
         if not names:
             raise DataError(f"{source.title} names no labels. {_FORM}")
@@ -158,9 +157,13 @@ def split_cell(cell: str, mark: str) -> list[str]:
     for row in cell.split(ROWS):
         if row.startswith("["):
             try:
-                labels += [str(label) for label in json.loads(row)]
+                values = json.loads(row)
             except ValueError as error:
                 raise DataError(f"{shown(row[:80])} is no JSON list: {error}. {_FORM}") from error
+            # NaN alone does not equal itself.
+            if any(not isinstance(v, (str, int, float)) or v != v for v in values):
+                raise DataError(f"{shown(row[:80])} is no list of names. {_FORM}")
+            labels += map(str, values)
         elif row.lower() not in _NONE and not is_missing(row):
             labels += re.split(re.escape(mark), row) if mark else [row]
     return [label.strip() for label in labels if label.strip()]
