@@ -10,22 +10,33 @@ import numpy as np
 from PIL import Image
 
 from striate.data import BrokenImage
+from striate.data.folder import walk
+from striate.data.picture import unreadable
 from striate.data.spelling import shown
 from striate.errors import DataError
 
 __all__ = ["decode_all", "named_images", "relative_paths", "shown"]
 
+_NARROW = 8
+"""Columns below which a last axis is taken for channels, if there are more rows."""
+
 
 def named_images(images: Any) -> list[tuple[str, Any]]:
-    """(name, image) of everything that a person may hand over."""
+    """(name, image) of everything that a person may hand over.
+
+    Of a folder those files that a training would see; a `BrokenImage` stands for a folder without
+    any, and for one that may not be looked into.
+
+    Raises:
+        DataError: an empty path, or an array that may be one picture or several.
+    """
+    if isinstance(images, str) and not images.strip():
+        raise DataError(
+            "An empty path came, perhaps from a variable of the shell that is not set. Give an "
+            "image or a folder of images."
+        )
     if isinstance(images, (str, Path)):
-        path = Path(images)
-        files = [path]
-        if path.is_dir():
-            files = sorted(p for p in path.rglob("*") if p.is_file() and p.name[0] != ".")
-        if not files:
-            raise DataError(f"{path} holds no files; give an image or a folder of images.")
-        return [(str(p), p) for p in files]
+        return _files(Path(images))
     if isinstance(images, (list, tuple)):
         named = []
         for index, item in enumerate(images):
@@ -35,9 +46,42 @@ def named_images(images: Any) -> list[tuple[str, Any]]:
     array = _as_array(images)
     if array is None:
         return [("image 0", images)]
-    stacked = array.ndim == 4 or (array.ndim == 3 and array.shape[-1] not in (1, 3, 4))
-    rows = array if stacked else array[None]
+    rows = array if _is_stack(array) else array[None]
     return [(f"image {i}", row) for i, row in enumerate(rows)]
+
+
+def _files(path: Path) -> list[tuple[str, Any]]:
+    if not os.path.isdir(path):
+        return [(str(path), path)]
+    tree = walk(path)
+    named: dict[Path, Path | BrokenImage] = {Path(e.key): Path(e.key) for e in tree.files}
+    named |= {Path(closed): unreadable(error) for closed, error in tree.unreadable}
+    if not named:
+        return [(str(path), BrokenImage("the folder holds no files"))]
+    return [(str(p), named[p]) for p in sorted(named)]
+
+
+def _is_stack(array: np.ndarray) -> bool:
+    """Whether an array holds several pictures.
+
+    Raises:
+        DataError: it may hold one picture or several.
+    """
+    if array.ndim != 3 or array.shape[-1] in (1, 3, 4):
+        return array.ndim == 4
+    first, height, width = array.shape
+    accepted = "accepted: (H, W), (H, W, 1), (H, W, 3), (H, W, 4), or a number of such, stacked."
+    if first in (3, 4):
+        raise DataError(
+            f"An array of shape {array.shape} may be one picture whose channels come first, or "
+            f"{first} grey ones; {accepted} Use array.transpose(1, 2, 0) or array[..., None]."
+        )
+    if width < min(height, _NARROW):
+        raise DataError(
+            f"An array of shape {array.shape} seems to be one picture with {width} channels; "
+            f"{accepted} If it is {first} grey pictures, use array[..., None]."
+        )
+    return True
 
 
 def relative_paths(images: Any, named: list[tuple[str, Any]]) -> list[Path]:
@@ -51,9 +95,10 @@ def relative_paths(images: Any, named: list[tuple[str, Any]]) -> list[Path]:
     folders = [Path(item) for item in items if isinstance(item, (str, Path))]
     paths = []
     for name, image in named:
-        if not isinstance(image, Path):
+        if not isinstance(image, (Path, BrokenImage)):
             paths.append(Path(name))
             continue
+        image = Path(name)
         above = [folder for folder in folders if folder != image and image.is_relative_to(folder)]
         paths.append(image.relative_to(above[0]) if above else Path(image.name))
     return paths
@@ -66,7 +111,7 @@ def decode_all(
 
     def decoded(image: Any) -> np.ndarray | BrokenImage:
         try:
-            return decode(image)
+            return image if isinstance(image, BrokenImage) else decode(image)
         except BrokenImage as error:
             return error
 

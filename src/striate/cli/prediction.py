@@ -96,7 +96,7 @@ def _evaluate_pretrained(
 
 def predict(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
-    images: Annotated[list[Path], typer.Argument(help="Images, or folders of images.")],
+    images: Annotated[list[str], typer.Argument(help="Images, or folders of images.")],
     abstain: Annotated[
         float | None,
         typer.Option(
@@ -125,9 +125,7 @@ def predict(
     if as_json and as_csv:
         raise ConfigError("--json and --csv exclude each other; choose one.")
     loaded = api.load(run)
-    predictions = loaded.predict(
-        [str(path) for path in images], abstain=abstain, out=out, overlays=overlay
-    )
+    predictions = loaded.predict(images, abstain=abstain, out=out, overlays=overlay)
     if as_json or as_csv:
         print_utf8()
     if as_json:

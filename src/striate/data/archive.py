@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 
+from striate.data.hidden import hidden_notes, without_hidden
 from striate.data.layout import Entry, name_parts
 from striate.data.masked_layout import read_tree
 from striate.data.name_pattern import read_names
@@ -62,7 +63,7 @@ class ArchiveSource(Source):
         self._local = threading.local()
 
     def fingerprint(self) -> str:
-        """A digest of the archive's path, size and time of change."""
+        """A digest of the archive's path and state, see `file_state`."""
         named = [self.pattern] if self.pattern else []
         return "\0".join([file_identity(self.path), *named])
 
@@ -88,18 +89,28 @@ class ArchiveSource(Source):
                 folders.append(parts)
             elif parts:
                 files.append(Entry(parts, key))
+        files, folders, hidden = without_hidden(files, folders)
         files, folders = outside_runs(files, folders)
-        if self.pattern is not None:
-            return read_names(self.title, files, self.pattern)
-        return read_tree(self.title, files, folders)
+        if self.pattern is None:
+            listing = read_tree(self.title, files, folders)
+        else:
+            listing = read_names(self.title, files, self.pattern)
+        return listing._replace(notes=(*listing.notes, *hidden_notes(hidden)))
 
     def _zip(self) -> list[tuple[Member, zipfile.ZipInfo]]:
         with zipfile.ZipFile(self.path) as archive:
-            return [
-                # Old Windows tools write backslashes.
-                (Member(info.filename.replace("\\", "/"), info.is_dir(), 0, info.file_size), info)
-                for info in archive.infolist()
-            ]
+            infos = archive.infolist()
+        files = [info for info in infos if not info.is_dir()]
+        if files and all(map(_is_encrypted, files)):
+            raise DataError(
+                f"The archive {self.path} is encrypted. Unpack it with its password, and name the "
+                "folder."
+            )
+        return [
+            # Old Windows tools write backslashes.
+            (Member(info.filename.replace("\\", "/"), info.is_dir(), 0, info.file_size), info)
+            for info in infos
+        ]
 
     def _tar(self) -> list[tuple[Member, tuple[int, int]]]:
         return [(m, (m.offset, m.size)) for m in scan_tar(self.path, compressed=True)]
@@ -137,6 +148,8 @@ class ArchiveSource(Source):
     def _read_zip(self, item: Item, limit: int | None) -> bytes:
         member: zipfile.ZipInfo = item.key
         refuse_large(member.file_size)
+        if _is_encrypted(member):
+            raise OSError("it is encrypted")
         # A ZipFile has one position; each thread opens its own.
         archive = getattr(self._local, "archive", None)
         if archive is None:
@@ -145,8 +158,12 @@ class ArchiveSource(Source):
             with archive.open(member) as stream:
                 return stream.read(FILE_LIMIT if limit is None else limit)
         except (zipfile.BadZipFile, *DAMAGED, RuntimeError, NotImplementedError) as error:
-            # RuntimeError: encrypted; NotImplementedError: a rare compression.
+            # NotImplementedError: a rare compression.
             raise OSError(str(error)) from error
+
+
+def _is_encrypted(member: zipfile.ZipInfo) -> bool:
+    return bool(member.flag_bits & 1)
 
 
 def read_at(

@@ -45,7 +45,7 @@ class ArraySource(Source):
         self._arrays: dict[str, np.ndarray] = {}
 
     def fingerprint(self) -> str:
-        """A digest of the file's path, size and time of change."""
+        """A digest of the file's path and state, see `file_state`."""
         return file_identity(self.path)
 
     def read(self, item: Item, limit: int | None = None) -> bytes | np.ndarray:

@@ -7,24 +7,28 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from striate.data.layout import Entry, visible
+from striate.data.hidden import hidden_notes, is_known, visible
+from striate.data.layout import Entry
 from striate.data.masked_layout import read_tree
 from striate.data.name_pattern import read_names
-from striate.data.source import Item, Listing, Source, read_file
+from striate.data.source import Item, Listing, Source, file_state, read_file
 from striate.data.spelling import enumerated, shown, text_name
 from striate.data.written import outside_runs
 from striate.errors import DataError
 
 
-class _Tree(NamedTuple):
+class FolderTree(NamedTuple):
     """All visible files and folders, and what is wrong with some."""
 
     files: list[Entry]
     folders: list[tuple[str, ...]]
     stats: dict[str, str]
-    """Name, size and time of change of each file, by its path."""
+    """Name and state of each file, by its path."""
     notes: list[str]
-    unreadable: list[str]
+    unreadable: list[tuple[str, OSError]]
+    """Paths of the folders that cannot be looked into, and why."""
+    hidden: list[tuple[str, ...]]
+    """Names of hidden files, and of folders of systems, split at the slashes."""
 
 
 class FolderSource(Source):
@@ -53,20 +57,19 @@ class FolderSource(Source):
         self.pattern = pattern
 
     @cached_property
-    def _tree(self) -> _Tree:
+    def _tree(self) -> FolderTree:
         """One walk through the folder serves the fingerprint and the list of items."""
-        tree = _walk(self.path)
+        tree = walk(self.path)
         if tree.unreadable:
+            lines = [f"{path} ({error.strerror})" for path, error in tree.unreadable]
             raise DataError(
-                "These folders cannot be read: "
-                + enumerated(tree.unreadable, most=len(tree.unreadable))
-                + ". Give yourself the right to (chmod u+rx FOLDER), or move them away."
+                f"These folders cannot be read: {enumerated(lines, most=len(lines))}. Give "
+                "yourself the right to (chmod u+rx FOLDER), or move them away."
             )
-        files, folders = outside_runs(tree.files, tree.folders)
-        return tree._replace(files=files, folders=folders)
+        return tree
 
     def fingerprint(self) -> str:
-        """A digest of all names, sizes and times of change."""
+        """A digest of the names and states of all files."""
         stats = sorted(self._tree.stats[entry.key] for entry in self._tree.files)
         lines = [str(self.path.resolve()), *stats, *map(str, sorted(self._tree.folders))]
         text = "\n".join([*lines, *([self.pattern] if self.pattern else [])])
@@ -77,20 +80,26 @@ class FolderSource(Source):
             listing = read_tree(self.title, self._tree.files, self._tree.folders)
         else:
             listing = read_names(self.title, self._tree.files, self.pattern)
-        return listing._replace(notes=(*listing.notes, *self._tree.notes))
+        further = (*self._tree.notes, *hidden_notes(self._tree.hidden))
+        return listing._replace(notes=(*listing.notes, *further))
 
     def read(self, item: Item, limit: int | None = None) -> bytes:
         """The file's bytes, or the first `limit` of them."""
         return read_file(item.key, limit)
 
 
-def _walk(root: Path) -> _Tree:
-    tree = _Tree([], [], {}, [], [])
+def walk(root: Path) -> FolderTree:
+    """All files and folders below a folder, without hidden ones and without runs.
+
+    Links are followed, but not back into a folder around them.
+    """
+    tree = FolderTree([], [], {}, [], [], [])
     pending: list[tuple[str, tuple[str, ...], frozenset[tuple[int, int]]]] = [
         (str(root), (), frozenset())
     ]
     while pending:
         path, parts, above = pending.pop()
+        hidden = not all(map(visible, parts))
         try:
             status = os.stat(path)
             identity = (status.st_dev, status.st_ino)
@@ -99,27 +108,31 @@ def _walk(root: Path) -> _Tree:
                     f"The link {shown('/'.join(parts))} leads back to a folder around it; skipped."
                 )
                 continue
-            if parts:
+            if parts and not hidden:
                 tree.folders.append(parts)
             with os.scandir(path) as entries:
                 for entry in entries:
-                    if not visible(entry.name):
-                        continue
                     inner = (*parts, text_name(entry.name))
-                    if _is_folder(entry):
+                    seen = visible(entry.name)
+                    if not seen and is_known(entry.name):
+                        tree.hidden.append(inner)
+                    elif _is_folder(entry):
                         pending.append((entry.path, inner, above | {identity}))
+                    elif hidden or not seen:
+                        tree.hidden.append(inner)
                     else:
                         tree.files.append(Entry(inner, entry.path))
-                        tree.stats[entry.path] = f"{'/'.join(inner)}\0{_size_and_time(entry)}"
-        except PermissionError:
-            tree.unreadable.append(path)
-    return tree
+                        tree.stats[entry.path] = f"{'/'.join(inner)}\0{_state(entry)}"
+        except OSError as error:
+            if not hidden:
+                tree.unreadable.append((path, error))
+    files, folders = outside_runs(tree.files, tree.folders)
+    return tree._replace(files=files, folders=folders)
 
 
-def _size_and_time(entry: "os.DirEntry[str]") -> str:
+def _state(entry: "os.DirEntry[str]") -> str:
     with suppress(OSError):
-        status = entry.stat()
-        return f"{status.st_size}\0{status.st_mtime_ns}"
+        return file_state(entry.path, entry.stat())
     return "?"
 
 

@@ -4,13 +4,22 @@ One reading for folders on the disk and for members of an archive, so that a set
 items packed and unpacked.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from striate.data.field.value import are_numbers, are_values
+from striate.data.hidden import is_picture
 from striate.data.source import Item, Listing, Split
-from striate.data.spelling import class_key, enumerated, natural_key, shown
+from striate.data.spelling import (
+    alike,
+    class_key,
+    composed,
+    difference,
+    enumerated,
+    natural_key,
+    shown,
+)
 from striate.errors import DataError
 
 _SPLITS: dict[str, Split] = {
@@ -18,10 +27,9 @@ _SPLITS: dict[str, Split] = {
     **dict.fromkeys(("val", "valid", "validation"), "validation"),
     **dict.fromkeys(("test", "testing"), "test"),
 }
-# Left behind by desktops; no person means them as images.
-_LITTER = {"thumbs.db", "desktop.ini", "__macosx"}
 DESCRIPTIONS = ("classes.json", "classes.txt")
 """Files about the whole set: the names of the classes of its pixels, the first that is there."""
+_INNER = "classes: --target-pattern '**/{label}/*'"
 EXPECTED = (
     "Expected one folder for each class (photos/cat/1.jpg, photos/dog/2.jpg), "
     "or such folders inside train/, [validation/] and test/; or a CSV list with the columns "
@@ -39,11 +47,6 @@ class Entry(NamedTuple):
 def name_parts(name: str) -> tuple[str, ...]:
     """A member's name split at the slashes, without empty parts and "."."""
     return tuple(part for part in name.split("/") if part not in ("", "."))
-
-
-def visible(name: str) -> bool:
-    """Whether a file or folder is meant for people: not hidden, not a desktop's litter."""
-    return not name.startswith(".") and name.casefold() not in _LITTER
 
 
 def by_name(items: Sequence[Item]) -> tuple[tuple[Item, ...], list[str]]:
@@ -75,18 +78,13 @@ def read_layout(
 
     Args:
         title: Name of the tree in messages.
-        entries: All files.
-        folders: All folders, so that empty ones are noticed too.
+        entries: All visible files.
+        folders: All visible folders, so that empty ones are noticed too.
 
     Raises:
         DataError: Every reason why nothing can be learned from the tree, together.
     """
-    tree = _Tree(
-        title,
-        (),
-        [entry for entry in entries if all(map(visible, entry.parts))],
-        {parts for parts in folders if all(map(visible, parts))},
-    )
+    tree = _Tree(title, (), list(entries), set(folders))
     if not tree.files:
         raise DataError(f"{title} holds no files. {EXPECTED}")
     notes: list[str] = []
@@ -109,6 +107,8 @@ def read_layout(
             f"{title} holds {enumerated(tops)} but no train/ beside it. Put the class folders of "
             "the training images into train/, or rename the folder if it is a class."
         )
+    others = [top for top in classes if not split_named(top)]
+    _refuse_classes(title, tops, {top: classes[top] for top in others})
     trees: dict[Split | None, _Tree] = {}
     problems = []
     for top in tops:
@@ -119,9 +119,24 @@ def read_layout(
                 "split. Keep one of them."
             )
         trees[split] = tree.below(top)
-    if others := [top for top in classes if not split_named(top)]:
+    if others:
         notes.append(f"Folders beside train/ were left out: {enumerated(others)}.")
     return _listing(trees, notes + _left_out(tree), problems)
+
+
+def _refuse_classes(title: str, tops: Sequence[str], others: Mapping[str, Sequence[Entry]]) -> None:
+    """Refuse a folder train/ among class folders: it may be a class as well as a split."""
+    images = [
+        top for top, entries in others.items() if any(is_picture(e.parts[-1]) for e in entries)
+    ]
+    if len(tops) > 1 or not images:
+        return
+    raise DataError(
+        f"{title} holds {tops[0]}/ and beside it folders with images that are no split: "
+        f"{enumerated(images)}. If {tops[0]} is a class, rename the folder (class_{tops[0]}, say) "
+        "or give a list of the images (path,label). If it holds the images to train on, move the "
+        "other folders away."
+    )
 
 
 class _Tree(NamedTuple):
@@ -132,26 +147,37 @@ class _Tree(NamedTuple):
     files: list[Entry]
     folders: set[tuple[str, ...]]
 
-    def classes(self) -> dict[str, list[Entry]]:
-        """Files of each folder at the top, in natural order; empty folders have none."""
+    def spellings(self) -> dict[str, str]:
+        """The name of the class of each folder at the top, in natural order.
+
+        Names that differ in nothing but composed and decomposed letters (é as one character or as
+        two) look the same, and are one class: the first of them.
+        """
         tops = {parts[0] for parts in self.folders if parts}
         tops |= {entry.parts[0] for entry in self.files if len(entry.parts) > 1}
-        classes: dict[str, list[Entry]] = {top: [] for top in sorted(tops, key=natural_key)}
+        first: dict[str, str] = {}
+        return {top: first.setdefault(composed(top), top) for top in sorted(tops, key=natural_key)}
+
+    def classes(self) -> dict[str, list[Entry]]:
+        """Files of each folder at the top, in natural order; empty folders have none."""
+        spelled = self.spellings()
+        classes: dict[str, list[Entry]] = {top: [] for top in spelled.values()}
         for entry in self.files:
             if len(entry.parts) > 1:
-                classes[entry.parts[0]].append(entry)
+                classes[spelled[entry.parts[0]]].append(entry)
         return classes
 
     def below(self, top: str) -> "_Tree":
+        same = {other for other, name in self.spellings().items() if name == top}
         return _Tree(
             f"{self.title}/{shown(top)}",
             (top,),
             [
                 Entry(e.parts[1:], e.key)
                 for e in self.files
-                if len(e.parts) > 1 and e.parts[0] == top
+                if len(e.parts) > 1 and e.parts[0] in same
             ],
-            {parts[1:] for parts in self.folders if parts[:1] == (top,) and len(parts) > 1},
+            {parts[1:] for parts in self.folders if len(parts) > 1 and parts[0] in same},
         )
 
 
@@ -160,7 +186,8 @@ def _listing(trees: Mapping[Split | None, _Tree], notes: list[str], problems: li
     classes = {split: tree.classes() for split, tree in trees.items()}
     for split, tree in trees.items():
         problems += _tree_problems(split, tree, classes[split])
-        notes += _left_out(tree)
+        notes += _left_out(tree) + _joined(tree)
+    notes += _deeper(trees["train"] if "train" in trees else trees[None])
     learned: Split | None = "train" if "train" in trees else None
     title = trees[learned].title
     names = [name for name, entries in classes[learned].items() if entries]
@@ -225,6 +252,36 @@ def _left_out(tree: _Tree) -> list[str]:
     ]
 
 
+def _joined(tree: _Tree) -> list[str]:
+    """A note on folders whose names look the same."""
+    twins = [top for top, name in tree.spellings().items() if top != name]
+    if not twins:
+        return []
+    return [
+        f"{len(twins)} folder(s) of {tree.title} are called as another but for composed and "
+        f"decomposed letters, and were joined with it: {enumerated(twins)}."
+    ]
+
+
+def _deeper(tree: _Tree) -> list[str]:
+    """A note where the class folders hold nothing but folders, which may be the classes."""
+    below = [entry for entry in tree.files if len(entry.parts) > 1]
+    if any(len(entry.parts) == 2 for entry in below):
+        return []
+    inner = dict.fromkeys(entry.parts[:2] for entry in below)
+    tops = dict.fromkeys(top for top, _ in inner)
+    if len(inner) == len(tops):
+        return []
+    names = ["/".join(parts) for parts in inner]
+    splits = all(split_named(name) for _, name in inner)
+    way = "splits: --target-pattern '{label}/{split}/*'" if splits else _INNER
+    return [
+        f"The images of {tree.title} lie in {len(inner)} folders inside others "
+        f"({enumerated(names, most=3)}); the outer ones are the classes: {enumerated(list(tops))}. "
+        f"If the inner ones are {way}"
+    ]
+
+
 def _tree_problems(split: Split | None, tree: _Tree, classes: Iterable[str]) -> list[str]:
     """Reasons why the class folders of one split cannot be used.
 
@@ -240,12 +297,8 @@ def _tree_problems(split: Split | None, tree: _Tree, classes: Iterable[str]) -> 
             f"{tree.title}/ holds {len(tree.files)} files but no class folders, so their classes "
             "are unknown. Sort them into class folders, or take the folder away."
         ]
-    spellings: dict[str, list[str]] = defaultdict(list)
-    for name in classes:
-        spellings[class_key(name)].append(name)
     return [
-        f"{tree.title} has folders whose names differ only in letter case: {enumerated(names)}. "
+        f"{tree.title} has folders whose names differ only in {difference(names)}. "
         "Merge them if they are one class, or rename them (a_lower, a_upper) if they are two."
-        for names in spellings.values()
-        if len(names) > 1
+        for names in alike(classes)
     ]

@@ -10,7 +10,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from striate.data.layout import DESCRIPTIONS, Entry, by_name, read_layout, split_named, visible
+from striate.data.hidden import PICTURES
+from striate.data.layout import DESCRIPTIONS, Entry, by_name, read_layout, split_named
 from striate.data.source import Item, Listing
 from striate.data.spelling import enumerated
 from striate.errors import DataError
@@ -20,7 +21,6 @@ _MASKS = {
     *("masks", "mask", "labels", "label", "annotations", "annotation", "segmentations"),
     *("segmentationclass", "groundtruth", "gt"),
 }
-_PICTURES = {"png", "tif", "tiff", "bmp", "gif", "webp", "pgm", "ppm", "jpg", "jpeg", "jp2"}
 _SIBLING = re.compile(r"(.+?)[-_ ]?(?:annot|masks?|labels?)", re.IGNORECASE)
 """Folders of masks that are called after the folder of their images."""
 _ENDING = re.compile(r"[-_. ](mask|masks|label|labels|gt|seg|L)$")
@@ -54,8 +54,8 @@ def read_tree(title: str, entries: Iterable[Entry], folders: Iterable[Parts] = (
 
     Args:
         title: Name of the tree in messages.
-        entries: All files.
-        folders: All folders, so that empty ones are noticed too.
+        entries: All visible files.
+        folders: All visible folders, so that empty ones are noticed too.
 
     Raises:
         DataError: Every reason why nothing can be learned from the tree, together.
@@ -70,8 +70,7 @@ def _masked(title: str, entries: list[Entry]) -> Listing | None:
     folders = {part.casefold() for entry in entries for part in entry.parts[:-1]}
     if not folders & _MASKS and not any(map(_SIBLING.fullmatch, folders)):
         return None
-    seen = (entry for entry in entries if all(map(visible, entry.parts)))
-    entries = _without_top(sorted(seen, key=lambda entry: entry.parts))
+    entries = _without_top(sorted(entries, key=lambda entry: entry.parts))
     images, masks = _sorted(entries)
     if not images or not masks:
         return None
@@ -114,7 +113,7 @@ def _sorted(entries: Sequence[Entry]) -> tuple[list[_File], list[_File]]:
     images, masks = [], []
     for entry in entries:
         stem, dot, ending = entry.parts[-1].rpartition(".")
-        if not dot or ending.casefold() not in _PICTURES:
+        if not dot or ending.casefold() not in PICTURES:
             continue
         for depth in range(len(entry.parts) - 1, 0, -1):
             folder, inner = entry.parts[:depth], (*entry.parts[depth:-1], stem)

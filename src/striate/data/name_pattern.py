@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 
-from striate.data.layout import Entry, split_named, visible
+from striate.data.layout import Entry, split_named
 from striate.data.rows import read_rows
 from striate.data.source import Listing
 from striate.data.spelling import enumerated
@@ -81,14 +81,14 @@ def read_names(title: str, entries: Iterable[Entry], pattern: str) -> Listing:
 
     Args:
         title: Name of the tree in messages.
-        entries: All files.
+        entries: All visible files.
         pattern: Pattern of the names, see `target_expression`.
 
     Raises:
         DataError: The pattern is none, no name fits it, or what they say cannot be learned from.
     """
     expression = target_expression(pattern)
-    files = {"/".join(e.parts): e for e in entries if all(map(visible, e.parts))}
+    files = {"/".join(e.parts): e for e in entries}
     whole = "/" in pattern
     cells_of = {
         name: match.groupdict()

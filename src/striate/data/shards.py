@@ -21,21 +21,14 @@ import numpy as np
 from striate import durable
 from striate.data.archive import read_at, read_members
 from striate.data.cache import memo_path, read_json, require_writable, writing
-from striate.data.layout import (
-    Entry,
-    by_name,
-    name_parts,
-    read_layout,
-    split_named,
-    visible,
-)
-from striate.data.source import Content, Item, Listing, Source, Split, read_text
-from striate.data.spelling import enumerated, natural_key, shown, text_name
+from striate.data.hidden import PICTURES, hidden_notes, visible, without_hidden
+from striate.data.layout import Entry, by_name, name_parts, read_layout, split_named
+from striate.data.source import Content, Item, Listing, Source, Split, file_state, read_text
+from striate.data.spelling import alike, difference, enumerated, natural_key, shown, text_name
 from striate.data.tarscan import scan_tar
 from striate.errors import DataError
 from striate.folders import expanded
 
-_IMAGES = {"jpg", "jpeg", "png", "webp", "bmp", "ppm", "pgm", "tif", "tiff", "gif", "jp2"}
 _LABELS = {"cls", "json"}
 # A class is a word; what is longer is something else.
 _LABEL_BYTES = 2**16
@@ -72,7 +65,7 @@ class ShardSource(Source):
         self.title = title or shown(re.sub(r"[-_.]*[{*].*", "", Path(origin).name) or "shards")
 
     def fingerprint(self) -> str:
-        """A digest of the paths, sizes and times of change of all shards."""
+        """A digest of the paths and states of all shards."""
         lines = [_identity(path) for path in self.shards]
         names = [f"{path}\0{path.read_bytes()!r}" for path in self._name_files()]
         return hashlib.sha256("\n".join([*lines, *names]).encode()).hexdigest()
@@ -130,22 +123,27 @@ class ShardSource(Source):
                 if top is not None and not split_named(parts[0]):
                     parts = (top, *parts)
                 entries.append(Entry(parts, (number, member.offset, member.size)))
-        return read_layout(self.title, entries)
+        files, _, hidden = without_hidden(entries, ())
+        listing = read_layout(self.title, files)
+        return listing._replace(notes=(*listing.notes, *hidden_notes(hidden)))
 
     def _paired(self, members: list[list[_Member]]) -> Listing:
         """Images with the label files of the same name."""
         images: list[tuple[str, str, Split | None, Any]] = []
         unlabelled: list[str] = []
+        contradicting: list[str] = []
         common = os.path.commonpath([path.absolute().parent for path in self.shards])
         for number, (path, of_shard) in enumerate(zip(self.shards, members, strict=True)):
             title = text_name(path.absolute().relative_to(common).as_posix())
             split = split_named(_split_word(path) or "")
             labels: dict[str, str] = {}
             for member in of_shard:
-                if member.label is not None:
-                    labels.setdefault(_stem(member.name), member.label)
+                if member.label is None:
+                    continue
+                if labels.setdefault(_stem(member.name), member.label) != member.label:
+                    contradicting.append(f"{title}/{member.name}")
             for member in of_shard:
-                if _ending(member.name) not in _IMAGES:
+                if _ending(member.name) not in PICTURES:
                     continue
                 name, label = f"{title}/{member.name}", labels.get(_stem(member.name))
                 if label is None:
@@ -156,6 +154,11 @@ class ShardSource(Source):
             raise DataError(
                 f"{len(unlabelled)} images of {self.title} have no label beside them: "
                 f"{enumerated(unlabelled)}. {_FORM}"
+            )
+        if contradicting:
+            raise DataError(
+                f"{len(contradicting)} label files of {self.title} contradict another of the same "
+                f"image: {enumerated(contradicting)}. Leave one for each image."
             )
         names, index = self._classes({label for _, label, _, _ in images})
         unique, repeats = by_name(
@@ -171,6 +174,11 @@ class ShardSource(Source):
         plain = {label: str(int(label)) if numbers else label for label in labels}
         by_number = numbers and bool(names)
         names = names or tuple(sorted(set(plain.values()), key=natural_key))
+        for twice in alike(names):
+            raise DataError(
+                f"{self.title}: names of classes differ only in {difference(twice)}. Use one "
+                "spelling if they are one class, other names if they are two."
+            )
         index = {str(i) if by_number else name: i for i, name in enumerate(names)}
         unknown = sorted(label for label, text in plain.items() if text not in index)
         if unknown or len(set(names)) < 2:
@@ -225,7 +233,15 @@ def _missing(paths: Sequence[Path]) -> str | None:
 
 
 def shards_below(folder: Path) -> list[Path]:
-    """List the .tar files of a folder, or of its split folders; none where others lie there."""
+    """List the .tar files of a folder, or of its split folders; none where others lie there, and
+    none where a folder may not be looked into."""
+    try:
+        return _shards_below(folder)
+    except OSError:
+        return []
+
+
+def _shards_below(folder: Path) -> list[Path]:
     tars: list[Path] = []
     for path in sorted(folder.iterdir()):
         if not visible(path.name):
@@ -299,15 +315,15 @@ def _label(name: str, content: bytes) -> str | None:
     except ValueError:
         return None
     label = value.get("label", value.get("cls")) if isinstance(value, dict) else None
-    return None if label is None else str(label).strip()
+    # NaN alone does not equal itself.
+    return str(label).strip() if isinstance(label, (str, int, float)) and label == label else None
 
 
 def _identity(path: Path) -> str:
     try:
-        status = os.stat(path)
+        return f"{text_name(str(path.resolve()))}\0{file_state(path)}"
     except OSError as error:
         raise DataError(f"The shard {path} cannot be read: {error.strerror}.") from error
-    return f"{text_name(str(path.resolve()))}\0{status.st_size}\0{status.st_mtime_ns}"
 
 
 def _split_word(path: Path) -> str | None:

@@ -74,10 +74,29 @@ def read_file(path: str, limit: int | None = None) -> bytes:
         return stream.read(status.st_size if limit is None else limit)
 
 
+def file_state(path: str | Path, status: os.stat_result | None = None) -> str:
+    """The state of a file, another one whenever its content may be another.
+
+    Size and time of change do not tell files apart that an archive unpacked with one time, nor
+    does a move change them. The file's number on the disk and the time at which that entry changed
+    do; where the file system gives no number, the content counts.
+
+    Args:
+        path: Path of the file.
+        status: What the system says of it, if that is known; None: it is asked for.
+    """
+    # While it lists a folder, Windows gives no number.
+    if status is None or not status.st_ino:
+        status = os.stat(path)
+    if status.st_ino:
+        return f"{status.st_size}\0{status.st_mtime_ns}\0{status.st_ino}\0{status.st_ctime_ns}"
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
 def file_identity(path: Path) -> str:
-    """A digest of a file's path, size, time of change and number on the disk."""
-    status = path.stat()
-    text = f"{path.resolve()}\0{status.st_size}\0{status.st_mtime_ns}\0{status.st_ino}"
+    """A digest of a file's path and state."""
+    text = f"{path.resolve()}\0{file_state(path)}"
     return hashlib.sha256(text.encode("utf-8", "surrogateescape")).hexdigest()
 
 
@@ -143,7 +162,7 @@ class Source(ABC):
 
     @abstractmethod
     def fingerprint(self) -> str:
-        """A digest that changes when the source may have changed: sizes and times, no content."""
+        """A digest that changes when the source may have changed; see `file_state`."""
 
     @abstractmethod
     def _list(self) -> Listing:

@@ -2,11 +2,14 @@
 
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 # What would break a line, move a terminal's cursor, or cannot be written as UTF-8.
 _UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# Marks without width, which editors and spreadsheets leave behind.
+_INVISIBLE = re.compile(r"[\u200b-\u200f\u2060\ufeff]")
 # What Python puts for bytes of a file's name that are no UTF-8.
 # Systems allow 255.
 _NAME_BYTES = 160
@@ -35,6 +38,24 @@ def enumerated(names: Sequence[str], most: int = 8) -> str:
     return few if len(names) <= most else f"{few} and {len(names) - most} more"
 
 
+def counted(reasons: Iterable[tuple[str, str]]) -> str:
+    """The most frequent reasons, each with its number of files and the first of them.
+
+    Args:
+        reasons: Name and reason of each file.
+
+    Example:
+        >>> counted([("a.png", "empty"), ("b.png", "cut short"), ("c.png", "empty")])
+        'empty (2 files, the first a.png); cut short (b.png)'
+    """
+    reasons = list(reasons)
+    first = {reason: name for name, reason in reversed(reasons)}
+    return "; ".join(
+        f"{reason} ({f'{count} files, the first ' * (count > 1)}{shown(first[reason])})"
+        for reason, count in Counter(reason for _, reason in reasons).most_common(3)
+    )
+
+
 def natural_key(name: str) -> tuple[Any, ...]:
     """Order in which "s2" comes before "s10"."""
     pieces = re.split(r"(\d+)", name.casefold())
@@ -43,8 +64,49 @@ def natural_key(name: str) -> tuple[Any, ...]:
 
 
 def class_key(name: str) -> str:
-    """A class name without its letter case and Unicode composition."""
-    return unicodedata.normalize("NFC", name).casefold()
+    """A class name without its letter case, Unicode composition and invisible differences."""
+    return _evenly_spaced(name).casefold()
+
+
+def composed(name: str) -> str:
+    """A name with each letter and its accents as one character (Unicode's form NFC)."""
+    return name if name.isascii() else unicodedata.normalize("NFC", name)
+
+
+def alike(names: Iterable[str]) -> list[list[str]]:
+    """Groups of different names that a person can hardly tell apart: equal to `class_key`.
+
+    Example:
+        >>> alike(["dog", "cat", "Cat"])
+        [['Cat', 'cat']]
+    """
+    groups: dict[str, list[str]] = defaultdict(list)
+    for name in sorted(set(names)):
+        groups[class_key(name)].append(name)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def difference(names: Sequence[str]) -> str:
+    """The difference between names that are equal to `class_key`, and the names.
+
+    Example:
+        >>> difference(["Cat", "cat"]), difference(["cat", "cat "])
+        ('letter case: Cat, cat', "spaces or invisible characters: 'cat', 'cat '")
+    """
+    plain = [composed(name) for name in names]
+    ways = []
+    if len(set(map(_evenly_spaced, plain))) > 1:
+        ways.append("letter case")
+    if len({name.casefold() for name in plain}) > 1:
+        ways.append("spaces or invisible characters")
+    if ways == ["letter case"]:
+        return f"letter case: {enumerated(names)}"
+    how = " and ".join(ways) or "composed and decomposed letters"
+    return f"{how}: {enumerated([ascii(name) for name in names])}"
+
+
+def _evenly_spaced(name: str) -> str:
+    return " ".join(_INVISIBLE.sub("", composed(name)).split())
 
 
 def _escaped(code: int) -> str:

@@ -12,6 +12,7 @@ from PIL import Image
 
 from striate.data import open_source, prepare, survey
 from striate.data.archive import ArchiveSource
+from striate.data.hidden import without_hidden
 from striate.data.layout import Entry, read_layout
 from striate.errors import DataError
 
@@ -21,7 +22,8 @@ TWO = ("cat/1.png", "dog/1.png")
 
 def listing_of(names: Iterable[str], folders: Iterable[str] = ()):
     entries = [Entry(tuple(name.split("/")), name) for name in names]
-    return read_layout("photos", entries, [tuple(name.split("/")) for name in folders])
+    files, seen, _ = without_hidden(entries, [tuple(name.split("/")) for name in folders])
+    return read_layout("photos", files, seen)
 
 
 def under(*splits: str) -> list[str]:
