@@ -52,6 +52,9 @@ class DataConfig:
     target_pattern: str | None = field(default=None, metadata=_LATER)
     """Pattern of what the names of the files say of their images: "*_{age}_*.jpg"; None: class
     folders, or the columns of a list, say it."""
+    bits: int = field(default=16, metadata=_LATER)
+    """Bits that the values of 16-bit pictures fill: 12, as many cameras count; their largest value
+    is white."""
     folds: int | None = field(default=None, metadata=_LATER)
     """Number of folds of all images outside the test split; one is the validation split; None:
     no folds, the source or `validation_fraction` decides."""
@@ -154,6 +157,7 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
         "execution.threads",
     ),
     "must be 2 or more": (lambda value: value >= 2, "data.folds"),
+    "must be from 1 to 16": (lambda value: 1 <= value <= 16, "data.bits"),
     "must be at least 0 and below 1": (lambda value: 0 <= value < 1, "training.small_share"),
     "must lie between 0 and 1": (
         lambda value: 0 < value < 1,

@@ -26,7 +26,7 @@ from striate.training.assemble import data_shape
 from striate.training.events import EventLog
 from striate.training.planner import Decision
 from striate.training.planner.draft import Draft
-from striate.training.planner.images import is_one_size
+from striate.training.planner.images import decide_depth, is_one_size
 
 _NOTHING: Settings = {
     "loss": {"name": "none"},
@@ -75,6 +75,7 @@ def plan(data: str | Path, settings: Settings) -> tuple[RunConfig, list[Decision
     grey = predictor.grey or surveyed.grey_share == 1.0
     why = "it looks at brightness only" if predictor.grey else "as the images are"
     draft.decide("data.channels", "channels", 1 if grey else 3, why, "grey" if grey else "RGB")
+    decide_depth(draft, surveyed)
     resolved = merge(merge(_NOTHING, draft.plan), {"data": {"source": made_absolute(str(data))}})
     return RunConfig.from_json(merge(resolved, settings)), draft.choices, source
 

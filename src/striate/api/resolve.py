@@ -7,8 +7,9 @@ from striate import folders
 from striate.api import classical
 from striate.api.request import Request
 from striate.config import RunConfig
-from striate.data import ImageSpec, Source, open_source, survey
+from striate.data import Source, open_source, survey
 from striate.data.cache import why_streamed
+from striate.data.decode import spec_of
 from striate.data.locate import made_absolute
 from striate.errors import ConfigError, DataError
 from striate.recipes import RECIPES
@@ -112,7 +113,7 @@ def _resolve(
     data = config.data
     if "streaming" in settings.get("data", {}) or not source.random_access:
         return config, choices, source
-    reason = why_streamed(surveyed.num_images, ImageSpec(data.input_size, data.channels, data.fit))
+    reason = why_streamed(surveyed.num_images, spec_of(data))
     if reason is not None:
         # It stays with the run, which is resumed in the same way however much room there is then.
         config = replace(config, data=replace(data, streaming=True))

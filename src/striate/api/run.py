@@ -16,7 +16,7 @@ from striate.api.prediction_files import PredictionFiles
 from striate.classical import PREDICTORS
 from striate.config import RunConfig
 from striate.data import BrokenImage, Dataset, ImageSet, ImageSpec, decode_image, prepare
-from striate.data.decode import decode_whole, fit_image
+from striate.data.decode import decode_whole, fit_image, spec_of
 from striate.data.field import Field, field_from_json
 from striate.data.loader import Normalisation
 from striate.data.locate import is_there, made_absolute
@@ -226,8 +226,9 @@ class Run:
         """Predictions for paths, folders, PIL images, NumPy arrays or tensors, one or many.
 
         Arrays are (H, W), (H, W, C) or, for tensors, also (C, H, W); a number of them may be
-        stacked. An image that cannot be read gets a prediction with its problem, and the others
-        are predicted.
+        stacked. Of a folder those files are predicted that a training would see. An image or a
+        folder that cannot be read gets a prediction with its problem, and the others are
+        predicted.
 
         Args:
             images: Images to predict.
@@ -273,11 +274,9 @@ class Run:
         return predictions
 
     def _decoded(self, images: Sequence[Any]) -> list[np.ndarray | BrokenImage]:
-        data = self.config.data
-        if self.task.sees_whole:
-            return decode_all(lambda image: decode_whole(image, data.channels), images)
-        spec = ImageSpec(input_size=data.input_size, channels=data.channels, fit=data.fit)
-        return decode_all(lambda image: decode_image(image, spec), images)
+        spec = spec_of(self.config.data)
+        decode = decode_whole if self.task.sees_whole else decode_image
+        return decode_all(lambda image: decode(image, spec), images)
 
     def _predict(
         self,

@@ -10,7 +10,6 @@ import json
 import math
 import os
 import shutil
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -23,12 +22,13 @@ import numpy as np
 from striate import durable
 from striate.config import DataConfig
 from striate.data import cache
-from striate.data.decode import THUMBNAIL, ImageSpec
+from striate.data.decode import THUMBNAIL, ImageSpec, spec_of
 from striate.data.decoding import decode_all
 from striate.data.duplicate_check import check_duplicates
 from striate.data.field import Column, Field, Loaded, strata_of, take
 from striate.data.source import Item, Progress, Source
-from striate.data.split import Assignment, assign
+from striate.data.spelling import counted
+from striate.data.split import Assignment, assign, reasons_by_class
 from striate.data.stratify import Membership, counts_of
 from striate.errors import DataError
 
@@ -46,6 +46,8 @@ class _Staged:
     digests: list[str] = field(default_factory=list)
     sides: list[int] = field(default_factory=list)
     broken: list[dict[str, Any]] = field(default_factory=list)
+    lasting: bool = True
+    """Whether no file was unreadable for a reason outside it."""
 
 
 def build(
@@ -54,8 +56,8 @@ def build(
     fields: Mapping[str, Field],
     folder: Path,
     progress: Progress | None = None,
-) -> str:
-    """Decode the source into `folder`, move it into the cache, and return its key.
+) -> tuple[str, bool]:
+    """Decode the source into `folder`, and move it into the cache.
 
     Args:
         source: Source to decode.
@@ -64,6 +66,10 @@ def build(
         folder: Folder to build in; what is left there from a build that was killed is removed.
         progress: Receives how many images are done.
 
+    Returns:
+        The key of the set, and whether another build would find the same: not where files were
+        unreadable for a reason outside them, such as a missing permission.
+
     Raises:
         DataError: nothing can be learned from the source.
         StorageError: the disk is full or refuses; nothing is left behind.
@@ -71,9 +77,9 @@ def build(
     shutil.rmtree(folder, ignore_errors=True)
     try:
         folder.mkdir(parents=True)
-        key = _build(source, config, fields, folder, progress)
+        key, lasting = _build(source, config, fields, folder, progress)
         _move(folder, cache.images_dir() / key)
-        return key
+        return key, lasting
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -84,8 +90,8 @@ def _build(
     fields: Mapping[str, Field],
     folder: Path,
     progress: Progress | None,
-) -> str:
-    spec = ImageSpec(config.input_size, config.channels, config.fit)
+) -> tuple[str, bool]:
+    spec = spec_of(config)
     staging = None if config.streaming else folder / "staging.u8"
     staged = _stage(source, spec, staging, folder / _THUMBNAILS, progress)
     # By name, so that the order of the medium leaves no trace.
@@ -117,6 +123,7 @@ def _build(
         validation_fraction=config.validation_fraction,
         seed=config.split_seed,
         groups=kept.groups,
+        broken=reasons_by_class(source, {b["name"]: b["reason"] for b in staged.broken}),
     )
     rows = {
         split: [i for i, of_item in enumerate(assignment.splits) if of_item == split]
@@ -155,7 +162,7 @@ def _build(
         described, config.split_seed, config.test_fraction, config.validation_fraction
     )[:32]
     durable.write_json(folder / "set.json", described | {"key": key})
-    return key
+    return key, staged.lasting
 
 
 class _Kept(NamedTuple):
@@ -237,16 +244,18 @@ def _stage(
             staged.digests += chunk.digests
             staged.sides += chunk.sides
             for item, reason in chunk.broken:
-                staged.broken.append({"name": item.name, "reason": reason, "split": item.split})
+                named = {"name": item.name, "reason": str(reason), "split": item.split}
+                staged.broken.append(named)
+                staged.lasting &= not reason.is_outside
             done += chunk.num_items
             if progress:
                 progress("decoding images" if path else "looking through images", done, len(items))
     staged.broken.sort(key=lambda item: str(item["name"]))
     if not staged.items:
-        reasons = Counter(item["reason"] for item in staged.broken).most_common(3)
+        reasons = counted((item["name"], item["reason"]) for item in staged.broken)
         raise DataError(
             f"None of the {len(items)} files of {source.title} is an image that can be "
-            f"read: {'; '.join(f'{reason} ({count} files)' for reason, count in reasons)}."
+            f"read: {reasons}."
         )
     return staged
 

@@ -6,7 +6,7 @@ cache_dir()/images/KEY/
     development/items.json   labels, names, digests and groups of the same
     development/NAME.array   values of a field that are arrays themselves, such as masks
     test/                    the same of the sealed test split, in files that training never opens
-cache_dir()/memo/            which KEY a source with certain sizes and times of change led to
+cache_dir()/memo/            which KEY a source in a certain state led to
 """
 
 import hashlib

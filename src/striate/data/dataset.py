@@ -11,12 +11,13 @@ import numpy as np
 from striate.config import DataConfig
 from striate.data import cache
 from striate.data.build import build, is_classes_alone
-from striate.data.decode import ImageSpec
+from striate.data.decode import ImageSpec, spec_of
 from striate.data.duplicate_check import Leak, leak_message, leak_note
 from striate.data.field import Category, Field, strata_of
 from striate.data.fold import fold
 from striate.data.locate import open_source
 from striate.data.part import ImageSet, read_part
+from striate.data.picture import FULL_DEPTH
 from striate.data.seal import SealedSplit
 from striate.data.source import Progress, Source, Split
 from striate.data.spelling import shown, text_name
@@ -134,6 +135,8 @@ def prepare(
     """
     source = open_source(config.source, config.target_pattern) if source is None else source
     further: list[Any] = ["streamed"] if config.streaming else []
+    if config.bits != FULL_DEPTH:
+        further.append(f"{config.bits} bits")
     if config.groups or config.leaks == "drop":
         further += [config.groups, config.leaks == "drop"]
     if fields is not None and not is_classes_alone(fields):
@@ -196,14 +199,15 @@ def _build(
 ) -> dict[str, Any]:
     source.fetch(progress)
     fields = {"category": Category.of(source, "category")} if fields is None else fields
-    key = build(source, config, fields, folder, progress)
+    key, lasting = build(source, config, fields, folder, progress)
     described = cache.read_set(key)
     if described is None:
         raise DataError(
             f"The decoded images of {source.title} vanished from {cache.images_dir()} while they "
             "were made. Was the cache cleared? Repeat."
         )
-    cache.write_memo(memo, {"key": key, "title": source.title})
+    if lasting:
+        cache.write_memo(memo, {"key": key, "title": source.title})
     return described
 
 
@@ -214,7 +218,7 @@ def _open(
     fields: Mapping[str, Field] | None,
     broken: tuple[BrokenFile, ...],
 ) -> Dataset:
-    spec = ImageSpec(config.input_size, config.channels, config.fit)
+    spec = spec_of(config)
     folder = cache.images_dir() / described["key"]
     if fields is None or is_classes_alone(fields):
         fields = {"category": Category(described["class_names"])}

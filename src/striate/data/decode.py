@@ -12,7 +12,8 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 from PIL import Image
 
-from striate.data.picture import DRAFT_SIDE, Picture, open_quickly
+from striate.config import DataConfig
+from striate.data.picture import DRAFT_SIDE, FULL_DEPTH, Picture, open_quickly
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class ImageSpec:
     """Bring the shorter side to so many pixels first, then cut the centre of `input_size` out of
     the picture, as published networks are measured; None: as `fit` says."""
     interpolation: Literal["bilinear", "bicubic"] = "bilinear"
+    bits: int = FULL_DEPTH
+    """Bits that the values of 16-bit pictures fill."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -45,7 +48,14 @@ class ImageSpec:
         }
         if self.resize is not None:
             value |= {"resize": self.resize, "interpolation": self.interpolation}
+        if self.bits != FULL_DEPTH:
+            value["bits"] = self.bits
         return value
+
+
+def spec_of(config: DataConfig) -> ImageSpec:
+    """The form of the images of a training."""
+    return ImageSpec(config.input_size, config.channels, config.fit, bits=config.bits)
 
 
 _WHOLE = 2**30
@@ -59,8 +69,8 @@ def decode_image(picture: Picture, spec: ImageSpec) -> UInt8[np.ndarray, "H W C"
 
     Args:
         picture: a path, the bytes of a file, a PIL image, or an array (H, W), (H, W, 1),
-            (H, W, 3) or (H, W, 4): uint8; uint16 over its full range; bool; or float, see
-            `open_image`.
+            (H, W, 3) or (H, W, 4): uint8; uint16 over the range of `spec.bits`; bool; or float,
+            see `open_image`.
         spec: size, channels and fit.
 
     Raises:
@@ -73,23 +83,23 @@ def decode_image(picture: Picture, spec: ImageSpec) -> UInt8[np.ndarray, "H W C"
         >>> decode_image(picture, ImageSpec((3, 3), 1))[..., 0].shape
         (3, 3)
     """
-    return fit_image(open_quickly(picture, _smallest(spec)), spec)
+    return fit_image(open_quickly(picture, _smallest(spec), spec.bits), spec)
 
 
-def decode_whole(picture: Picture, channels: Literal[1, 3]) -> UInt8[np.ndarray, "H W C"]:
+def decode_whole(picture: Picture, spec: ImageSpec) -> UInt8[np.ndarray, "H W C"]:
     """The picture at its own size, upright, as (H, W, C) uint8.
 
     Args:
         picture: Picture in any form that `decode_image` accepts.
-        channels: 1: grey, 3: RGB.
+        spec: Channels and bits.
 
     Raises:
         DataError: It is nothing that can be a picture.
         BrokenImage: The picture cannot be read; the message is the reason in words.
     """
-    opened = open_quickly(picture, _WHOLE)
+    opened = open_quickly(picture, _WHOLE, spec.bits)
     size = opened.shape[:2] if isinstance(opened, np.ndarray) else opened.size[::-1]
-    return fit_image(opened, ImageSpec((size[0], size[1]), channels))
+    return fit_image(opened, ImageSpec((size[0], size[1]), spec.channels))
 
 
 class Decoded(NamedTuple):
@@ -112,7 +122,7 @@ def decode_with_digest(picture: Picture, spec: ImageSpec) -> Decoded:
     The digest is taken of the upright eight-bit pixels, so that a copy saved in another lossless
     format has the same; of a JPEG above 1024 pixels, of its pixels at reduced size.
     """
-    opened = open_quickly(picture, DRAFT_SIDE)
+    opened = open_quickly(picture, DRAFT_SIDE, spec.bits)
     digest = picture_digest(opened)
     size = opened.shape[1::-1] if isinstance(opened, np.ndarray) else opened.size
     side = min(size)
@@ -122,7 +132,7 @@ def decode_with_digest(picture: Picture, spec: ImageSpec) -> Decoded:
         return Decoded(thumbnail, digest, thumbnail, side)
     smallest = _smallest(spec)
     if smallest > DRAFT_SIDE and _may_be_reduced(picture, opened):
-        opened = open_quickly(picture, smallest)
+        opened = open_quickly(picture, smallest, spec.bits)
     return Decoded(fit_image(opened, spec), digest, thumbnail, side)
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from striate.data.decode import THUMBNAIL, ImageSpec, decode_with_digest
-from striate.data.picture import BrokenImage, readable_formats
+from striate.data.picture import BrokenImage, readable_formats, unreadable
 from striate.data.source import Content, Item
 
 # A chunk is what one task decodes: large enough that handing it over costs little beside
@@ -54,8 +54,8 @@ class Chunk(NamedTuple):
     digests: list[str]
     sides: list[int]
     """Shorter side of each upright picture in pixels, as far as it was unpacked."""
-    broken: list[tuple[Item, str]]
-    """Files that gave no picture, with the reason in words."""
+    broken: list[tuple[Item, BrokenImage]]
+    """Files that gave no picture, with the reason."""
 
     @property
     def num_items(self) -> int:
@@ -63,7 +63,7 @@ class Chunk(NamedTuple):
         return len(self.items) + len(self.broken)
 
 
-_Decoded = tuple[np.ndarray, np.ndarray | None, list[str], list[int], dict[int, str]]
+_Decoded = tuple[np.ndarray, np.ndarray | None, list[str], list[int], dict[int, BrokenImage]]
 """The result of one task: pixels, thumbnails (None where they equal the pixels), digests, shorter
 sides, and the reason why an item is broken by its position in the task."""
 
@@ -208,16 +208,16 @@ def _decode(spec: ImageSpec, contents: list[Content]) -> _Decoded:
     thumbnails = np.empty((len(contents), *THUMBNAIL.shape), np.uint8)
     digests: list[str] = []
     sides: list[int] = []
-    reasons: dict[int, str] = {}
+    reasons: dict[int, BrokenImage] = {}
     equal = True
     for i, content in enumerate(contents):
         if isinstance(content, OSError):
-            reasons[i] = _unreadable(content)
+            reasons[i] = unreadable(content)
             continue
         try:
             decoded = decode_with_digest(content, spec)
         except BrokenImage as error:
-            reasons[i] = str(error)
+            reasons[i] = error
             continue
         row = len(digests)
         pixels[row], thumbnails[row] = decoded.pixels, decoded.thumbnail
@@ -226,11 +226,3 @@ def _decode(spec: ImageSpec, contents: list[Content]) -> _Decoded:
         sides.append(decoded.side)
     num = len(digests)
     return pixels[:num], None if equal else thumbnails[:num], digests, sides, reasons
-
-
-def _unreadable(error: OSError) -> str:
-    if isinstance(error, PermissionError):
-        return "no permission to read it"
-    if isinstance(error, FileNotFoundError):
-        return "the file does not exist (a link that leads nowhere?)"
-    return f"it cannot be read ({error.strerror or error})"

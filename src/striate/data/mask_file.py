@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import UInt
 from PIL import Image, ImageOps
 
-from striate.data.picture import BrokenImage, readable_formats, why_broken
+from striate.data.picture import BrokenImage, readable_formats, unreadable, why_broken
 from striate.data.source import Content, Item, Source
 
 _AT_ONCE = 32  # masks that wait for a core
@@ -43,7 +43,7 @@ def read_mask(content: Content) -> StoredMask:
     """
     try:
         if isinstance(content, OSError):
-            raise BrokenImage(str(content))
+            raise unreadable(content)
         if isinstance(content, np.ndarray):
             return _from_array(content)
         with Image.open(io.BytesIO(content), formats=readable_formats()) as image:
@@ -54,7 +54,7 @@ def read_mask(content: Content) -> StoredMask:
     except BrokenImage:
         raise
     except Exception as error:  # Pillow's readers meet damaged bytes with errors of every kind
-        raise BrokenImage(why_broken(error)) from None
+        raise why_broken(error, content) from None
 
 
 def _from_array(values: np.ndarray) -> StoredMask:

@@ -49,12 +49,15 @@ def scan_masks(source: Source, items: Sequence[Item]) -> MaskScan:
     if isinstance(known, dict):
         return MaskScan.from_json(known)
     require_writable()
-    scan = _scan(source, items)
-    write_memo(memo, scan.to_json())
+    scan, lasting = _scan(source, items)
+    if lasting:
+        write_memo(memo, scan.to_json())
     return scan
 
 
-def _scan(source: Source, items: Sequence[Item]) -> MaskScan:
+def _scan(source: Source, items: Sequence[Item]) -> tuple[MaskScan, bool]:
+    """The scan, and whether no mask was unreadable for a reason outside it."""
+    lasting = True
     _, problems, turned = align(source, items, "mask")
     pixels: Counter[int] = Counter()
     masks: Counter[int] = Counter()
@@ -65,6 +68,7 @@ def _scan(source: Source, items: Sequence[Item]) -> MaskScan:
     for row, mask in read_masks(source, items):
         if isinstance(mask, BrokenImage):
             problems[mask_name(items[row])] = str(mask)
+            lasting &= not mask.is_outside
             continue
         columns = np.unique(mask.numbers, return_counts=True)
         numbers, counts = (each.tolist() for each in columns)
@@ -85,7 +89,7 @@ def _scan(source: Source, items: Sequence[Item]) -> MaskScan:
         problems[source.title] = "masks of several forms: " + ", ".join(
             f"{num:,} of {mode}" for mode, num in modes.most_common()
         )
-    return MaskScan(
+    scan = MaskScan(
         dict(modes),
         {number: (pixels[number], masks[number]) for number in sorted(pixels)},
         palette,
@@ -93,3 +97,4 @@ def _scan(source: Source, items: Sequence[Item]) -> MaskScan:
         tuple(turned),
         dict(sorted(problems.items())),
     )
+    return scan, lasting

@@ -79,7 +79,7 @@ def _decode(
         for chunk in decode_all(source.stream(items), spec):
             stream.write(chunk.pixels.data)
             kept += zip(chunk.items, chunk.digests, strict=True)
-            broken += [BrokenFile(item.name, reason, item.split) for item, reason in chunk.broken]
+            broken += [BrokenFile(item.name, str(why), item.split) for item, why in chunk.broken]
             if progress:
                 progress("decoding images", len(kept) + len(broken), len(items))
         stream.flush()

@@ -3,18 +3,20 @@
 Transparency is laid on white; what comes out is grey ("L") or colour ("RGB").
 """
 
+import errno
 import io
 import os
+import re
 import struct
 from contextlib import suppress
 from functools import cache
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from striate.data.jpeg import ordinary_jpeg
+from striate.data.source import read_file
 from striate.errors import DataError
 
 # Pillow's own limit for an error: a picture of 512 MiB in RGB, 13,377 pixels square.
@@ -22,6 +24,8 @@ MAX_PIXELS = 178_956_970
 # A JPEG at least twice this large on its shorter side is unpacked at a half, a quarter or an
 # eighth, never below this: what is left still has four times the pixels of a 256-pixel input.
 DRAFT_SIDE = 512
+FULL_DEPTH = 16
+"""Bits of a deep picture that stand for white, if nothing else is known."""
 # Handing such a file to Pillow would start another program (Ghostscript).
 _REFUSED_FORMATS = {"EPS"}
 _COMMON_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "GIF")
@@ -34,9 +38,18 @@ _REASONS: dict[type[Exception], str] = {
     Image.DecompressionBombWarning: _TOO_LARGE,
     UnidentifiedImageError: "not an image in a format that can be read",
     MemoryError: "does not fit into memory",
-    PermissionError: "no permission to read it",
-    FileNotFoundError: "the file does not exist",
 }
+_FOREIGN = (
+    (rb".{4}ftyp.{0,60}(heic|heix|hevc|hevx|mif1)", "HEIC, which cannot be read: save it as JPEG"),
+    (rb".{4}ftyp", "a video, and no image"),
+    (rb"\s*(<!doctype html|<html)", "a web page, perhaps of a download that failed"),
+    (rb"version https://git-lfs", "a pointer of Git LFS: fetch the files with git lfs pull"),
+    (rb"%PDF-", "a PDF document: save its pages as PNG"),
+    (rb".{128}DICM", "DICOM, which cannot be read: save it as PNG or TIFF"),
+)
+"""First bytes of files that people take for images, and what they are."""
+_OWN_FAULTS = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EISDIR, errno.ENAMETOOLONG}
+"""Errors of the system that say something of a file; all others are troubles of the moment."""
 
 _ORIENTATION = 0x0112
 TURNS = {
@@ -56,7 +69,17 @@ Picture = bytes | str | os.PathLike[str] | Image.Image | np.ndarray
 
 
 class BrokenImage(DataError):  # noqa: N818 - the state of a file, as people say it
-    """A file that gives no picture; the message is the reason in words."""
+    """A file that gives no picture; the message is the reason in words.
+
+    Args:
+        reason: Reason in words.
+        is_outside: Whether the reason lies outside the file (no permission, an error of the disk,
+            no memory), so that it may be read another time.
+    """
+
+    def __init__(self, reason: str, *, is_outside: bool = False) -> None:
+        super().__init__(reason)
+        self.is_outside = is_outside
 
 
 class Header(NamedTuple):
@@ -96,45 +119,61 @@ def read_header(content: bytes | np.ndarray) -> Header | None:
         return None
 
 
-def open_image(picture: Picture, smallest: int = DRAFT_SIDE) -> Image.Image:
+def largest_value(content: bytes) -> int:
+    """The largest value of a picture of 16 or 32 bits; 0 where it cannot be read."""
+    try:
+        with Image.open(io.BytesIO(content), formats=readable_formats()) as image:
+            small = image.width * image.height <= MAX_PIXELS
+            return max(0, int(np.asarray(image).max())) if small else 0
+    except Exception:  # Pillow's readers meet damaged bytes with errors of many kinds
+        return 0
+
+
+def open_image(picture: Picture, smallest: int = DRAFT_SIDE, bits: int = FULL_DEPTH) -> Image.Image:
     """The picture upright, eight bits a channel, opaque, in mode "L" or "RGB".
 
-    Values of other types are brought to 0..255 without clipping: sixteen bits by their full
-    range; floats and 32-bit integers by the smallest of the ranges 0..1 (floats), 0..255
-    (floats), 0..65535 that holds them, else from their own minimum to their own maximum. Float
-    arrays must lie in 0..1 or 0..255: beyond that they are most likely normalised already.
+    Values of other types are brought to 0..255 without clipping: sixteen bits by the range of
+    `bits`; floats and 32-bit integers by the smallest of the ranges 0..1 (floats), 0..255
+    (floats), that of `bits` that holds them, else from their own minimum to their own maximum.
+    Float arrays must lie in 0..1 or 0..255: beyond that they are most likely normalised already.
 
     Args:
         picture: Picture in any form that `decode_image` accepts.
         smallest: Shorter side to keep, pixels: a JPEG may be unpacked at a fraction of its size
             as long as its shorter side stays at least this long.
+        bits: Bits that the values of 16-bit pictures fill: 12, as many cameras count.
 
     Raises:
         DataError: It is nothing that can be a picture.
         BrokenImage: The picture cannot be read; the message is the reason in words.
     """
-    opened = open_quickly(picture, smallest)
+    opened = open_quickly(picture, smallest, bits)
     return Image.fromarray(opened) if isinstance(opened, np.ndarray) else opened
 
 
-def open_quickly(picture: Any, smallest: int) -> Image.Image | np.ndarray:
+def open_quickly(picture: Any, smallest: int, bits: int = FULL_DEPTH) -> Image.Image | np.ndarray:
     """Open a picture like `open_image`; an ordinary JPEG as an array (H, W) or (H, W, 3)."""
     if not isinstance(picture, (bytes, str, os.PathLike, Image.Image, np.ndarray)):
         raise DataError(_no_picture(picture))
     try:
         if isinstance(picture, np.ndarray):
-            return _from_array(picture)
+            return _from_array(picture, bits)
         if isinstance(picture, Image.Image):
-            return _upright(picture)
-        return _from_file(picture, smallest)
+            return _upright(picture, bits)
+        return _from_file(picture, smallest, bits)
     except BrokenImage:
         raise
     except Exception as error:  # Pillow's readers meet damaged bytes with errors of every kind
-        raise BrokenImage(why_broken(error)) from None
+        raise why_broken(error, picture) from None
 
 
-def _from_file(picture: bytes | str | os.PathLike[str], smallest: int) -> Image.Image | np.ndarray:
-    content = picture if isinstance(picture, bytes) else Path(picture).read_bytes()
+def _from_file(
+    picture: bytes | str | os.PathLike[str], smallest: int, bits: int
+) -> Image.Image | np.ndarray:
+    try:
+        content = picture if isinstance(picture, bytes) else read_file(os.fspath(picture))
+    except OSError as error:
+        raise unreadable(error) from None
     if not content:
         raise BrokenImage("the file is empty")
     pixels = ordinary_jpeg(content, MAX_PIXELS, 2 * smallest)
@@ -147,7 +186,7 @@ def _from_file(picture: bytes | str | os.PathLike[str], smallest: int) -> Image.
             scale = smallest / min(image.size)
             image.draft(image.mode, (int(image.width * scale), int(image.height * scale)))
         image.load()
-        return _upright(image)
+        return _upright(image, bits)
 
 
 @cache
@@ -158,7 +197,7 @@ def readable_formats() -> tuple[str, ...]:
     return (*known, *sorted(set(Image.OPEN) - set(known) - _REFUSED_FORMATS))
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _upright(image: Image.Image, bits: int) -> Image.Image:
     if image.width * image.height > MAX_PIXELS:
         raise BrokenImage(_TOO_LARGE)
     # Looking for an orientation costs as much as decoding a thumbnail: only where there may be one.
@@ -166,7 +205,7 @@ def _upright(image: Image.Image) -> Image.Image:
         # A damaged note about the picture does not spoil the picture.
         with suppress(OSError, ValueError, SyntaxError, KeyError, TypeError, struct.error):
             image = ImageOps.exif_transpose(image)
-    return _eight_bits(image)
+    return _eight_bits(image, bits)
 
 
 def _may_be_turned(image: Image.Image) -> bool:
@@ -176,11 +215,11 @@ def _may_be_turned(image: Image.Image) -> bool:
     )
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
+def _eight_bits(image: Image.Image, bits: int) -> Image.Image:
     mode = image.mode
     if "transparency" in image.info and mode in ("1", "L", "P", "RGB", "I;16"):
         if mode == "I;16":
-            return Image.fromarray(_scaled(np.asarray(image), 0, 65535))
+            return Image.fromarray(_from_bits(np.asarray(image), bits))
         return _on_white(image.convert("RGBA"), grey=mode in ("1", "L"))
     if mode in ("L", "RGB"):
         return image
@@ -189,10 +228,12 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     if mode in ("LA", "La", "RGBA", "RGBa", "PA") or (mode == "P" and image.palette.mode == "RGBA"):
         return _on_white(image.convert("RGBA"), grey=mode in ("LA", "La"))
     if mode.startswith("I;16"):
-        return Image.fromarray(_scaled(np.asarray(image), 0, 65535))
+        return Image.fromarray(_from_bits(np.asarray(image), bits))
     if mode in ("I", "F"):
         values = np.asarray(image)
-        return Image.fromarray(_scaled(values, *_range(values)))
+        deep = mode == "I" and bits < FULL_DEPTH
+        levels = _from_bits(values, bits) if deep else _scaled(values, *_range(values))
+        return Image.fromarray(levels)
     return image.convert("RGB")
 
 
@@ -203,7 +244,7 @@ def _on_white(image: Image.Image, grey: bool) -> Image.Image:
     return page.convert("L" if grey else "RGB")
 
 
-def _from_array(values: np.ndarray) -> Image.Image:
+def _from_array(values: np.ndarray, bits: int) -> Image.Image:
     if values.ndim not in (2, 3) or (values.ndim == 3 and values.shape[2] not in (1, 3, 4)):
         hint = " Its channels seem to come first; use array.transpose(1, 2, 0)." * (
             values.ndim == 3 and values.shape[0] in (1, 3, 4)
@@ -218,8 +259,10 @@ def _from_array(values: np.ndarray) -> Image.Image:
         values = values[:, :, 0]
     if values.dtype == np.uint8:
         levels = values
-    elif values.dtype in (np.bool_, np.uint16):
-        levels = _scaled(values, 0, 1 if values.dtype == np.bool_ else 65535)
+    elif values.dtype == np.bool_:
+        levels = _scaled(values, 0, 1)
+    elif values.dtype == np.uint16:
+        levels = _from_bits(values, bits)
     elif np.issubdtype(values.dtype, np.integer):
         # Eight bits in a wider type, as arithmetic leaves them, keep their values.
         eight_bits = values.min() >= 0 and values.max() <= 255
@@ -234,7 +277,7 @@ def _from_array(values: np.ndarray) -> Image.Image:
         levels = _scaled(values, low, high)
     else:
         raise BrokenImage(f"an array of {values.dtype}; accepted: uint8, uint16, bool, float")
-    return _upright(Image.fromarray(np.ascontiguousarray(levels)))
+    return _upright(Image.fromarray(np.ascontiguousarray(levels)), bits)
 
 
 def _range(values: np.ndarray) -> tuple[float, float]:
@@ -248,6 +291,17 @@ def _range(values: np.ndarray) -> tuple[float, float]:
             if high <= limit:
                 return 0.0, float(limit)
     return low, high
+
+
+def _from_bits(values: np.ndarray, bits: int) -> np.ndarray:
+    """Values of a picture of 16 bits, of which `bits` are filled, as 0..255."""
+    limit = 2**bits - 1
+    if bits < FULL_DEPTH and not (values.min() >= 0 and values.max() <= limit):
+        raise BrokenImage(
+            f"it holds values from {values.min()} to {values.max()}, which {bits} bits do not: "
+            f"add --set data.bits={FULL_DEPTH}"
+        )
+    return _scaled(values, 0, limit)
 
 
 def _scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:
@@ -266,12 +320,36 @@ def _no_picture(thing: object) -> str:
     )
 
 
-def why_broken(error: Exception) -> str:
-    """The reason why a reader of files gave no picture, in words."""
+def why_broken(error: Exception, content: Any = None) -> BrokenImage:
+    """The reason why a reader of files gave no picture.
+
+    Args:
+        error: Error of the reader.
+        content: Bytes that it read, by which files of other kinds are recognised.
+    """
+    if isinstance(error, UnidentifiedImageError) and isinstance(content, bytes):
+        for start, what in _FOREIGN:
+            if re.match(start, content, re.DOTALL | re.IGNORECASE):
+                return BrokenImage(what)
     for kind, reason in _REASONS.items():
         if isinstance(error, kind):
-            return reason
+            return BrokenImage(reason, is_outside=kind is MemoryError)
     text = str(error).strip()
     if "truncated" in text.lower() or isinstance(error, EOFError):
-        return f"the file is cut short ({text or 'unexpected end'})"
-    return f"the file is damaged or of an unknown kind ({text or type(error).__name__})"
+        return BrokenImage(f"the file is cut short ({text or 'unexpected end'})")
+    return BrokenImage(
+        f"the file is damaged or of an unknown kind ({text or type(error).__name__})"
+    )
+
+
+def unreadable(error: OSError) -> BrokenImage:
+    """The reason why a file could not be read at all."""
+    if isinstance(error, PermissionError):
+        return BrokenImage("no permission to read it", is_outside=True)
+    if isinstance(error, FileNotFoundError):
+        return BrokenImage("the file does not exist (or is a link that leads nowhere)")
+    if error.errno == errno.ENAMETOOLONG:
+        return BrokenImage("its name is too long for this system")
+    # What Striate itself says of a file, or reads in an archive, has no number.
+    is_outside = error.errno is not None and error.errno not in _OWN_FAULTS
+    return BrokenImage(f"it cannot be read ({error.strerror or error})", is_outside=is_outside)

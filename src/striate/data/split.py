@@ -8,14 +8,17 @@ are listed.
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from striate.data.field.value import are_numbers
 from striate.data.source import Split
-from striate.data.spelling import enumerated, shown
+from striate.data.spelling import counted, enumerated, shown
 from striate.data.stratify import Membership, are_several, each, stratify
 from striate.errors import DataError
+
+if TYPE_CHECKING:
+    from striate.data.source import Source
 
 _NEARLY_ALL = 0.9
 """Of a split's images: with so many groups, those of several images hardly matter."""
@@ -47,6 +50,7 @@ def assign(
     validation_fraction: float | None,
     seed: int,
     groups: Sequence[str] | None = None,
+    broken: Mapping[str, Sequence[tuple[str, str]]] | None = None,
 ) -> Assignment:
     """The split of each item, stratified by class, what belongs together on one side.
 
@@ -62,6 +66,7 @@ def assign(
         seed: Random seed of the order in which groups are held out.
         groups: Group of each item, named by one of its digests; None: copies of one picture alone
             belong together.
+        broken: Name and reason of each file that gave no picture, by the name of its class.
 
     Raises:
         DataError: a class without an image to train on, or nothing to validate or test on.
@@ -80,7 +85,7 @@ def assign(
         share = validation_share(len(free)) if validation_fraction is None else validation_fraction
         for i in _hold_out(free, groups, labels, share, seed, "validation"):
             splits[i] = "validation"
-    _check(splits, labels, class_names)
+    _check(splits, labels, class_names, broken or {})
     beside = _straddle_notes(digests, splits, "validation")
     notes += _straddle_notes(digests, splits, "test")
     if not (official and named):
@@ -194,8 +199,27 @@ def _labels_of(group: Sequence[int], labels: Sequence[Membership]) -> set[int]:
     return {label for i in group for label in each(labels[i])}
 
 
+def reasons_by_class(
+    source: "Source", broken: Mapping[str, str]
+) -> dict[str, list[tuple[str, str]]]:
+    """Name and reason of each file that gave no picture, by the name of its class.
+
+    Args:
+        source: Source of the files.
+        broken: Reasons by the names of the files.
+    """
+    by_class: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for item in source.items if broken and source.class_names else ():
+        if item.name in broken:
+            by_class[source.class_names[item.label]].append((item.name, broken[item.name]))
+    return by_class
+
+
 def _check(
-    splits: Sequence[Split], labels: Sequence[Membership], class_names: Sequence[str]
+    splits: Sequence[Split],
+    labels: Sequence[Membership],
+    class_names: Sequence[str],
+    broken: Mapping[str, Sequence[tuple[str, str]]],
 ) -> None:
     trained = {
         label
@@ -204,7 +228,8 @@ def _check(
         for label in each(of_item)
     }
     problems = [
-        f"The class {name!r} has no readable image to train on."
+        f"The class {name!r} has no readable image to train on"
+        + (f": {counted(broken[name])}." if name in broken else ".")
         for label, name in enumerate(class_names)
         if label not in trained
     ]

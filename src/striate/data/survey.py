@@ -9,14 +9,26 @@ from dataclasses import dataclass
 import numpy as np
 
 from striate.data.cache import memo_path, read_json, require_writable, write_memo
-from striate.data.picture import BrokenImage, Header, open_image, read_header
+from striate.data.picture import (
+    FULL_DEPTH,
+    BrokenImage,
+    Header,
+    largest_value,
+    open_image,
+    read_header,
+    unreadable,
+)
 from striate.data.source import Item, Progress, Source
+from striate.data.spelling import counted
 from striate.errors import DataError
 from striate.randomness import derive_seed
 from striate.typed_json import JsonRecord
 
 _SAMPLE = 2000
 _PIXEL_SAMPLE = 64
+_DEEP_SAMPLE = 512
+_DEPTHS = (8, 10, 12, 14)
+"""Bits in which sensors count; files keep them in 16."""
 # Holds the header of nearly every file; one with a longer preamble is read whole.
 _HEADER_BYTES = 2**16
 
@@ -43,6 +55,10 @@ class Survey(JsonRecord):
     formats: dict[str, int]
     num_broken: int
     """Sampled files whose header cannot be read."""
+    bits: int | None = None
+    """Bits that the values of 16-bit pictures fill, in the sample; None: no such pictures."""
+    largest: int | None = None
+    """Largest of these values."""
 
     @property
     def num_outputs(self) -> int:
@@ -70,28 +86,32 @@ def survey(source: Source, progress: Progress | None = None) -> Survey:
         return Survey.from_json({**known, "title": source.title})
     require_writable()
     source.fetch(progress)
-    surveyed = _survey(source)
-    write_memo(memo, surveyed.to_json())
+    surveyed, lasting = _survey(source)
+    if lasting:
+        write_memo(memo, surveyed.to_json())
     return surveyed
 
 
-def _survey(source: Source) -> Survey:
+def _survey(source: Source) -> tuple[Survey, bool]:
+    """The survey, and whether no file was unreadable for a reason outside it."""
     open_items = [item for item in source.items if item.split != "test"]
     draw = random.Random(derive_seed(0, "survey"))
     sampled = draw.sample(open_items, min(_SAMPLE, len(open_items)))
-    headers = list(_headers(source, sampled))
+    headers, lasting = _headers(source, sampled)
     if not headers:
         raise DataError(
             f"None of the {len(sampled)} sampled files of {source.title} is an image that can be "
-            "read."
+            f"read: {counted(_reasons(source, sampled[:_PIXEL_SAMPLE]))}."
         )
-    heights, widths, modes, formats, _ = zip(*headers, strict=True)
+    heights, widths, modes, formats, _ = zip(*(header for _, header in headers), strict=True)
+    deep = [item for item, header in headers if header.mode.startswith("I")]
+    largest = _largest(source, deep[:_DEEP_SAMPLE]) if deep else None
     counts: dict[str, list[int]] = {}
     for item in source.items:
         of_split = counts.setdefault(item.split or "unsplit", [0] * max(1, len(source.class_names)))
         of_split[item.label] += 1
     grey = list(_is_grey(source, sampled[:_PIXEL_SAMPLE]))
-    return Survey(
+    surveyed = Survey(
         title=source.title,
         class_names=source.class_names,
         num_images=len(source.items),
@@ -103,23 +123,52 @@ def _survey(source: Source) -> Survey:
         modes=dict(Counter(modes).most_common()),
         formats=dict(Counter(formats).most_common()),
         num_broken=len(sampled) - len(headers),
+        bits=next((b for b in _DEPTHS if largest < 2**b), FULL_DEPTH) if largest else None,
+        largest=largest,
     )
+    return surveyed, lasting
 
 
-def _headers(source: Source, sampled: Sequence[Item]) -> Iterator[Header]:
-    """Headers of the readable files.
+def _headers(source: Source, sampled: Sequence[Item]) -> tuple[list[tuple[Item, Header]], bool]:
+    """Headers of the readable files, and whether no other was so for a reason outside it.
 
     Files whose header is not at their start, as a TIFF's may lie at its end, are read whole, in a
     second pass: a compressed archive is unpacked twice at most.
     """
     long: list[Item] = []
+    headers: list[tuple[Item, Header]] = []
+    lasting = True
     for chosen, limit in ((sampled, _HEADER_BYTES), (long, None)):
         for item, content in source.stream(chosen, limit):
-            header = None if isinstance(content, OSError) else read_header(content)
-            if header is not None:
-                yield header
+            if isinstance(content, OSError):
+                lasting &= not unreadable(content).is_outside
+            elif (header := read_header(content)) is not None:
+                headers.append((item, header))
             elif isinstance(content, bytes) and len(content) == limit:
                 long.append(item)
+    return headers, lasting
+
+
+def _reasons(source: Source, sampled: Sequence[Item]) -> Iterator[tuple[str, str]]:
+    """Name and reason of each file that gives no picture."""
+    for item, content in source.stream(sampled):
+        try:
+            if isinstance(content, OSError):
+                raise unreadable(content)
+            open_image(content)
+        except BrokenImage as error:
+            yield item.name, str(error)
+
+
+def _largest(source: Source, deep: Sequence[Item]) -> int:
+    """The largest value of 16-bit pictures; those that follow one of full depth are not read."""
+    largest = 0
+    for _, content in source.stream(deep):
+        if isinstance(content, bytes):
+            largest = max(largest, largest_value(content))
+        if largest >= 2 ** _DEPTHS[-1]:
+            break
+    return largest
 
 
 def _is_grey(source: Source, sampled: Sequence[Item]) -> Iterator[bool]:

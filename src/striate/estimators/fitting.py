@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from striate.config import RunConfig
-from striate.data import Dataset, ImageSet, ImageSpec, SealedSplit, Survey
+from striate.data import Dataset, ImageSet, SealedSplit, Survey
+from striate.data.decode import spec_of
 from striate.data.field import Category, Field
 from striate.errors import ConfigError, SealedTestError
 from striate.estimators.reading import resized
@@ -202,7 +203,7 @@ def train(
 
 
 def _dataset(config: RunConfig, train: Targeted, held: Targeted) -> Dataset:
-    spec = ImageSpec(config.data.input_size, config.data.channels, config.data.fit)
+    spec = spec_of(config.data)
     name, fields = train.field.kind, {train.field.kind: train.field}
 
     def split(of: Targeted) -> ImageSet:

@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 from torch import nn
 
-from striate.data import ImageSpec
+from striate.data.decode import spec_of
 from striate.estimators import fitting
 from striate.estimators.fitting import Targeted
 from striate.estimators.reading import ImageInput, as_value_errors
@@ -90,7 +90,7 @@ class ImageNetwork(ImageInput, BaseEstimator):
         config, choices = fitting.plan(train, len(held), settings)
         reporter.choices(choices)
         model, self.n_iter_, self.history_, rows = fitting.train(config, train, held, reporter)
-        self._spec = ImageSpec(config.data.input_size, config.data.channels, config.data.fit)
+        self._spec = spec_of(config.data)
         self._config, self._model, self.network_ = config, model, whole(model.networks)
         self.chosen_ = {choice.what: choice.value for choice in choices}
         return rows

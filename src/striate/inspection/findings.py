@@ -16,7 +16,7 @@ from striate.data.field import FIELDS, Finding, Value
 from striate.data.field.value import why_values
 from striate.data.near_duplicates import find_pairs
 from striate.data.source import Progress, Source
-from striate.data.split import assign, uneven_notes
+from striate.data.split import assign, reasons_by_class, uneven_notes
 from striate.errors import DataError
 from striate.inspection.feature import features
 from striate.inspection.fold import OutOfFold, out_of_fold
@@ -154,6 +154,7 @@ def _splits(
             validation_fraction=None,
             seed=0,
             groups=groups,
+            broken=reasons_by_class(source, {file.name: file.reason for file in images.broken}),
         )
     except DataError as error:
         note = f"It cannot be trained on as it is: {error}"

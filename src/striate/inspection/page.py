@@ -179,7 +179,7 @@ def _pictures(findings: Findings, source: Source, shown: Iterable[int]) -> dict[
     for item, content in source.stream([findings.scan.items[i] for i in index.values()]):
         if not isinstance(content, OSError):
             with suppress(BrokenImage):
-                pictures[index[item.name]] = _small(open_image(content, smallest=_SIDE))
+                pictures[index[item.name]] = _small(open_image(content, _SIDE, findings.scan.bits))
     return pictures
 
 

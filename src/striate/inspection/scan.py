@@ -3,7 +3,7 @@
 import math
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,8 +11,9 @@ import numpy as np
 from striate.data.cache import require_room, require_writable
 from striate.data.decode import THUMBNAIL, ImageSpec
 from striate.data.decoding import decode_all
-from striate.data.picture import Header, read_header
+from striate.data.picture import FULL_DEPTH, Header, read_header
 from striate.data.source import Content, Item, Progress, Source
+from striate.data.survey import survey
 from striate.errors import DataError
 from striate.folders import cache_dir
 
@@ -50,6 +51,8 @@ class Scan:
     grey: np.ndarray
     """(N, 64, 64) uint8, in another."""
     broken: list[Broken]
+    bits: int
+    """Bits that the values of 16-bit pictures fill."""
 
 
 def scan(source: Source, progress: Progress | None = None) -> Scan:
@@ -63,7 +66,8 @@ def scan(source: Source, progress: Progress | None = None) -> Scan:
         DataError: No image can be read, or the cache's disk is full.
     """
     require_writable()
-    source.fetch(progress)
+    bits = survey(source, progress).bits or FULL_DEPTH
+    spec = replace(GREY, bits=bits)
     row_bytes = math.prod(THUMBNAIL.shape) + math.prod(GREY.input_size)
     require_room(source.title, len(source.items) * row_bytes)
     headers: dict[str, Header | bool] = {}
@@ -73,11 +77,11 @@ def scan(source: Source, progress: Progress | None = None) -> Scan:
         tempfile.TemporaryFile(dir=cache_dir()) as thumbnails,
         tempfile.TemporaryFile(dir=cache_dir()) as grey,
     ):
-        for chunk in decode_all(_with_headers(source.stream(source.items), headers), GREY):
+        for chunk in decode_all(_with_headers(source.stream(source.items), headers), spec):
             thumbnails.write(chunk.thumbnails.data)
             grey.write(chunk.pixels.data)
             for item, reason in chunk.broken:
-                broken.append(Broken(item.name, reason, headers.pop(item.name, False) is True))
+                broken.append(Broken(item.name, str(reason), headers.pop(item.name, False) is True))
             spread = chunk.thumbnails.mean(3).std((1, 2)).tolist()
             rows = zip(chunk.items, chunk.digests, chunk.sides, spread, strict=True)
             for item, digest, side, deviation in rows:
@@ -90,8 +94,8 @@ def scan(source: Source, progress: Progress | None = None) -> Scan:
         thumbnails.flush()
         grey.flush()
         if not images:
-            reason = broken[0].reason if broken else "there are none"
-            raise DataError(f"None of the images of {source.title} can be read: {reason}.")
+            why = broken[0].reason if broken else "there are none"
+            raise DataError(f"None of the images of {source.title} can be read: {why}.")
         num = len(images)
         # By name, so that the order of the medium leaves no trace.
         order = sorted(range(num), key=lambda i: images[i][0].name)
@@ -107,6 +111,7 @@ def scan(source: Source, progress: Progress | None = None) -> Scan:
             thumbnails=np.memmap(thumbnails, np.uint8, "r", shape=(num, *THUMBNAIL.shape)),
             grey=np.memmap(grey, np.uint8, "r", shape=(num, *GREY.input_size)),
             broken=sorted(broken),
+            bits=bits,
         )
 
 

@@ -68,7 +68,7 @@ def flat(chunks):
         good += [
             (item.name, p.tobytes(), t.tobytes(), digest, side) for item, p, t, digest, side in rows
         ]
-        broken += [(item.name, reason) for item, reason in chunk.broken]
+        broken += [(item.name, str(reason)) for item, reason in chunk.broken]
     return good, broken
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from striate.config import DataConfig
 from striate.data import Survey
+from striate.data.picture import FULL_DEPTH
 from striate.data.split import validation_share
 from striate.registry import Pick
 from striate.settings import Settings, setting_at
@@ -50,7 +51,15 @@ def decide_images(draft: Draft, survey: Survey, num: int) -> tuple[int, int]:
     shown = f"{suggested[0]} × {suggested[1]}"
     size = draft.decide("data.input_size", "input size", list(suggested), reason, shown)
     draft.decide("data.channels", "channels", 1 if grey else 3, why, "grey" if grey else "RGB")
+    decide_depth(draft, survey)
     return size[0], size[1]
+
+
+def decide_depth(draft: Draft, survey: Survey) -> None:
+    """Bits that the values of 16-bit images fill, where these are not all 16."""
+    if (survey.bits or FULL_DEPTH) < FULL_DEPTH:
+        why = f"no value of the 16-bit images is above {survey.largest:,}"
+        draft.decide("data.bits", "depth", survey.bits, why, f"{survey.bits} bits")
 
 
 def channels(survey: Survey, settings: Settings) -> int:
