@@ -116,15 +116,28 @@ def read_bytes(path: Path) -> bytes:
     """The content of a file.
 
     Raises:
-        FileNotFoundError: it is missing.
+        FileNotFoundError: it is missing, or its folder.
         StorageError: it cannot be read.
     """
     try:
         return path.read_bytes()
     except FileNotFoundError:
         raise
+    except NotADirectoryError as error:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from error
     except OSError as error:
         raise explained(error, path, "read") from error
+
+
+def safetensors_metadata(content: bytes) -> dict[str, str]:
+    """The metadata of a safetensors file, which its library reads from paths alone.
+
+    Raises:
+        ValueError: it is no such file.
+    """
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    return dict(header.get("__metadata__", {}))
 
 
 def sync_folder(folder: Path) -> None:
@@ -236,9 +249,16 @@ def lock(path: Path, *, wait: bool, taken: str) -> Iterator[None]:
                     fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
                 except BlockingIOError:
                     raise RunError(taken) from None
-                # Not by closing: copies of this process may hold the file open.
-                held.callback(fcntl.flock, stream, fcntl.LOCK_UN)
+                # Not by closing alone: copies of this process may hold the file open.
+                held.callback(_unlock, stream)
         yield
+
+
+def _unlock(stream: IO[bytes]) -> None:
+    import fcntl
+
+    with suppress(OSError):  # of a disk that failed meanwhile: closing does the same
+        fcntl.flock(stream, fcntl.LOCK_UN)
 
 
 @functools.cache

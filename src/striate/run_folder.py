@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load, save
 from torch import Tensor
 
 from striate import durable
@@ -185,8 +185,8 @@ class RunFolder:
         """
         self.require(path)
         try:
-            return load_file(path)
-        except (SafetensorError, OSError) as error:
+            return load(durable.read_bytes(path))
+        except SafetensorError as error:
             raise RunError(f"{path} cannot be read: {error}.") from error
 
 

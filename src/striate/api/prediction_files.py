@@ -13,6 +13,7 @@ from striate.evaluation.picture import png
 from striate.tasks import DataShape, Prediction, Task
 
 _OVERLAYS = "overlays/{}.png"
+_ELSEWHERE = "repeat it with another folder after --out"
 
 
 class PredictionFiles:
@@ -70,11 +71,13 @@ class PredictionFiles:
         if self._patterns[-1:] == (_OVERLAYS,):
             drawn = self._task.draw(image, prediction, self._data)
             contents += [] if drawn is None else [png(drawn)]
-        for path, content in zip(self._paths(self._stems[index]), contents, strict=False):
-            durable.write_bytes(path, content)
+        with durable.explaining(then=_ELSEWHERE):
+            for path, content in zip(self._paths(self._stems[index]), contents, strict=False):
+                durable.write_bytes(path, content)
 
     def finish(self, predictions: Sequence[Prediction], **facts: Any) -> Path:
         """Write predictions.json with all predictions; its path comes back."""
         values = [prediction.to_json() for prediction in predictions]
-        durable.write_json(self._list, {**facts, "predictions": values})
+        with durable.explaining(then=_ELSEWHERE):
+            durable.write_json(self._list, {**facts, "predictions": values})
         return self._list

@@ -2,6 +2,7 @@
 
 import atexit
 import contextlib
+import errno
 import io
 import os
 import shlex
@@ -136,8 +137,12 @@ def _print_error(error: StriateError | OSError | UnicodeEncodeError) -> None:
         )
     elif isinstance(error, OSError) and not isinstance(error, StriateError):
         error = durable.explained(error)
-    if isinstance(error, StorageError) and not error.then:
-        error.then = f"repeat: {shlex.join(['striate', *sys.argv[1:]])}"
+    again = f"repeat: {shlex.join(['striate', *sys.argv[1:]])}"
+    if isinstance(error, StorageError):
+        error.then = error.then or again
+    elif getattr(error.__cause__, "errno", None) not in (None, errno.ENOENT):
+        # Of the system too, in words of its own.
+        error = StriateError(f"{error} Then {again}.")
     with contextlib.suppress(OSError):  # standard error may lie on the same disk
         print_error(error)
 

@@ -66,10 +66,14 @@ def digest_of(*parts: Any) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """The JSON value of a file, None where there is none or it is damaged."""
+    """The JSON value of a file, None where there is none or it is damaged.
+
+    Raises:
+        StorageError: the disk does not give it back.
+    """
     try:
-        return json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        return json.loads(durable.read_bytes(path))
+    except (FileNotFoundError, ValueError):
         return None
 
 

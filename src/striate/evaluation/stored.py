@@ -74,13 +74,14 @@ def load_predictions(path: Path) -> Predictions:
     Raises:
         RunError: the file is missing or damaged.
     """
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
 
     try:
-        with safe_open(path, framework="np") as reader:
-            described = json.loads((reader.metadata() or {}).get(_KEY, "{}"))
-            tensors = {name: reader.get_tensor(name) for name in reader.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError) as error:
+        content = durable.read_bytes(path)
+        tensors = load(content)
+        described = json.loads(durable.safetensors_metadata(content).get(_KEY, "{}"))
+    except (SafetensorError, FileNotFoundError, ValueError) as error:
         raise RunError(f"{path} cannot be read: {error}. Evaluate the run again.") from error
     columns: dict[str, Any] = {}
     pictures: dict[int, Array] = {}

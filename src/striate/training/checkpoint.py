@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
-from striate.durable import sync_folder, write_bytes
+from striate.durable import read_bytes, safetensors_metadata, sync_folder, write_bytes
 from striate.errors import CheckpointError
 
 Tensors = dict[str, Tensor]
@@ -76,10 +76,9 @@ def read_checkpoint(path: Path) -> tuple[Tensors, State]:
         CheckpointError: the file is missing, not a checkpoint, cut or damaged.
     """
     try:
-        with safe_open(path, framework="pt") as reader:
-            tensors = {name: reader.get_tensor(name) for name in reader.keys()}  # noqa: SIM118
-            metadata = reader.metadata() or {}
-        state = json.loads(metadata["state"])
+        content = read_bytes(path)
+        tensors = load(content)
+        state = json.loads(safetensors_metadata(content)["state"])
         digest = state.pop("digest")
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise CheckpointError(f"{path} is not a whole checkpoint: {error}.") from error
