@@ -120,22 +120,24 @@ def main() -> None:
         sys.exit(130)
     except BrokenPipeError:
         sys.exit(141)
-    except (StriateError, OSError, UnicodeEncodeError) as error:
+    except UnicodeEncodeError as error:
+        if error.encoding.startswith("utf"):
+            raise
+        # What people read is escaped; names of files cannot be.
+        lacks = f"The encoding of names of files ({error.encoding}) lacks letters of a name."
+        _print_error(StorageError(lacks, "Set LC_ALL=C.UTF-8"))
+        sys.exit(2)
+    except (StriateError, OSError) as error:
         _print_error(error)
         sys.exit(2)
 
 
-def _print_error(error: StriateError | OSError | UnicodeEncodeError) -> None:
+def _print_error(error: StriateError | OSError) -> None:
     """An error in words, and with one of the system the command to repeat."""
     from striate import durable
     from striate.terminal import print_error
 
-    if isinstance(error, UnicodeEncodeError):  # what people read is escaped; names of files are not
-        error = StorageError(
-            f"The encoding of names of files ({error.encoding}) lacks letters of {error.object!r}.",
-            "Set LC_ALL=C.UTF-8",
-        )
-    elif isinstance(error, OSError) and not isinstance(error, StriateError):
+    if isinstance(error, OSError) and not isinstance(error, StriateError):
         error = durable.explained(error)
     again = f"repeat: {shlex.join(['striate', *sys.argv[1:]])}"
     if isinstance(error, StorageError):

@@ -1,6 +1,7 @@
 """Images of one split, and how they are read back from the cache."""
 
 import hashlib
+import json
 import math
 from collections.abc import Mapping
 from contextlib import suppress
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from striate import durable
 from striate.data import cache
 from striate.data.chosen import ChosenImages
 from striate.data.decode import ImageSpec
@@ -80,11 +82,11 @@ def read_part(
         DataError: what is there is not what was written, or a streamed item is there no more.
     """
     content = b""
-    with suppress(OSError):
-        content = (folder / "items.json").read_bytes()
+    with suppress(FileNotFoundError):
+        content = durable.read_bytes(folder / "items.json")
     same = hashlib.blake2b(content, digest_size=16).hexdigest() == expected["item_digest"]
     cache.require_whole(same, folder)
-    items = cache.read_json(folder / "items.json")
+    items = json.loads(content)
     if source is None:
         images: Pixels = _mapped(folder, spec, expected, verify)
     else:
@@ -118,7 +120,7 @@ def _array(folder: Path, name: str, expected: dict[str, Any], verify: bool) -> n
     wanted = math.prod(shape) * np.dtype(expected["dtype"]).itemsize
     cache.require_whole(cache.file_size(path) == wanted, folder)
     if verify:
-        with open(path, "rb") as stream:
+        with durable.explaining(path, "read"), open(path, "rb") as stream:
             digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16))
         cache.require_whole(digest.hexdigest() == expected["digest"], folder)
     return cache.map_array(path, shape, expected["dtype"])
