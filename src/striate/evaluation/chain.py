@@ -19,12 +19,19 @@ from striate.errors import LedgerError
 
 Entry = dict[str, Any]
 
+_MOST = 10**12
+
+
+def is_count(number: Any) -> bool:
+    """Whether a value of a stored line is a number of openings or of items."""
+    return isinstance(number, int) and 0 <= number <= _MOST
+
 
 def entry_hash(entry: Entry) -> str:
     """SHA-256, hexadecimal, of an entry's canonical JSON without its own "hash"."""
     body = {key: value for key, value in entry.items() if key != "hash"}
     text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -177,8 +184,11 @@ def _read_head(path: Path) -> Entry | None:
 
 
 def _parse(line: bytes) -> Entry | None:
+    """The entry of a line; None where it is none, or counts further than anybody does."""
     try:
         value = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) else None
+    if not isinstance(value, dict):
+        return None
+    return value if is_count(value.get("number", 0)) else None

@@ -17,7 +17,7 @@ from typing import Any
 from striate import durable, folders
 from striate.data.seal import Opening, SealedSplit, issue
 from striate.errors import LedgerError
-from striate.evaluation.chain import Chain, Entry
+from striate.evaluation.chain import Chain, Entry, is_count
 from striate.evaluation.receipt import Receipt, give_receipt, receipts_of
 from striate.typed_json import JsonRecord
 
@@ -141,12 +141,16 @@ def openings(test_digest: str) -> list[OpeningRecord]:
         LedgerError: the ledger cannot be read.
     """
     chain = _read(test_digest)
-    results = {entry.get("opening"): entry.get("result") for entry in _entries(chain, "result")}
+    results = {
+        str(entry.get("opening")): entry["result"]
+        for entry in _entries(chain, "result")
+        if _is_possible(entry.get("result"))
+    }
     return [
         OpeningRecord(
             number=entry["number"],
             **{key: str(entry.get(key)) for key in ("time", "run", "folder", "version")},
-            result=results.get(entry.get("hash")),
+            result=results.get(str(entry.get("hash"))),
         )
         for entry in _entries(chain, "opening")
         if isinstance(entry.get("number"), int)
@@ -222,6 +226,9 @@ def _findings(chain: Chain, digest: str, receipts: Iterable[Receipt]) -> list[st
     }
     hashes = {entry.get("number"): entry.get("hash") for entry in _entries(chain, "opening")}
     findings = chain.problems()
+    for entry in _entries(chain, "result"):
+        if not _is_possible(entry.get("result")):
+            findings.append(f"The result of opening {entry.get('number')} cannot be one.")
     for receipt in witnesses.values():
         if receipt.number not in hashes:
             findings.append(
@@ -234,6 +241,17 @@ def _findings(chain: Chain, digest: str, receipts: Iterable[Receipt]) -> list[st
                 f"{receipt.folder} holds a receipt of."
             )
     return findings
+
+
+def _is_possible(result: Any) -> bool:
+    """Whether figures can be those of an evaluation."""
+    if not isinstance(result, dict) or not isinstance(result.get("runs", []), list):
+        return False
+    figures = [value for key, value in result.items() if key != "runs" and value is not None]
+    if not all(isinstance(value, (int, float)) and abs(value) < 1e15 for value in figures):
+        return False
+    wrong, n = result.get("wrong", 0), result.get("n", 1)
+    return is_count(wrong) and is_count(n) and wrong <= n > 0
 
 
 def _entries(chain: Chain, kind: str) -> list[Entry]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from striate import durable
 from striate.data.seal import Opening
 from striate.errors import LedgerError
+from striate.evaluation.chain import is_count
 
 RECEIPTS = "openings.jsonl"
 """Name of the file of receipts in a run folder."""
@@ -53,16 +54,17 @@ def receipts_of(run_folder: Path) -> list[Receipt]:
 
     They name the folder by its absolute path, as the ledger does, in whatever form it is passed.
     """
-    folder = Path(run_folder).resolve()
     try:
+        folder = Path(run_folder).resolve()
         lines = (folder / RECEIPTS).read_bytes().splitlines()
-    except OSError:
+    except (OSError, ValueError):
         # A folder that is gone or closed witnesses nothing; it does not stop an evaluation.
         return []
     receipts = []
     for line in lines:
-        with suppress(ValueError, KeyError, TypeError):
+        with suppress(ValueError, KeyError, TypeError, RecursionError):
             value = json.loads(line)
-            test, number, digest = str(value["test"]), int(value["number"]), str(value["hash"])
-            receipts.append(Receipt(test, number, digest, str(folder)))
+            if is_count(number := value["number"]):
+                test, digest = str(value["test"]), str(value["hash"])
+                receipts.append(Receipt(test, number, digest, str(folder)))
     return receipts

@@ -7,6 +7,7 @@ import pytest
 
 from striate.errors import LedgerError
 from striate.evaluation import (
+    adjusted_reading,
     ledger_path,
     open_test,
     openings,
@@ -280,3 +281,54 @@ for _ in range(20):
     numbers = [int(word) for process in both for word in process.communicate()[0].split()]
     assert sorted(numbers) == list(range(1, 41))
     assert verify(split.digest, receipts_of(run)).sound
+
+
+HUGE = 10**400
+
+
+@pytest.mark.parametrize(
+    "edited",
+    [
+        {"result": {"n": 8, "wrong": 9, "error": 0.5}},
+        {"result": {"n": 0, "wrong": 0, "error": None}},
+        {"result": {"n": -8, "wrong": -9, "error": 0.5}},
+        {"result": {"n": HUGE, "wrong": HUGE, "error": HUGE}},
+        {"result": {"n": 8, "wrong": "two", "error": 0.5}},
+        {"result": {"n": 8, "wrong": 2, "error": 0.25, "runs": 5}},
+        {"result": {"n": 8, "error": [0.25]}},
+        {"result": [8, 2]},
+        {"number": HUGE},
+        {"number": -1},
+        {"number": "one"},
+        {"opening": ["a list"]},
+        {"version": "\ud800"},
+        {"folder": "nul\0"},
+    ],
+)
+def test_counts_that_cannot_be_are_findings(split, run, edited):
+    """A ledger of such lines is read to its end, though each line has the hash that it needs."""
+    opened(split, run)
+    kind = "opening" if "folder" in edited or "version" in edited else "result"
+    lines, previous = [], None
+    for line in lines_of(split):
+        entry = json.loads(line)
+        entry |= {"previous": previous} if previous else {}
+        entry |= edited if entry["kind"] == kind else {}
+        entry["hash"] = previous = entry_hash(entry)
+        lines.append(json.dumps(entry))
+    rewrite(split, lines)
+    findings = verify(split.digest, receipts_of(run)).findings
+    records = openings(split.digest)
+    assert findings
+    assert num_openings(split.digest) == 1
+    assert adjusted_reading(records, 1) is None
+    assert open_test(split, run_hash="f00d", run_folder=run).number == 2
+
+
+def test_a_receipt_of_an_impossible_number_is_passed_over(split, run):
+    opened(split, run)
+    with open(run / "openings.jsonl", "a") as stream:
+        for number in ("1e999", "-1", "1" + "0" * 400, '"one"', "[" * 100_000):
+            stream.write(f'{{"test": "{split.digest}", "number": {number}, "hash": "x"}}\n')
+    assert [receipt.number for receipt in receipts_of(run)] == [1]
+    assert open_test(split, run_hash="f00d", run_folder=run).number == 2
