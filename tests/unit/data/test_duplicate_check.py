@@ -44,6 +44,22 @@ def leaking(tmp_path: Path) -> Path:
     return root
 
 
+def test_equal_images_come_first_whatever_their_names(tmp_path: Path, config_of: ConfigOf) -> None:
+    root = tmp_path / "leaking"
+    for n in range(6):
+        write(root, f"train/a/{n}.png", picture(n))
+        write(root, f"train/b/{10 + n}.png", picture(10 + n))
+    write(root, "test/a/1.png", picture(4).resize((31, 33), Image.Resampling.BICUBIC))
+    write(root, "test/b/2.png", picture(12))
+    write(root, "test/b/3.png", picture(11))
+    leaks = prepare(config_of(root)).leaks
+    assert [(leak.kind, leak.test) for leak in leaks] == [
+        ("exact", "test/b/2.png"),
+        ("exact", "test/b/3.png"),
+        ("near", "test/a/1.png"),
+    ]
+
+
 def test_leaks_stop_with_counts_examples_and_both_ways_on(
     leaking: Path, config_of: ConfigOf
 ) -> None:

@@ -153,3 +153,10 @@ def test_six_right_answers_do_not_claim_certainty():
     for alike in (measures.negative_log_likelihood, measures.brier_score):
         assert (alike.low, alike.high) == (None, None)
     assert measures.negative_log_likelihood.value == pytest.approx(-np.log(0.8))
+
+
+@pytest.mark.parametrize("target", [[0, 3, 1], [0, -1, 3]])
+def test_targets_that_are_no_class_are_named(target):
+    p = np.full((3, 3), 1 / 3)
+    with pytest.raises(DataError, match=r"Targets must be 0\.\.2; \d of 3 are not.*at index 1"):
+        measure(p, np.array(target), NAMES)

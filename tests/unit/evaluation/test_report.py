@@ -1,3 +1,5 @@
+import base64
+import io
 import json
 import re
 from html.parser import HTMLParser
@@ -6,6 +8,7 @@ import jinja2
 import numpy as np
 import pytest
 from markupsafe import escape
+from PIL import Image
 
 from striate import durable
 from striate.evaluation import (
@@ -220,6 +223,14 @@ def test_a_matrix_of_few_classes_is_a_table_and_of_many_a_picture_with_pairs():
     assert "One dot a pair of classes" not in few
     assert "Rows: the truth" not in many
     assert "Confusion matrix of 31 classes" in many
+    alt = [attrs for tag, attrs in Page(many).tags if tag == "img" and "31" in attrs["alt"]]
+    encoded = base64.b64decode(alt[0]["src"].partition("base64,")[2])
+    picture = np.array(Image.open(io.BytesIO(encoded)))
+    right = np.eye(31, dtype=bool)
+    assert np.unique(picture[right][:, :3], axis=0).tolist() == [[58, 145, 175]]
+    assert np.unique(picture[~right][:, :3], axis=0).tolist() == [[217, 95, 66]]
+    confusion = np.array(report_of(31)["validation"]["confusion"])
+    assert ((picture[..., 3] > 0) == (confusion > 0)).all()
 
 
 def test_undefined_measures_show_as_a_dash():

@@ -25,7 +25,7 @@ def test_no_confusion_is_not_spoken_of():
 @pytest.mark.parametrize(("truth", "said"), [([0, 2, 0, 1], True), ([0, 2, 1, 1], False)])
 def test_what_a_mistake_costs_is_not_known_from_one(truth, said):
     lines = summary_lines(measure(P, np.array(truth), ["cat", "car", "frog"]))
-    told = [line for line in lines if "hardly known from 1 mistake(s)" in line]
+    told = [line for line in lines if "hardly known from" in line]
     assert [line.split()[0] for line in told] == ["negative", "Brier"] * said
 
 

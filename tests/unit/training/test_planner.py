@@ -429,6 +429,18 @@ def test_tiny_characters_are_learned_in_seconds_unless_a_length_was_asked_for() 
     assert planned(survey_of(1_797, 28, grey=1.0)) == (100.0, 32)
 
 
+def test_characters_are_tiny_by_their_longer_side() -> None:
+    def epochs(size: tuple[int, int]) -> float:
+        return most_images({"training": {"minutes": 5.0}}, 100, size, 32) / 100
+
+    assert [epochs(size) for size in ((16, 16), (8, 60), (60, 8), (64, 64))] == [120, 300, 300, 300]
+
+
+def test_images_shown_smaller_count_as_what_they_cost() -> None:
+    rows = [{"images": 1000, "small_share": 0.4}, {"images": 4000}]
+    assert [growth.whole_images(row) for row in rows] == [800, 4000]
+
+
 class Chooses(Classification):
     """A task that takes the wider of two networks where it is fast enough."""
 
