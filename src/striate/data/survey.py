@@ -92,6 +92,21 @@ def survey(source: Source, progress: Progress | None = None) -> Survey:
     return surveyed
 
 
+def depth_of(source: Source, progress: Progress | None = None) -> int:
+    """Bits that the values of 16-bit pictures fill, as far as those outside the test split tell.
+
+    Args:
+        source: Source of the images.
+        progress: Receives how much is fetched.
+
+    Raises:
+        DataError: as `survey` does.
+    """
+    if all(item.split == "test" for item in source.items):
+        return FULL_DEPTH
+    return survey(source, progress).bits or FULL_DEPTH
+
+
 def _survey(source: Source) -> tuple[Survey, bool]:
     """The survey, and whether no file was unreadable for a reason outside it."""
     open_items = [item for item in source.items if item.split != "test"]

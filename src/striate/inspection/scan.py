@@ -11,9 +11,9 @@ import numpy as np
 from striate.data.cache import require_room, require_writable
 from striate.data.decode import THUMBNAIL, ImageSpec
 from striate.data.decoding import decode_all
-from striate.data.picture import FULL_DEPTH, Header, read_header
+from striate.data.picture import Header, read_header
 from striate.data.source import Content, Item, Progress, Source
-from striate.data.survey import survey
+from striate.data.survey import depth_of
 from striate.errors import DataError
 from striate.folders import cache_dir
 
@@ -66,7 +66,8 @@ def scan(source: Source, progress: Progress | None = None) -> Scan:
         DataError: No image can be read, or the cache's disk is full.
     """
     require_writable()
-    bits = survey(source, progress).bits or FULL_DEPTH
+    source.fetch(progress)
+    bits = depth_of(source, progress)
     spec = replace(GREY, bits=bits)
     row_bytes = math.prod(THUMBNAIL.shape) + math.prod(GREY.input_size)
     require_room(source.title, len(source.items) * row_bytes)
