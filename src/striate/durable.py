@@ -45,7 +45,7 @@ _REASONS = {
 
 
 def explained(error: OSError, path: Path | None = None, verb: str = "used") -> StorageError:
-    """What the system refused, as an error that says which file, why and what to do.
+    """An error of the system as one that says which file, why and what to do.
 
     Args:
         error: Error of the system; one that was explained already comes back as it is.
@@ -155,8 +155,7 @@ def write_with(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Write a file through `write(stream)`: after a failure the old file is still there, whole."""
     with explaining(path, "written"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _CLEANING:
-            _remove_leftovers(path.parent.absolute())
+        _remove_leftovers(path.parent)
         process = f"{platform.node()}.{os.getpid()}"
         temporary = path.with_name(f".{path.name[:_KEPT_LETTERS]}.{process}.partial")
         try:
@@ -241,6 +240,7 @@ def lock(path: Path, *, wait: bool, taken: str) -> Iterator[None]:
     with ExitStack() as held:
         with explaining(path, "written"):
             path.parent.mkdir(parents=True, exist_ok=True)
+            _remove_leftovers(path.parent)
             stream = held.enter_context(open(path, "ab"))
             if os.name != "nt":
                 import fcntl
@@ -261,12 +261,17 @@ def _unlock(stream: IO[bytes]) -> None:
         fcntl.flock(stream, fcntl.LOCK_UN)
 
 
-@functools.cache
 def _remove_leftovers(folder: Path) -> None:
-    """Remove temporary files of killed processes, once before a process first writes in a folder.
+    """Remove temporary files of killed processes, before this one first writes in a folder.
 
     Those of another machine, whose processes cannot be seen from here, go when they are a day old.
     """
+    with _CLEANING:
+        _removed_leftovers(folder.absolute())
+
+
+@functools.cache
+def _removed_leftovers(folder: Path) -> None:
     here = re.compile(rf"\..*\.{re.escape(platform.node())}\.(\d+)\.partial")
     for path in folder.glob(".*.partial"):
         with suppress(OSError):

@@ -178,7 +178,8 @@ def test_paths_that_cannot_be_written_are_refused_before_any_work(tmp_path):
     assert file.read_bytes() == b"old"
 
 
-def test_leftovers_of_killed_writers_go_at_the_next_start(tmp_path):
+@pytest.mark.parametrize("start", ["write", "lock"])
+def test_leftovers_of_killed_writers_go_at_the_next_start(tmp_path, start):
     code = (
         "import os, signal, sys; from pathlib import Path; from striate import durable\n"
         "def die(stream): os.kill(os.getpid(), signal.SIGKILL)\n"
@@ -194,5 +195,9 @@ def test_leftovers_of_killed_writers_go_at_the_next_start(tmp_path):
     for other in (running, elsewhere, old):
         other.write_bytes(b"")
     os.utime(old, (0, 0))
-    durable.write_bytes(path, b"whole")
+    if start == "write":
+        durable.write_bytes(path, b"whole")
+    else:
+        with durable.lock(path, wait=True, taken=""):
+            pass
     assert {p.name for p in tmp_path.iterdir()} == {"file", running.name, elsewhere.name}
