@@ -28,7 +28,8 @@ class _Written(NamedTuple):
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file, whole or not at all, and its digest beside it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    with durable.explaining(path, "written"):
+        path.parent.mkdir(parents=True, exist_ok=True)
     _record(path, len(content), hashlib.blake2b(content, digest_size=16).hexdigest())
     durable.write_bytes(path, content)
 
@@ -102,7 +103,7 @@ def file_digest(path: Path, num_bytes: int | None = None) -> str:
 def _digest(path: Path, num_bytes: int, unchanged: tuple[int, ...]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     left = num_bytes
-    with open(path, "rb") as stream:
+    with durable.explaining(path, "read"), open(path, "rb") as stream:
         while left and (block := stream.read(min(left, 2**20))):
             digest.update(block)
             left -= len(block)
@@ -117,8 +118,8 @@ def _record(path: Path, num_bytes: int, digest: str) -> None:
 def _written(path: Path) -> list[_Written]:
     """What is kept of a file, the oldest first; lines that cannot be read are passed over."""
     try:
-        lines = (path.parent / DIGESTS).read_bytes().splitlines()
-    except OSError:
+        lines = durable.read_bytes(path.parent / DIGESTS).splitlines()
+    except FileNotFoundError:
         return []
     known = []
     for line in lines:

@@ -9,6 +9,7 @@ validation.safetensors  the probabilities on the validation split, before calibr
 test.safetensors        those on the test split, once it was opened
 report.html, .json      what a person reads
 openings.jsonl          receipts of test openings
+digests.jsonl           digests of the files above, by which damage is noticed
 """
 
 import hashlib
@@ -26,7 +27,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from striate import durable
+from striate import digests, durable
 from striate.config import RunConfig
 from striate.data.spelling import enumerated, folder_name
 from striate.errors import RunError
@@ -50,6 +51,7 @@ class RunFolder:
         self.test_predictions = path / "test.safetensors"
         self.calibration = path / "calibration.json"
         self.report = path / "report.html"
+        self.figures = path / "report.json"
 
     @classmethod
     def free(cls, wanted: Path | None, title: str, config: RunConfig) -> "RunFolder":
@@ -172,10 +174,41 @@ class RunFolder:
                 f"Continue with: striate resume {self.path}"
             )
 
+    def is_whole(self, path: Path) -> bool:
+        """Whether a file is there, and as it was written."""
+        return path.is_file() and digests.why_damaged(path) is None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all files of a finished training are there, as they were written."""
+        kept = (self.weights, self.predictions, self.figures, self.report)
+        is_calibrated = digests.why_damaged(self.calibration) is None
+        return is_calibrated and all(self.is_whole(path) for path in kept)
+
+    @property
+    def problems(self) -> list[str]:
+        """A sentence about each file that is damaged or gone after it was written."""
+        files = (self.weights, self.predictions, self.calibration, self.figures, self.report)
+        problems = [digests.why_damaged(path) for path in files]
+        problems.append(digests.why_damaged(self.events, grows=True))
+        return [problem for problem in problems if problem is not None]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about what cannot be checked: runs of earlier versions kept no digests."""
+        files = [p for p in (self.weights, self.predictions, self.calibration) if p.is_file()]
+        unknown = [path.name for path in files if not digests.is_known(path)]
+        if not unknown:
+            return ()
+        return (
+            f"{self.path} is of an earlier version, which kept no digests of "
+            f"{enumerated(unknown)}: damage to them would not be noticed.",
+        )
+
     def write_tensors(self, path: Path, tensors: dict[str, Tensor]) -> None:
         """Write a safetensors file, whole or not at all."""
         whole = {name: t.detach().cpu().contiguous() for name, t in tensors.items()}
-        durable.write_bytes(path, save(whole))
+        digests.write_bytes(path, save(whole))
 
     def read_tensors(self, path: Path) -> dict[str, Tensor]:
         """Tensors of a safetensors file.
@@ -184,10 +217,14 @@ class RunFolder:
             RunError: it is missing or damaged.
         """
         self.require(path)
+        digests.require(path, f"Make it again: striate resume {self.path}")
         try:
             return load(durable.read_bytes(path))
         except SafetensorError as error:
-            raise RunError(f"{path} cannot be read: {error}.") from error
+            raise RunError(
+                f"{path} cannot be read: {error}. Remove it, and make it again: "
+                f"striate resume {self.path}"
+            ) from error
 
 
 def _holds_something(folder: Path) -> bool:

@@ -31,6 +31,12 @@ def photographs(tmp_path: Path) -> Path:
     return write_photographs(tmp_path / "photographs")
 
 
+@pytest.fixture(scope="session")
+def shared_photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, for runs that several tests read and none changes."""
+    return write_photographs(tmp_path_factory.mktemp("shared") / "photographs")
+
+
 def striate(
     *words: object, cwd: Path | None = None, **environment: str
 ) -> subprocess.CompletedProcess[str]:

@@ -85,6 +85,9 @@ def test_the_temperature_is_kept_and_used_and_old_runs_have_none(train, photogra
     classwise = calibrate(run, classwise=True)
     assert classwise["method"] in ("temperature", "vector scaling")
     run.folder.calibration.unlink()
+    with pytest.raises(RunError, match=r"calibration.json is missing.*striate calibrate"):
+        run.predict(images)
+    (run.path / "digests.jsonl").unlink()  # as of an earlier version
     plain = run.predict(images)
     told = [[a.probabilities[n] for n in run.class_names] for a in plain]
     np.testing.assert_allclose(told, stored.rows["probabilities"], rtol=1e-4, atol=1e-6)
@@ -183,14 +186,19 @@ def test_a_promise_after_a_fit_of_many_numbers_is_called_an_estimate(train, monk
 def test_a_damaged_calibration_is_told_wherever_it_is_read(train, content):
     run = train("one", steps=2)
     run.folder.calibration.write_text(content)
+    assert run.test_openings == 0
     for read in (
         lambda: run.scaling,
         lambda: run.abstention(0.9),
         lambda: validated(run.folder),
         lambda: run.evaluate(),
     ):
-        with pytest.raises(RunError, match=r"(?s)calibration\.json cannot be read.*Fit it anew"):
+        with pytest.raises(RunError, match=r"calibration\.json was damaged.*Fit it anew"):
             read()
+    assert run.test_openings == 0
+    (run.path / "digests.jsonl").unlink()  # as of an earlier version
+    with pytest.raises(RunError, match=r"(?s)calibration\.json cannot be read.*Fit it anew"):
+        run.evaluate()
 
 
 def test_a_comparison_of_many_runs_has_a_short_name():

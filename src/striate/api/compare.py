@@ -45,10 +45,12 @@ def compare_runs(
     for run in opened:
         run.folder.require(run.folder.weights)
     _refuse_other_splits(opened)
+    unchecked = tuple(note for run in opened for note in run.notes)
     evaluated = [run.folder.test_predictions.is_file() for run in opened]
     reporter = reporter or Reporter()
     if all(evaluated):
-        return _compared(opened, [_calibrated_test(run) for run in opened], "test", ())
+        predictions = [_calibrated_test(run) for run in opened]
+        return _compared(opened, predictions, "test", unchecked)
     if any(evaluated):
         sealed = [str(run.path) for run, there in zip(opened, evaluated, strict=True) if not there]
         raise RunError(
@@ -56,10 +58,15 @@ def compare_runs(
             "Evaluate first (an opening each, written to the ledger): "
             + "; ".join(f"striate evaluate {path}" for path in sealed)
         )
-    return _on_validation(opened, data, reporter)
+    return _on_validation(opened, data, reporter, unchecked)
 
 
-def _on_validation(runs: Sequence[Run], moved_to: str | Path | None, reporter: Reporter) -> Any:
+def _on_validation(
+    runs: Sequence[Run],
+    moved_to: str | Path | None,
+    reporter: Reporter,
+    unchecked: tuple[str, ...],
+) -> Any:
     # As in the reports: each image by a calibration that was not fitted on it.
     predictions = [
         replace(load_predictions(run.folder.predictions), rows=run.task.held_out(run.folder))
@@ -67,7 +74,8 @@ def _on_validation(runs: Sequence[Run], moved_to: str | Path | None, reporter: R
     ]
     notes = [
         "None of these runs was evaluated: they are compared on the validation split, on which "
-        "choices may have been made. For a result to report: striate evaluate each, then compare."
+        "choices may have been made. For a result to report: striate evaluate each, then compare.",
+        *unchecked,
     ]
     try:
         images = data_of(runs[0].config, moved_to, runs[0].path, reporter).validation

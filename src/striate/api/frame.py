@@ -103,6 +103,8 @@ def describe(
 def conclude(folder: RunFolder, data: Dataset, rows: Columns, task: Task, shape: DataShape) -> None:
     """Write the validation predictions, their calibration, and the report.
 
+    What is there already, whole, stays: a resume may be the repair of one file.
+
     Args:
         folder: Folder of the run.
         data: Data that it was trained on.
@@ -111,6 +113,9 @@ def conclude(folder: RunFolder, data: Dataset, rows: Columns, task: Task, shape:
         shape: Shape of the data.
     """
     split = data.validation
-    save_predictions(folder.predictions, Predictions(rows, split.digests, split.names))
-    task.finish(folder)
-    write_report(folder, data, task, shape)
+    if not folder.is_whole(folder.predictions):
+        save_predictions(folder.predictions, Predictions(rows, split.digests, split.names))
+    if not folder.is_whole(folder.calibration):
+        task.finish(folder)
+    if not (folder.is_whole(folder.figures) and folder.is_whole(folder.report)):
+        write_report(folder, data, task, shape)

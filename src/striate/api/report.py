@@ -2,6 +2,7 @@
 
 from typing import Any, NamedTuple
 
+from striate import digests
 from striate.data import Dataset, ImageSet
 from striate.data.seal import Opening
 from striate.evaluation import adjusted_reading, opened, openings, receipts_of, verify
@@ -21,6 +22,8 @@ class OpenedTest(NamedTuple):
     figures: Figures
     """Figures of these rows."""
     opening: Opening
+    notes: tuple[str, ...] = ()
+    """Sentences that stand above the figures."""
 
 
 def write_report(
@@ -38,7 +41,7 @@ def write_report(
     record = folder.record()
     validation = task.held_out(folder)
     figures = task.figures(validation, shape)
-    events = read_events(folder.events)
+    events, notes = _read_log(folder)
     shown = ReportedSplit("validation", data.validation, validation, figures, validation, shape)
     if test is not None:
         shown = ReportedSplit("test", test.images, test.rows, test.figures, validation, shape)
@@ -67,12 +70,32 @@ def write_report(
             "curves": _curves(events),
             "validation": figures.to_json(),
             "test": _test(folder, data, test),
-            "notes": list(record.get("notes", ())),
+            "notes": [*record.get("notes", ()), *notes, *(test.notes if test else ())],
             **parts,
             "data": _data(record, data) | parts.get("data", {}),
         },
         shown,
     )
+
+
+def log_notes(folder: RunFolder) -> list[str]:
+    """Sentences about the log of a finished run, where it is damaged or gone."""
+    return _read_log(folder)[1]
+
+
+def _read_log(folder: RunFolder) -> tuple[list[Event], list[str]]:
+    """The events of a finished run, and a note; a damaged log stops no report."""
+    problem = digests.why_damaged(folder.events, grows=True)
+    if problem is None:
+        try:
+            events = read_events(folder.events)
+            _curves(events)
+            if any(event["event"] == "finished" for event in events):
+                return events, []
+        except (KeyError, TypeError, AttributeError):
+            pass  # lines that no training wrote
+        problem = f"{folder.events} does not hold the log of a whole training."
+    return [], [f"{problem} The report has no curves; nothing else follows from the log."]
 
 
 def _data(record: dict[str, Any], data: Dataset) -> dict[str, Any]:

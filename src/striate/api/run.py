@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from torch import nn
 
-from striate import durable
+from striate import digests, durable
 from striate.api.images import decode_all, named_images, relative_paths
 from striate.api.prediction_files import PredictionFiles
 from striate.classical import PREDICTORS
@@ -72,9 +72,20 @@ class Run:
 
     @property
     def validation(self) -> Any:
-        """The figures of the validation split; of classification, its `ClassificationMetrics`."""
-        report = json.loads(durable.read_bytes(self.folder.report.with_suffix(".json")))
+        """The figures of the validation split; of classification, its `ClassificationMetrics`.
+
+        Raises:
+            RunError: the file of figures is damaged.
+        """
+        path = self.folder.figures
+        digests.require(path, f"Make it again: striate resume {self.path}")
+        report = json.loads(durable.read_bytes(path))
         return self.task.figures_from_json(report["validation"])
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about what cannot be checked of this run."""
+        return self.folder.notes
 
     @property
     def test_openings(self) -> int:

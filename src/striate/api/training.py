@@ -154,9 +154,13 @@ def resume_run(
     """Resume a run, as one of several: `resume`, where a pruner may end it."""
     folder = RunFolder.existing(Path(run))
     record = folder.record()
-    if folder.weights.is_file() and folder.predictions.is_file() and folder.report.is_file():
+    for note in folder.notes:
+        reporter.say(note)
+    if folder.is_complete:
         reporter.say(f"{folder.path} has finished already.")
         return Run(folder.path)
+    for problem in folder.problems:
+        reporter.say(problem)
     config = RunConfig.from_json(record["config"])
     keep_pages()
     try:

@@ -51,10 +51,14 @@ def calibrate(
     json_: JsonFile = None,
 ) -> None:
     """Fit a run's calibration anew on its validation predictions."""
+    from striate import api
     from striate.api.calibration import calibrate as fit
     from striate.api.calibration import calibration_lines
 
-    calibration = fit(run, classwise=classwise)
+    loaded = api.load(run)
+    for note in loaded.notes:
+        typer.echo(note, err=True)
+    calibration = fit(loaded, classwise=classwise)
     typer.echo("\n".join(calibration_lines(calibration)))
     write_figures(json_, calibration)
 

@@ -78,7 +78,7 @@ def build(
     try:
         folder.mkdir(parents=True)
         key, lasting = _build(source, config, fields, folder, progress)
-        _move(folder, cache.images_dir() / key)
+        _move(folder, cache.images_dir() / key, config)
         return key, lasting
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -158,9 +158,7 @@ def _build(
         path.unlink(missing_ok=True)
     if not is_classes_alone(fields):
         described["fields"] = {name: field.to_json() for name, field in fields.items()}
-    key = cache.digest_of(
-        described, config.split_seed, config.test_fraction, config.validation_fraction
-    )[:32]
+    key = cache.key_of(described, config)
     durable.write_json(folder / "set.json", described | {"key": key})
     return key, staged.lasting
 
@@ -358,7 +356,7 @@ def content_digest(lines: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
 
 
-def _move(folder: Path, final: Path) -> None:
+def _move(folder: Path, final: Path, config: DataConfig) -> None:
     """Give a whole set its final name; one that is there already stays."""
     for path in (folder / "development", folder / "test", folder):
         durable.sync_folder(path)
@@ -366,7 +364,7 @@ def _move(folder: Path, final: Path) -> None:
         durable.explaining(final, "written"),
         durable.lock(final.parent / f".{final.name}.lock", wait=True, taken=""),
     ):
-        if cache.read_set(final.name) is None:
+        if cache.read_set(final.name, config) is None:
             shutil.rmtree(final, ignore_errors=True)
             os.rename(folder, final)
             durable.sync_folder(final.parent)

@@ -14,7 +14,7 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,8 +24,10 @@ import numpy as np
 import PIL
 
 from striate import durable, kernels
+from striate.config import DataConfig
 from striate.data.decode import THUMBNAIL, ImageSpec
 from striate.data.jpeg import decoder_name
+from striate.digests import file_digest
 from striate.errors import DataError, RunError, StorageError, unknown_name
 from striate.folders import cache_dir
 
@@ -59,6 +61,33 @@ def memo_path(kind: str, *parts: Any) -> Path:
     return cache_dir() / "memo" / f"{kind}-{digest_of(FORMAT, *parts)[:32]}.json"
 
 
+def write_memo(path: Path, value: Any) -> None:
+    """Write the JSON value that answers a question, and its digest on a line of its own.
+
+    Raises:
+        StorageError: the cache cannot be written.
+    """
+    content = json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    with writing():
+        durable.write_bytes(path, content + b"\n" + _short_digest(content) + b"\n")
+
+
+def read_memo(path: Path) -> Any:
+    """The JSON value of a memo, None where there is none or it is damaged."""
+    try:
+        content, _, last = path.read_bytes().rstrip(b"\n").rpartition(b"\n")
+        # Those of earlier versions end in a bracket, and have no digest.
+        if last.endswith((b"]", b"}")):
+            return read_json(path)
+        return json.loads(content) if last == _short_digest(content) else None
+    except (OSError, ValueError):
+        return None
+
+
+def _short_digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=16).hexdigest().encode()
+
+
 def digest_of(*parts: Any) -> str:
     """SHA-256 over the canonical JSON of `parts`."""
     canonical = json.dumps(parts, sort_keys=True, separators=(",", ":"))
@@ -77,25 +106,45 @@ def read_json(path: Path) -> Any:
         return None
 
 
-def read_set(key: str) -> dict[str, Any] | None:
-    """The content of a decoded set's set.json; None when the set is absent or cut short."""
+def key_of(described: Mapping[str, Any], config: DataConfig) -> str:
+    """The key of a set: a digest of its set.json, without the key, and of how it is divided."""
+    content = {name: value for name, value in described.items() if name != "key"}
+    splits = (config.split_seed, config.test_fraction, config.validation_fraction)
+    return digest_of(content, *splits)[:32]
+
+
+def read_set(key: str, config: DataConfig) -> dict[str, Any] | None:
+    """The content of a decoded set's set.json; None when the set is absent, or not as it was made.
+
+    Its development part is compared with its digests, once in a process. The files of the test part
+    stay closed.
+
+    Args:
+        key: Key of the set.
+        config: How it is divided.
+    """
     folder = images_dir() / key
     described = read_json(folder / "set.json")
     if not isinstance(described, dict) or described.get("format") != FORMAT:
         return None
-    expected = described["development"]
-    sizes = {"items.json": expected["item_bytes"]}
-    if not described.get("streamed"):
-        sizes["pixels.u8"] = expected["pixel_bytes"]
-    whole = all(file_size(folder / "development" / name) == size for name, size in sizes.items())
-    return described if whole else None
+    if described.get("key") != key or key_of(described, config) != key:
+        return None
+    return None if altered(folder / "development", described["development"]) else described
 
 
-def file_size(path: Path) -> int:
-    """Bytes of a file; -1 where there is none."""
-    with suppress(OSError):
-        return path.stat().st_size
-    return -1
+def altered(folder: Path, expected: Mapping[str, Any]) -> list[Path]:
+    """Files of a part that are missing or not what was written.
+
+    Args:
+        folder: Folder of the part.
+        expected: Description that was written with it.
+    """
+    wanted = {"items.json": expected["item_digest"]}
+    if "pixel_digest" in expected:  # streamed images are decoded as they are read
+        wanted["pixels.u8"] = expected["pixel_digest"]
+    wanted |= {f"{name}.array": a["digest"] for name, a in expected.get("arrays", {}).items()}
+    paths = {folder / name: digest for name, digest in wanted.items()}
+    return [p for p, digest in paths.items() if not p.is_file() or file_digest(p) != digest]
 
 
 def mark_used(key: str) -> None:
@@ -211,16 +260,6 @@ def writing() -> Iterator[None]:
         raise
 
 
-def write_memo(memo: Path, value: Any) -> None:
-    """Remember a JSON value.
-
-    Raises:
-        StorageError: The cache cannot be written.
-    """
-    with writing():
-        durable.write_json(memo, value)
-
-
 def bytes_needed(num_items: int, spec: ImageSpec, *, streamed: bool = False) -> int:
     """Bytes that are written at most while a set is decoded into the cache.
 
@@ -308,9 +347,17 @@ def _size(folder: Path) -> int:
     return total
 
 
-def require_whole(holds: bool, path: Path) -> None:
-    """Refuse cached data that are not what was written."""
-    if not holds:
+def require_whole(folder: Path, expected: Mapping[str, Any]) -> None:
+    """Refuse a part whose files are not what was written.
+
+    Args:
+        folder: Folder of the part.
+        expected: Description that was written with it.
+
+    Raises:
+        DataError: a file is missing or was altered.
+    """
+    for path in altered(folder, expected):
         raise DataError(
             f"The cached images in {path} are missing or were altered. Clear them (striate cache "
             "clear) and repeat; they are made again from the source."

@@ -2,7 +2,8 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,10 @@ from striate.errors import DataError, LeakError
 
 _BROKEN_NOTED = 5
 """Number of broken files that a note names; the report names all."""
+_DECODED_ANEW = (
+    "The decoded images in the cache were not as they were written, and were decoded anew. Is the "
+    "disk sound?"
+)
 _LISTED = 20
 """Number of examples in a list."""
 
@@ -155,19 +160,21 @@ def prepare(
             f"{source.title} cannot be streamed: its images lie packed one behind the other. "
             "Leave out data.streaming, or unpack it into a folder, a .zip or .tar shards."
         )
-    described = _remembered(memo)
+    described = _remembered(memo, config)
+    was_damaged = described is None and _is_kept(memo)
     if described is None:
         folder = cache.build_folder(memo)
         with cache.building(memo):
             # Another process may have built it while this one waited.
-            described = _remembered(memo)
+            described = _remembered(memo, config)
             if described is None:
                 described = _build(source, config, fields, folder, memo, progress)
     cache.mark_used(described["key"])
     broken = tuple(BrokenFile(**file) for file in described["broken"])
     if broken and config.strict:
         raise DataError(_list_broken(source.title, broken))
-    return _open(described, source, config, fields, broken)
+    data = _open(described, source, config, fields, broken)
+    return replace(data, notes=(*data.notes, _DECODED_ANEW)) if was_damaged else data
 
 
 def refuse_leaks(config: DataConfig, data: Dataset) -> None:
@@ -184,9 +191,21 @@ def refuse_leaks(config: DataConfig, data: Dataset) -> None:
         raise LeakError(leak_message(data.title, data.test.num_items, data.leaks))
 
 
-def _remembered(memo: Path) -> dict[str, Any] | None:
-    known = cache.read_json(memo)
-    return cache.read_set(known["key"]) if isinstance(known, dict) else None
+def _remembered(memo: Path, config: DataConfig) -> dict[str, Any] | None:
+    key = _remembered_key(memo)
+    return None if key is None else cache.read_set(key, config)
+
+
+def _is_kept(memo: Path) -> bool:
+    """Whether the cache has the set of a memo, whole or damaged."""
+    key = _remembered_key(memo)
+    return key is not None and (cache.images_dir() / key / "set.json").is_file()
+
+
+def _remembered_key(memo: Path) -> str | None:
+    known = cache.read_memo(memo)
+    key = known.get("key") if isinstance(known, dict) else None
+    return key if isinstance(key, str) else None
 
 
 def _build(
@@ -200,7 +219,7 @@ def _build(
     source.fetch(progress)
     fields = {"category": Category.of(source, "category")} if fields is None else fields
     key, lasting = build(source, config, fields, folder, progress)
-    described = cache.read_set(key)
+    described = cache.read_set(key, config)
     if described is None:
         raise DataError(
             f"The decoded images of {source.title} vanished from {cache.images_dir()} while they "
@@ -236,8 +255,9 @@ def _open(
         num_test = described["test"]["num_items"]
         notes.append(leak_note(len(leaks), num_test, dropped, source.published))
 
+    test = described["test"]
+
     def load_test() -> ImageSet:
-        test = described["test"]
         return read_part(folder / "test", spec, test, reopened, fields, verify=True)[0]
 
     return Dataset(
@@ -247,7 +267,12 @@ def _open(
         spec=spec,
         train=train,
         validation=validation,
-        test=SealedSplit(described["test_digest"], described["test"]["num_items"], load_test),
+        test=SealedSplit(
+            described["test_digest"],
+            test["num_items"],
+            load_test,
+            partial(cache.require_whole, folder / "test", test),
+        ),
         broken=broken,
         notes=tuple(notes),
         digest=described["digest"],

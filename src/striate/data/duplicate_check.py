@@ -198,7 +198,7 @@ def _pairs(
 ) -> np.ndarray:
     """(P, 2) positions in `digests` of near duplicates; remembered by the pictures' content."""
     memo = cache.memo_path("pairs", _SEARCH, _CANDIDATES, [digests[i] for i in large])
-    known = cache.read_json(memo)
+    known = cache.read_memo(memo)
     if not isinstance(known, list):
         pairs = find_pairs(thumbnails, rows=rows[large], candidates=_CANDIDATES, progress=progress)
         known = np.stack([pairs.first, pairs.second], 1).tolist()

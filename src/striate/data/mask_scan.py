@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from striate.data.cache import memo_path, read_json, require_writable, write_memo
+from striate.data.cache import memo_path, read_memo, require_writable, write_memo
 from striate.data.drawn import align
 from striate.data.mask_file import mask_name, read_masks
 from striate.data.picture import BrokenImage
@@ -45,7 +45,7 @@ class MaskScan(JsonRecord):
 def scan_masks(source: Source, items: Sequence[Item]) -> MaskScan:
     """Scan the masks of some items; remembered until the source changes."""
     memo = memo_path("mask scan", source.fingerprint(), [item.name for item in items])
-    known = read_json(memo)
+    known = read_memo(memo)
     if isinstance(known, dict):
         return MaskScan.from_json(known)
     require_writable()

@@ -1,10 +1,7 @@
 """Images of one split, and how they are read back from the cache."""
 
-import hashlib
 import json
-import math
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -76,26 +73,23 @@ def read_part(
         source: Source of a streamed set, whose images are decoded as they are read; None: the
             decoded images lie in the folder.
         fields: Fields of the items.
-        verify: Compare the images with what was decoded at first.
+        verify: Compare streamed images with what was decoded at first.
 
     Raises:
         DataError: what is there is not what was written, or a streamed item is there no more.
     """
-    content = b""
-    with suppress(FileNotFoundError):
-        content = durable.read_bytes(folder / "items.json")
-    same = hashlib.blake2b(content, digest_size=16).hexdigest() == expected["item_digest"]
-    cache.require_whole(same, folder)
-    items = json.loads(content)
+    cache.require_whole(folder, expected)
+    items = json.loads(durable.read_bytes(folder / "items.json"))
     if source is None:
-        images: Pixels = _mapped(folder, spec, expected, verify)
+        shape = (expected["num_items"], *spec.shape)
+        images: Pixels = cache.map_array(folder / "pixels.u8", shape)
     else:
         images = _streamed(source, spec, items, verify)
     digests = tuple(items["digests"])
     # Sets of classes alone keep the form that they have always had.
     stored = items["fields"] if "fields" in items else {"category": items["labels"]}
     columns = {
-        name: _array(folder, f"{name}.array", expected["arrays"][name], verify)
+        name: _array(folder / f"{name}.array", expected["arrays"][name])
         if field.in_file
         else field.decode(stored[name])
         for name, field in fields.items()
@@ -105,25 +99,8 @@ def read_part(
     return ImageSet(images, columns, fields, tuple(items["names"]), digests, kept), groups
 
 
-def _mapped(folder: Path, spec: ImageSpec, expected: dict[str, Any], verify: bool) -> np.ndarray:
-    pixels = {
-        "dtype": "uint8",
-        "shape": [expected["num_items"], *spec.shape],
-        "digest": expected["pixel_digest"],
-    }
-    return _array(folder, "pixels.u8", pixels, verify)
-
-
-def _array(folder: Path, name: str, expected: dict[str, Any], verify: bool) -> np.ndarray:
-    """An array of a part, mapped once its size, or all of it, is what was written."""
-    path, shape = folder / name, tuple(expected["shape"])
-    wanted = math.prod(shape) * np.dtype(expected["dtype"]).itemsize
-    cache.require_whole(cache.file_size(path) == wanted, folder)
-    if verify:
-        with durable.explaining(path, "read"), open(path, "rb") as stream:
-            digest = hashlib.file_digest(stream, lambda: hashlib.blake2b(digest_size=16))
-        cache.require_whole(digest.hexdigest() == expected["digest"], folder)
-    return cache.map_array(path, shape, expected["dtype"])
+def _array(path: Path, expected: dict[str, Any]) -> np.ndarray:
+    return cache.map_array(path, tuple(expected["shape"]), expected["dtype"])
 
 
 def _streamed(

@@ -1,7 +1,8 @@
 """The sealed test split: it says what it is and how large, and opens only to an `Opening`.
 
 Pixels and labels of the test split lie in files of their own. Nothing reads them before
-`read`, and `read` asks for the entry that the ledger of openings made and flushed to the disk.
+`read`, except that `check` compares them with their digests; and `read` asks for the entry that
+the ledger of openings made and flushed to the disk.
 
 `issue` is the one registrar of openings, and `evaluation.open_test` is its one caller. An
 `Opening` that did not come from there, or that was used already, opens nothing. Python cannot
@@ -62,9 +63,18 @@ class SealedSplit:
     """Names the contents (classes and pixels), whatever their path, order or input size."""
     num_items: int
     _load: Callable[[], "ImageSet"] = field(repr=False, compare=False)
+    _check: Callable[[], None] = field(default=lambda: None, repr=False, compare=False)
 
     def __len__(self) -> int:
         return self.num_items
+
+    def check(self) -> None:
+        """Compare the stored files with their digests; nothing of what they hold is given out.
+
+        Raises:
+            DataError: the cached test images are missing or were altered.
+        """
+        self._check()
 
     def read(self, opening: Opening) -> "ImageSet":
         """The test images and labels.

@@ -18,9 +18,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from striate import durable
 from striate.data.archive import read_at, read_members
-from striate.data.cache import memo_path, read_json, require_writable, writing
+from striate.data.cache import memo_path, read_memo, require_writable, write_memo
 from striate.data.hidden import PICTURES, hidden_notes, visible, without_hidden
 from striate.data.layout import Entry, by_name, name_parts, read_layout, split_named
 from striate.data.source import Content, Item, Listing, Source, Split, file_state, read_text
@@ -284,11 +283,10 @@ def shards_listed(path: Path) -> list[Path]:
 def _indexed(path: Path) -> list[_Member]:
     """Files of a shard, from the cache where the shard was read before."""
     memo = memo_path("shard", _identity(path))
-    known = read_json(memo)
+    known = read_memo(memo)
     if not isinstance(known, list):
         known = _index(path)
-        with writing():
-            durable.write_bytes(memo, json.dumps(known, ensure_ascii=False).encode())
+        write_memo(memo, known)
     return [_Member(*member) for member in known]
 
 

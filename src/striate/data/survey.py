@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from striate.data.cache import memo_path, read_json, require_writable, write_memo
+from striate.data.cache import memo_path, read_memo, require_writable, write_memo
 from striate.data.picture import (
     FULL_DEPTH,
     BrokenImage,
@@ -81,7 +81,7 @@ def survey(source: Source, progress: Progress | None = None) -> Survey:
             the cache cannot be written.
     """
     memo = memo_path("survey", source.fingerprint())
-    known = read_json(memo)
+    known = read_memo(memo)
     if isinstance(known, dict):
         return Survey.from_json({**known, "title": source.title})
     require_writable()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
 
-from striate import durable
+from striate import digests
 from striate.evaluation.chart import Series, line_chart, thinned
 from striate.evaluation.interval import Estimate, Proportion
 from striate.evaluation.metric import Scores
@@ -96,8 +96,8 @@ def write(folder: Path, report: Report, headline: Headline, sections: Sequence[S
     """
     page = Path(folder) / "report.html"
     html = render(report, headline, sections).encode()
-    durable.write_json(Path(folder) / "report.json", _without_pictures(report))
-    durable.write_bytes(page, html)
+    digests.write_json(Path(folder) / "report.json", _without_pictures(report))
+    digests.write_bytes(page, html)
     return page
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from striate import durable
+from striate import digests, durable
 from striate.errors import RunError
 from striate.evaluation.metric import Columns
 
@@ -65,7 +65,7 @@ def save_predictions(path: Path, predictions: Predictions) -> None:
     for index, picture in predictions.pictures.items():
         tensors[f"picture.{index}"] = np.ascontiguousarray(picture)
     described = {key: getattr(predictions, key) for key in _DESCRIBED}
-    durable.write_bytes(path, save(tensors, {_KEY: json.dumps(described)}))
+    digests.write_bytes(path, save(tensors, {_KEY: json.dumps(described)}))
 
 
 def load_predictions(path: Path) -> Predictions:
@@ -77,12 +77,15 @@ def load_predictions(path: Path) -> Predictions:
     from safetensors import SafetensorError
     from safetensors.numpy import load
 
+    is_test = path.name == "test.safetensors"
+    again = f"Make it again: striate {'evaluate' if is_test else 'resume'} {path.parent}"
+    digests.require(path, again)
     try:
         content = durable.read_bytes(path)
         tensors = load(content)
         described = json.loads(durable.safetensors_metadata(content).get(_KEY, "{}"))
     except (SafetensorError, FileNotFoundError, ValueError) as error:
-        raise RunError(f"{path} cannot be read: {error}. Evaluate the run again.") from error
+        raise RunError(f"{path} cannot be read: {error}. Remove it. {again}") from error
     columns: dict[str, Any] = {}
     pictures: dict[int, Array] = {}
     for name, value in tensors.items():

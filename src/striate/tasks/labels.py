@@ -11,7 +11,7 @@ import torch
 from markupsafe import Markup, escape
 from torch import Tensor, nn
 
-from striate import durable
+from striate import digests
 from striate.data import ImageSet
 from striate.data.batch import Batch
 from striate.data.field.labels import why_labels
@@ -146,7 +146,7 @@ class Labels(Task):
             "n": len(rows),
             "lines": lines,
         }
-        durable.write_json(folder.calibration, fit)
+        digests.write_json(folder.calibration, fit)
         return fit
 
     def finish(self, folder: RunFolder) -> None:
@@ -156,16 +156,15 @@ class Labels(Task):
         self, folder: RunFolder, outputs: Mapping[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
         p = outputs["probabilities"]
+        again = f"Choose the thresholds anew: striate calibrate {folder.path}"
+        digests.require(folder.calibration, again)
         try:
             kept = json.loads(durable.read_bytes(folder.calibration))
             thresholds = np.array(kept["thresholds"], np.float64)
         except FileNotFoundError:
             thresholds = np.full(p.shape[1], 0.5)
         except (ValueError, KeyError) as error:
-            raise RunError(
-                f"{folder.calibration} cannot be read: {error}. Choose the thresholds anew: "
-                f"striate calibrate {folder.path}"
-            ) from error
+            raise RunError(f"{folder.calibration} cannot be read: {error}. {again}") from error
         return {**outputs, "present": p >= thresholds}
 
     def held_out(self, folder: RunFolder) -> Columns:

@@ -59,14 +59,18 @@ def _digest(tensors: Tensors) -> str:
     return digest.hexdigest()
 
 
+def _text_digest(text: str) -> str:
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
 def write_checkpoint(path: Path, tensors: Tensors, state: State) -> None:
     """Write tensors and JSON state to one file, whole or not at all.
 
     Raises:
         StorageError: the disk is full or refuses; what was there before is untouched.
     """
-    header = {"state": json.dumps({**state, "digest": _digest(tensors)}, allow_nan=False)}
-    write_bytes(path, save(tensors, metadata=header))
+    text = json.dumps({**state, "digest": _digest(tensors)}, allow_nan=False)
+    write_bytes(path, save(tensors, {"state": text, "state digest": _text_digest(text)}))
 
 
 def read_checkpoint(path: Path) -> tuple[Tensors, State]:
@@ -77,13 +81,17 @@ def read_checkpoint(path: Path) -> tuple[Tensors, State]:
     """
     try:
         content = read_bytes(path)
-        tensors = load(content)
-        state = json.loads(safetensors_metadata(content)["state"])
+        tensors, metadata = load(content), safetensors_metadata(content)
+        text = metadata["state"]
+        state = json.loads(text)
         digest = state.pop("digest")
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise CheckpointError(f"{path} is not a whole checkpoint: {error}.") from error
     if digest != _digest(tensors):
         raise CheckpointError(f"{path} is damaged: its tensors do not match their digest.")
+    # Checkpoints of earlier versions kept no digest of their state.
+    if metadata.get("state digest", _text_digest(text)) != _text_digest(text):
+        raise CheckpointError(f"{path} is damaged: its state does not match its digest.")
     return tensors, state
 
 

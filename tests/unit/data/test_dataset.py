@@ -21,6 +21,7 @@ from striate.data import (
     prepare,
 )
 from striate.data import build as build_module
+from striate.data.dataset import _DECODED_ANEW
 from striate.data.seal import issue
 from striate.errors import DataError, SealedTestError, StorageError
 from striate.folders import cache_dir
@@ -248,13 +249,29 @@ def test_list_and_clear(photos: Path, config_of: ConfigOf) -> None:
     assert list_cache() == []
 
 
-def test_a_damaged_development_part_is_built_again(photos: Path, config_of: ConfigOf) -> None:
+@pytest.mark.parametrize("name", ["development/pixels.u8", "development/items.json", "set.json"])
+@pytest.mark.parametrize("harm", ["cut", "altered", "deleted"])
+def test_a_damaged_set_is_decoded_anew(
+    photos: Path, config_of: ConfigOf, name: str, harm: str
+) -> None:
     config = config_of(photos)
-    expected = everything(prepare(config))
+    first = prepare(config)
+    expected = everything(first)
     (entry,) = list_cache()
-    path = entry.path / "development" / "pixels.u8"
-    path.write_bytes(path.read_bytes()[:-1])
-    assert everything(prepare(config)) == expected
+    path = entry.path / name
+    content = bytearray(path.read_bytes())
+    if harm == "deleted":
+        path.unlink()
+    elif harm == "cut":
+        path.write_bytes(content[:-3])
+    else:
+        content[content.index(b"1") if name == "set.json" else 9] ^= 2
+        path.write_bytes(content)
+    again = prepare(config)
+    assert everything(again) == expected
+    is_known = (name, harm) != ("set.json", "deleted")
+    assert [n for n in again.notes if n not in first.notes] == [_DECODED_ANEW] * is_known
+    assert prepare(config).notes == first.notes
 
 
 def test_a_full_disk_says_so_and_leaves_nothing(photos: Path, config_of, monkeypatch) -> None:

@@ -1,13 +1,21 @@
 """Checkpoints: what goes in comes out bit for bit; damage is told; nothing good is lost."""
 
 import errno
+import json
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from striate import durable
 from striate.errors import CheckpointError, StorageError
-from striate.training.checkpoint import CheckpointStore, flatten, read_checkpoint, unflatten
+from striate.training.checkpoint import (
+    CheckpointStore,
+    _digest,
+    flatten,
+    read_checkpoint,
+    unflatten,
+)
 
 
 def _state(seed: int) -> tuple[dict, dict]:
@@ -41,6 +49,20 @@ def test_round_trip_is_exact(tmp_path):
     assert notes == []
     assert _same(unflatten(read_state["parts"], read), unflatten(state["parts"], tensors))
     assert 0 in unflatten(read_state["parts"], read)["optimiser"]
+
+
+def test_a_changed_state_is_told_and_one_of_an_earlier_version_is_read(tmp_path):
+    store = CheckpointStore(tmp_path)
+    path = store.write(11, *_state(11))
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b'\\"step\\": 11', b'\\"step\\": 12'))
+    assert path.read_bytes() != content
+    with pytest.raises(CheckpointError, match="its state does not match"):
+        read_checkpoint(path)
+    tensors, state = _state(11)
+    digest = _digest(tensors)
+    save_file(tensors, path, {"state": json.dumps({**state, "digest": digest})})
+    assert read_checkpoint(path)[1] == state
 
 
 def test_the_newest_two_are_kept_and_a_stop_until_the_next(tmp_path):

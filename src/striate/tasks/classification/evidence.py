@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from striate import durable
+from striate import digests
 from striate.errors import DataError, RunError
 from striate.evaluation import (
     ClassificationMetrics,
@@ -70,7 +70,7 @@ def fit_calibration(folder: RunFolder, *, classwise: bool = False) -> dict[str, 
         "before": _figures(measure(probabilities, labels, names)),
         "after": _figures(measure(crossfitted(fit, probabilities, labels), labels, names)),
     }
-    durable.write_json(folder.calibration, value)
+    digests.write_json(folder.calibration, value)
     return value
 
 
@@ -96,16 +96,15 @@ def calibration_of(folder: RunFolder) -> tuple[Scaling, dict[str, Any]]:
     Raises:
         RunError: its file is damaged.
     """
-    path = folder.calibration
+    path, again = folder.calibration, f"Fit it anew: striate calibrate {folder.path}"
+    digests.require(path, again)
     if not path.is_file():
         return Scaling(), {}
     try:
         kept = json.loads(durable.read_bytes(path))
         return Scaling.from_json(kept), kept
     except (ValueError, DataError) as error:
-        raise RunError(
-            f"{path} cannot be read: {error}. Fit it anew: striate calibrate {folder.path}"
-        ) from error
+        raise RunError(f"{path} cannot be read: {error}. {again}") from error
 
 
 def validated(folder: RunFolder) -> tuple[np.ndarray, np.ndarray]:
