@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from striate.api.report import OpenedTest, write_report
+import numpy as np
+
+from striate.api.report import OpenedTest, log_notes, write_report
 from striate.api.run import Run, data_of
-from striate.data import ImageSet
+from striate.data import Dataset, ImageSet
 from striate.data.seal import Opening
 from striate.errors import RunError
 from striate.evaluation import (
@@ -22,8 +24,10 @@ from striate.evaluation import (
     receipts_of,
     record_result,
     save_predictions,
+    until_result,
     verify,
 )
+from striate.evaluation.resemblance import keep_images, resembling
 from striate.terminal import Reporter
 
 
@@ -40,6 +44,8 @@ class Evaluation:
     report: Path
     reading: Reading | None = None
     """Result as it must be read after so many openings."""
+    notes: tuple[str, ...] = ()
+    """Sentences about opened test splits that hold images of this one."""
 
 
 def evaluate(
@@ -70,46 +76,39 @@ def evaluate_runs(
         LedgerError: the ledger cannot be written; the split stays closed.
     """
     loaded = [run if isinstance(run, Run) else Run(run) for run in runs]
+    reporter = reporter or Reporter()
     for run in loaded:
         _read(run)
-    reporter = reporter or Reporter()
-    try:
-        datasets = [data_of(run.config, data, run.path, reporter, run.fields) for run in loaded]
-    finally:
-        reporter.close()
-    for run, dataset in zip(loaded, datasets, strict=True):
-        if dataset.test.digest != run.record["data"]["test_digest"]:
-            raise RunError(
-                f"The test images of {dataset.source} are not those that {run.path} was "
-                "split from. Restore them, or train anew."
-            )
-        if dataset.test.digest != datasets[0].test.digest:
-            raise RunError(
-                f"{loaded[0].path} and {run.path} have different test splits; evaluate them one "
-                "by one."
-            )
+        for note in (*run.notes, *log_notes(run.folder)):
+            reporter.say(note)
+    datasets = _checked(loaded, data, reporter)
     digest = datasets[0].test.digest
     issued = open_test_for(datasets[0].test, [(run.hash, run.path) for run in loaded])
     opening = issued[0]
-    results = [
-        _evaluated(run, dataset.test.read(one), opening)
-        for run, dataset, one in zip(loaded, datasets, issued, strict=True)
-    ]
-    headlines = [test.figures.headline() for test in results]
-    record_result(opening, headlines[0] | ({"runs": headlines} if len(headlines) > 1 else {}))
+    with until_result(opening):
+        results = [
+            _evaluated(run, dataset.test.read(one), opening)
+            for run, dataset, one in zip(loaded, datasets, issued, strict=True)
+        ]
+        headlines = [test.figures.headline() for test, _ in results]
+        record_result(opening, headlines[0] | ({"runs": headlines} if len(headlines) > 1 else {}))
+    images = results[0][0].images
+    notes = tuple(each.sentence() for each in resembling(digest, images))
+    keep_images(digest, images)
     evaluations = []
-    for run, dataset, test in zip(loaded, datasets, results, strict=True):
+    for run, dataset, (test, predictions) in zip(loaded, datasets, results, strict=True):
+        save_predictions(run.folder.test_predictions, predictions)
         findings = verify(digest, receipts_of(run.path)).findings
-        write_report(run.folder, dataset, run.task, run.shape, test)
+        write_report(run.folder, dataset, run.task, run.shape, test._replace(notes=notes))
         reading = adjusted_reading(openings(digest), opened(digest), test.figures.headline())
         evaluations.append(
-            Evaluation(run, test.figures, opening.number, findings, run.report_path, reading)
+            Evaluation(run, test.figures, opening.number, findings, run.report_path, reading, notes)
         )
     return evaluations
 
 
 def _read(run: Run) -> None:
-    """Read all that an evaluation needs of a run, so that nothing fails after the opening.
+    """Read all files of a run that an evaluation needs.
 
     Raises:
         RunError: the training has not ended, or a file is damaged.
@@ -119,8 +118,45 @@ def _read(run: Run) -> None:
     run.task.adjusted(run.folder, columns)
 
 
-def _evaluated(run: Run, images: ImageSet, opening: Opening) -> OpenedTest:
-    """Calibrated rows and figures of a run on the opened split; its predictions are stored."""
+def _checked(runs: Sequence[Run], moved_to: str | Path | None, reporter: Reporter) -> list[Dataset]:
+    """The images of each run, of one test split, after all that can be checked before it is opened.
+
+    Raises:
+        RunError, DataError: the data have changed since, or something is missing or damaged.
+    """
+    try:
+        datasets = [data_of(run.config, moved_to, run.path, reporter, run.fields) for run in runs]
+    finally:
+        reporter.close()
+    for run, dataset in zip(runs, datasets, strict=True):
+        if dataset.test.digest != run.record["data"]["test_digest"]:
+            raise RunError(
+                f"The test images of {dataset.source} are not those that {run.path} was "
+                "split from. Restore them, or train anew."
+            )
+        if dataset.test.digest != datasets[0].test.digest:
+            raise RunError(
+                f"{runs[0].path} and {run.path} have different test splits; evaluate them one "
+                "by one."
+            )
+    for run, dataset in zip(runs, datasets, strict=True):
+        _rehearse(run, dataset)
+    return datasets
+
+
+def _rehearse(run: Run, data: Dataset) -> None:
+    """Check the stored test images, and measure one validation image, keeping nothing.
+
+    Raises:
+        RunError, DataError: something that the evaluation needs is missing or damaged.
+    """
+    data.test.check()
+    columns: Any = run.rows(data.validation.part(np.arange(1))).columns
+    run.task.adjusted(run.folder, columns)
+
+
+def _evaluated(run: Run, images: ImageSet, opening: Opening) -> tuple[OpenedTest, Predictions]:
+    """Calibrated rows and figures of a run on the opened split, and the predictions to store."""
     raw = run.rows(images)
     columns: Any = raw.columns
     rows = Columns(run.task.adjusted(run.folder, columns))
@@ -133,5 +169,4 @@ def _evaluated(run: Run, images: ImageSet, opening: Opening) -> OpenedTest:
         opening.number,
         run.task.pictures(images, rows),
     )
-    save_predictions(run.folder.test_predictions, predictions)
-    return OpenedTest(images, rows, run.task.figures(rows, run.shape), opening)
+    return OpenedTest(images, rows, run.task.figures(rows, run.shape), opening), predictions

@@ -9,8 +9,9 @@ from typing import Any
 from striate import durable
 from striate.data import ImageSet, SealedSplit, Source, open_source
 from striate.data.build import content_digest
+from striate.data.seal import Opening
 from striate.errors import DataError
-from striate.evaluation import open_test
+from striate.evaluation import open_test, until_result
 from striate.inspection import Findings, write
 from striate.inspection import inspect as inspect_source
 from striate.inspection.table import table
@@ -67,14 +68,14 @@ def inspect(
     try:
         findings = inspect_source(source, opened=False, **options)
         if open_test_split:
-            _open(findings, source, folder)
-            findings = inspect_source(source, opened=True, **options)
+            with until_result(_open(findings, source, folder)):
+                findings = inspect_source(source, opened=True, **options)
         return Inspection(findings, write(folder, findings, source))
     finally:
         reporter.close()
 
 
-def _open(findings: Findings, source: Source, folder: Path) -> None:
+def _open(findings: Findings, source: Source, folder: Path) -> Opening:
     """Write the opening of the test split into its ledger."""
     scan, names = findings.scan, source.class_names or ("",)
     lines = [
@@ -85,7 +86,7 @@ def _open(findings: Findings, source: Source, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     sealed = SealedSplit(content_digest(lines), len(lines), _never)
     run_hash = hashlib.sha256(f"inspect {source.origin}".encode()).hexdigest()[:12]
-    open_test(sealed, run_hash=run_hash, run_folder=folder)
+    return open_test(sealed, run_hash=run_hash, run_folder=folder)
 
 
 def _never() -> ImageSet:

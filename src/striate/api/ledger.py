@@ -1,6 +1,5 @@
 """The ledger of a test split, found by data or by run, or all ledgers."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,13 +43,14 @@ class LedgerView(JsonRecord):
     def times(self) -> str:
         """The number of openings, in words."""
         plural = "s" if self.count > 1 else ""
-        return "never opened" if self.count == 0 else f"opened {self.count} time{plural}"
+        empty = sum(bool(record.nothing_shown) for record in self.records)
+        but = f", {empty} of which showed nothing" * bool(empty)
+        return "never opened" if self.count == 0 else f"opened {self.count} time{plural}{but}"
 
     def lines(self) -> list[str]:
         """The ledger as lines for a terminal."""
         openings = [
-            f"{record.number:>4}  {record.time[:16]}  {_headline(record.result or {}):<16}  "
-            f"{record.folder}"
+            f"{record.number:>4}  {record.time[:16]}  {_headline(record):<16}  {record.folder}"
             for record in self.records
         ]
         return [
@@ -67,8 +67,11 @@ class LedgerView(JsonRecord):
         return {**values, "openings": values.pop("records")}
 
 
-def _headline(result: Mapping[str, Any]) -> str:
+def _headline(record: OpeningRecord) -> str:
     """The headline of an opening's result: a share of wrong items in percent."""
+    if record.nothing_shown:
+        return "nothing shown"
+    result = record.result or {}
     numbers = ("n", "wrong", "low", "high", "runs")
     name = next((key for key in result if key not in numbers), None)
     if name is None:

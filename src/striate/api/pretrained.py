@@ -10,7 +10,8 @@ from striate import folders
 from striate.config import ExecutionConfig
 from striate.data import ImageSet, ImageSpec, Normalisation, SealedSplit, open_source
 from striate.data.measured import measured_part
-from striate.evaluation import open_test, receipts_of, record_result, verify
+from striate.evaluation import open_test, receipts_of, record_result, until_result, verify
+from striate.evaluation.resemblance import keep_images
 from striate.execution import Execution
 from striate.networks.pretrained import fill, locate_weights, published_network
 from striate.networks.weight import Preparation
@@ -61,14 +62,15 @@ def evaluate_pretrained(
             folder = folders.home_dir() / "published" / f"{file.name}-{file.sha256[:12]}"
             folder.mkdir(parents=True, exist_ok=True)
             opening = open_test(part.content, run_hash=file.sha256[:12], run_folder=folder)
-            images = part.content.read(opening)
-        else:
-            images = part.content
-        metrics = matching.figures(_outputs(filled, form, images, reporter), images)
-        findings: tuple[str, ...] = ()
-        if opening is not None:
-            record_result(opening, metrics.headline())
+            with until_result(opening):
+                images = part.content.read(opening)
+                metrics = matching.figures(_outputs(filled, form, images, reporter), images)
+                record_result(opening, metrics.headline())
+            keep_images(opening.test_digest, images)
             findings = verify(opening.test_digest, receipts_of(folder)).findings
+        else:
+            images, findings = part.content, ()
+            metrics = matching.figures(_outputs(filled, form, images, reporter), images)
     finally:
         reporter.close()
     number = None if opening is None else opening.number

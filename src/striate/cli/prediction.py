@@ -72,6 +72,8 @@ def _evaluate_runs(runs: list[Path], data: str | None, json_file: Path | None) -
             terminal.say(evaluation.reading.sentence)
     last = evaluations[-1]
     terminal.say(f"This was opening {last.opening} of this test split.")
+    for note in last.notes:
+        terminal.say(note)
     for finding in last.findings:
         terminal.say(f"The ledger was altered: {finding}")
     values = []
@@ -126,6 +128,8 @@ def predict(
         raise ConfigError("--json and --csv exclude each other; choose one.")
     loaded = api.load(run)
     predictions = loaded.predict(images, abstain=abstain, out=out, overlays=overlay)
+    for note in loaded.notes:
+        typer.echo(note, err=True)
     if as_json or as_csv:
         print_utf8()
     if as_json:

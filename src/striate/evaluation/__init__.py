@@ -25,6 +25,7 @@ from striate.evaluation.ledger import (
     opened,
     openings,
     record_result,
+    until_result,
     verify,
 )
 from striate.evaluation.mean import mean_interval
@@ -82,6 +83,7 @@ __all__ = [
     "seed_spread",
     "summary_lines",
     "table_lines",
+    "until_result",
     "verify",
     "wilson",
 ]

@@ -7,7 +7,7 @@ content of the split, outside all runs. Each run folder keeps a receipt of the e
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version as installed_version
@@ -18,7 +18,7 @@ from striate import durable, folders
 from striate.data.seal import Opening, SealedSplit, issue
 from striate.errors import LedgerError
 from striate.evaluation.chain import Chain, Entry, is_count
-from striate.evaluation.receipt import Receipt, give_receipt, receipts_of
+from striate.evaluation.receipt import Receipt, give_receipt, receipts_of, require_writable
 from striate.typed_json import JsonRecord
 
 
@@ -35,6 +35,9 @@ class OpeningRecord(JsonRecord):
     version: str
     result: dict[str, Any] | None
     """Headline numbers; None when the evaluation did not end."""
+    nothing_shown: bool | None = None
+    """Whether the evaluation failed before it had shown anything; such an opening does not widen
+    the interval of a later result."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +89,8 @@ def open_test_for(
         LedgerError: the ledger or the receipt cannot be written; the split stays closed.
     """
     folders = [Path(folder).resolve() for _, folder in runs]
+    for folder in folders:
+        require_writable(folder)
     digest = split.digest
     others = [[run, str(folder)] for (run, _), folder in zip(runs, folders, strict=True)][1:]
     with _locked(digest):
@@ -107,9 +112,36 @@ def open_test_for(
             }
         )
         issued = [issue(digest, number, chain.last_hash) for _ in runs]
+    with until_result(issued[0]):
         for folder, opening in zip(folders, issued, strict=True):
             give_receipt(folder, opening)
     return issued
+
+
+@contextmanager
+def until_result(opening: Opening) -> Iterator[None]:
+    """The time from an opening to its result; what fails in it has shown nothing to anybody.
+
+    Nothing of the test split may be printed or stored before `record_result`, which ends this
+    time. After a failure the ledger says that the opening showed nothing; after a kill it cannot,
+    and the opening counts.
+
+    Args:
+        opening: Opening from `open_test`.
+    """
+    try:
+        yield
+    except BaseException:
+        with suppress(LedgerError), _locked(opening.test_digest):
+            _read(opening.test_digest).append(
+                {
+                    "kind": "nothing shown",
+                    "number": opening.number,
+                    "time": _now(),
+                    "opening": opening.entry_hash,
+                }
+            )
+        raise
 
 
 def record_result(opening: Opening, result: Mapping[str, Any]) -> None:
@@ -146,11 +178,13 @@ def openings(test_digest: str) -> list[OpeningRecord]:
         for entry in _entries(chain, "result")
         if _is_possible(entry.get("result"))
     }
+    unseen = {str(entry.get("opening")) for entry in _entries(chain, "nothing shown")}
     return [
         OpeningRecord(
             number=entry["number"],
             **{key: str(entry.get(key)) for key in ("time", "run", "folder", "version")},
             result=results.get(str(entry.get("hash"))),
+            nothing_shown=str(entry.get("hash")) in unseen - set(results),
         )
         for entry in _entries(chain, "opening")
         if isinstance(entry.get("number"), int)

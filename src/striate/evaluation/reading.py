@@ -31,6 +31,7 @@ def adjusted_reading(
 
     Whoever opens k times and keeps the best result reports luck too. Intervals of confidence
     1 - 0.05 / k hold all at once with 95 %, whichever of the k results is picked (Bonferroni).
+    Openings that showed nothing do not count.
 
     Args:
         records: Openings in the ledger.
@@ -52,14 +53,16 @@ def adjusted_reading(
         return None
     # An opening for several runs shows as many results.
     further = sum(max(0, len(r.result.get("runs", ())) - 1) for r in records if r.result)
-    count = max(openings, 1) + further
+    empty = sum(bool(record.nothing_shown) for record in records)
+    count = max(openings - empty, 1) + further
     confidence = 1 - 0.05 / count
     share = wilson(int(latest["wrong"]), int(latest["n"]), confidence=confidence)
     figures = share.value, share.low, share.high
-    return Reading(count, *figures, confidence, _sentence(count, further, *figures))
+    return Reading(count, *figures, confidence, _sentence(count, further, empty, *figures))
 
 
-def _sentence(count: int, further: int, error: float, low: float, high: float) -> str:
+def _sentence(count: int, further: int, empty: int, error: float, low: float, high: float) -> str:
+    others = f" ({empty} more showed nothing)" if empty else ""
     ends = f"{percent(low)} to {percent(high)} %"
     if further:
         return (
@@ -69,11 +72,11 @@ def _sentence(count: int, further: int, error: float, low: float, high: float) -
         )
     if count == 1:
         return (
-            f"The test split was opened once: the error of {percent(error)} % and its interval, "
-            f"{ends}, can be read as they are."
+            f"The test split was opened once{others}: the error of {percent(error)} % and its "
+            f"interval, {ends}, can be read as they are."
         )
     return (
-        f"The test split was opened {count} times, and the best of {count} results is too good by "
-        f"chance: after so many openings read the latest error, {percent(error)} %, with the "
-        f"interval {ends} (Bonferroni), not with that of a single opening."
+        f"The test split was opened {count} times{others}, and the best of {count} results is too "
+        f"good by chance: after so many openings read the latest error, {percent(error)} %, with "
+        f"the interval {ends} (Bonferroni), not with that of a single opening."
     )

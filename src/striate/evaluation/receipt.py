@@ -4,6 +4,7 @@ They witness for the ledger: an opening cannot vanish from it while its receipt 
 """
 
 import json
+import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,22 @@ class Receipt:
     folder: str
 
 
+def require_writable(folder: Path) -> None:
+    """Refuse a folder that cannot take a receipt, before the opening is written down.
+
+    Raises:
+        LedgerError: the folder is missing or cannot be written; the test split stays closed.
+    """
+    try:
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise LedgerError(
+            f"{folder} cannot be written: {error.strerror}. An evaluation keeps its results and "
+            "its receipt there; the test split stays closed. Allow writing there, or evaluate a "
+            "copy of the folder."
+        ) from error
+
+
 def give_receipt(folder: Path, opening: Opening) -> None:
     """Write the receipt of an opening into the folder of the run that made it.
 
@@ -40,8 +57,7 @@ def give_receipt(folder: Path, opening: Opening) -> None:
     receipt = {"test": opening.test_digest, "number": opening.number, "hash": opening.entry_hash}
     path = folder / RECEIPTS
     try:
-        torn = path.exists() and not path.read_bytes().endswith(b"\n")
-        durable.append_line(path, "\n" * torn + json.dumps(receipt))
+        durable.append_line(path, json.dumps(receipt))
     except OSError as error:
         raise LedgerError(
             f"The receipt of opening {opening.number} cannot be written into {folder}: "

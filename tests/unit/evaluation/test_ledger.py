@@ -1,21 +1,26 @@
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from striate import durable
 from striate.errors import LedgerError
 from striate.evaluation import (
+    OpeningRecord,
     adjusted_reading,
     ledger_path,
     open_test,
     openings,
     receipts_of,
     record_result,
+    until_result,
     verify,
 )
 from striate.evaluation.chain import entry_hash
+from striate.evaluation.ledger import Verification
 from striate.evaluation.ledger import opened as num_openings
 
 
@@ -332,3 +337,90 @@ def test_a_receipt_of_an_impossible_number_is_passed_over(split, run):
             stream.write(f'{{"test": "{split.digest}", "number": {number}, "hash": "x"}}\n')
     assert [receipt.number for receipt in receipts_of(run)] == [1]
     assert open_test(split, run_hash="f00d", run_folder=run).number == 2
+
+
+@pytest.mark.parametrize("room", range(0, 400, 40))
+def test_an_entry_that_is_cut_short_leaves_the_ledger_as_it_was(split, run, room):
+    """Whatever part of the line the disk has room for."""
+    from full_disk import files_no_longer_than
+
+    opened(split, run, 2)
+    path = ledger_path(split.digest)
+    before = path.read_bytes()
+    with files_no_longer_than(len(before) + room):
+        try:
+            open_test(split, run_hash="f00d", run_folder=run)
+        except LedgerError:
+            assert path.read_bytes() == before
+    assert verify(split.digest, receipts_of(run)).sound
+    assert opened(split, run).number == num_openings(split.digest)
+    assert verify(split.digest, receipts_of(run)) == Verification(())
+
+
+def test_without_the_head_record_the_entry_is_taken_back(split, run, monkeypatch):
+    opened(split, run)
+    before = ledger_path(split.digest).read_bytes()
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(durable, "write_json", full)
+        with pytest.raises(LedgerError, match="No space left"):
+            open_test(split, run_hash="f00d", run_folder=run)
+    assert ledger_path(split.digest).read_bytes() == before
+    assert opened(split, run).number == 2
+    assert verify(split.digest, receipts_of(run)) == Verification(())
+
+
+def test_a_folder_that_takes_no_receipt_is_refused_before_anything_is_written(split, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(LedgerError, match=r"stays closed.*evaluate a copy"):
+        open_test(split, run_hash="f00d", run_folder=tmp_path / "file")
+    assert not ledger_path(split.digest).exists()
+
+
+def test_an_opening_without_its_receipt_showed_nothing(split, run):
+    (run / "openings.jsonl").mkdir()
+    with pytest.raises(LedgerError, match="receipt of opening 1"):
+        open_test(split, run_hash="f00d", run_folder=run)
+    assert [record.nothing_shown for record in openings(split.digest)] == [True]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
+def test_an_opening_that_failed_before_its_result_showed_nothing(split, run, error):
+    opening = open_test(split, run_hash="f00d", run_folder=run)
+    with pytest.raises(error), until_result(opening):
+        raise error
+    assert opened(split, run).number == 2
+    first, second = openings(split.digest)
+    assert (first.nothing_shown, first.result) == (True, None)
+    assert (second.nothing_shown, second.result) == (False, {"error": 0.25, "n": 8})
+    assert verify(split.digest, receipts_of(run)).sound
+
+
+def test_what_failed_after_its_result_has_shown_it(split, run):
+    opening = open_test(split, run_hash="f00d", run_folder=run)
+    with suppress(KeyboardInterrupt), until_result(opening):
+        record_result(opening, {"error": 0.25, "n": 8})
+        raise KeyboardInterrupt
+    assert [record.nothing_shown for record in openings(split.digest)] == [False]
+
+
+def test_openings_that_showed_nothing_do_not_widen_the_interval():
+    result = {"n": 100, "wrong": 10, "error": 0.1}
+
+    def record(number, result=None, nothing_shown=False):
+        return OpeningRecord(number, "", "", "", "", result, nothing_shown)
+
+    once = adjusted_reading([record(1, result)], 1)
+    failed = adjusted_reading([record(1, None, True), record(2, None, True), record(3, result)], 3)
+    assert (failed.low, failed.high, failed.openings) == (once.low, once.high, 1)
+    assert "opened once (2 more showed nothing)" in failed.sentence
+    unknown = adjusted_reading([record(1), record(2, result)], 2)
+    assert unknown.high > once.high
+
+
+def test_an_opening_of_an_earlier_version_without_result_counts():
+    old = dict.fromkeys(("time", "run", "folder", "version"), "") | {"number": 1, "result": None}
+    assert OpeningRecord.from_json(old).nothing_shown is None
