@@ -11,7 +11,7 @@ import torch
 from markupsafe import Markup, escape
 from torch import Tensor, nn
 
-from striate import digests
+from striate import digests, durable
 from striate.data import ImageSet
 from striate.data.batch import Batch
 from striate.data.field.labels import why_labels

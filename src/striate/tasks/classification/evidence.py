@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from striate import digests
+from striate import digests, durable
 from striate.errors import DataError, RunError
 from striate.evaluation import (
     ClassificationMetrics,
