@@ -63,7 +63,10 @@ def test_a_line_that_is_cut_short_is_taken_back(tmp_path):
     with EventLog(path) as log:
         log.write("step", step=1)
         size = path.stat().st_size
-        with files_no_longer_than(size + 9), pytest.raises(OSError, match="larger than a file may be"):
+        with (
+            files_no_longer_than(size + 9),
+            pytest.raises(OSError, match="larger than a file may be"),
+        ):
             log.write("step", step=2)
         assert path.stat().st_size == size
         log.write("step", step=3)
