@@ -6,6 +6,7 @@ without a traceback; from Python it is an ordinary exception. Anything that is n
 """
 
 import difflib
+import shlex
 from collections.abc import Iterable, Sequence
 
 
@@ -77,6 +78,16 @@ class ShapeError(StriateError, ValueError):
 
 class InputError(StriateError, ValueError):
     """Arrays or parameters that a scikit-learn estimator cannot take."""
+
+
+def command_line(*words: object) -> str:
+    """A command of Striate as a person may type it, its paths quoted for the shell.
+
+    Example:
+        >>> command_line("evaluate", "my runs/first")
+        "striate evaluate 'my runs/first'"
+    """
+    return shlex.join(["striate", *map(str, words)])
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:

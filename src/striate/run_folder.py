@@ -30,7 +30,7 @@ from torch import Tensor
 from striate import digests, durable
 from striate.config import RunConfig
 from striate.data.spelling import enumerated, folder_name
-from striate.errors import RunError
+from striate.errors import RunError, command_line
 
 _FORMAT = 1
 
@@ -64,7 +64,7 @@ class RunFolder:
             if wanted.exists() and (not wanted.is_dir() or _holds_something(wanted)):
                 raise RunError(
                     f"{wanted} is taken. Choose another --out, or continue what is there: "
-                    f"striate resume {wanted}"
+                    f"{command_line('resume', wanted)}"
                 )
             return cls(wanted)
         words = folder_name(f"{title}-{config.network.name}")
@@ -171,7 +171,7 @@ class RunFolder:
         if not path.is_file():
             raise RunError(
                 f"{self.path} has no {path.name}: its training has not ended. "
-                f"Continue with: striate resume {self.path}"
+                f"Continue with: {command_line('resume', self.path)}"
             )
 
     def is_whole(self, path: Path) -> bool:

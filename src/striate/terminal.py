@@ -8,6 +8,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemaining
 from rich.table import Table
 from rich.text import Text
 
+from striate.data.spelling import visible
 from striate.errors import StriateError
 from striate.training.events import Event
 from striate.training.planner import Decision
@@ -60,7 +61,7 @@ class Terminal(Reporter):
         self._headline = ""
 
     def say(self, text: str) -> None:
-        self.console.print(text, markup=False, emoji=False, soft_wrap=True)
+        self.console.print(visible(text), markup=False, emoji=False, soft_wrap=True)
 
     def choices(self, rows: Sequence[Decision]) -> None:
         if not rows:
@@ -69,7 +70,7 @@ class Terminal(Reporter):
         for heading in ("", "chosen", "because"):
             table.add_column(heading, overflow="fold")
         for row in rows:
-            table.add_row(*map(Text, (row.what, row.value, row.why)))
+            table.add_row(*(Text(visible(text)) for text in (row.what, row.value, row.why)))
         self.console.print(table)
 
     def progress(self, stage: str, done: int, total: int) -> None:
@@ -148,5 +149,5 @@ def _duration(seconds: float) -> str:
 def print_error(error: StriateError | str) -> None:
     """An error without its traceback, on standard error."""
     Console(stderr=True, highlight=False).print(
-        Text.assemble(("Error", "bold red"), f" {error}"), soft_wrap=True
+        Text.assemble(("Error", "bold red"), f" {visible(str(error))}"), soft_wrap=True
     )

@@ -11,7 +11,7 @@ import numpy as np
 from striate.api.run import Run, data_of
 from striate.data.part import ImageSet
 from striate.data.spelling import enumerated
-from striate.errors import DataError, RunError
+from striate.errors import DataError, RunError, command_line
 from striate.evaluation import Columns, Predictions, load_predictions
 from striate.evaluation.report import TINY
 from striate.terminal import Reporter
@@ -56,7 +56,7 @@ def compare_runs(
         raise RunError(
             f"{enumerated(sealed)} kept no predictions of the test split, and the others did. "
             "Evaluate first (an opening each, written to the ledger): "
-            + "; ".join(f"striate evaluate {path}" for path in sealed)
+            + "; ".join(command_line("evaluate", path) for path in sealed)
         )
     return _on_validation(opened, data, reporter, unchecked)
 

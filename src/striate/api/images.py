@@ -1,7 +1,8 @@
 """The forms in which a person may hand over images."""
 
 import os
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -10,12 +11,25 @@ import numpy as np
 from PIL import Image
 
 from striate.data import BrokenImage
+from striate.data.arrays import ARRAYS
 from striate.data.folder import walk
-from striate.data.picture import unreadable
-from striate.data.spelling import shown
+from striate.data.picture import is_address, unreadable
+from striate.data.source import FILE_LIMIT, read_arrays
+from striate.data.spelling import enumerated, json_text, safe_cell, shown, visible
 from striate.errors import DataError
 
-__all__ = ["decode_all", "named_images", "relative_paths", "shown"]
+STANDARD_INPUT = "-"
+"""Name that stands for the bytes of an image on standard input."""
+
+__all__ = [
+    "decode_all",
+    "json_text",
+    "named_images",
+    "relative_paths",
+    "safe_cell",
+    "shown",
+    "visible",
+]
 
 _NARROW = 8
 """Columns below which a last axis is taken for channels, if there are more rows."""
@@ -28,7 +42,8 @@ def named_images(images: Any) -> list[tuple[str, Any]]:
     any, and for one that may not be looked into.
 
     Raises:
-        DataError: an empty path, or an array that may be one picture or several.
+        DataError: an empty path, an array that may be one picture or several, or an .npz file
+            without images.
     """
     if isinstance(images, str) and not images.strip():
         raise DataError(
@@ -36,7 +51,14 @@ def named_images(images: Any) -> list[tuple[str, Any]]:
             "image or a folder of images."
         )
     if isinstance(images, (str, Path)):
-        return _files(Path(images))
+        path = Path(images)
+        if str(images) == STANDARD_INPUT:
+            return [(STANDARD_INPUT, _from_standard_input())]
+        if is_address(images):
+            return [(str(images), images)]
+        if path.suffix.lower() in ARRAYS and path.is_file():
+            return _from_arrays(str(path), read_arrays(path))
+        return _files(path)
     if isinstance(images, (list, tuple)):
         named = []
         for index, item in enumerate(images):
@@ -96,7 +118,7 @@ def relative_paths(images: Any, named: list[tuple[str, Any]]) -> list[Path]:
     paths = []
     for name, image in named:
         if not isinstance(image, (Path, BrokenImage)):
-            paths.append(Path(name))
+            paths.append(Path(Path(name).name))  # of an array in a file its number
             continue
         image = Path(name)
         above = [folder for folder in folders if folder != image and image.is_relative_to(folder)]
@@ -120,6 +142,26 @@ def decode_all(
     with ThreadPoolExecutor(os.cpu_count() or 1, "striate-decode") as pool:
         rest = pool.map(decoded, (image for i, image in enumerate(images) if i not in alone))
         return [alone[i] if i in alone else next(rest) for i in range(len(images))]
+
+
+def _from_standard_input() -> bytes:
+    """The bytes of the image on standard input."""
+    content = sys.stdin.buffer.read(FILE_LIMIT + 1)
+    if len(content) > FILE_LIMIT:
+        raise DataError(f"More than {FILE_LIMIT // 2**20} MiB came on standard input.")
+    return content
+
+
+def _from_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> list[tuple[str, Any]]:
+    """The images of an .npz file, each named by its number in it."""
+    known = [key for key in ("images", "x", "x_test") if key in arrays]
+    key = next(iter(known if known or len(arrays) != 1 else arrays), None)
+    if key is None:
+        raise DataError(
+            f"{name} holds the arrays {enumerated(list(arrays))}; accepted: images or x, (N, H, W) "
+            "or (N, H, W, 3), or one array alone."
+        )
+    return [(f"{name}/{i}", row) for i, (_, row) in enumerate(named_images(arrays[key]))]
 
 
 def _as_array(images: Any) -> np.ndarray | None:

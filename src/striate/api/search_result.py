@@ -17,7 +17,7 @@ from striate.api.run import Run
 from striate.api.search_chart import search_charts
 from striate.api.study import Study, StudyResult
 from striate.drawing.table import text_table
-from striate.errors import RunError
+from striate.errors import RunError, command_line
 from striate.evaluation import Estimate, Proportion, compare, holm, wilson
 from striate.search import Space
 from striate.search.storage import Storage
@@ -138,7 +138,7 @@ class Search(StudyResult):
             f"It was chosen for just that, on these very images, so the {self.metric} is too good "
             f"by chance: read it with the interval {_interval(adjusted)} "
             f"(Bonferroni, for {self.num_finished} trials). The test split is there to settle it: "
-            f"striate evaluate {self.best}"
+            f"{command_line('evaluate', self.best)}"
         )
         return sentences
 

@@ -11,15 +11,18 @@ def list_() -> None:
 
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from striate.api.cache import list_cache
+    from striate.api.images import shown
     from striate.folders import cache_dir
 
     table = Table("name", "kind", "images", "size", "last used", title=str(cache_dir()))
     for entry in list_cache():
         images = "" if entry.num_images is None else f"{entry.num_images:,}"
         used = datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d %H:%M")
-        table.add_row(entry.name, entry.kind, images, _size(entry.num_bytes), used)
+        cells = (shown(entry.name), entry.kind, images, _size(entry.num_bytes), used)
+        table.add_row(*map(Text, cells))
     Console().print(table if table.row_count else f"The cache {cache_dir()} is empty.")
 
 

@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from striate.cli.option import JsonFile, MovedData, set_option, writable_file, write_figures
+from striate.cli.option import (
+    JsonFile,
+    MovedData,
+    say,
+    set_option,
+    writable_file,
+    write_figures,
+)
 
 _LONG_NAME = 120
 
@@ -57,9 +64,9 @@ def calibrate(
 
     loaded = api.load(run)
     for note in loaded.notes:
-        typer.echo(note, err=True)
+        say(note, err=True)
     calibration = fit(loaded, classwise=classwise)
-    typer.echo("\n".join(calibration_lines(calibration)))
+    say("\n".join(calibration_lines(calibration)))
     write_figures(json_, calibration)
 
 
@@ -93,9 +100,9 @@ def ledger(
             last = view.records[-1] if view.records else None
             end = f"; last {last.time[:16]} by {last.folder}" if last else ""
             alarm = "; ALTERED" if view.findings else ""
-            typer.echo(f"{view.test_digest[:12]}  {view.times}{end}{alarm}")
+            say(f"{view.test_digest[:12]}  {view.times}{end}{alarm}")
         if not views:
-            typer.echo("No test split was opened on this machine so far.")
+            say("No test split was opened on this machine so far.")
         write_figures(json_, {"ledgers": [view.to_json() for view in views]})
         return
     view = read(
@@ -105,7 +112,7 @@ def ledger(
         assignments=tuple(set_ or ()),
         reporter=Terminal(),
     )
-    typer.echo("\n".join(view.lines()))
+    say("\n".join(view.lines()))
     write_figures(json_, view.to_json())
 
 
@@ -134,8 +141,8 @@ def measure(
 
     extra = tuple(name.strip() for name in (classes or "").split(",") if name.strip())
     metrics = measure_files(list(predictions), truth, extra_classes=extra)
-    typer.echo("\n".join([*metrics.notes, *metrics.lines()]))
+    say("\n".join([*metrics.notes, *metrics.lines()]))
     if page is not None:
         metrics.write(page)
-        typer.echo(f"Page: {page}")
+        say(f"Page: {page}")
     write_figures(json_, metrics.to_json())

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from striate.cli.option import say
+
 
 def inspect(
     data: Annotated[
@@ -15,7 +17,8 @@ def inspect(
         typer.Option("--out", "-o", help="Folder of the page; inspections/NAME by default."),
     ] = None,
     flips: Annotated[
-        bool, typer.Option("--flips", help="Count mirror images as copies too.")
+        bool,
+        typer.Option("--flips", help="Look for mirrored and turned copies that were also cut."),
     ] = False,
     labels: Annotated[
         bool, typer.Option("--labels/--no-labels", help="Look for wrong labels and outliers.")
@@ -49,5 +52,5 @@ def inspect(
     )
     Console(highlight=False).print(table(done.findings))
     for note in done.findings.notes:
-        typer.echo(note)
-    typer.echo(f"Page: {done.report}")
+        say(note)
+    say(f"Page: {done.report}")

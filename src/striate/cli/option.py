@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import io
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,6 +38,9 @@ NetworkName = Annotated[
 ]
 
 
+_MINUTES = {"h": 60.0, "min": 1.0, "m": 1.0, "s": 1 / 60, "": 1.0}
+
+
 def print_utf8() -> None:
     """Print what a program reads, CSV or JSON, as UTF-8, whatever the terminal's encoding."""
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -46,6 +50,38 @@ def print_utf8() -> None:
 def set_option(help_text: str) -> Any:
     """The repeatable option --set KEY=VALUE."""
     return typer.Option("--set", metavar="KEY=VALUE", help=help_text)
+
+
+def minutes_option(help_text: str) -> Any:
+    """The option --minutes TIME."""
+    return typer.Option("--minutes", "-m", metavar="TIME", parser=parse_minutes, help=help_text)
+
+
+def parse_minutes(text: str) -> float:
+    """Minutes from a number of them, or from a number with a unit: h, min, m or s.
+
+    Example:
+        >>> parse_minutes("10"), parse_minutes("90s"), parse_minutes("1.5h")
+        (10.0, 1.5, 90.0)
+
+    Raises:
+        BadParameter: other text.
+    """
+    number, unit = re.fullmatch(r"(.*?)\s*(h|min|m|s|)", text.strip().lower(), re.DOTALL).groups()  # type: ignore[union-attr]
+    try:
+        return float(number) * _MINUTES[unit]
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is no time; accepted: minutes (10, 0.5), or a number with a unit (10m, 90s, "
+            "1.5h)."
+        ) from None
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print text for a person, with control characters in names escaped."""
+    from striate.api.images import visible
+
+    typer.echo(visible(text), err=err)
 
 
 def parse_sizes(text: str, option: str, form: str, most: int = 9) -> tuple[int, ...]:

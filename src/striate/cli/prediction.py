@@ -1,13 +1,13 @@
 """striate evaluate, striate predict."""
 
-import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from striate.cli.option import JsonFile, print_utf8, write_figures
+from striate.cli.option import JsonFile, print_utf8, say, write_figures
 
 if TYPE_CHECKING:
     from striate.api import Prediction
@@ -98,7 +98,13 @@ def _evaluate_pretrained(
 
 def predict(
     run: Annotated[Path, typer.Argument(help="Folder of the run.")],
-    images: Annotated[list[str], typer.Argument(help="Images, or folders of images.")],
+    images: Annotated[
+        list[str],
+        typer.Argument(
+            help="Images, folders of images, .npz files of arrays, or - for an image on standard "
+            "input."
+        ),
+    ],
     abstain: Annotated[
         float | None,
         typer.Option(
@@ -119,9 +125,18 @@ def predict(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON lines.")] = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print comma-separated values.")] = False,
+    safe: Annotated[
+        bool,
+        typer.Option(
+            "--safe/--raw",
+            help="With --csv: names that a spreadsheet would compute begin with ', and control "
+            "characters are escaped; measure reads both.",
+        ),
+    ] = True,
 ) -> None:
     """Predict what is in images."""
     from striate import api
+    from striate.api.images import json_text
     from striate.errors import ConfigError
 
     if as_json and as_csv:
@@ -134,9 +149,9 @@ def predict(
         print_utf8()
     if as_json:
         for prediction in predictions:
-            typer.echo(json.dumps(prediction.to_json(), ensure_ascii=False))
+            typer.echo(json_text(prediction.to_json()))
     elif as_csv:
-        _print_csv(predictions, loaded.task.columns(predictions, loaded.shape))
+        _print_csv(predictions, loaded.task.columns(predictions, loaded.shape), safe)
     else:
         _print_text(predictions)
     if abstain is not None:
@@ -154,15 +169,20 @@ def predict(
         raise typer.Exit(1)
 
 
-def _print_csv(predictions: list["Prediction"], columns: tuple[str, ...]) -> None:
+def _print_csv(predictions: list["Prediction"], columns: tuple[str, ...], safe: bool) -> None:
     import csv
 
+    from striate.api.images import safe_cell
+
+    def row(cells: Iterable[Any]) -> list[Any]:
+        return [safe_cell(c) if safe and isinstance(c, str) else c for c in cells]
+
     writer = csv.writer(sys.stdout, lineterminator="\n")
-    writer.writerow(["name", *columns, "problem"])
+    writer.writerow(row(["name", *columns, "problem"]))
     for prediction in predictions:
         cells = prediction.cells()
         values = [cells.get(column, "") for column in columns]
-        writer.writerow([prediction.name, *values, prediction.problem or ""])
+        writer.writerow(row([prediction.name, *values, prediction.problem or ""]))
 
 
 def _print_text(predictions: list["Prediction"]) -> None:
@@ -172,6 +192,6 @@ def _print_text(predictions: list["Prediction"]) -> None:
     for prediction in predictions:
         name = f"{shown(prediction.name):<{width}}"
         if prediction.problem is not None:
-            typer.echo(f"{name}  not read: {prediction.problem}", err=True)
+            say(f"{name}  not read: {prediction.problem}", err=True)
             continue
-        typer.echo(f"{name}  {prediction.text()}")
+        say(f"{name}  {prediction.text()}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from striate.cli.option import MovedData
+from striate.cli.option import MovedData, minutes_option, say
 from striate.cli.request import with_request
 
 if TYPE_CHECKING:
@@ -62,11 +62,23 @@ def _conclude(run: "Run") -> None:
     if run.stopped_by is not None:
         raise typer.Exit(128 + run.stopped_by)
     figures = run.validation
-    typer.echo("\n".join([f"Validation {figures.sentence()}", *figures.notes()]))
-    typer.echo(f"Report: {run.report_path}")
-    openings = run.test_openings
-    sealed = "still sealed" if openings == 0 else f"opened {openings} time(s) so far"
-    typer.echo(f"Test split {sealed}; open it with: striate evaluate {run.path}")
+    say("\n".join([f"Validation {figures.sentence()}", *figures.notes()]))
+    say(f"Report: {run.report_path}")
+    say(_about_test_split(run))
+
+
+def _about_test_split(run: "Run") -> str:
+    """A sentence on how often the test split was opened, and how to open or read it."""
+    from striate.errors import command_line
+
+    evaluate, count = command_line("evaluate", run.path), run.test_openings
+    if count == 0:
+        return f"Test split still sealed; open it with: {evaluate}"
+    times = "once" if count == 1 else f"{count} times"
+    return (
+        f"The test split was opened {times}; each further opening makes its results less certain. "
+        f"See {command_line('ledger', run.path)}, or open it again: {evaluate}"
+    )
 
 
 @with_request
@@ -95,11 +107,9 @@ def search(
     ] = 20,
     minutes: Annotated[
         float | None,
-        typer.Option(
-            "--minutes",
-            "-m",
-            help="Time for the whole search, over all its processes; each trial has an equal part. "
-            "Without it a trial is as long as train would make it.",
+        minutes_option(
+            "Time for the whole search, over all its processes; each trial has an equal part. "
+            "Without it a trial is as long as train would make it."
         ),
     ] = None,
     space: Annotated[
@@ -152,11 +162,11 @@ def _report_study(run: Callable[[], "CrossValidation | SeedStudy | Search"]) -> 
     if result.stopped_by is not None:
         kept = "finished runs, and the one under way up to this step"
         _exit_stopped(f"Kept in {result.path}: {kept}.", result.stopped_by)
-    typer.echo("\n".join([*result.lines(), f"Page: {result.page}"]))
+    say("\n".join([*result.lines(), f"Page: {result.page}"]))
 
 
 def _exit_stopped(kept: str, number: int) -> NoReturn:
     name = signal.Signals(number).name
     words = shlex.join(["striate", *sys.argv[1:]])
-    typer.echo(f"Stopped by {name}. {kept} Continue with the same command: {words}")
+    say(f"Stopped by {name}. {kept} Continue with the same command: {words}")
     raise typer.Exit(128 + number)

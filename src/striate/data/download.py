@@ -12,6 +12,7 @@ from striate import durable
 from striate.data.cache import read_json
 from striate.data.source import Progress
 from striate.errors import DownloadError, StorageError
+from striate.folders import data_dir
 
 _BLOCK = 2**16
 _ATTEMPTS = 4
@@ -75,7 +76,7 @@ def download(file: RemoteFile, folder: Path, what: str, progress: Progress | Non
             raise DownloadError(
                 f"What came from {file.url} is not the official file: its {kind} is {digest}, "
                 f"expected {expected}. It was thrown away; try again later, or put the official "
-                f"file into $STRIATE_DATA."
+                f"file into {_by_hand(folder)}."
             )
         _tag_path(partial).unlink(missing_ok=True)
         os.replace(partial, target)
@@ -102,7 +103,9 @@ def _fetch(file: RemoteFile, partial: Path, what: str, progress: Progress | None
             if error.code == 416:  # what is here does not fit what the server has now
                 _discard(partial)
             elif error.code < 500:
-                raise DownloadError(_failed(file, f"the server replies {error.code}")) from error
+                raise DownloadError(
+                    _failed(file, partial.parent, f"the server replies {error.code}")
+                ) from error
             reason = f"the server replies {error.code} {error.reason}"
         except StorageError:
             raise
@@ -113,7 +116,7 @@ def _fetch(file: RemoteFile, partial: Path, what: str, progress: Progress | None
             if size is None or have == size:
                 return
             reason = f"the connection ended after {have} of {size} bytes"
-    raise DownloadError(_failed(file, reason))
+    raise DownloadError(_failed(file, partial.parent, reason))
 
 
 def _attempt(
@@ -145,9 +148,8 @@ def _attempt(
                 while block := response.read(_BLOCK):
                     have += len(block)
                     if size is not None and have > size:
-                        raise DownloadError(
-                            _failed(file, f"more came than the {size} bytes that it has")
-                        )
+                        reason = f"more came than the {size} bytes that it has"
+                        raise DownloadError(_failed(file, partial.parent, reason))
                     with durable.explaining(partial, "written"):
                         stream.write(block)
                     if progress and size is not None:
@@ -168,8 +170,13 @@ def _discard(partial: Path) -> None:
     _tag_path(partial).unlink(missing_ok=True)
 
 
-def _failed(file: RemoteFile, reason: str) -> str:
+def _failed(file: RemoteFile, folder: Path, reason: str) -> str:
     return (
         f"{file.url} could not be fetched: {reason}. Check the network and repeat (what has come "
-        "is kept and continued), or put the file into $STRIATE_DATA by hand."
+        f"is kept and continued), or put the file into {_by_hand(folder)} by hand."
     )
+
+
+def _by_hand(folder: Path) -> str:
+    """The folder in which a file is sought before it is downloaded: of a named set, or weights."""
+    return f"{data_dir() or '$STRIATE_DATA'}/{folder.name}"

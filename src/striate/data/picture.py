@@ -167,9 +167,16 @@ def open_quickly(picture: Any, smallest: int, bits: int = FULL_DEPTH) -> Image.I
         raise why_broken(error, picture) from None
 
 
+def is_address(picture: Any) -> bool:
+    """Whether a text is the address of a picture elsewhere, and no path of a file here."""
+    return isinstance(picture, str) and "://" in picture and not os.path.exists(picture)
+
+
 def _from_file(
     picture: bytes | str | os.PathLike[str], smallest: int, bits: int
 ) -> Image.Image | np.ndarray:
+    if is_address(picture):
+        raise BrokenImage("it lies elsewhere; download it first, and name the file")
     try:
         content = picture if isinstance(picture, bytes) else read_file(os.fspath(picture))
     except OSError as error:

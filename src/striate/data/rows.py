@@ -10,7 +10,7 @@ from striate.data.field.value import are_numbers, are_values, is_missing
 from striate.data.layout import by_name, split_named
 from striate.data.source import Item, Listing
 from striate.data.spelling import alike, difference, natural_key, shown
-from striate.errors import DataError
+from striate.errors import DataError, command_line
 
 COLUMNS = frozenset({"path", "label", "split", "group"})
 """Columns with a meaning of their own; all others are kept for the fields of a task."""
@@ -142,8 +142,9 @@ def _why_no_classes(origin: str, several: Mapping[str, Sequence[tuple[str, str]]
     more = [f"  and {len(several) - 5} more"] if len(several) > 5 else []
     head = f"{origin}: {len(several)} image(s) have several rows with different labels:"
     ways = (
-        f"If an image has all labels of its rows: striate train {origin} --task labels. If it has "
-        "one class, leave one row for each image."
+        "If an image has all labels of its rows: "
+        f"{command_line('train', origin, '--task', 'labels')}. If it has one class, leave one row "
+        "for each image."
     )
     return "\n".join([head, *few, *more, ways])
 

@@ -1,15 +1,22 @@
 """Write names of files and classes in messages, whatever bytes they are made of."""
 
+import json
 import re
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-# What would break a line, move a terminal's cursor, or cannot be written as UTF-8.
-_UNSHOWN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# What would move a terminal's cursor, turn the direction of writing, or cannot be UTF-8; line
+# breaks and tabs apart.
+_CONTROLS = r"\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
+_UNSHOWN = re.compile(rf"[\t\n{_CONTROLS}]")
 # Marks without width, which editors and spreadsheets leave behind.
 _INVISIBLE = re.compile(r"[\u200b-\u200f\u2060\ufeff]")
+_UNSHOWN_IN_LINES = re.compile(rf"[{_CONTROLS}]")
+# What a spreadsheet computes, and the same after the quotes that keep it from doing so.
+_FORMULA = re.compile("'*[=+\\-@＝＋－＠]")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 # What Python puts for bytes of a file's name that are no UTF-8.
 # Systems allow 255.
 _NAME_BYTES = 160
@@ -19,6 +26,38 @@ _NO_TEXT = re.compile(r"[\ud800-\udfff]")
 def shown(name: str) -> str:
     r"""The name on one line: line breaks and control characters as "\n", "\x1b"."""
     return _UNSHOWN.sub(lambda match: repr(match[0])[1:-1], name)
+
+
+def visible(text: str) -> str:
+    r"""Text of several lines, its control characters as "\x1b", its line breaks as they are."""
+    return _UNSHOWN_IN_LINES.sub(lambda match: repr(match[0])[1:-1], text)
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """A JSON value as text that a terminal shows: control characters stand as JSON's escapes."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent)
+    return _UNSHOWN_IN_LINES.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def safe_cell(text: str) -> str:
+    r"""A name as a cell that no spreadsheet computes and that moves no cursor.
+
+    Example:
+        >>> safe_cell("=1+1"), safe_cell("-1.5"), safe_cell("a\x1b[2J")
+        ("'=1+1", '-1.5', 'a\\x1b[2J')
+    """
+    text = shown(text)
+    return f"'{text}" if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+
+
+def cell_name(cell: str) -> str:
+    """The name that `safe_cell` made a cell of, without the quotes before a formula.
+
+    Example:
+        >>> [cell_name(safe_cell(name)) for name in ("=1+1", "cat", "-2", "'s")]
+        ['=1+1', 'cat', '-2', "'s"]
+    """
+    return cell.lstrip("'") if _FORMULA.match(cell) else cell
 
 
 def text_name(name: str) -> str:

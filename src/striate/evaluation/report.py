@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from striate import digests
+from striate.data.spelling import visible
 from striate.evaluation.chart import Series, line_chart, thinned
 from striate.evaluation.interval import Estimate, Proportion
 from striate.evaluation.metric import Scores
@@ -136,7 +137,12 @@ def environment(*packages: str) -> "Environment":
     Args:
         packages: whose templates are sought before those of the evaluation.
     """
-    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, Template
+
+    class Page(Template):
+        def render(self, *args: Any, **values: Any) -> str:
+            # A name may turn the direction of writing, or hold what no page can.
+            return visible(super().render(*args, **values))
 
     environment = Environment(
         loader=ChoiceLoader(
@@ -147,6 +153,7 @@ def environment(*packages: str) -> "Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.template_class = Page
     environment.filters |= {
         "percent": lambda value: percent(float(value)),
         "number": lambda value: number(float(value)),

@@ -1,5 +1,6 @@
 """Published weights by the names in use, moved over into our networks."""
 
+import shlex
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from striate.networks.head import head_names
 from striate.networks.keymap import rename
 from striate.networks.weight import PRETRAINED, Weights
 from striate.networks.weight_file import (
+    SUFFIXES,
     Progress,
     WeightFile,
     download_weights,
@@ -32,7 +34,7 @@ def entry_names(name_or_path: str | Path) -> tuple[str, ...]:
     """The table's names for a name in use, or for a file that has a published name.
 
     Raises:
-        ConfigError: a name or file that the table does not have.
+        ConfigError: a name or file that the table does not have, or no such file.
     """
     name = str(name_or_path)
     if name in PRETRAINED:
@@ -41,10 +43,17 @@ def entry_names(name_or_path: str | Path) -> tuple[str, ...]:
         return ALIASES[name]
     if names := tuple(n for n, entry in PRETRAINED.items() if entry.file == Path(name).name):
         return names
+    path = Path(name).expanduser()
+    if path.is_file():
+        raise ConfigError(
+            f"A file is recognised by its published name, and {name} has another. Name its "
+            f"network, too: --pretrained {shlex.quote(name)} --network NAME"
+        )
+    if path.suffix in SUFFIXES or len(path.parts) > 1:
+        raise ConfigError(f"There is no file {name}. Give the path of a file, or a name.")
     raise ConfigError(
         unknown_name("set of published weights", name, [*PRETRAINED, *ALIASES])
-        + " A file is recognised by its published name; give the network's name and the path if "
-        "it has another: --pretrained FILE --network NAME."
+        + " A file of any name is taken with that of its network: --pretrained FILE --network NAME."
     )
 
 

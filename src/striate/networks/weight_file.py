@@ -19,6 +19,8 @@ from striate.errors import CheckpointError, ConfigError, DownloadError
 from striate.folders import cache_dir, data_dir
 from striate.networks.weight import PRETRAINED, Weights
 
+SUFFIXES = (".safetensors", ".pt", ".pth", ".th")
+"""Endings of files of weights."""
 Progress = Callable[[str, int, int], None]
 """Receives what is done (a sentence), how much is done and of how much."""
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from striate import durable
+from striate.data.spelling import visible
 from striate.evaluation.comparison import Comparison
 from striate.evaluation.summary import Summary
 
@@ -62,6 +63,6 @@ class MetricComparison:
 def write_comparison(folder: Path, page: str, figures: dict[str, Any]) -> Path:
     """Write comparison.html and comparison.json into a folder; the page's path comes back."""
     path = folder / "comparison.html"
-    durable.write_bytes(path, page.encode())
+    durable.write_bytes(path, visible(page).encode())
     durable.write_json(folder / "comparison.json", figures)
     return path

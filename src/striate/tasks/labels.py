@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from striate.data.field.labels import why_labels
 from striate.data.source import Source
 from striate.data.spelling import shown
 from striate.drawing.table import text_table
-from striate.errors import ConfigError, RunError
+from striate.errors import ConfigError, RunError, command_line
 from striate.evaluation.metric import Columns, KeepingMeter, Meter, Scores
 from striate.evaluation.report import Section
 from striate.evaluation.several import MEASURES, METRICS, best_thresholds, is_defined, macro
@@ -29,7 +29,7 @@ from striate.registry import Pick
 from striate.run_folder import RunFolder
 from striate.tasks.auxiliary import with_auxiliary
 from striate.tasks.class_weight import BALANCED, are_weights
-from striate.tasks.prediction import Prediction
+from striate.tasks.prediction import OWN_COLUMNS, Prediction, named_columns
 from striate.tasks.task import DataShape, ReportedSplit, Setting, Task
 
 _FOLDS = 5
@@ -126,7 +126,7 @@ class Labels(Task):
         ]
 
     def columns(self, predictions: Sequence[Prediction], data: DataShape) -> tuple[str, ...]:
-        return ("labels", *_names(data))
+        return ("labels", *_columns(_names(data)).values())
 
     def calibrate(self, folder: RunFolder, *, classwise: bool = False) -> dict[str, Any]:
         """Choose and keep the threshold of each label with the best F1 on the validation images."""
@@ -156,7 +156,7 @@ class Labels(Task):
         self, folder: RunFolder, outputs: Mapping[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
         p = outputs["probabilities"]
-        again = f"Choose the thresholds anew: striate calibrate {folder.path}"
+        again = f"Choose the thresholds anew: {command_line('calibrate', folder.path)}"
         digests.require(folder.calibration, again)
         try:
             kept = json.loads(durable.read_bytes(folder.calibration))
@@ -207,7 +207,10 @@ class LabelPrediction(Prediction):
     """The predicted labels of one image, with the probability of each label."""
 
     def cells(self) -> dict[str, Any]:
-        return {"labels": ";".join(self.values["labels"]), **self.values["probabilities"]}
+        shares = self.values["probabilities"]
+        columns = _columns(shares)
+        own = {"labels": ";".join(self.values["labels"])}
+        return own | {columns[name]: share for name, share in shares.items()}
 
     def text(self) -> str:
         shares = self.values["probabilities"]
@@ -270,6 +273,10 @@ def _cell(kept: Mapping[str, float | None]) -> str:
 
 def _names(data: DataShape) -> tuple[str, ...]:
     return data.fields["labels"].names
+
+
+def _columns(names: Iterable[str]) -> dict[str, str]:
+    return named_columns(names, (*OWN_COLUMNS, "labels"), "p_")
 
 
 def _weight_problem(weights: Any) -> str:

@@ -212,3 +212,15 @@ def test_another_sha256_is_refused(base: str, tmp_path: Path) -> None:
     assert not [path for path in tmp_path.iterdir() if not path.name.startswith(".")]
     with pytest.raises(ValueError, match="without a checksum"):
         RemoteFile("f.pth", base, 7)
+
+
+def test_the_folder_for_a_file_by_hand_is_the_one_that_is_read(
+    base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights are sought in $STRIATE_DATA/weights, official files in $STRIATE_DATA/mnist."""
+    monkeypatch.delenv("STRIATE_DATA", raising=False)
+    with pytest.raises(DownloadError, match=r"put the official file into \$STRIATE_DATA/weights\."):
+        fetch_by_sha256(base, "corrupted", tmp_path / "weights")
+    monkeypatch.setenv("STRIATE_DATA", "/data/sets")
+    with pytest.raises(DownloadError, match="put the file into /data/sets/mnist by hand"):
+        fetch_by_sha256(base, "absent", tmp_path / "mnist")

@@ -1,16 +1,26 @@
 """Names of any bytes stay distinct and are shown on one line."""
 
 import io
+import json
 import os
 import sys
 import tarfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from striate.data import open_source, prepare
-from striate.data.spelling import enumerated, shown, text_name
+from striate.data.spelling import (
+    cell_name,
+    enumerated,
+    json_text,
+    safe_cell,
+    shown,
+    text_name,
+    visible,
+)
 
 
 def test_shown_and_enumerated() -> None:
@@ -18,6 +28,38 @@ def test_shown_and_enumerated() -> None:
     assert enumerated(["a\nb", "c", "d"], most=2) == "a\\nb, c and 1 more"
     assert text_name("\udce4\udc80ü.png") == "\\xe4\\x80ü.png"
     assert text_name("\ud800") == "\\ud800"
+
+
+def test_marks_that_turn_the_direction_of_writing_are_shown() -> None:
+    assert shown("gpj.\u202eexe") == "gpj.\\u202eexe"
+    assert shown("\u2066a\u2069\u200f") == "\\u2066a\\u2069\\u200f"
+    # Letters that join, and emoji of several signs, are names.
+    assert shown("\u0646\u200c\u0645 👩\u200d🔬") == "\u0646\u200c\u0645 👩\u200d🔬"
+
+
+def test_text_of_several_lines_keeps_its_lines() -> None:
+    assert visible("a\tb\nc\x1b[2J\r\u202e") == "a\tb\nc\\x1b[2J\\r\\u202e"
+
+
+def test_json_text_is_the_same_value_without_control_characters() -> None:
+    value = {"a\x1b": ["\u202e\x7f\x9b", "ü 猫", "line\nbreak", "\ud800"]}
+    text = json_text(value)
+    assert text.isprintable()
+    assert json.loads(text) == value
+    assert json.loads(json_text(value, indent=2)) == value
+
+
+NAMES = ["=1+1", "+a", "-a", "@sum", "＝x", "'=1", "''@", "cat", "-1.5", "+3", ".5", "-", ""]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_cells_cannot_be_formulas_and_names_come_back(name: str) -> None:
+    cell = safe_cell(name)
+    with suppress(ValueError):
+        assert float(cell) == float(name)
+        return
+    assert not cell.startswith(("=", "+", "-", "@", "＝"))
+    assert cell_name(cell) == (name.lstrip("'") if "'" in cell[:1] else name)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes")

@@ -118,6 +118,21 @@ def test_files_are_found_in_their_places(
     assert isinstance(load_pretrained("resnet8"), nn.Module)
 
 
+def test_a_file_is_no_name(
+    resnet8: tuple[Weights, Path, nn.Module], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, path, _ = resnet8
+    monkeypatch.chdir(tmp_path)
+    for missing in ("absent.pth", "some/file", tmp_path / "absent.safetensors"):
+        with pytest.raises(ConfigError, match=f"There is no file {missing}"):
+            locate_weights(missing)
+    renamed = path.rename(tmp_path / "my weights.th")
+    with pytest.raises(ConfigError, match=r"--pretrained 'my weights\.th' --network NAME"):
+        locate_weights(renamed.name)
+    with pytest.raises(ConfigError, match="no set of published weights named 'resnet7'"):
+        locate_weights("resnet7")
+
+
 def test_an_altered_file_is_refused(resnet8: tuple[Weights, Path, nn.Module]) -> None:
     _, path, _ = resnet8
     content = torch.load(path, weights_only=True)

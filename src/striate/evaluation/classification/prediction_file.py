@@ -8,6 +8,7 @@ import csv
 import io
 import json
 import re
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,14 +20,17 @@ import numpy as np
 import numpy.typing as npt
 
 from striate.data.source import read_arrays, read_text
-from striate.data.spelling import enumerated, shown
+from striate.data.spelling import cell_name, enumerated, shown
 from striate.errors import DataError, did_you_mean
 
 Array = npt.NDArray[Any]
 
 IDS = ("id", "name", "path", "image", "file", "filename", "ids")
-LABELS = ("label", "class", "answer", "prediction", "predicted", "truth", "target", "labels")
+_TRUTHS = ("truth", "target")
+LABELS = ("label", "class", "answer", "prediction", "predicted", *_TRUTHS, "labels")
 IGNORED = ("confidence", "problem", "abstained", "split", "probability")
+RESERVED = frozenset({*IDS, *LABELS, *IGNORED})
+"""Columns that are no class, in lower case."""
 _PREFIX = re.compile(r"^(p|prob|probability)[_ ]")
 ROUNDING = 0.02
 """How far a row may be from 1 and still pass for rounded: 20 classes with three decimals."""
@@ -47,6 +51,8 @@ class PredictionTable:
     columns: tuple[str, ...] = ()
     """Names of the columns of `probabilities`, as they stand there."""
     probabilities: npt.NDArray[np.float64] | None = None
+    stated: tuple[str, ...] | None = None
+    """Labels that the file has beside probabilities; empty where an item has none."""
 
 
 @dataclass(frozen=True)
@@ -129,9 +135,12 @@ def _json_rows(path: Path, text: str) -> list[dict[str, Any]]:
             f"{path}: the probabilities of {len(listed)} items do not name their classes; write "
             f'{{"probabilities": {{"cat": 0.9, "dog": 0.1}}}}. {_FORM}'
         )
-    for row in value:
-        row.update(row.pop("probabilities", None) or {})
-    return value
+    # With a prefix, so that a class "label" is no label.
+    return [
+        {key: item for key, item in row.items() if key != "probabilities"}
+        | {f"p_{name}": share for name, share in (row.get("probabilities") or {}).items()}
+        for row in value
+    ]
 
 
 def _from_rows(path: Path, rows: list[dict[str, Any]], row_name: str) -> PredictionTable:
@@ -162,15 +171,19 @@ def _from_rows(path: Path, rows: list[dict[str, Any]], row_name: str) -> Predict
     ids = tuple(_text(row.get(id_column)) for row in rows)
     probabilities = _numbers(path, rows, rest, ids) if len(rest) >= 2 else None
     labels = None
-    if label_column is not None and probabilities is None:
+    if label_column is not None:
         labels = tuple(_text(row.get(label_column)) for row in rows)
+    if probabilities is not None:
+        stated = labels if str(label_column).strip().lower() not in _TRUTHS else None
+        return PredictionTable(path, ids, None, tuple(map(_text, rest)), probabilities, stated)
+    if labels is not None:
         empty = [i for i, label in enumerate(labels, start=1) if not label]
         if empty:
             raise DataError(
                 f"{path}: {len(empty)} rows have no label, the first is {row_name} "
                 f"{empty[0] + (row_name == 'line')}."
             )
-    return PredictionTable(path, ids, labels, tuple(rest) if labels is None else (), probabilities)
+    return PredictionTable(path, ids, labels)
 
 
 def _numbers(
@@ -231,10 +244,10 @@ def _from_arrays(path: Path) -> PredictionTable:
 
 
 def _text(value: Any) -> str:
-    """A label or an id as text; 3.0, which spreadsheets make of 3, is 3."""
+    """A label or an id as a table has it; 3.0, which spreadsheets make of 3, is 3."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return "" if value is None else str(value).strip()
+    return "" if value is None else cell_name(shown(str(value).strip()))
 
 
 def match(
@@ -274,16 +287,18 @@ def match(
 def _by_class(table: PredictionTable, truth: PredictionTable) -> PredictionTable:
     """The table with its columns named as the classes are: "p_cat" stands for "cat"."""
     labels = dict.fromkeys(truth.labels or ())
-    if not table.columns or set(labels) <= set(table.columns):
-        return table
-    columns = tuple(_PREFIX.sub("", column) for column in table.columns)
+    columns = tuple(cell_name(_PREFIX.sub("", column)) for column in table.columns)
+    twice = tuple(cell_name(_PREFIX.sub("", column)) for column in columns)
+    # Of two classes "id" and "p_id" the columns may be p_id and p_p_id: prefixes go first.
+    all_prefixed = all(map(_PREFIX.match, table.columns))
+    for names in (columns if all_prefixed else table.columns, table.columns, columns, twice):
+        if not table.columns or set(labels) <= set(names):
+            return replace(table, columns=names)
     missing = [name for name in labels if name not in columns]
-    if missing:
-        raise DataError(
-            f"{table.path} has no column of probabilities for the class {enumerated(missing)} of "
-            f"{truth.path}.{did_you_mean(missing[0], columns)} Its columns: {enumerated(columns)}."
-        )
-    return replace(table, columns=columns)
+    raise DataError(
+        f"{table.path} has no column of probabilities for the class {enumerated(missing)} of "
+        f"{truth.path}.{did_you_mean(missing[0], columns)} Its columns: {enumerated(columns)}."
+    )
 
 
 def _matched(
@@ -297,13 +312,34 @@ def _matched(
             raise DataError(
                 f"{table.path} predicts the class {enumerated(unknown)}, which the truth does "
                 f"not have.{did_you_mean(unknown[0], index)} Known: {enumerated(list(index))}. "
-                f"If it exists though no item is of it, name it: --classes {','.join(unknown[:3])}"
+                "If it exists though no item is of it, name it: "
+                f"--classes {shlex.quote(','.join(unknown[:3]))}"
             )
         return Matched(name, np.array([index[table.labels[i]] for i in order]), None, ())
     rows = np.zeros((len(ids), len(index)))
     rows[:, [index[c] for c in table.columns]] = table.probabilities[order]  # type: ignore[index]
     rows, notes = _probable(table.path, rows, ids)
+    if table.stated is not None:
+        notes += _contradictions(table.path, [table.stated[i] for i in order], rows, index)
     return Matched(name, rows.argmax(axis=1).astype(np.int64), rows, notes)
+
+
+def _contradictions(
+    path: Path, stated: Sequence[str], rows: npt.NDArray[np.float64], index: Mapping[str, int]
+) -> tuple[str, ...]:
+    """A note where labels are not the most probable classes of their rows."""
+    likeliest = rows.max(axis=1)
+    wrong = sum(
+        label != "" and (label not in index or rows[i, index[label]] < likeliest[i])
+        for i, label in enumerate(stated)
+    )
+    if not wrong:
+        return ()
+    return (
+        f"{path.name}: in {wrong:,} of {len(rows):,} rows the label is not the most probable "
+        "class. The probabilities were measured; to measure the labels, take the columns of "
+        "probabilities out.",
+    )
 
 
 def _order(table: PredictionTable, ids: Sequence[str], with_ids: bool, count: int) -> list[int]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from striate import digests, durable
-from striate.errors import DataError, RunError
+from striate.errors import DataError, RunError, command_line
 from striate.evaluation import (
     ClassificationMetrics,
     Scaling,
@@ -96,7 +96,8 @@ def calibration_of(folder: RunFolder) -> tuple[Scaling, dict[str, Any]]:
     Raises:
         RunError: its file is damaged.
     """
-    path, again = folder.calibration, f"Fit it anew: striate calibrate {folder.path}"
+    path = folder.calibration
+    again = f"Fit it anew: {command_line('calibrate', folder.path)}"
     digests.require(path, again)
     if not path.is_file():
         return Scaling(), {}

@@ -8,6 +8,7 @@ import numpy as np
 
 from striate import durable
 from striate.data import Dataset
+from striate.data.spelling import shown
 from striate.evaluation import data_uri
 from striate.run_folder import RunFolder
 
@@ -62,5 +63,5 @@ def write_neighbours(
 
 
 def _cell(image: np.ndarray, name: str, mark: str) -> str:
-    word = html.escape(name)
+    word = html.escape(shown(name))
     return f'<td{mark}><img src="{data_uri(image)}" alt="{word}">{word}</td>'

@@ -1,9 +1,11 @@
 """The predicted class of one image, with the probabilities of all classes."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from striate.data.spelling import shown
-from striate.tasks.prediction import Prediction
+from striate.evaluation.classification.prediction_file import RESERVED
+from striate.tasks.prediction import Prediction, named_columns
 
 
 class ClassPrediction(Prediction):
@@ -41,10 +43,16 @@ class ClassPrediction(Prediction):
         super().__init__(name, values, problem)
 
     def cells(self) -> dict[str, Any]:
-        shares = {"label": self.label or "", "confidence": self.confidence or ""}
-        return {**shares, **self.probabilities}
+        columns = class_columns(self.probabilities)
+        own = {"label": self.label or "", "confidence": self.confidence or ""}
+        return own | {columns[name]: share for name, share in self.probabilities.items()}
 
     def text(self) -> str:
         best = list(self.probabilities.items())[:3]
         likely = "  ".join(f"{shown(label)} {share:.1%}" for label, share in best)
         return f"{'not sure: ' if self.abstained else ''}{likely}"
+
+
+def class_columns(names: Iterable[str]) -> dict[str, str]:
+    """The columns with the probabilities of classes: none is one that `measure` reads otherwise."""
+    return named_columns(names, RESERVED, "p_")

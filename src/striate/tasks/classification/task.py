@@ -24,7 +24,7 @@ from striate.run_folder import RunFolder
 from striate.tasks.auxiliary import with_auxiliary
 from striate.tasks.classification.compare import ClassComparison, compare_classes
 from striate.tasks.classification.evidence import calibration_of, fit_calibration, validated
-from striate.tasks.classification.prediction import ClassPrediction
+from striate.tasks.classification.prediction import ClassPrediction, class_columns
 from striate.tasks.classification.report import report_parts
 from striate.tasks.prediction import Prediction
 from striate.tasks.task import DataShape, ReportedSplit, Setting, Task
@@ -92,7 +92,7 @@ class Classification(Task):
         return ClassPrediction(name, None, problem)
 
     def columns(self, predictions: Sequence[Prediction], data: DataShape) -> tuple[str, ...]:
-        return ("label", "confidence", *_names(data))
+        return ("label", "confidence", *class_columns(_names(data)).values())
 
     def calibrate(self, folder: RunFolder, *, classwise: bool = False) -> dict[str, Any]:
         return fit_calibration(folder, classwise=classwise)

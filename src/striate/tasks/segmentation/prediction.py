@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from striate.tasks.prediction import Prediction
+from striate.data.spelling import shown
+from striate.tasks.prediction import OWN_COLUMNS, Prediction, named_columns
 
 
 class MaskPrediction(Prediction):
@@ -25,8 +26,11 @@ class MaskPrediction(Prediction):
         self.mask = mask
 
     def cells(self) -> dict[str, Any]:
-        return {"height": self.values["height"], "width": self.values["width"], **self._areas}
+        size = {"height": self.values["height"], "width": self.values["width"]}
+        columns = named_columns(self._areas, (*OWN_COLUMNS, *size), "area_")
+        return size | {columns[name]: area for name, area in self._areas.items()}
 
     def text(self) -> str:
         ranked = sorted(self._areas.items(), key=lambda area: -area[1])
-        return "  ".join(f"{name} {area / self.mask.size:.1%}" for name, area in ranked if area)
+        shares = (f"{shown(name)} {area / self.mask.size:.1%}" for name, area in ranked if area)
+        return "  ".join(shares)
