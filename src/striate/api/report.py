@@ -60,7 +60,10 @@ def write_report(
                 "versions": record["versions"],
                 "hardware": record["hardware"],
                 "status": "finished",
-                "warnings": [e["text"] for e in events if "text" in e],
+                "warnings": [
+                    e["text"] for e in events if "text" in e and e["event"] != "execution"
+                ],
+                "execution": next((e["text"] for e in events if e["event"] == "execution"), None),
             },
             "network": {
                 "name": record["config"]["network"]["name"],

@@ -19,7 +19,11 @@ WIDTH, HEIGHT = 330.0, 230.0
 """Units are about pixels when three charts stand side by side on a desk's screen."""
 
 LEFT, RIGHT, TOP, BOTTOM = 48.0, 16.0, 10.0, 38.0
-"""Margins leave room for tick labels of five characters and an axis title."""
+"""Margins; the left one is wider where the labels of the axis are long."""
+_TITLE = 18.0
+"""Room for the title of the vertical axis."""
+_WIDTHS = {".": 3.1, ",": 3.1, "-": 4.0, "e": 6.2}
+"""Widths of characters in a label, which is 11 pixels high; of all others, a digit's: 6.2."""
 
 LOG_RATIO = 30
 """A loss that falls by more than this would lie flat on the axis: it gets a logarithmic one."""
@@ -153,8 +157,9 @@ def line_chart(
     first, last = x_range or (min(xs), max(xs))
     if x_names:
         first, last = -0.5, len(x_names) - 0.5  # room for the names at both ends
-    across = _Axis(first, last if last > first else first + 1, LEFT, WIDTH - RIGHT, x_log)
     upward = _Axis(low, high, HEIGHT - BOTTOM, TOP, log)
+    last = last if last > first else first + 1
+    across = _Axis(first, last, _left(upward), WIDTH - RIGHT, x_log)
     label = f"{y_label}, logarithmic" if log else y_label
     drawn = Markup("").join(_curve(item, across, upward, x_label, unit) for item in series)
     return _chart(f"{label} over {x_label}", _axes(across, upward, x_label, label, x_names) + drawn)
@@ -265,6 +270,13 @@ def _chart(label: str, body: Markup, height: float = HEIGHT) -> Markup:
     )  # fmt: skip
 
 
+def _left(upward: _Axis) -> float:
+    """The left end of the chart: behind the title of the vertical axis and its longest label."""
+    labels = _labels(ticks(upward.low, upward.high, log=upward.log))
+    longest = max((sum(_WIDTHS.get(sign, 6.2) for sign in label) for label in labels), default=0)
+    return max(LEFT, round(_TITLE + longest + 7, 1))
+
+
 def _axes(
     across: _Axis, upward: _Axis, x_label: str, y_label: str, x_names: Sequence[str] = ()
 ) -> Markup:
@@ -273,17 +285,17 @@ def _axes(
     marks = ticks(upward.low, upward.high, log=upward.log)
     for value, label in zip(marks, _labels(marks), strict=True):
         y = upward(value)
-        parts.append(element("path", class_="grid", d=f"M{LEFT} {y}H{WIDTH - RIGHT}"))
-        parts.append(text(label, LEFT - 7, y + 4, text_anchor="end"))
+        parts.append(element("path", class_="grid", d=f"M{across.start} {y}H{across.end}"))
+        parts.append(text(label, across.start - 7, y + 4, text_anchor="end"))
     marks = ticks(across.low, across.high, log=across.log)
     if x_names:
         marks = list(map(float, range(len(x_names))))
     for value, label in zip(marks, x_names or _labels(marks), strict=True):
         parts.append(text(label, across(value), HEIGHT - BOTTOM + 17, text_anchor="middle"))
-    x, y = (LEFT + WIDTH - RIGHT) / 2, (TOP + HEIGHT - BOTTOM) / 2
+    x, y = (across.start + across.end) / 2, (TOP + HEIGHT - BOTTOM) / 2
     title = {"class_": "title", "text_anchor": "middle"}
     parts += [
-        element("path", class_="axis", d=f"M{LEFT} {HEIGHT - BOTTOM}H{WIDTH - RIGHT}"),
+        element("path", class_="axis", d=f"M{across.start} {HEIGHT - BOTTOM}H{across.end}"),
         text(x_label, x, HEIGHT - 4, **title),
         element("text", y_label, transform=f"translate(12 {y}) rotate(-90)", **title),
     ]

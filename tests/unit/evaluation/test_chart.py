@@ -75,6 +75,23 @@ def test_degenerate_curves_still_draw(points):
         ET.fromstring(str(chart))
 
 
+@pytest.mark.parametrize(
+    ("lowest", "highest"), [(0.0, 0.004), (2.302585, 2.302586), (0.0, 1.0), (1e-9, 3e-9)]
+)
+def test_the_name_of_an_axis_stands_beside_its_labels(lowest, highest):
+    """Measured with a font whose digits are 0.56 of its height wide, as those of most are."""
+    points = [(0.0, lowest), (1.0, highest)]
+    chart = line_chart([Series("a", "accent", points)], x_label="step", y_label="loss")
+    root = ET.fromstring(str(chart))
+    texts = list(root.iter("text"))
+    title = next(text for text in texts if text.text == "loss")
+    baseline = float(re.search(r"translate\(([\d.]+)", title.attrib["transform"])[1])
+    labels = [text for text in texts if text.attrib.get("text-anchor") == "end"]
+    for label in labels:
+        width = sum(3.1 if sign in ".," else 6.2 for sign in label.text)
+        assert float(label.attrib["x"]) - width >= baseline + 3  # below the line: as in "g"
+
+
 def test_nothing_to_draw_is_an_empty_chart():
     assert line_chart([Series("a", "accent", [])], x_label="x", y_label="y") == ""
 

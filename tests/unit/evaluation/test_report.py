@@ -233,6 +233,28 @@ def test_a_matrix_of_few_classes_is_a_table_and_of_many_a_picture_with_pairs():
     assert ((picture[..., 3] > 0) == (confusion > 0)).all()
 
 
+def test_no_mistake_is_shown_twice():
+    report = report_of()
+    page = render(report)
+    assert "The worst mistakes" in page
+    assert "The surest mistakes" not in page  # they are the same
+    other = {**report["mistakes"][0], "name": "surest.png"}
+    report["confident_mistakes"] = [other, *report["mistakes"]]
+    page = render(report)
+    assert "The surest mistakes" in page
+    assert page.count("<figure>\n<img") == len(report["mistakes"]) + 1
+
+
+def test_names_cannot_turn_the_direction_of_a_page():
+    report = report_of()
+    report["data"]["title"] = "gpj.\u202eexe\x1b"
+    report["run"]["execution"] = "Runs on cpu, 1 thread(s) (exact)."
+    page = render(report)
+    assert "gpj.\\u202eexe\\x1b" in page
+    assert page.replace("\n", "").replace("\xa0", "").isprintable()
+    assert "Runs on cpu" in Page(page).words()
+
+
 def test_undefined_measures_show_as_a_dash():
     report = report_of()
     names = report["data"]["class_names"]

@@ -31,7 +31,7 @@ _GALLERIES = (
     (
         "The surest mistakes",
         "confident_mistakes",
-        "Where the network was most confident and wrong.",
+        "Where the network was most confident and wrong, beyond those above.",
     ),
 )
 """Title, key in the report and explanation of each gallery of mistakes."""
@@ -80,11 +80,12 @@ def sections(report: Report) -> list[Section]:
         **parts, test=test, validated=validated, shown_name="test" if test else "validation"
     )
     gallery = templates.get_template("macros.html.j2").module.gallery  # type: ignore[attr-defined]
-    galleries = [
-        Section(title, Markup(f"<p>{text}</p>\n") + gallery(report[key]))
-        for title, key, text in _GALLERIES
-        if report.get(key)
-    ]
+    galleries, shown_before = [], set()
+    for title, key, text in _GALLERIES:
+        items = [item for item in report.get(key, ()) if item["name"] not in shown_before]
+        shown_before |= {item["name"] for item in items}
+        if items:
+            galleries.append(Section(title, Markup(f"<p>{text}</p>\n") + gallery(items)))
     return [Section("How good it is", Markup(score)), *galleries]
 
 
