@@ -55,6 +55,9 @@ class DataConfig:
     bits: int = field(default=16, metadata=_LATER)
     """Bits that the values of 16-bit pictures fill: 12, as many cameras count; their largest value
     is white."""
+    limit: int | None = field(default=None, metadata=_LATER)
+    """Largest number of images to take outside a declared test split, for a quick try; None: all
+    of them."""
     folds: int | None = field(default=None, metadata=_LATER)
     """Number of folds of all images outside the test split; one is the validation split; None:
     no folds, the source or `validation_fraction` decides."""
@@ -154,7 +157,7 @@ _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
     "must be 1 or more": (
         lambda value: value >= 1,
         "training.batch_size training.micro_batch training.validations training.checkpoints "
-        "execution.threads",
+        "execution.threads data.limit",
     ),
     "must be 2 or more": (lambda value: value >= 2, "data.folds"),
     "must be from 1 to 16": (lambda value: 1 <= value <= 16, "data.bits"),

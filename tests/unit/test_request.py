@@ -1,5 +1,6 @@
 """A request holds what a person asks for, and the options of the command line match its fields."""
 
+import re
 from dataclasses import fields
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from typer.testing import CliRunner
 
 from striate.api.request import Request
 from striate.cli import app
+from striate.cli.option import parse_minutes
 from striate.cli.request import RequestOptions, request_keywords
 
 
@@ -41,6 +43,21 @@ def test_a_folder_of_the_name_of_a_recipe_is_a_folder(tmp_path, monkeypatch):
     assert Request("mnist_lenet").is_recipe
     (tmp_path / "mnist_lenet").mkdir()
     assert not Request("mnist_lenet").is_recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "minutes"),
+    [("10", 10), ("0.5", 0.5), ("10m", 10), ("10 min", 10), ("90s", 1.5), ("1.5H", 90), ("-1", -1)],
+)
+def test_a_time_may_have_a_unit(text, minutes):
+    assert parse_minutes(text) == minutes
+
+
+@pytest.mark.parametrize("text", ["", "m", "ten", "10x", "5 m s", "1\n0"])
+def test_what_is_no_time_is_refused(text):
+    found = CliRunner().invoke(app, ["train", "digits", "--minutes", text])
+    assert found.exit_code == 2
+    assert "is no time; accepted" in re.sub(r"\W*\n\W*", " ", found.output)
 
 
 @pytest.mark.parametrize("command", ["train", "cv", "search"])

@@ -62,7 +62,8 @@ def plan(data: str | Path, settings: Settings) -> tuple[RunConfig, list[Decision
     problems += PREDICTORS.problems(Pick.from_json(settings["network"]))
     if problems:
         raise ConfigError(problems)
-    source = open_source(str(data), settings.get("data", {}).get("target_pattern"))
+    chosen = settings.get("data", {})
+    source = open_source(str(data), chosen.get("target_pattern"), chosen.get("limit"))
     surveyed = survey(source)
     predictor = PREDICTORS.build(Pick.from_json(settings["network"]))
     draft = Draft(settings)

@@ -30,6 +30,7 @@ class Request:
         strict: Refuse data with broken files instead of leaving them out.
         leaks: What to do about test images with near duplicates in the other splits: "stop" (the
             default), "allow" them and say so in the report, or "drop" the duplicates.
+        limit: Largest number of images to take outside a declared test split, for a quick try.
         groups: Pattern that finds a group, which no split divides, in names: "*/GROUP/*".
         target_pattern: Pattern of what the names of the files say of their images:
             "*_{age}_*.jpg", "{label}-*.png".
@@ -49,6 +50,7 @@ class Request:
     seed: int | None = None
     strict: bool = False
     leaks: Literal["stop", "allow", "drop"] | None = None
+    limit: int | None = None
     groups: str | None = None
     target_pattern: str | None = None
     settings: Mapping[str, Any] | None = None

@@ -11,6 +11,7 @@ from striate.data import Source, open_source, survey
 from striate.data.cache import why_streamed
 from striate.data.decode import spec_of
 from striate.data.locate import made_absolute
+from striate.data.source import Progress
 from striate.errors import ConfigError, DataError
 from striate.recipes import RECIPES
 from striate.registry import Pick
@@ -24,7 +25,7 @@ from striate.training.speed import training_speed
 
 _GROUPS = {
     "training": ("epochs", "steps", "minutes", "seed"),
-    "data": ("strict", "leaks", "groups", "target_pattern"),
+    "data": ("strict", "leaks", "limit", "groups", "target_pattern"),
 }
 """Fields of a request that are settings, by their group."""
 
@@ -82,24 +83,26 @@ def resolve(
         settings = checked(settings)  # complete only with what the weights bring
     elif request.freeze is not None:
         raise ConfigError("--freeze is for features from published weights: add --pretrained NAME.")
-    config, choices, source = _resolve(request, settings, speed)
+    config, choices, source = _resolve(request, settings, speed, reporter.progress)
     choices = transfer.explained(choices, own, config)
     check_config(config)
     return Resolved(config, choices, source)
 
 
 def _resolve(
-    request: Request, settings: Settings, speed: MeasureSpeed | None
+    request: Request, settings: Settings, speed: MeasureSpeed | None, progress: Progress
 ) -> tuple[RunConfig, list[Decision], Source]:
     """The configuration: of the recipe where the data name one, else planned from a survey."""
     name = str(request.data)
     if request.is_recipe:
         recipe = RECIPES.build(Pick(name))
         config = RunConfig.from_json(merge(recipe.to_json(), settings))
-        source = open_source(config.data.source, config.data.target_pattern)
+        data = config.data
+        source = open_source(data.source, data.target_pattern, data.limit)
         return config, [Decision("recipe", name, RECIPES.describe(name))], source
-    source = open_source(name, setting_at(settings, "data.target_pattern"))
-    surveyed = survey(source)
+    chosen = settings.get("data", {})
+    source = open_source(name, chosen.get("target_pattern"), chosen.get("limit"))
+    surveyed = survey(source, progress)
     claim = None if setting_at(settings, "task.name") else recognised(source)
     if claim is not None:
         settings = merge(settings, {"task": {"name": claim[0]}})

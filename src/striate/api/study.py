@@ -241,9 +241,9 @@ def _recorded(record: Path, wanted: Mapping[str, Any], reporter: Reporter) -> St
         )
     config = RunConfig.from_json(known["config"])
     choices = [Decision(**choice) for choice in known["choices"]]
-    resolved = Resolved(
-        config, choices, open_source(config.data.source, config.data.target_pattern)
-    )
+    data = config.data
+    source = open_source(data.source, data.target_pattern, data.limit)
+    resolved = Resolved(config, choices, source)
     first = next(iter(sorted(record.parent.glob("*/run.json"))), None)
     if first is not None:  # runs of one study must learn from, and seal, the same images
         run = Run(first.parent)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from striate.cli.option import NetworkName, set_option
+from striate.cli.option import NetworkName, minutes_option, set_option
 
 
 class RequestOptions:
@@ -45,7 +45,7 @@ class RequestOptions:
     steps: Annotated[int | None, typer.Option(help="Stop after so many batches.")] = None
     minutes: Annotated[
         float | None,
-        typer.Option("--minutes", "-m", help="End each training, all included, in this time."),
+        minutes_option("End each training, all included, in this time: 10, 10m, 90s, 1.5h."),
     ] = None
     seed: Annotated[int | None, typer.Option(help="Random seed.")] = None
     strict: Annotated[bool, typer.Option("--strict", help="Refuse data with broken files.")] = False
@@ -56,6 +56,14 @@ class RequestOptions:
     drop_leaks: Annotated[
         bool, typer.Option("--drop-leaks", help="Leave near-duplicates of test images out.")
     ] = False
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N",
+            help="Take N images of all classes, for a quick try; a declared test "
+            "split stays whole.",
+        ),
+    ] = None
     groups: Annotated[
         str | None,
         typer.Option(

@@ -23,6 +23,8 @@ _PLAIN = (*sorted(COLUMNS), *FILES, "labels")
 """Columns whose values in a JSON object are text or numbers."""
 _SEPARATOR = re.compile(r'sep=([^\r\n"])(\r\n|\r|\n)', re.IGNORECASE)
 """First line by which spreadsheets tell each other how the values are separated."""
+_PATHS = ("fname", "filename", "file_name", "file", "image", "name")
+"""Other names of the column path, as tables of other systems have them."""
 _FORM = (
     "Expected the columns path,label and perhaps split (train, validation, test) and group in a "
     'CSV file with a header, or a JSON list of {"path": ..., "label": ..., "split": ...}.'
@@ -118,6 +120,7 @@ class ListSource(Source):
             raise DataError(f"{self.path} is empty. {_FORM}")
         json_list = self.path.suffix.lower() == ".json"
         positions, rows = self._json_rows(text) if json_list else self._csv_rows(text)
+        rows = _as_ours(rows)
         for row in rows:
             for key in ("path", *FILES):
                 name = row.get(key)
@@ -215,7 +218,8 @@ class ListSource(Source):
 
     def _swallowed(self, position: str, row: Mapping[str, Any], delimiter: str) -> list[str]:
         """A sentence on a value that holds the row of another image, as after a stray quote."""
-        column = list(row).index("path") if "path" in row else 0
+        names = list(row)
+        column = next((names.index(name) for name in ("path", *_PATHS) if name in row), 0)
         for key, value in row.items():
             for line in (value or "").splitlines()[1:]:
                 name = (line.split(delimiter) + [""] * column)[column].strip()
@@ -224,6 +228,20 @@ class ListSource(Source):
                         f"{position}: its {key} holds the row of {shown(name)}: close its quote."
                     ]
         return []
+
+
+def _as_ours(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows with our names of columns, where they have those of other systems: fname, is_valid."""
+    columns = {key: None for row in rows for key in row}
+    own = next((name for name in _PATHS if name in columns), None)
+    if own is None or "path" in columns:
+        return rows
+    renamed = [{"path" if key == own else key: row[key] for key in row} for row in rows]
+    if "is_valid" in columns and "split" not in columns:
+        for row in renamed:
+            is_valid = str(row.pop("is_valid", "")).strip().lower() in ("true", "1")
+            row["split"] = "validation" if is_valid else "train"
+    return renamed
 
 
 def _cell_problems(

@@ -22,7 +22,7 @@ from striate.folders import expanded
 from striate.registry import Pick
 
 
-def open_source(name_or_path: str, pattern: str | None = None) -> Source:
+def open_source(name_or_path: str, pattern: str | None = None, limit: int | None = None) -> Source:
     """Open the source that a name or a path stands for.
 
     A bare name of a named set is that set, also where a folder of this name lies in the current
@@ -34,14 +34,29 @@ def open_source(name_or_path: str, pattern: str | None = None) -> Source:
             (train-{000..099}.tar, shards/*.tar), or a .txt file that lists them.
         pattern: Pattern of what the names of the files of a folder or an archive say of their
             images, see `name_pattern.target_expression`; None: they lie in class folders.
+        limit: Largest number of images to take outside a declared test split; None: all.
 
     Raises:
         DataError: There is no such path and no such name, or it is nothing that can be read.
     """
-    if pattern is not None:
-        return _open_named(expanded(name_or_path), pattern)
+    if pattern is None:
+        source = _open(name_or_path)
+    else:
+        source = _open_named(expanded(name_or_path), pattern)
+    source.limit = limit
+    return source
+
+
+def _open(name_or_path: str) -> Source:
+    """Open a source of class folders, a list or a named set."""
     if name_or_path in NAMED_SETS:
-        return NAMED_SETS.build(Pick(name_or_path))
+        source = NAMED_SETS.build(Pick(name_or_path))
+        if Path(name_or_path).exists():
+            source.remarks = (
+                f"{name_or_path} is the data set of that name; the folder or file of this name "
+                f"here is not read. It is ./{name_or_path}",
+            )
+        return source
     path = expanded(name_or_path)
     if path.exists():
         return open_path(path)

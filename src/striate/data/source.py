@@ -159,6 +159,10 @@ class Source(ABC):
     """Whether `read` finds any item at once, on several threads, as streaming needs."""
     published: bool = False
     """Whether others measure on its very splits, so that they are left as they are."""
+    limit: int | None = None
+    """Largest number of images to take outside a declared test split; None: all."""
+    remarks: tuple[str, ...] = ()
+    """Notes for people that follow from how the source was named, not from what it holds."""
 
     @abstractmethod
     def fingerprint(self) -> str:
@@ -216,7 +220,9 @@ class Source(ABC):
 
     @cached_property
     def _listing(self) -> Listing:
-        return self._list()
+        from striate.data.limit import limited  # here: it reads what fields say of labels
+
+        return self._list() if self.limit is None else limited(self._list(), self.limit)
 
     @property
     def class_names(self) -> tuple[str, ...]:

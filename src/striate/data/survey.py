@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from striate.data.cache import memo_path, read_memo, require_writable, write_memo
+from striate.data.decode import THUMBNAIL
+from striate.data.decoding import decode_all
 from striate.data.picture import (
     FULL_DEPTH,
     BrokenImage,
@@ -29,6 +31,8 @@ _PIXEL_SAMPLE = 64
 _DEEP_SAMPLE = 512
 _DEPTHS = (8, 10, 12, 14)
 """Bits in which sensors count; files keep them in 16."""
+_COLOURLESS = frozenset({"1", "L", "LA", "La", "I", "I;16", "I;16B", "I;16L", "F"})
+"""Pillow's pixel modes without colour."""
 # Holds the header of nearly every file; one with a longer preamble is read whole.
 _HEADER_BYTES = 2**16
 
@@ -80,13 +84,13 @@ def survey(source: Source, progress: Progress | None = None) -> Survey:
         DataError: Nothing can be learned from the source, no sampled file is an image, or
             the cache cannot be written.
     """
-    memo = memo_path("survey", source.fingerprint())
+    memo = memo_path("survey 2", source.fingerprint(), source.limit)
     known = read_memo(memo)
     if isinstance(known, dict):
         return Survey.from_json({**known, "title": source.title})
     require_writable()
     source.fetch(progress)
-    surveyed, lasting = _survey(source)
+    surveyed, lasting = _survey(source, progress)
     if lasting:
         write_memo(memo, surveyed.to_json())
     return surveyed
@@ -107,7 +111,7 @@ def depth_of(source: Source, progress: Progress | None = None) -> int:
     return survey(source, progress).bits or FULL_DEPTH
 
 
-def _survey(source: Source) -> tuple[Survey, bool]:
+def _survey(source: Source, progress: Progress | None) -> tuple[Survey, bool]:
     """The survey, and whether no file was unreadable for a reason outside it."""
     open_items = [item for item in source.items if item.split != "test"]
     draw = random.Random(derive_seed(0, "survey"))
@@ -126,6 +130,9 @@ def _survey(source: Source) -> tuple[Survey, bool]:
         of_split = counts.setdefault(item.split or "unsplit", [0] * max(1, len(source.class_names)))
         of_split[item.label] += 1
     grey = list(_is_grey(source, sampled[:_PIXEL_SAMPLE]))
+    if grey and all(grey):
+        # A few coloured pictures among many grey ones are in no small sample.
+        grey = list(_all_grey(source, open_items, progress))
     surveyed = Survey(
         title=source.title,
         class_names=source.class_names,
@@ -194,6 +201,29 @@ def _is_grey(source: Source, sampled: Sequence[Item]) -> Iterator[bool]:
                 image = open_image(content)
                 pixels = np.asarray(image)
                 yield image.mode == "L" or bool((pixels == pixels[..., :1]).all())
+
+
+def _all_grey(source: Source, items: Sequence[Item], progress: Progress | None) -> Iterator[bool]:
+    """For each readable picture, whether it shows no colour, as far as the first that does.
+
+    Most are known by their headers; the others are decoded.
+    """
+    unknown: list[Item] = []
+    for item, content in source.stream(items, _HEADER_BYTES):
+        header = None if isinstance(content, OSError) else read_header(content)
+        if header is not None and header.mode in _COLOURLESS:
+            yield True
+        else:
+            unknown.append(item)
+    done = 0
+    for chunk in decode_all(source.stream(unknown), THUMBNAIL):
+        coloured = (chunk.pixels != chunk.pixels[..., :1]).any((1, 2, 3))
+        yield from (~coloured).tolist()
+        if coloured.any():
+            return
+        done += chunk.num_items
+        if progress:
+            progress("looking for colour", done, len(unknown))
 
 
 def spread(values: Sequence[int]) -> tuple[int, int, int]:

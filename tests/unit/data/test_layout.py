@@ -12,6 +12,7 @@ from PIL import Image
 
 from striate.data import open_source, prepare, survey
 from striate.data.archive import ArchiveSource
+from striate.data.field import Labels
 from striate.data.hidden import without_hidden
 from striate.data.layout import Entry, read_layout
 from striate.errors import DataError
@@ -312,6 +313,45 @@ def test_survey_counts_and_measures(tmp_path: Path, write_tree: WriteTree) -> No
     assert survey(open_source(str(root))) == found
     (root / "a" / "grey.jpg").unlink()
     assert survey(open_source(str(root))).num_images == 14
+
+
+def test_grey_is_decided_on_all_pictures(tmp_path: Path) -> None:
+    """One coloured picture of 200, in the last file of the list and stored as all the others."""
+    root = tmp_path / "nearly grey"
+    for n in range(200):
+        path = root / "ab"[n % 2] / f"{n:03}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draw = np.random.default_rng(n)
+        pixels = draw.integers(0, 256, (8, 8, 1), dtype=np.uint8).repeat(3, 2)
+        Image.fromarray(pixels).save(path)
+    assert survey(open_source(str(root))).grey_share == 1.0
+    pixels[..., 0] //= 2
+    for number in (0, 101, 199):
+        coloured = root / "ab"[number % 2] / f"{number:03}.png"
+        kept = coloured.read_bytes()
+        Image.fromarray(pixels).save(coloured)
+        assert 0.98 < survey(open_source(str(root))).grey_share < 1.0
+        coloured.write_bytes(kept)
+
+
+def test_lists_of_other_systems(tmp_path: Path, photos: Path) -> None:
+    paths = sorted(photos.rglob("*.png"))
+    rows = [
+        (f"photos/{p.relative_to(photos)}", p.parent.name, n % 5 == 0) for n, p in enumerate(paths)
+    ]
+    several = tmp_path / "train.csv"
+    several.write_text(
+        "fname,labels,is_valid\n" + "".join(f"{p},{c} wet,{v}\n" for p, c, v in rows)
+    )
+    source = open_source(str(several))
+    assert Labels.of(source, "labels").names == ("ant", "bee", "cow", "wet")
+    assert [i.split == "validation" for i in source.items] == [v for *_, v in rows]
+    for column in ("fname", "filename", "image"):
+        single = tmp_path / "single.csv"
+        single.write_text(f"{column},label\n" + "".join(f"{p},{c}\n" for p, c, _ in rows))
+        source = open_source(str(single))
+        assert [source.class_names[i.label] for i in source.items] == [c for _, c, _ in rows]
+        assert source.where(source.items[:1]) == [f"line 2 ({rows[0][0]})"]
 
 
 def test_csv_and_json_lists(tmp_path: Path, photos: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from striate.config import DataConfig
 from striate.data import NAMED_SETS, open_source, prepare, survey
 from striate.data import named as module
 from striate.data.record import cifar_names, cifar_records, idx_records
@@ -39,6 +40,20 @@ def small_mnist(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(module, "_MNIST_SUMS", tuple(sums))
     monkeypatch.setenv("STRIATE_DATA", str(folder.parent))
     return folder
+
+
+def test_a_folder_of_the_same_name_is_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, photos: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert open_source("digits").remarks == ()
+    photos.rename(tmp_path / "digits")
+    source = open_source("digits")
+    assert len(source.class_names) == 10
+    assert "It is ./digits" in source.remarks[0]
+    assert open_source("./digits").class_names == ("ant", "bee", "cow")
+    data = prepare(DataConfig("digits", (8, 8), 1))
+    assert data.notes[0] == source.remarks[0]
 
 
 def test_mnist_from_a_local_folder(small_mnist: Path, config_of) -> None:
