@@ -9,6 +9,7 @@ from typing import Any
 from striate import durable
 from striate.data import ImageSet, SealedSplit, Source, open_source
 from striate.data.build import content_digest
+from striate.data.cache import read_json
 from striate.data.seal import Opening
 from striate.errors import DataError
 from striate.evaluation import open_test, until_result
@@ -46,8 +47,9 @@ def inspect(
 
     Args:
         data: Path or name of the set.
-        out: Folder of the page; None: inspections/TITLE.
-        flips: Whether mirror images count as copies.
+        out: Folder of the page; None: inspections/TITLE, which no other set of this title
+            overwrites.
+        flips: Whether mirrored and turned copies may be cut, too.
         labels: Whether to search for suspected labels and outliers.
         open_test_split: Whether the labels of test images are checked too.
         groups: Pattern of the group in an image's name, such as "*/GROUP/*"; no split divides a
@@ -59,8 +61,7 @@ def inspect(
     """
     reporter = reporter or Reporter()
     source = open_source(str(data))
-    title = re.sub(r"[^\w.-]", "-", source.title)
-    folder = Path(out) if out is not None else Path("inspections") / title
+    folder = Path(out) if out is not None else _folder(source)
     durable.require_writable(folder, folder=True)
 
     options: dict[str, Any] = {"flips": flips, "labels": labels, "groups": groups}
@@ -73,6 +74,17 @@ def inspect(
         return Inspection(findings, write(folder, findings, source))
     finally:
         reporter.close()
+
+
+def _folder(source: Source) -> Path:
+    """inspections/TITLE, or with a digest where another set of this title was inspected."""
+    title = re.sub(r"[^\w.-]", "-", source.title)
+    folder = Path("inspections") / title
+    known = read_json(folder / "inspection.json")
+    if not isinstance(known, dict) or known.get("source") == source.origin:
+        return folder
+    digest = hashlib.sha256(source.origin.encode("utf-8", "surrogateescape")).hexdigest()
+    return folder.with_name(f"{title}-{digest[:8]}")
 
 
 def _open(findings: Findings, source: Source, folder: Path) -> Opening:

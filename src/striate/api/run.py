@@ -379,4 +379,6 @@ def data_of(
             "where they lie now with --data PATH."
         )
     data = replace(config.data, source=path)
-    return prepare(data, fields=fields, progress=reporter.progress)
+    # Runs of earlier versions, which did not know turned copies, keep their splits.
+    turned = "turned_pairs" in RunFolder.existing(run).record()["data"]
+    return prepare(data, fields=fields, progress=reporter.progress, turned=turned)

@@ -1,6 +1,5 @@
 """Train a network on images, and resume a training that was stopped."""
 
-import shlex
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,7 +15,7 @@ from striate.api.run import Run, recorded_execution
 from striate.config import RunConfig
 from striate.data import Dataset
 from striate.data.arrays import store_arrays
-from striate.errors import StorageError
+from striate.errors import StorageError, command_line
 from striate.execution import Execution, keep_pages
 from striate.run_folder import RunFolder
 from striate.terminal import Reporter
@@ -52,7 +51,7 @@ def train(
         reporter: Receives what happens; None: nobody.
         started: `time.monotonic()` when the clock of `minutes` began; None: now.
         request: Any field of `Request`: network, pretrained, freeze, epochs, steps, minutes, seed,
-            strict, leaks, groups, settings, assignments.
+            strict, leaks, limit, groups, settings, assignments.
 
     Returns:
         The run; `is_finished` is False when a signal stopped it.
@@ -94,11 +93,12 @@ def train_resolved(
     reporter = reporter or Reporter()
     clock = clock or Clock(started=time.monotonic())
     folder = RunFolder.free(Path(out) if out is not None else None, source.title, config)
-    reporter.choices(choices)
     keep_pages()
     try:
         with folder.claimed(), _resumable(folder):
+            # Before the plan is shown: a set that leaks is refused first.
             dataset = training_images(config, source, reporter)
+            reporter.choices(choices)
             if classical.is_classical(config.network.name):
                 return classical.fit(
                     folder, config, dataset, reporter, choices=choices, began=clock.started
@@ -189,7 +189,7 @@ def _resumable(folder: RunFolder) -> Iterator[None]:
 
 
 def _resume_command(folder: RunFolder) -> str:
-    return f"striate resume {shlex.quote(str(folder.path))}"
+    return command_line("resume", folder.path)
 
 
 def _say_if_stopped(run: Run, reporter: Reporter) -> None:

@@ -56,6 +56,7 @@ def build(
     fields: Mapping[str, Field],
     folder: Path,
     progress: Progress | None = None,
+    turned: bool = True,
 ) -> tuple[str, bool]:
     """Decode the source into `folder`, and move it into the cache.
 
@@ -65,6 +66,7 @@ def build(
         fields: Fields that are kept of each item beside its image.
         folder: Folder to build in; what is left there from a build that was killed is removed.
         progress: Receives how many images are done.
+        turned: Whether mirrored and turned copies belong together.
 
     Returns:
         The key of the set, and whether another build would find the same: not where files were
@@ -77,7 +79,7 @@ def build(
     shutil.rmtree(folder, ignore_errors=True)
     try:
         folder.mkdir(parents=True)
-        key, lasting = _build(source, config, fields, folder, progress)
+        key, lasting = _build(source, config, fields, folder, progress, turned)
         _move(folder, cache.images_dir() / key, config)
         return key, lasting
     finally:
@@ -90,6 +92,7 @@ def _build(
     fields: Mapping[str, Field],
     folder: Path,
     progress: Progress | None,
+    turned: bool,
 ) -> tuple[str, bool]:
     spec = spec_of(config)
     staging = None if config.streaming else folder / "staging.u8"
@@ -98,10 +101,17 @@ def _build(
     order = sorted(range(len(staged.items)), key=lambda i: staged.items[i].name)
     thumbnails = cache.map_array(staged.thumbnails, (len(order), *THUMBNAIL.shape))
     duplicates = check_duplicates(
-        staged.items, staged.digests, staged.sides, thumbnails, config.groups, progress
+        staged.items,
+        staged.digests,
+        staged.sides,
+        thumbnails,
+        config.groups,
+        progress,
+        turned=turned,
     )
-    if config.leaks == "drop":
-        order = [i for i in order if i not in duplicates.leaking]
+    num_outside = sum(item.split != "test" for item in staged.items)
+    dropped = duplicates.dropped(config.leaks, num_outside, source.published)
+    order = [i for i in order if i not in dropped]
     kept = _Kept(
         [staged.items[i] for i in order],
         [staged.digests[i] for i in order],
@@ -140,10 +150,11 @@ def _build(
         "spec": spec.to_json(),
         "broken": staged.broken,
         **({"streamed": True} if config.streaming else {}),
-        **duplicates.describe(config.leaks),
+        **duplicates.describe(len(dropped)),
         **_divided(_lines(loaded, kept.digests), assignment, rows, strata, names),
         "notes": [
             *source.notes,
+            *duplicates.notes(),
             *(note for values in loaded.values() for note in values.notes),
             *assignment.notes,
         ],

@@ -72,6 +72,10 @@ class Dataset:
     """Test images with near-duplicates outside the test split."""
     leaks_dropped: int = 0
     """Images left out as near-duplicates of test images."""
+    leaking: int = 0
+    """Images outside the test split with near-duplicates in it, those left out included."""
+    turned_pairs: int = 0
+    """Pairs of images of which one is a mirrored or turned copy of the other."""
     published: bool = False
     """Whether others measure on its very splits."""
 
@@ -104,6 +108,7 @@ class Dataset:
             "broken": [vars(file) for file in self.broken],
             "notes": list(self.notes),
             "leaks": self.describe_leaks(),
+            **({"turned_pairs": self.turned_pairs} if self.turned_pairs else {}),
         }
 
     def describe_leaks(self) -> dict[str, Any]:
@@ -123,6 +128,7 @@ def prepare(
     source: Source | None = None,
     fields: Mapping[str, Field] | None = None,
     progress: Progress | None = None,
+    turned: bool = True,
 ) -> Dataset:
     """The set that `config` names, decoded: from the cache, or into it.
 
@@ -133,42 +139,24 @@ def prepare(
         source: Opened source, if it is open already.
         fields: Fields that are kept of each item beside its image; None: its class.
         progress: Receives what is being done, how much is done and of how much.
+        turned: Whether mirrored and turned copies belong together, as earlier versions did not
+            know.
 
     Raises:
         DataError: nothing can be learned from the source; files are broken and
             `config.strict` is set; or the cache cannot be written.
     """
-    source = open_source(config.source, config.target_pattern) if source is None else source
-    further: list[Any] = ["streamed"] if config.streaming else []
-    if config.bits != FULL_DEPTH:
-        further.append(f"{config.bits} bits")
-    if config.groups or config.leaks == "drop":
-        further += [config.groups, config.leaks == "drop"]
-    if fields is not None and not is_classes_alone(fields):
-        further.append({name: field.to_json() for name, field in fields.items()})
-    memo = cache.memo_path(
-        "images",
-        source.fingerprint(),
-        list(config.input_size),
-        config.channels,
-        config.fit,
-        [config.validation_fraction, config.test_fraction, config.split_seed],
-        *further,
-    )
+    if source is None:
+        source = open_source(config.source, config.target_pattern, config.limit)
     if config.streaming and not source.random_access:
         raise DataError(
             f"{source.title} cannot be streamed: its images lie packed one behind the other. "
             "Leave out data.streaming, or unpack it into a folder, a .zip or .tar shards."
         )
-    described = _remembered(memo, config)
-    was_damaged = described is None and _is_kept(memo)
-    if described is None:
-        folder = cache.build_folder(memo)
-        with cache.building(memo):
-            # Another process may have built it while this one waited.
-            described = _remembered(memo, config)
-            if described is None:
-                described = _build(source, config, fields, folder, memo, progress)
+    described, was_damaged = _obtained(source, config, fields, progress)
+    # Earlier versions did not know turned copies, and their runs keep their splits.
+    if not turned and described.get("turned_pairs"):
+        described, was_damaged = _obtained(source, config, fields, progress, turned=False)
     cache.mark_used(described["key"])
     broken = tuple(BrokenFile(**file) for file in described["broken"])
     if broken and config.strict:
@@ -178,17 +166,70 @@ def prepare(
 
 
 def refuse_leaks(config: DataConfig, data: Dataset) -> None:
-    """Stop before a training whose test images have near-duplicates among the others.
+    """Stop before a training of which too many images resemble test images.
 
-    Not where that was allowed, nor for the splits of a published set: everyone measures on those
-    as they are, and results on silently changed splits could not be compared. A note says it then,
-    here and in every report.
+    A few were left out when the set was decoded. Not where that was allowed, nor for the splits of
+    a published set: everyone measures on those as they are, and results on silently changed splits
+    could not be compared. A note says it then, here and in every report.
 
     Raises:
         LeakError: There are leaks; the message has counts, examples, and what to do.
     """
-    if data.leaks and config.leaks == "stop" and not data.published:
-        raise LeakError(leak_message(data.title, data.test.num_items, data.leaks))
+    if data.leaks and config.leaks == "stop" and not data.published and not data.leaks_dropped:
+        num_outside = len(data.train) + len(data.validation)
+        raise LeakError(
+            leak_message(data.title, data.test.num_items, data.leaks, data.leaking, num_outside)
+        )
+
+
+def _obtained(
+    source: Source,
+    config: DataConfig,
+    fields: Mapping[str, Field] | None,
+    progress: Progress | None,
+    *,
+    turned: bool = True,
+) -> tuple[dict[str, Any], bool]:
+    """The content of set.json of the set in the cache, or of the one that is decoded now; and
+    whether it was damaged there before."""
+    memo = _memo(source, config, fields, turned)
+    described = _remembered(memo, config)
+    was_damaged = described is None and _is_kept(memo)
+    if described is None:
+        folder = cache.build_folder(memo)
+        with cache.building(memo):
+            # Another process may have built it while this one waited.
+            described = _remembered(memo, config)
+            if described is None:
+                # Whoever allows leaks takes the set as it is.
+                turned = turned and config.leaks != "allow"
+                described = _build(source, config, fields, folder, memo, progress, turned)
+    return described, was_damaged
+
+
+def _memo(
+    source: Source, config: DataConfig, fields: Mapping[str, Field] | None, turned: bool
+) -> Path:
+    """The memo of all that decides which images lie in a set, and in which form."""
+    further: list[Any] = ["streamed"] if config.streaming else []
+    if config.bits != FULL_DEPTH:
+        further.append(f"{config.bits} bits")
+    if config.groups or config.leaks != "stop":
+        further += [config.groups, config.leaks == "drop"]
+    further += ["leaks allowed"] if config.leaks == "allow" else []
+    if fields is not None and not is_classes_alone(fields):
+        further.append({name: field.to_json() for name, field in fields.items()})
+    further += [] if turned else ["turned copies apart"]
+    further += [] if config.limit is None else [f"limit {config.limit}"]
+    return cache.memo_path(
+        "images",
+        source.fingerprint(),
+        list(config.input_size),
+        config.channels,
+        config.fit,
+        [config.validation_fraction, config.test_fraction, config.split_seed],
+        *further,
+    )
 
 
 def _remembered(memo: Path, config: DataConfig) -> dict[str, Any] | None:
@@ -215,10 +256,11 @@ def _build(
     folder: Path,
     memo: Path,
     progress: Progress | None,
+    turned: bool,
 ) -> dict[str, Any]:
     source.fetch(progress)
     fields = {"category": Category.of(source, "category")} if fields is None else fields
-    key, lasting = build(source, config, fields, folder, progress)
+    key, lasting = build(source, config, fields, folder, progress, turned)
     described = cache.read_set(key, config)
     if described is None:
         raise DataError(
@@ -248,7 +290,7 @@ def _open(
         folder / "development", spec, described["development"], reopened, fields
     )
     train, validation, origin, notes = _divided(described, development, groups, config)
-    notes = [*notes, *_broken_notes(broken)]
+    notes = [*source.remarks, *notes, *_broken_notes(broken)]
     if isinstance(category := fields.get("category"), Category):
         notes += uneven_notes(category.counts(train.labels), category.names)
     if leaks:
@@ -287,6 +329,8 @@ def _open(
         split_seed=config.split_seed,
         leaks=leaks,
         leaks_dropped=dropped,
+        leaking=described.get("leaking", 0),
+        turned_pairs=described.get("turned_pairs", 0),
         published=source.published,
     )
 

@@ -25,16 +25,20 @@ from striate.errors import DataError
 # what the check costs before a training; `inspect` compares twenty times as many.
 _CANDIDATES = 0.1
 # A change of the search starts its memos anew.
-_SEARCH = "near duplicates 2"
+_SEARCH = "near duplicates 3"
 _SHOWN = 5
+FEW = 0.01
+"""Share of the images outside the test split that are left out of a training without a question
+because they resemble test images: so few cannot move its figures."""
 SMALLEST = 16
 """Shorter side of a picture, pixels, below which similarity is no sign of a copy: two 8×8 digits
 agree as well as two copies of one."""
 
-Kind = Literal["exact", "near", "group"]
+Kind = Literal["exact", "near", "turned", "group"]
 _KINDS: dict[Kind, str] = {
     "exact": "pixel for pixel",
     "near": "resized, recompressed or cut",
+    "turned": "mirrored or turned",
     "group": "of one group",
 }
 """Kinds of leaks, the most certain first."""
@@ -49,7 +53,8 @@ class Leak:
     beside: str
     """Name of its near-duplicate in the training or validation split."""
     kind: Kind
-    """Pixel for pixel; resized, recompressed or cut; or of the same named group."""
+    """Pixel for pixel; resized, recompressed or cut; mirrored or turned by quarters; or of the same
+    named group."""
 
 
 class DuplicateCheck(NamedTuple):
@@ -63,14 +68,39 @@ class DuplicateCheck(NamedTuple):
     """Indices of the items outside the test split that leak into it."""
     num_near: int
     """Number of pairs of near duplicates."""
+    num_turned: int
+    """Number of these of which one is mirrored or turned."""
 
-    def describe(self, action: str) -> dict[str, Any]:
+    def dropped(self, action: str, num_outside: int, published: bool) -> frozenset[int]:
+        """Indices of the items to leave out: where that was chosen, or where they are few.
+
+        Args:
+            action: What to do about leaks: "stop", "allow" or "drop".
+            num_outside: Number of items outside the test split.
+            published: Whether others measure on these very splits, which are left as they are.
+        """
+        few = action == "stop" and not published and len(self.leaking) <= FEW * num_outside
+        return self.leaking if few or action == "drop" else frozenset()
+
+    def describe(self, num_dropped: int) -> dict[str, Any]:
         """JSON values for set.json: the leaks, and how many items were dropped for them."""
         return {
             "leaks": [asdict(leak) for leak in self.leaks],
-            "leaks_dropped": len(self.leaking) if action == "drop" else 0,
+            "leaks_dropped": num_dropped,
             "near_pairs": self.num_near,
+            # Sets without any keep the keys that they have always had.
+            **({"leaking": len(self.leaking)} if self.leaks else {}),
+            **({"turned_pairs": self.num_turned} if self.num_turned else {}),
         }
+
+    def notes(self) -> list[str]:
+        """A sentence on copies that a person may not expect to be known as such."""
+        if not self.num_turned:
+            return []
+        return [
+            f"{self.num_turned:,} pair(s) of images show one picture, mirrored or turned by "
+            "quarters: they count as copies, and no split that Striate makes divides them."
+        ]
 
 
 def check_duplicates(
@@ -81,6 +111,7 @@ def check_duplicates(
     pattern: str | None = None,
     progress: Progress | None = None,
     rows: np.ndarray | None = None,
+    turned: bool = True,
 ) -> DuplicateCheck:
     """Find the items that belong together, and those that leak out of a named test split.
 
@@ -92,6 +123,7 @@ def check_duplicates(
         pattern: Pattern of the group in an item's name, see `named_groups`.
         progress: Receives how far the comparison is.
         rows: Row of each item's thumbnail; None: they have the order of the items.
+        turned: Whether mirrored and turned copies count as near duplicates.
 
     Raises:
         DataError: A name does not fit the pattern.
@@ -103,9 +135,11 @@ def check_duplicates(
     picture = [unique[digest] for digest in digests]
     index = np.array(list(first.values()), dtype=np.int64)
     large = np.flatnonzero(np.array([sides[i] for i in index]) >= SMALLEST)
-    pairs = _pairs(
+    pairs, are_turned = _pairs(
         list(unique), large, thumbnails, index if rows is None else rows[index], progress
     )
+    if not turned:
+        pairs, are_turned = pairs[~are_turned], are_turned[~are_turned]
     names = named_groups(items, pattern)
     by_name: dict[str, int] = {}
     links = [
@@ -116,8 +150,8 @@ def check_duplicates(
     roots = connected(len(unique), [*pairs.tolist(), *links])
     digest_of = list(unique)
     groups = tuple(digest_of[roots[number]] for number in picture)
-    leaks, leaking = _leaks(items, picture, pairs, names)
-    return DuplicateCheck(groups, leaks, leaking, len(pairs))
+    leaks, leaking = _leaks(items, picture, pairs, are_turned, names)
+    return DuplicateCheck(groups, leaks, leaking, len(pairs), int(are_turned.sum()))
 
 
 def named_groups(items: Sequence[Item], pattern: str | None) -> list[str | None]:
@@ -154,8 +188,18 @@ def named_groups(items: Sequence[Item], pattern: str | None) -> list[str | None]
     return [match["group"] if match else None for match in matches]
 
 
-def leak_message(title: str, num_test: int, leaks: Sequence[Leak]) -> str:
-    """Explain why a training stops: counts, examples, and what to do."""
+def leak_message(
+    title: str, num_test: int, leaks: Sequence[Leak], leaking: int, num_outside: int
+) -> str:
+    """Explain why a training stops: counts, examples, and what to do.
+
+    Args:
+        title: Title of the set.
+        num_test: Number of test images.
+        leaks: Test images with near-duplicates outside the test split.
+        leaking: Number of these near-duplicates.
+        num_outside: Number of images outside the test split.
+    """
     counts = Counter(leak.kind for leak in leaks)
     kinds = ", ".join(f"{counts[kind]} {words}" for kind, words in _KINDS.items() if counts[kind])
     few = [f"  {shown(k.test)}  =  {shown(k.beside)}  ({k.kind})" for k in leaks[:_SHOWN]]
@@ -166,7 +210,9 @@ def leak_message(title: str, num_test: int, leaks: Sequence[Leak]) -> str:
             f"among the training or validation images ({kinds}):",
             *few,
             *more,
-            "The test error would be too good. See the pictures (striate inspect), then add",
+            f"These are {leaking:,} of the {num_outside:,} other images; at most {100 * FEW:g} % "
+            "would be left out without a question. The test error would be too good. See the "
+            "pictures (striate inspect), then add",
             "  --drop-leaks   to train without the near-duplicates of test images, or",
             "  --allow-leaks  to train on all images; the report will say so.",
         ]
@@ -195,35 +241,42 @@ def _pairs(
     thumbnails: np.ndarray,
     rows: np.ndarray,
     progress: Progress | None,
-) -> np.ndarray:
-    """(P, 2) positions in `digests` of near duplicates; remembered by the pictures' content."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """Positions in `digests` of near duplicates (P, 2), and whether one of them is turned (P,).
+
+    They are remembered by the pictures' content.
+    """
     memo = cache.memo_path("pairs", _SEARCH, _CANDIDATES, [digests[i] for i in large])
     known = cache.read_memo(memo)
     if not isinstance(known, list):
         pairs = find_pairs(thumbnails, rows=rows[large], candidates=_CANDIDATES, progress=progress)
-        known = np.stack([pairs.first, pairs.second], 1).tolist()
+        known = np.stack([pairs.first, pairs.second, pairs.turned], 1).tolist()
         cache.write_memo(memo, known)
-    return large[np.array(known, dtype=np.int64).reshape(-1, 2)]
+    columns = np.array(known, dtype=np.int64).reshape(-1, 3)
+    return large[columns[:, :2]], columns[:, 2] > 0
 
 
 def _leaks(
     items: Sequence[Item],
     picture: Sequence[int],
     pairs: np.ndarray,
+    are_turned: np.ndarray,
     names: Sequence[str | None],
 ) -> tuple[tuple[Leak, ...], frozenset[int]]:
     """For each test item its most certain near-duplicate outside the test split; and all those."""
     outside: dict[int, list[int]] = defaultdict(list)
     of_group: dict[str | None, list[int]] = defaultdict(list)
     near: dict[int, list[int]] = defaultdict(list)
+    turned: dict[int, list[int]] = defaultdict(list)
     for i, item in enumerate(items):
         if item.split != "test":
             outside[picture[i]].append(i)
             of_group[names[i]].append(i)
     of_group[None] = []
-    for a, b in pairs.tolist():
-        near[a].append(b)
-        near[b].append(a)
+    for (a, b), is_turned in zip(pairs.tolist(), are_turned, strict=True):
+        kind_of_pair = turned if is_turned else near
+        kind_of_pair[a].append(b)
+        kind_of_pair[b].append(a)
     leaks: list[Leak] = []
     leaking: set[int] = set()
     for i, item in enumerate(items):
@@ -232,6 +285,7 @@ def _leaks(
         duplicates: dict[Kind, list[int]] = {
             "exact": outside[picture[i]],
             "near": [k for other in near[picture[i]] for k in outside[other]],
+            "turned": [k for other in turned[picture[i]] for k in outside[other]],
             "group": of_group[names[i]],
         }
         for kind, indices in duplicates.items():

@@ -99,7 +99,7 @@ def inspect(
 
     Args:
         source: Source of the images.
-        flips: Whether mirror images count as copies.
+        flips: Whether mirrored and turned copies may be cut, too.
         opened: Whether test labels take part; the caller has written the opening into the ledger.
         labels: Whether to search for suspected labels and outliers, the most expensive part.
         groups: Pattern of the group in an item's name, as for a training.
@@ -127,7 +127,7 @@ def inspect(
         opened=opened,
         groups=duplicates,
         threshold=threshold,
-        notes=(*source.notes, *notes),
+        notes=(*source.remarks, *source.notes, *check.notes(), *notes),
         fields=tuple(
             finding for kind in FIELDS.values() for finding in kind.inspect(source, known)
         ),
@@ -178,7 +178,7 @@ def _duplicates(
     # By content, so that the pairs do not depend on names.
     unique = [i for _, i in sorted(first.items()) if images.sides[i] >= SMALLEST]
     pairs = find_pairs(images.thumbnails, rows=images.rows[unique], flips=flips, progress=progress)
-    columns = (pairs.first, pairs.second, pairs.flipped, pairs.agreement)
+    columns = (pairs.first, pairs.second, pairs.turned, pairs.agreement)
     rows = zip(*(column.tolist() for column in columns), strict=True)
     near = [(unique[a], unique[b], flipped, agreement) for a, b, flipped, agreement in rows]
     exact = [(first[digest], i) for i, digest in enumerate(images.digests) if first[digest] != i]

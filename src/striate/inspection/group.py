@@ -21,7 +21,7 @@ class Group:
     kind: Literal["exact", "near"]
     relation: Relation
     flipped: bool
-    """Whether some are mirror images of others."""
+    """Whether some are mirrored or turned by quarters against others."""
     agreement: float
     """Agreement of the least certain pair; 1 for exact copies."""
 
@@ -36,7 +36,8 @@ def duplicate_groups(
 
     Args:
         exact: Pairs of equal pictures.
-        near: Pairs of near duplicates: two items, whether one is mirrored, their agreement.
+        near: Pairs of near duplicates: two items, whether one is turned or mirrored, their
+            agreement.
         splits: Split of each item.
         labels: Label of each item; None where it must not be used.
     """

@@ -85,9 +85,9 @@ def test_leaks_do_not_depend_on_the_size_that_a_network_asks_for(
     """At 32 × 32 the staged pixels are the thumbnails, until a picture of another size comes."""
     files = []
 
-    def spy(items, digests, sides, thumbnails, *rest):
+    def spy(items, digests, sides, thumbnails, *rest, **options):
         files.append(Path(thumbnails.filename).name)
-        return check_duplicates(items, digests, sides, thumbnails, *rest)
+        return check_duplicates(items, digests, sides, thumbnails, *rest, **options)
 
     monkeypatch.setattr("striate.data.build.check_duplicates", spy)
     archive = tmp_path / "set.tar"
@@ -111,6 +111,90 @@ def test_leaks_do_not_depend_on_the_size_that_a_network_asks_for(
         (f"test/{'ab'[n % 2]}/{n}.png", f"train/{'ab'[n % 2]}/{n - 12:02}.png")
         for n in (15, 16, 17)
     }
+
+
+def test_the_number_that_stops_a_training_is_said(leaking: Path, config_of: ConfigOf) -> None:
+    with pytest.raises(LeakError, match=r"2 of the 12 other images; at most 1 % would be left out"):
+        refuse_leaks(config_of(leaking), prepare(config_of(leaking)))
+
+
+def test_few_leaks_are_left_out_without_a_question(tmp_path: Path, config_of: ConfigOf) -> None:
+    """Three of 300 are a hundredth; one more stops the training."""
+    root = tmp_path / "few"
+    for n in range(300):
+        write(root, f"train/{'ab'[n % 2]}/{n:03}.png", picture(n))
+    for n in range(400, 410):
+        write(root, f"test/{'ab'[n % 2]}/{n}.png", picture(n))
+    for n in range(3):
+        write(root, f"test/a/copy{n}.png", picture(n))
+    config = config_of(root)
+    data = prepare(config)
+    refuse_leaks(config, data)
+    assert len(data.train) + len(data.validation) == 297
+    assert not {"train/a/000.png", "train/b/001.png"} & {*data.train.names, *data.validation.names}
+    assert data.describe()["leaks"] | {"examples": []} == {
+        "num_test": 3,
+        "kinds": {"exact": 3},
+        "dropped": 3,
+        "published": False,
+        "examples": [],
+    }
+    assert any("those 3 image(s) were left out" in note for note in data.notes)
+    allowed = prepare(config_of(root, leaks="allow"))
+    assert len(allowed.train) + len(allowed.validation) == 300
+    write(root, "test/a/copy3.png", picture(3))
+    with pytest.raises(LeakError, match=r"4 of the 14 test images"):
+        refuse_leaks(config, prepare(config))
+
+
+def test_a_turned_copy_of_a_test_image_leaks(tmp_path: Path, config_of: ConfigOf) -> None:
+    root = tmp_path / "turned"
+    for n in range(12):
+        write(root, f"train/{'ab'[n % 2]}/{n}.png", picture(n))
+    for n in range(20, 26):
+        write(root, f"test/{'ab'[n % 2]}/{n}.png", picture(n))
+    write(root, "test/a/copy.png", picture(4).transpose(Image.Transpose.TRANSVERSE))
+    data = prepare(config_of(root))
+    assert [(leak.test, leak.beside, leak.kind) for leak in data.leaks] == [
+        ("test/a/copy.png", "train/a/4.png", "turned")
+    ]
+    with pytest.raises(LeakError, match="1 mirrored or turned"):
+        refuse_leaks(config_of(root), data)
+
+
+def test_turned_copies_stay_on_one_side_and_earlier_runs_keep_their_splits(
+    tmp_path: Path, config_of: ConfigOf
+) -> None:
+    root = tmp_path / "augmented"
+    for n in range(40):
+        write(root, f"{'ab'[n % 2]}/{n}.png", picture(n))
+        write(root, f"{'ab'[n % 2]}/{n}_m.png", picture(n).transpose(Image.Transpose(0)))
+        write(root, f"{'ab'[n % 2]}/{n}_t.png", picture(n).transpose(Image.Transpose.ROTATE_90))
+    data = prepare(config_of(root))
+    for part in (data.train, data.validation):
+        stems = [Path(name).stem.partition("_")[0] for name in part.names]
+        assert all(stems.count(stem) == 3 for stem in stems)
+    assert data.turned_pairs >= 80
+    assert any("mirrored or turned by quarters" in note for note in data.notes)
+    assert data.describe()["turned_pairs"] == data.turned_pairs
+    before = prepare(config_of(root), turned=False)
+    assert before.test.digest != data.test.digest
+    assert "turned_pairs" not in before.describe()
+    stems = [Path(name).stem.partition("_")[0] for name in before.train.names]
+    assert any(stems.count(stem) < 3 for stem in stems)
+
+
+def test_without_turned_copies_a_set_is_the_same_for_earlier_runs(
+    leaking: Path, config_of: ConfigOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = prepare(config_of(leaking, leaks="allow"))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise RuntimeError("decoded again")
+
+    monkeypatch.setattr("striate.data.dataset.build", refuse)
+    before = prepare(config_of(leaking, leaks="allow"), turned=False)
+    assert before.digest == data.digest
 
 
 def test_allowed_leaks_are_noted(leaking: Path, config_of: ConfigOf) -> None:

@@ -86,17 +86,32 @@ def test_cut_copies_are_found_among_look_alikes(monkeypatch: pytest.MonkeyPatch)
     assert len(found() & planted) < 5
 
 
-def test_mirror_images_are_found_on_request_alone() -> None:
+@pytest.mark.parametrize("position", list(Image.Transpose), ids=lambda position: position.name)
+@pytest.mark.parametrize("again", [False, True], ids=["as it is", "recompressed"])
+def test_mirrored_and_turned_copies_are_found(position: Image.Transpose, again: bool) -> None:
     pictures = scenes(60, seed=2)
-    small = thumbnails(
-        [*pictures, *(p.transpose(Image.Transpose.FLIP_LEFT_RIGHT) for p in pictures[:9])]
-    )
-    assert len(find_pairs(small).first) == 0
+    copies = [p.transpose(position) for p in pictures[:20]]
+    if again:
+        copies = list(map(saved_again, copies))
+    found = find_pairs(thumbnails([*pictures, *copies]))
+    pairs = set(zip(found.first.tolist(), found.second.tolist(), strict=True))
+    planted = {(i, 60 + i) for i in range(20)}
+    assert not pairs - planted
+    # Where a picture hardly leans to one side, compression may change to which.
+    assert len(pairs) >= (18 if again else 20)
+    assert found.turned.all()
+
+
+def test_mirrored_copies_that_were_cut_are_found_on_request_alone() -> None:
+    pictures = scenes(60, seed=2)
+    copies = [COPIES["cut all round"](p).transpose(Image.Transpose.ROTATE_90) for p in pictures[:9]]
+    small = thumbnails([*pictures, *copies])
+    assert len(find_pairs(small).first) < 4
     found = find_pairs(small, flips=True)
-    assert sorted(zip(found.first.tolist(), found.second.tolist(), strict=True)) == [
-        (i, 60 + i) for i in range(9)
-    ]
-    assert found.flipped.all()
+    pairs = set(zip(found.first.tolist(), found.second.tolist(), strict=True))
+    assert not pairs - {(i, 60 + i) for i in range(9)}
+    assert len(pairs) >= 7
+    assert found.turned.all()
 
 
 def test_a_set_of_pictures_that_are_alike_asks_for_more() -> None:

@@ -1,6 +1,7 @@
 """What is planted in a set is found, told on the page, in JSON and in the table."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,25 @@ def planted(tmp_path: Path) -> Path:
     (train / "red" / "page.png").write_text("<html>404: not found</html>\n" * 40)
     (train / "red" / "cut.png").write_bytes((train / "red" / "1.png").read_bytes()[:300])
     return root
+
+
+def test_inspections_of_two_sets_of_one_name_are_both_kept(
+    planted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    other = tmp_path / "elsewhere" / planted.name
+    shutil.copytree(planted, other)
+    (other / "train" / "red" / "blank.png").unlink()
+    first, second = (api.inspect(path, labels=False) for path in (planted, other))
+    assert first.report != second.report
+    counts = [
+        json.loads(page.with_name("inspection.json").read_text())["num_images"]
+        for page in (first.report, second.report)
+    ]
+    assert counts[0] == counts[1] + 1
+    # Each again: in its own folder.
+    assert api.inspect(planted, labels=False).report == first.report
+    assert api.inspect(other, labels=False).report == second.report
 
 
 def names(groups: list[dict], relation: str) -> list[set[str]]:
