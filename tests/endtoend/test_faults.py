@@ -299,5 +299,5 @@ def test_faults(name: str, server: Server, monkeypatch: pytest.MonkeyPatch) -> N
         except AssertionError as problem:
             problems.append(str(problem))
     tried = ends.total() + len(problems)
-    sys.stdout.write(f"{name}: calls {whole['calls']}, {tried} tried, survived {dict(ends)}\n")
+    print(f"{name}: calls {whole['calls']}, {tried} tried, survived {dict(ends)}", flush=True)
     assert not problems, f"{len(problems)} of {tried}:\n" + "\n".join(problems[:10])
