@@ -217,13 +217,13 @@ class RunFolder:
             RunError: it is missing or damaged.
         """
         self.require(path)
-        digests.require(path, f"Make it again: striate resume {self.path}")
+        digests.require(path, f"Make it again: {command_line('resume', self.path)}")
         try:
             return load(durable.read_bytes(path))
         except SafetensorError as error:
             raise RunError(
                 f"{path} cannot be read: {error}. Remove it, and make it again: "
-                f"striate resume {self.path}"
+                f"{command_line('resume', self.path)}"
             ) from error
 
 

@@ -22,7 +22,7 @@ from striate.data.loader import Normalisation
 from striate.data.locate import is_there, made_absolute
 from striate.data.spelling import text_name
 from striate.data.streamed import Pixels
-from striate.errors import ConfigError, DataError, RunError
+from striate.errors import ConfigError, DataError, RunError, command_line
 from striate.evaluation import Abstention, Columns, Scaling, abstention, opened
 from striate.execution import Execution
 from striate.run_folder import RunFolder
@@ -78,7 +78,7 @@ class Run:
             RunError: the file of figures is damaged.
         """
         path = self.folder.figures
-        digests.require(path, f"Make it again: striate resume {self.path}")
+        digests.require(path, f"Make it again: {command_line('resume', self.path)}")
         report = json.loads(durable.read_bytes(path))
         return self.task.figures_from_json(report["validation"])
 

@@ -144,7 +144,7 @@ def predict(
     loaded = api.load(run)
     predictions = loaded.predict(images, abstain=abstain, out=out, overlays=overlay)
     for note in loaded.notes:
-        typer.echo(note, err=True)
+        say(note, err=True)
     if as_json or as_csv:
         print_utf8()
     if as_json:

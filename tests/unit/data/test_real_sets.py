@@ -20,6 +20,8 @@ pytestmark = pytest.mark.data
 def test_mnist_in_its_official_files(real_data: Path) -> None:
     data = prepare(DataConfig("mnist", (28, 28), 1))
     assert len(data.train) + len(data.validation) == 60_000
+    # Strokes that lean to either side are no copies of each other.
+    assert data.turned_pairs == 0
     test = data.test.read(issue(data.test.digest, 1, ""))
     # The first five labels and the counts of the published test set.
     assert test.labels[:5].tolist() == [7, 2, 1, 0, 4]
@@ -34,6 +36,7 @@ def test_15_scene_joins_classes_and_finds_copies(real_data: Path) -> None:
     assert len(data.test) == 2985
     assert any(note.startswith("11 picture(s) of the test split") for note in data.notes)
     assert any("coast = Coast" in note for note in data.notes)
+    assert data.turned_pairs == 0
 
 
 def test_orl_faces_are_split_by_person(real_data: Path) -> None:
@@ -43,6 +46,7 @@ def test_orl_faces_are_split_by_person(real_data: Path) -> None:
     assert sum(counts.values()) == 400
     # pictures of a person that are nearly the same stay on one side
     assert counts == pytest.approx({"train": 280, "validation": 40, "test": 80}, abs=4)
+    assert data.turned_pairs == 0
 
 
 def test_camvid_has_eleven_classes_and_void(real_data: Path) -> None:
@@ -75,6 +79,7 @@ def test_60000_jpeg_files_cold_and_warm(real_data: Path) -> None:
     warm = prepare(config)
     warm_time = time.perf_counter() - begun
     assert warm.digest == cold.digest
+    assert cold.turned_pairs > 40  # looked at: all of them are mirror images
     assert (len(cold.train), len(cold.validation), len(cold.test)) == (47_500, 2_500, 10_000)
     # Measured 10 s and 0.05 s on two cores; an order of magnitude for a loaded machine.
     assert cold_time < 100
