@@ -25,7 +25,8 @@ from striate.evaluation.classification.comparison import (
     disagreements,
 )
 from striate.evaluation.classification.measure import calibration_figures, measure_predictions
-from striate.evaluation.classification.prediction_file import Matched, match, read_table
+from striate.evaluation.classification.prediction_file import read_table
+from striate.evaluation.classification.prediction_match import Matched, match
 from striate.evaluation.classification.report import comparison_page
 from striate.typed_json import encode
 
