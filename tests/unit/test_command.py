@@ -4,14 +4,17 @@ import shlex
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from PIL import Image
 from rich.console import Console
 
+from striate import api
 from striate.cli.option import say
 from striate.cli.training import _about_test_split
-from striate.errors import command_line
+from striate.errors import LeakError, command_line
 from striate.run_folder import RunFolder
-from striate.terminal import Terminal
+from striate.terminal import Reporter, Terminal
 from striate.training.planner import Decision
 
 
@@ -53,3 +56,26 @@ def test_names_move_no_cursor(capsys):
     assert text.replace("\n", "").isprintable()
     assert "a\\x1b[2Jb\\u202ec\nd" in text
     assert "e\\x9b1m\nf" in text
+
+
+def test_leaks_are_refused_before_the_plan_is_shown(tmp_path):
+    draw = np.random.default_rng(0)
+    for n in range(24):
+        pixels = draw.integers(0, 256, (4, 4, 3), dtype=np.uint8).repeat(5, 0).repeat(5, 1)
+        for split in ("train", "test") if n % 4 == 0 else ("train",):
+            path = tmp_path / "set" / split / "ab"[n % 8 // 4] / f"{n}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path)
+    seen = []
+
+    class Watching(Reporter):
+        def choices(self, rows):
+            seen.append(rows)
+
+    options = {"steps": 1, "network": "linear", "reporter": Watching(), "out": tmp_path / "run"}
+    with pytest.raises(LeakError, match="6 of the 6 test images"):
+        api.train(tmp_path / "set", **options)
+    assert not seen
+    assert not (tmp_path / "run").exists()
+    api.train(tmp_path / "set", leaks="drop", **options)
+    assert len(seen) == 1
