@@ -1,6 +1,7 @@
 """What every test gets: its own cache and home, one thread, no network."""
 
 import os
+import secrets
 import socket
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,15 @@ import torch
 from jaxtyping import install_import_hook
 
 install_import_hook("striate", "typecheck.checker")
+
+
+def pytest_configure() -> None:
+    """Draw the seed of the damaged files once, for all processes of the tests."""
+    os.environ.setdefault("STRIATE_DAMAGE_SEED", str(secrets.randbelow(2**32)))
+
+
+def pytest_report_header() -> str:
+    return f"damaged files: STRIATE_DAMAGE_SEED={os.environ['STRIATE_DAMAGE_SEED']}"
 
 
 @pytest.fixture(autouse=True, scope="session")

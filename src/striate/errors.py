@@ -48,6 +48,10 @@ class LeakError(DataError):
     """Test images with near-duplicates among the training and validation images."""
 
 
+class MemoryLimitError(DataError):
+    """A file that would take more memory than the limit allows."""
+
+
 class DownloadError(DataError):
     """A named set that could not be fetched whole."""
 

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
@@ -31,6 +30,8 @@ from striate import digests, durable
 from striate.config import RunConfig
 from striate.data.spelling import enumerated, folder_name
 from striate.errors import RunError, command_line
+from striate.networks.weight_file import require_finite
+from striate.reading import read_bytes, read_json, reported_as
 
 _FORMAT = 1
 
@@ -112,15 +113,14 @@ class RunFolder:
             RunError: it is damaged, was changed, or is of a later format.
         """
         path = self.path / "run.json"
-        try:
-            value: dict[str, Any] = json.loads(durable.read_bytes(path))
+        with reported_as(RunError, f"{path} cannot be read"):
+            value: dict[str, Any] = read_json(path)
             known = value["format"] <= _FORMAT
             digest = value.pop("digest", None)
-        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RunError(f"{path} cannot be read: {error}.") from error
+            expected = _digest(value)
         if not known:
             raise RunError(f"{path} was written by a later version of Striate; update to read it.")
-        if digest != _digest(value):
+        if digest != expected:
             raise RunError(
                 f"{path} was changed after it was written: what it says of preprocessing and "
                 "configuration may not be what the weights were trained with. Restore it, or "
@@ -214,17 +214,15 @@ class RunFolder:
         """Tensors of a safetensors file.
 
         Raises:
-            RunError: it is missing or damaged.
+            RunError: it is missing or damaged, or holds numbers that are not finite.
         """
         self.require(path)
-        digests.require(path, f"Make it again: {command_line('resume', self.path)}")
-        try:
-            return load(durable.read_bytes(path))
-        except SafetensorError as error:
-            raise RunError(
-                f"{path} cannot be read: {error}. Remove it, and make it again: "
-                f"{command_line('resume', self.path)}"
-            ) from error
+        again = f"Make it again: {command_line('resume', self.path)}"
+        digests.require(path, again)
+        with reported_as(RunError, f"{path} cannot be read", f"Remove it. {again}"):
+            tensors: dict[str, Tensor] = load(read_bytes(path))
+            require_finite(tensors)
+        return tensors
 
 
 def _holds_something(folder: Path) -> bool:

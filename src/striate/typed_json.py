@@ -1,6 +1,9 @@
 """Dataclasses to JSON values and back; all that does not fit is reported together."""
 
 import dataclasses
+import re
+import reprlib
+import sys
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -10,6 +13,7 @@ from striate.errors import ConfigError, DataError, did_you_mean
 from striate.registry import Pick, spell_type
 
 C = TypeVar("C")
+_LARGEST = sys.float_info.max
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,10 +102,11 @@ def decode(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
             return tuple(decode(inner, item, path, problems) for inner, item in pairs)
     elif origin in (dict, Mapping) and isinstance(value, Mapping):
         number = arguments[0] is int
-        return {
-            int(key) if number else key: decode(arguments[1], item, f"{path}.{key}", problems)
-            for key, item in value.items()
-        }
+        if not number or all(re.fullmatch(r"-?[0-9]{1,18}", str(key)) for key in value):
+            return {
+                int(key) if number else key: decode(arguments[1], item, f"{path}.{key}", problems)
+                for key, item in value.items()
+            }
     elif kind is Any or (origin is Literal and value in arguments):
         return value
     elif origin in (typing.Union, types.UnionType):
@@ -110,10 +115,14 @@ def decode(kind: Any, value: Any, path: str, problems: list[str]) -> Any:
         inner = next(item for item in arguments if item is not type(None))
         return decode(inner, value, path, problems)
     elif kind is float and isinstance(value, (int, float)) and not isinstance(value, bool):
-        return float(value)
-    elif kind in (int, bool, str) and type(value) is kind:
+        if -_LARGEST <= value <= _LARGEST:
+            return float(value)
+    elif kind is int and type(value) is int:
+        if -(2**63) <= value < 2**63:
+            return value
+    elif kind in (bool, str) and type(value) is kind:
         return value
-    problems.append(f"{path}={value!r} does not fit; accepted: {spell_type(kind)}.")
+    problems.append(f"{path}={reprlib.repr(value)} does not fit; accepted: {spell_type(kind)}.")
     return None
 
 

@@ -5,9 +5,11 @@ from typing import Any, NamedTuple
 from striate import digests
 from striate.data import Dataset, ImageSet
 from striate.data.seal import Opening
+from striate.errors import RunError
 from striate.evaluation import adjusted_reading, opened, openings, receipts_of, verify
 from striate.evaluation.metric import Columns
 from striate.evaluation.summary import Figures
+from striate.reading import reported_as
 from striate.run_folder import RunFolder
 from striate.tasks import DataShape, ReportedSplit, Task
 from striate.training.events import Event, read_events
@@ -46,6 +48,11 @@ def write_report(
     if test is not None:
         shown = ReportedSplit("test", test.images, test.rows, test.figures, validation, shape)
     parts = task.report(folder, data, shown)
+    with reported_as(RunError, f"{folder.events} is damaged"):
+        curves = _curves(events)
+        warnings = [str(e["text"]) for e in events if "text" in e and e["event"] != "execution"]
+        execution = next((str(e["text"]) for e in events if e["event"] == "execution"), None)
+        seconds = next((e["seconds"] for e in events if e["event"] == "finished"), None)
     task.write_report(
         folder.path,
         {
@@ -54,23 +61,21 @@ def write_report(
                 "hash": record["hash"],
                 "folder": str(folder.path),
                 "created": record["created"],
-                "seconds": next((e["seconds"] for e in events if e["event"] == "finished"), None),
+                "seconds": seconds,
                 "config": record["config"],
                 "choices": record["choices"],
                 "versions": record["versions"],
                 "hardware": record["hardware"],
                 "status": "finished",
-                "warnings": [
-                    e["text"] for e in events if "text" in e and e["event"] != "execution"
-                ],
-                "execution": next((e["text"] for e in events if e["event"] == "execution"), None),
+                "warnings": warnings,
+                "execution": execution,
             },
             "network": {
                 "name": record["config"]["network"]["name"],
                 "parameters": record["num_parameters"],
                 "text": None,
             },
-            "curves": _curves(events),
+            "curves": curves,
             "validation": figures.to_json(),
             "test": _test(folder, data, test),
             "notes": [*record.get("notes", ()), *notes, *(test.notes if test else ())],

@@ -1,6 +1,5 @@
 """A trained run: its record, its predictions, its evaluation."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from torch import nn
 
-from striate import digests, durable
+from striate import digests
 from striate.api.images import decode_all, named_images, relative_paths
 from striate.api.prediction_files import PredictionFiles
 from striate.classical import PREDICTORS
@@ -22,9 +21,11 @@ from striate.data.loader import Normalisation
 from striate.data.locate import is_there, made_absolute
 from striate.data.spelling import text_name
 from striate.data.streamed import Pixels
-from striate.errors import ConfigError, DataError, RunError, command_line
+from striate.errors import ConfigError, DataError, MemoryLimitError, RunError, command_line
 from striate.evaluation import Abstention, Columns, Scaling, abstention, opened
 from striate.execution import Execution
+from striate.memory import require_memory
+from striate.reading import read_json, reported_as
 from striate.run_folder import RunFolder
 from striate.tasks import DataShape, Prediction, Task
 from striate.tasks.classification import Classification
@@ -50,8 +51,11 @@ class Run:
     def __init__(self, path: str | Path, *, stopped_by: int | None = None) -> None:
         self.folder = RunFolder.existing(Path(path))
         self.record = self.folder.record()
-        self.config = RunConfig.from_json(self.record["config"])
-        self.class_names: tuple[str, ...] = tuple(self.record["data"]["class_names"])
+        with reported_as(RunError, f"{self.folder.path / 'run.json'} cannot be read"):
+            self.config = RunConfig.from_json(self.record["config"])
+            self.class_names: tuple[str, ...] = tuple(self.record["data"]["class_names"])
+            self.fields = recorded_fields(self.record)
+            """The fields that an item has beside its image."""
         self.stopped_by = stopped_by
 
     @property
@@ -77,10 +81,10 @@ class Run:
         Raises:
             RunError: the file of figures is damaged.
         """
-        path = self.folder.figures
-        digests.require(path, f"Make it again: {command_line('resume', self.path)}")
-        report = json.loads(durable.read_bytes(path))
-        return self.task.figures_from_json(report["validation"])
+        path, again = self.folder.figures, f"Make it again: {command_line('resume', self.path)}"
+        digests.require(path, again)
+        with reported_as(RunError, f"{path} cannot be read", f"Remove it. {again}"):
+            return self.task.figures_from_json(read_json(path)["validation"])
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -182,11 +186,6 @@ class Run:
         return data_shape(self.config, self.fields)
 
     @cached_property
-    def fields(self) -> dict[str, Field]:
-        """The fields that an item has beside its image."""
-        return recorded_fields(self.record)
-
-    @cached_property
     def _weights(self) -> dict[str, Any]:
         return self.folder.read_tensors(self.folder.weights)
 
@@ -286,8 +285,25 @@ class Run:
 
     def _decoded(self, images: Sequence[Any]) -> list[np.ndarray | BrokenImage]:
         spec = spec_of(self.config.data)
-        decode = decode_whole if self.task.sees_whole else decode_image
-        return decode_all(lambda image: decode(image, spec), images)
+        if self.task.sees_whole:
+            return decode_all(self._decoded_whole, images)
+        return decode_all(lambda image: decode_image(image, spec), images)
+
+    def _decoded_whole(self, image: Any) -> np.ndarray:
+        """An image at its own size.
+
+        Raises:
+            BrokenImage: it cannot be read, or maps of its size would take too much memory.
+        """
+        pixels = decode_whole(image, spec_of(self.config.data))
+        height, width = pixels.shape[:2]
+        # A map of scores for each class in four bytes, and the numbers of the best classes.
+        needed = height * width * (4 * self.shape.num_outputs + 9)
+        try:
+            require_memory(needed, f"Predicting {width} × {height} pixels")
+        except MemoryLimitError as error:
+            raise BrokenImage(str(error), is_outside=True) from None
+        return pixels
 
     def _predict(
         self,

@@ -21,6 +21,7 @@ from striate.drawing.table import text_table
 from striate.errors import ConfigError, DivergenceError, RunError, ShapeError
 from striate.evaluation import Proportion
 from striate.execution import lacks_memory
+from striate.reading import reported_as
 from striate.search import Space, read_dimensions
 from striate.search.storage import Storage
 from striate.search.trial import Trial
@@ -73,7 +74,8 @@ def search(
     plan = SearchPlan(training_request, dimensions, keep, prune, started, minutes, trials)
     also = {"space": [d.to_json() for d in dimensions], "defaults": keep, "prune": prune}
     study = open_study("search", training_request, out, reporter, plan.complete, also)
-    searched = Space.from_json(study.beside["space"])
+    with reported_as(RunError, f"{study.path / 'study.json'} cannot be read"):
+        searched = Space.from_json(study.beside["space"])
     rows = [
         [f"  {d.key}", f"{d.spell()}{'  (multiples of the plan)' if d.relative else ''}"]
         for d in searched.dimensions

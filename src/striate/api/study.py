@@ -27,6 +27,7 @@ from striate.data.spelling import folder_name
 from striate.drawing.table import text_table
 from striate.errors import RunError
 from striate.evaluation import Proportion
+from striate.reading import read_json, reported_as
 from striate.terminal import Reporter
 from striate.training.planner import Decision
 from striate.training.session import Pruner
@@ -231,16 +232,18 @@ def with_seed(config: RunConfig, seed: int) -> RunConfig:
 
 
 def _recorded(record: Path, wanted: Mapping[str, Any], reporter: Reporter) -> Study:
-    known = json.loads(durable.read_bytes(record))
-    if known["asked"] != wanted:
-        keys = {*known["asked"], *wanted}
-        differing = sorted(key for key in keys if known["asked"].get(key) != wanted.get(key))
-        raise RunError(
-            f"{record.parent} is the study of another request ({', '.join(differing)}). "
-            "Choose another --out, or repeat its own command to continue it."
-        )
-    config = RunConfig.from_json(known["config"])
-    choices = [Decision(**choice) for choice in known["choices"]]
+    with reported_as(RunError, f"{record} cannot be read", "Choose another --out."):
+        known = read_json(record)
+        if known["asked"] != wanted:
+            keys = {*known["asked"], *wanted}
+            differing = sorted(key for key in keys if known["asked"].get(key) != wanted.get(key))
+            raise RunError(
+                f"{record.parent} is the study of another request ({', '.join(differing)}). "
+                "Choose another --out, or repeat its own command to continue it."
+            )
+        config = RunConfig.from_json(known["config"])
+        choices = [Decision(**choice) for choice in known["choices"]]
+        beside = dict(known.get("beside", {}))
     data = config.data
     source = open_source(data.source, data.target_pattern, data.limit)
     resolved = Resolved(config, choices, source)
@@ -251,4 +254,4 @@ def _recorded(record: Path, wanted: Mapping[str, Any], reporter: Reporter) -> St
             same_images(run.folder, run.config, None, reporter)
         finally:
             reporter.close()
-    return Study(record.parent, resolved, known.get("beside", {}))
+    return Study(record.parent, resolved, beside)

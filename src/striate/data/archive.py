@@ -27,9 +27,10 @@ from striate.data.source import (
     refuse_large,
 )
 from striate.data.spelling import shown, text_name
-from striate.data.tarscan import DAMAGED, Member, scan_tar
+from striate.data.tarscan import Member, scan_tar
 from striate.data.written import outside_runs
 from striate.errors import DataError
+from striate.reading import as_unreadable, reported_as
 
 ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 # A real set of compressed images hardly shrinks; a thousandfold is what bombs are made of, and
@@ -68,19 +69,9 @@ class ArchiveSource(Source):
         return "\0".join([file_identity(self.path), *named])
 
     def _list(self) -> Listing:
-        try:
-            limit = max(_SMALL, _RATIO_LIMIT * self.path.stat().st_size)
+        again = "Copy or download it again."
+        with reported_as(DataError, f"The archive {self.path} cannot be read", again):
             members = self._zip() if self._zipped else self._tar()
-        except (zipfile.BadZipFile, OSError) as error:
-            raise DataError(
-                f"The archive {self.path} cannot be read: {error}. Copy or download it again."
-            ) from error
-        if sum(member.size for member, _ in members) > limit:
-            raise DataError(
-                f"The archive {self.path} unpacks to more than {_RATIO_LIMIT} times its size: it "
-                "is probably a decompression bomb and is refused. Unpack it yourself if you trust "
-                "it, and name the folder."
-            )
         files: list[Entry] = []
         folders: list[tuple[str, ...]] = []
         for member, key in members:
@@ -100,20 +91,32 @@ class ArchiveSource(Source):
     def _zip(self) -> list[tuple[Member, zipfile.ZipInfo]]:
         with zipfile.ZipFile(self.path) as archive:
             infos = archive.infolist()
-        files = [info for info in infos if not info.is_dir()]
+        files = [info for info in infos if info.filename and not info.is_dir()]
         if files and all(map(_is_encrypted, files)):
             raise DataError(
                 f"The archive {self.path} is encrypted. Unpack it with its password, and name the "
                 "folder."
             )
+        self._refuse_bomb(sum(info.file_size for info in files))
         return [
             # Old Windows tools write backslashes.
             (Member(info.filename.replace("\\", "/"), info.is_dir(), 0, info.file_size), info)
             for info in infos
+            if info.filename
         ]
 
     def _tar(self) -> list[tuple[Member, tuple[int, int]]]:
-        return [(m, (m.offset, m.size)) for m in scan_tar(self.path, compressed=True)]
+        members = scan_tar(self.path, compressed=True, check=self._refuse_bomb)
+        return [(member, (member.offset, member.size)) for member in members]
+
+    def _refuse_bomb(self, unpacked: int) -> None:
+        """Refuse an archive that unpacks to so many bytes or more, if they are too many."""
+        if unpacked > max(_SMALL, _RATIO_LIMIT * self.path.stat().st_size):
+            raise DataError(
+                f"The archive {self.path} unpacks to more than {_RATIO_LIMIT} times its size: it "
+                "is probably a decompression bomb and is refused. Unpack it yourself if you trust "
+                "it, and name the folder."
+            )
 
     def read(self, item: Item, limit: int | None = None) -> bytes:
         """The member's bytes, or the first `limit` of them."""
@@ -154,12 +157,8 @@ class ArchiveSource(Source):
         archive = getattr(self._local, "archive", None)
         if archive is None:
             archive = self._local.archive = zipfile.ZipFile(self.path)
-        try:
-            with archive.open(member) as stream:
-                return stream.read(FILE_LIMIT if limit is None else limit)
-        except (zipfile.BadZipFile, *DAMAGED, RuntimeError, NotImplementedError) as error:
-            # NotImplementedError: a rare compression.
-            raise OSError(str(error)) from error
+        with as_unreadable(), archive.open(member) as stream:
+            return stream.read(FILE_LIMIT if limit is None else limit)
 
 
 def _is_encrypted(member: zipfile.ZipInfo) -> bool:
@@ -188,10 +187,13 @@ def read_members(
 ) -> Iterator[tuple[Item, Content]]:
     """The contents of items, each with its position and size in the unpacked archive."""
     for item, offset, size in members:
+        content: Content
         try:
-            yield item, read_at(stream, offset, size, limit)
-        except (OSError, *DAMAGED) as error:
-            yield item, error if isinstance(error, OSError) else OSError(str(error))
+            with as_unreadable():
+                content = read_at(stream, offset, size, limit)
+        except OSError as error:
+            content = error
+        yield item, content
 
 
 _DECOMPRESSORS = {b"\x1f\x8b": "gzip", b"BZh": "bz2", b"\xfd7zXZ": "lzma"}

@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 
 from striate import durable
-from striate.data.source import Item, Listing, Source, Split, file_identity, read_arrays
+from striate.data.array_file import read_arrays
+from striate.data.source import ITEM_BYTES, Item, Listing, Source, Split, file_identity
 from striate.data.targets import read_targets
 from striate.errors import DataError, InputError
+from striate.memory import require_memory
 
 ARRAYS = (".npz",)
 _SETS: tuple[tuple[str, str, Split | None], ...] = (
@@ -69,6 +71,8 @@ class ArraySource(Source):
         self._arrays = arrays
         for x, _, _ in sets:
             _check_images(self.path, x, arrays[x])
+        num_images = sum(len(arrays[x]) for x, _, _ in sets)
+        require_memory(ITEM_BYTES * num_images, f"Listing the images of {self.path}")
         pairs = [(x, y) for x, y, _ in sets]
         targets = read_targets(self.path, arrays, pairs, _FORM)
         items = []

@@ -30,6 +30,7 @@ from striate.data.jpeg import decoder_name
 from striate.digests import file_digest
 from striate.errors import DataError, RunError, StorageError, unknown_name
 from striate.folders import cache_dir
+from striate.reading import json_or_none, read_bytes
 
 # Part of each key: a change of the format, of the splits, or of a library that decodes, starts a
 # new cache, so that `predict` never meets pixels that another version of it made.
@@ -79,7 +80,7 @@ def read_memo(path: Path) -> Any:
         # Those of earlier versions end in a bracket, and have no digest.
         if last.endswith((b"]", b"}")):
             return read_json(path)
-        return json.loads(content) if last == _short_digest(content) else None
+        return json_or_none(content) if last == _short_digest(content) else None
     except (OSError, ValueError):
         return None
 
@@ -101,8 +102,8 @@ def read_json(path: Path) -> Any:
         StorageError: the disk does not give it back.
     """
     try:
-        return json.loads(durable.read_bytes(path))
-    except (FileNotFoundError, ValueError):
+        return json_or_none(read_bytes(path))
+    except FileNotFoundError:
         return None
 
 
@@ -129,7 +130,9 @@ def read_set(key: str, config: DataConfig) -> dict[str, Any] | None:
         return None
     if described.get("key") != key or key_of(described, config) != key:
         return None
-    return None if altered(folder / "development", described["development"]) else described
+    with suppress(KeyError, TypeError, AttributeError):  # its description may be damaged
+        return None if altered(folder / "development", described["development"]) else described
+    return None
 
 
 def altered(folder: Path, expected: Mapping[str, Any]) -> list[Path]:
@@ -172,10 +175,11 @@ def list_cache() -> list[CacheEntry]:
     entries = []
     for folder in _folders(images_dir()):
         described = read_json(folder / "set.json")
-        kind: Literal["images", "leftover"] = "images" if described else "leftover"
-        name = _set_name(described) if described else folder.name
-        count = sum(described["counts"].values()) if described else None
-        marker = folder / "set.json" if described else folder
+        kind: Literal["images", "leftover"] = "leftover"
+        name, count, marker = folder.name, None, folder
+        with suppress(KeyError, TypeError, ValueError, AttributeError):  # it may be damaged
+            name, count = _set_name(described), sum(described["counts"].values())
+            kind, marker = "images", folder / "set.json"
         entries.append(CacheEntry(name, kind, folder, _size(folder), count, marker.stat().st_mtime))
     for folder in _folders(cache_dir() / "downloads"):
         used = folder.stat().st_mtime

@@ -13,7 +13,8 @@ from jaxtyping import Integer, UInt8
 from PIL import Image
 
 from striate.config import DataConfig
-from striate.data.picture import DRAFT_SIDE, FULL_DEPTH, Picture, open_quickly
+from striate.data.picture import DRAFT_SIDE, FULL_DEPTH, Picture, bands, open_quickly
+from striate.memory import give_back, in_flight
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ THUMBNAIL = ImageSpec((32, 32), 3, "squash")
 """The form in which pictures are compared with each other, whatever a network asks for."""
 
 
+@in_flight()
 def decode_image(picture: Picture, spec: ImageSpec) -> UInt8[np.ndarray, "H W C"]:
     """The picture as (H, W, C) uint8, as the network of `spec` takes it.
 
@@ -86,6 +88,7 @@ def decode_image(picture: Picture, spec: ImageSpec) -> UInt8[np.ndarray, "H W C"
     return fit_image(open_quickly(picture, _smallest(spec), spec.bits), spec)
 
 
+@in_flight()
 def decode_whole(picture: Picture, spec: ImageSpec) -> UInt8[np.ndarray, "H W C"]:
     """The picture at its own size, upright, as (H, W, C) uint8.
 
@@ -116,6 +119,7 @@ class Decoded(NamedTuple):
     """The shorter side of the upright picture, pixels, as far as it was unpacked."""
 
 
+@in_flight()
 def decode_with_digest(picture: Picture, spec: ImageSpec) -> Decoded:
     """Decode an image, and give a digest and a thumbnail that do not depend on `spec`.
 
@@ -132,6 +136,8 @@ def decode_with_digest(picture: Picture, spec: ImageSpec) -> Decoded:
         return Decoded(thumbnail, digest, thumbnail, side)
     smallest = _smallest(spec)
     if smallest > DRAFT_SIDE and _may_be_reduced(picture, opened):
+        del opened
+        give_back()  # of the reduced picture, before memory for the larger one is asked for
         opened = open_quickly(picture, smallest, spec.bits)
     return Decoded(fit_image(opened, spec), digest, thumbnail, side)
 
@@ -199,12 +205,15 @@ def picture_digest(image: Image.Image | np.ndarray) -> str:
     """A digest of the picture's pixels, the same for a copy saved in another lossless format."""
     if isinstance(image, np.ndarray):
         height, width = image.shape[:2]
-        mode, content = "L" if image.ndim == 2 else "RGB", np.ascontiguousarray(image).data
+        mode = "L" if image.ndim == 2 else "RGB"
     else:
         mode, width, height = image.mode, image.width, image.height
-        content = memoryview(image.tobytes())
     digest = hashlib.blake2b(f"{mode} {width} {height}".encode(), digest_size=16)
-    digest.update(content)
+    if isinstance(image, np.ndarray):
+        digest.update(np.ascontiguousarray(image).data)
+    else:
+        for band, _ in bands(image):
+            digest.update(band.tobytes())
     return digest.hexdigest()
 
 

@@ -25,6 +25,7 @@ from jaxtyping import UInt8
 from striate.data.decode import THUMBNAIL, ImageSpec, decode_with_digest
 from striate.data.picture import BrokenImage, readable_formats, unreadable
 from striate.data.source import Content, Item
+from striate.memory import divide_memory, memory_limit
 
 # A chunk is what one task decodes: large enough that handing it over costs little beside
 # decoding thumbnails, small enough in bytes that photographs do not pile up in memory.
@@ -42,6 +43,9 @@ _ALONE = 2048
 # Handing over a JPEG of 32 × 32 takes a third of the time of decoding it, of 64 × 64 a fifth: more
 # workers would wait for the process that hands over.
 _MAX_WORKERS = 8
+# Part of the limit for memory that a worker has: its images are small, and the rare large one is
+# decoded by the process that hands over.
+_WORKER_PARTS = 64
 
 
 class Chunk(NamedTuple):
@@ -78,14 +82,16 @@ def decode_all(contents: Iterable[tuple[Item, Content]], spec: ImageSpec) -> Ite
     max_items = max(1, min(_CHUNK_ITEMS, _CHUNK_PIXEL_BYTES // math.prod(spec.shape)))
     with ExitStack() as stack:
         pools = _Pools(partial(_decode, spec), stack)
-        pending: deque[tuple[list[Item], Callable[[], _Decoded]]] = deque()
+        pending: deque[tuple[list[Item], Callable[[], _Decoded], int]] = deque()
+        most = memory_limit() // 4
         for items, chunk in _chunks(contents, max_items):
             result, max_pending = pools.submit(chunk)
-            pending.append((items, result))
-            while len(pending) > max_pending:
-                yield _chunk(*pending.popleft())
+            pending.append((items, result, sum(map(_num_bytes, chunk))))
+            del chunk
+            while len(pending) > max_pending or sum(waiting[2] for waiting in pending) > most:
+                yield _chunk(*pending.popleft()[:2])
         while pending:
-            yield _chunk(*pending.popleft())
+            yield _chunk(*pending.popleft()[:2])
 
 
 class _Pools:
@@ -147,9 +153,12 @@ class _Pools:
 
     def _result(self, result: Callable[[], _Decoded], contents: list[Content]) -> _Decoded:
         try:
-            return result()
+            decoded = result()
         except BrokenProcessPool:  # a worker was killed
             return self._work(contents)
+        # What is too large for a worker's part of the memory may not be for the whole limit.
+        again = any(reason.is_outside for reason in decoded[4].values())
+        return self._work(contents) if again else decoded
 
 
 def _start_worker() -> None:
@@ -158,6 +167,7 @@ def _start_worker() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     # A lock that a thread of the parent held at the fork, such as its terminal's, is never freed.
     sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - open as long as the worker
+    divide_memory(_WORKER_PARTS)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 

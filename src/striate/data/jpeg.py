@@ -15,6 +15,8 @@ from types import ModuleType
 import numpy as np
 from PIL import Image
 
+from striate.memory import reserve
+
 _START = b"\xff\xd8\xff"
 _ORIENTATION = 0x0112
 # How the two notes begin that may say which way up a picture is.
@@ -46,6 +48,7 @@ def ordinary_jpeg(content: bytes, max_pixels: int, max_shorter: int) -> np.ndarr
             return None
         if any(note in content for note in _NOTES) and not _is_upright(content):
             return None
+        reserve(3 * height * width, f"A picture of {width} × {height} pixels")
         # Strict: what libjpeg merely warns of is left to Pillow too.
         pixels: np.ndarray = turbo.decode_jpeg(content, wanted, strict=True)
     except ValueError:

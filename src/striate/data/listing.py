@@ -16,6 +16,7 @@ from striate.data.rows import COLUMNS, FILES, cell, read_rows, refuse_rows
 from striate.data.source import Item, Listing, Source, file_state, read_file, read_text
 from striate.data.spelling import enumerated, shown
 from striate.errors import DataError
+from striate.reading import read_bytes, reported_as
 
 LISTS = (".csv", ".tsv", ".json")
 _DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab"}
@@ -44,7 +45,8 @@ class ListSource(Source):
     def fingerprint(self) -> str:
         """A digest of the list, and of the state of each file in it."""
         digest = hashlib.sha256(str(self.path.resolve()).encode("utf-8", "surrogateescape"))
-        digest.update(self.path.read_bytes())
+        with reported_as(DataError, f"{self.path} cannot be read"):
+            digest.update(read_bytes(self.path))
         further = [f for item in self.items for own in (item.files or {}).values() for f in own]
         for item in (*self.items, *further, *self.files):
             try:
@@ -137,14 +139,12 @@ class ListSource(Source):
         return next((s for s in spellings if os.path.exists(self.path.parent / s)), name)
 
     def _json_rows(self, text: str) -> tuple[list[str], list[dict[str, Any]]]:
-        try:
+        with reported_as(DataError, f"{self.path} is no JSON", _FORM):
             rows = json.loads(
                 text,
                 object_pairs_hook=self._object,
                 parse_constant=lambda name: None if name == "NaN" else float(name),
             )
-        except ValueError as error:
-            raise DataError(f"{self.path} is no JSON: {error}. {_FORM}") from error
         if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
             raise DataError(f"{self.path} is not a list of objects. {_FORM}")
         if not rows:

@@ -91,6 +91,8 @@ def open_path(path: Path, title: str | None = None) -> Source:
         DataError: It is nothing that can be read.
     """
     name = path.name.lower()
+    if not path.is_dir() and not path.is_file():
+        raise DataError(f"{path} is a pipe or a device; images are read from files and folders.")
     if path.is_dir():
         shards = shards_below(path)
         return ShardSource(shards, str(path), title) if shards else FolderSource(path, title)

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 
 from striate.data.mask_scan import MaskScan
 from striate.data.source import Source
-from striate.data.spelling import enumerated
+from striate.data.spelling import enumerated, text_name
 from striate.errors import DataError
+from striate.reading import reported_as
 
 _VOID = frozenset({"void", "ignore", "unlabelled", "unlabeled"})
 """Names in a list of classes that mean pixels which count for nothing."""
@@ -127,17 +128,15 @@ def _listed(source: Source, scan: MaskScan) -> dict[str, int]:
         return {}
     file = source.files[0]
     colours = [scan.palette[i : i + 3] for i in range(0, len(scan.palette), 3)]
-    try:
+    with reported_as(DataError, f"{file.name} is no list of classes", _FORM):
         text = bytes(source.read(file)).decode("utf-8-sig")
         pairs = _json_pairs(json.loads(text)) if ".json" in file.name else _text_pairs(text)
-        codes = {str(name): _code(value) for name, value in pairs}
+        codes = {text_name(str(name)): _code(value) for name, value in pairs}
         if len(set(codes.values())) < len(pairs):
             raise ValueError("names, ids or colours occur twice")
         if len({type(code) for code in codes.values()}) != 1:
             raise ValueError("it holds ids beside colours, or nothing")
         return {name: _stored(code, scan.mode, colours) for name, code in codes.items()}
-    except (OSError, ValueError, TypeError) as error:
-        raise DataError(f"{file.name} is no list of classes: {error}. {_FORM}") from error
 
 
 def _stored(code: int | tuple[int, ...], mode: str, palette: list[tuple[int, ...]]) -> int:

@@ -6,19 +6,27 @@ file has one bit; red · 65536 + green · 256 + blue of a colour.
 
 import io
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import UInt
 from PIL import Image, ImageOps
 
-from striate.data.picture import BrokenImage, readable_formats, unreadable, why_broken
+from striate.data.picture import (
+    BrokenImage,
+    bytes_of_pixels,
+    read_header,
+    readable_formats,
+    unreadable,
+    why_broken,
+)
 from striate.data.source import Content, Item, Source
+from striate.memory import memory_limit, require_memory
 
-_AT_ONCE = 32  # masks that wait for a core
+_AT_ONCE = 32
+"""Images whose masks are read together."""
 
 
 class StoredMask(NamedTuple):
@@ -127,7 +135,31 @@ def read_masks(
         except BrokenImage as error:
             return row, error
 
-    contents = source.read_files(items, "mask")
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        while some := list(islice(contents, _AT_ONCE)):
+        for some in _together(source.read_files(items, "mask")):
             yield from pool.map(read, some)
+
+
+def _together(
+    contents: Iterable[tuple[int, list[Content]]],
+) -> Iterator[list[tuple[int, list[Content]]]]:
+    """Rows and contents that are read together, as many as have room in memory."""
+    some: list[tuple[int, list[Content]]] = []
+    needed = 0
+    for row, files in contents:
+        own = sum(map(_memory, files))
+        if some and (len(some) == _AT_ONCE or needed + own > memory_limit()):
+            yield some
+            some, needed = [], 0
+        require_memory(own, f"Reading {len(files)} mask(s) of one image")
+        some.append((row, files))
+        needed += own
+    if some:
+        yield some
+
+
+def _memory(content: Content) -> int:
+    """Bytes that a mask takes while it is read, judged by its header."""
+    if isinstance(content, OSError) or (header := read_header(content)) is None:
+        return 0
+    return len(content) + bytes_of_pixels(header.height * header.width, header.mode)

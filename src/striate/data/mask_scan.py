@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +12,7 @@ from striate.data.drawn import align
 from striate.data.mask_file import mask_name, read_masks
 from striate.data.picture import BrokenImage
 from striate.data.source import Item, Source
+from striate.errors import DataError
 from striate.typed_json import JsonRecord
 
 
@@ -47,7 +49,8 @@ def scan_masks(source: Source, items: Sequence[Item]) -> MaskScan:
     memo = memo_path("mask scan", source.fingerprint(), [item.name for item in items])
     known = read_memo(memo)
     if isinstance(known, dict):
-        return MaskScan.from_json(known)
+        with suppress(DataError):  # a damaged memo is made anew
+            return MaskScan.from_json(known)
     require_writable()
     scan, lasting = _scan(source, items)
     if lasting:

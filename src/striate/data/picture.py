@@ -8,6 +8,7 @@ import io
 import os
 import re
 import struct
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import cache
 from typing import Any, NamedTuple
@@ -17,7 +18,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from striate.data.jpeg import ordinary_jpeg
 from striate.data.source import read_file
-from striate.errors import DataError
+from striate.errors import DataError, MemoryLimitError
+from striate.memory import reserve
 
 # Pillow's own limit for an error: a picture of 512 MiB in RGB, 13,377 pixels square.
 MAX_PIXELS = 178_956_970
@@ -26,6 +28,11 @@ MAX_PIXELS = 178_956_970
 DRAFT_SIDE = 512
 FULL_DEPTH = 16
 """Bits of a deep picture that stand for white, if nothing else is known."""
+# Memory of an opened picture while it is turned, converted and resized: Pillow keeps colours in
+# four bytes, and a step holds what it reads beside what it makes.
+_BYTES_OF_GREY, _BYTES_OF_COLOUR = 3, 9
+_BAND = 2**17
+"""Pixels that are converted together, where a step would need wider numbers for all of them."""
 # Handing such a file to Pillow would start another program (Ghostscript).
 _REFUSED_FORMATS = {"EPS"}
 _COMMON_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "PPM", "GIF")
@@ -163,6 +170,8 @@ def open_quickly(picture: Any, smallest: int, bits: int = FULL_DEPTH) -> Image.I
         return _from_file(picture, smallest, bits)
     except BrokenImage:
         raise
+    except MemoryLimitError as error:
+        raise BrokenImage(str(error), is_outside=True) from None
     except Exception as error:  # Pillow's readers meet damaged bytes with errors of every kind
         raise why_broken(error, picture) from None
 
@@ -192,8 +201,15 @@ def _from_file(
         if image.format in ("JPEG", "MPO") and min(image.size) >= 2 * smallest:
             scale = smallest / min(image.size)
             image.draft(image.mode, (int(image.width * scale), int(image.height * scale)))
+        needed = bytes_of_pixels(image.width * image.height, image.mode)
+        reserve(needed, f"A picture of {image.width} × {image.height} pixels")
         image.load()
         return _upright(image, bits)
+
+
+def bytes_of_pixels(count: int, mode: str) -> int:
+    """Bytes of memory that so many pixels of one of Pillow's modes take while they are read."""
+    return count * (_BYTES_OF_GREY if mode in ("1", "L") else _BYTES_OF_COLOUR)
 
 
 @cache
@@ -227,13 +243,13 @@ def _eight_bits(image: Image.Image, bits: int) -> Image.Image:
     if "transparency" in image.info and mode in ("1", "L", "P", "RGB", "I;16"):
         if mode == "I;16":
             return Image.fromarray(_from_bits(np.asarray(image), bits))
-        return _on_white(image.convert("RGBA"), grey=mode in ("1", "L"))
+        return _on_white(image, grey=mode in ("1", "L"))
     if mode in ("L", "RGB"):
         return image
     if mode == "1":
         return image.convert("L")
     if mode in ("LA", "La", "RGBA", "RGBa", "PA") or (mode == "P" and image.palette.mode == "RGBA"):
-        return _on_white(image.convert("RGBA"), grey=mode in ("LA", "La"))
+        return _on_white(image, grey=mode in ("LA", "La"))
     if mode.startswith("I;16"):
         return Image.fromarray(_from_bits(np.asarray(image), bits))
     if mode in ("I", "F"):
@@ -246,9 +262,25 @@ def _eight_bits(image: Image.Image, bits: int) -> Image.Image:
 
 def _on_white(image: Image.Image, grey: bool) -> Image.Image:
     """Laid on white, as on paper: what is see-through is mostly a drawing, a sign or a product."""
-    page = Image.new("RGBA", image.size, "white")
-    page.alpha_composite(image)
-    return page.convert("L" if grey else "RGB")
+    mode = "L" if grey else "RGB"
+    laid = Image.new(mode, image.size)
+    for band, top in bands(image):
+        page = Image.new("RGBA", band.size, "white")
+        page.alpha_composite(band.convert("RGBA"))
+        laid.paste(page.convert(mode), (0, top))
+    return laid
+
+
+def bands(image: Image.Image) -> Iterator[tuple[Image.Image, int]]:
+    """Horizontal parts of a picture, each with the row of its upper end, so that copies are small.
+
+    A picture of at most 131,072 pixels is one part.
+    """
+    rows = max(1, _BAND // image.width)
+    for top in range(0, image.height, rows):
+        lower = min(top + rows, image.height)
+        whole = rows >= image.height
+        yield image if whole else image.crop((0, top, image.width, lower)), top
 
 
 def _from_array(values: np.ndarray, bits: int) -> Image.Image:
@@ -314,8 +346,11 @@ def _from_bits(values: np.ndarray, bits: int) -> np.ndarray:
 def _scaled(values: np.ndarray, low: float, high: float) -> np.ndarray:
     """`values` from low..high to 0..255, rounded to nearest."""
     span = high - low or 1.0
-    scaled: np.ndarray = (values.astype(np.float64) - low) * (255 / span)
-    levels: np.ndarray = np.rint(scaled).clip(0, 255).astype(np.uint8)
+    levels = np.empty(values.shape, np.uint8)
+    rows = max(1, _BAND // values.shape[1])
+    for top in range(0, len(values), rows):
+        scaled = (values[top : top + rows].astype(np.float64) - low) * (255 / span)
+        levels[top : top + rows] = np.rint(scaled).clip(0, 255)
     return levels
 
 

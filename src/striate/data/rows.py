@@ -9,7 +9,7 @@ from striate.data.field.labels import ROWS, why_lists
 from striate.data.field.value import are_numbers, are_values, is_missing
 from striate.data.layout import by_name, split_named
 from striate.data.source import Item, Listing
-from striate.data.spelling import alike, difference, natural_key, shown
+from striate.data.spelling import alike, difference, is_text, natural_key, shown
 from striate.errors import DataError, command_line
 
 COLUMNS = frozenset({"path", "label", "split", "group"})
@@ -206,6 +206,11 @@ def _row_problems(
     position: str, row: Mapping[str, Any], needed: Sequence[str], with_split: bool
 ) -> list[str]:
     problems = [f"{position} has no {column}." for column in needed if not cell(row, column)]
+    problems += [
+        f"{position}: {shown(column)} is {shown(text)!r}, which is no text."
+        for column, text in ((column, _text(value)) for column, value in row.items())
+        if not is_text(column) or not is_text(text)
+    ]
     split = cell(row, "split")
     if with_split and split_named(split) is None:
         problems.append(f"{position}: the split {split!r} is none of train, validation, test.")

@@ -7,7 +7,7 @@ lies is read from the headers once, and kept in the cache until the shard change
 """
 
 import hashlib
-import json
+import math
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -27,12 +27,14 @@ from striate.data.spelling import alike, difference, enumerated, natural_key, sh
 from striate.data.tarscan import scan_tar
 from striate.errors import DataError
 from striate.folders import expanded
+from striate.reading import json_or_none, read_bytes
 
 _LABELS = {"cls", "json"}
 # A class is a word; what is longer is something else.
 _LABEL_BYTES = 2**16
 _NAMES = ("classes.txt", "classnames.txt")
-_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_RANGE = re.compile(r"\{([0-9]{1,9})\.\.([0-9]{1,9})\}")
+_MOST_SHARDS = 1_000_000
 _FORM = (
     "Expected uncompressed .tar shards that hold 000123.jpg beside 000123.cls (the class as a "
     "number or a name), or class folders."
@@ -66,7 +68,7 @@ class ShardSource(Source):
     def fingerprint(self) -> str:
         """A digest of the paths and states of all shards."""
         lines = [_identity(path) for path in self.shards]
-        names = [f"{path}\0{path.read_bytes()!r}" for path in self._name_files()]
+        names = [f"{path}\0{read_bytes(path)!r}" for path in self._name_files()]
         return hashlib.sha256("\n".join([*lines, *names]).encode()).hexdigest()
 
     def shard_of(self, item: Item) -> int:
@@ -169,7 +171,7 @@ class ShardSource(Source):
         """Names of the classes, and the class of each label as it is written."""
         lines = [line for path in self._name_files() for line in read_text(path).splitlines()]
         names = tuple(line.strip() for line in lines if line.strip())
-        numbers = all(label.isdigit() for label in labels)
+        numbers = all(re.fullmatch(r"[0-9]{1,18}", label) for label in labels)
         plain = {label: str(int(label)) if numbers else label for label in labels}
         by_number = numbers and bool(names)
         names = names or tuple(sorted(set(plain.values()), key=natural_key))
@@ -209,6 +211,9 @@ def expand_pattern(pattern: str) -> list[Path]:
     Raises:
         DataError: Some that a range names do not exist, or there are none.
     """
+    ranges = _RANGE.findall(pattern)
+    if math.prod(max(1, int(last) - int(first) + 1) for first, last in ranges) > _MOST_SHARDS:
+        raise DataError(f"{pattern} stands for more than {_MOST_SHARDS:,} shards; name fewer.")
     if match := _RANGE.search(pattern):
         first, last = match[1], match[2]
         width = len(first) if len(first) == len(last) or first.startswith("0") else 0
@@ -308,13 +313,11 @@ def _label(name: str, content: bytes) -> str | None:
     text = content.decode("utf-8", "replace").strip()
     if _ending(name) == "cls":
         return text
-    try:
-        value = json.loads(text)
-    except ValueError:
-        return None
+    value = json_or_none(text)
     label = value.get("label", value.get("cls")) if isinstance(value, dict) else None
     # NaN alone does not equal itself.
-    return str(label).strip() if isinstance(label, (str, int, float)) and label == label else None
+    named = isinstance(label, (str, int, float)) and label == label
+    return text_name(str(label).strip()) if named else None
 
 
 def _identity(path: Path) -> str:

@@ -1,11 +1,9 @@
 """Sources of items, and the interface of each kind: folder, archive, list, named set."""
 
 import codecs
+import errno
 import hashlib
 import os
-import stat
-import zipfile
-import zlib
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,10 +14,19 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from striate.errors import DataError
+from striate.errors import DataError, MemoryLimitError
+from striate.memory import reserve
+from striate.reading import (
+    read_bytes,
+    reported_as,
+    require_memory_for_values,
+    require_regular,
+)
 
 # The largest single image file that a camera or a scanner makes stays below half a gigabyte.
 FILE_LIMIT = 512 * 2**20
+ITEM_BYTES = 500
+"""Memory of an item of a listing, about."""
 
 Split = Literal["train", "validation", "test"]
 Content = bytes | np.ndarray | OSError
@@ -66,10 +73,8 @@ def read_file(path: str, limit: int | None = None) -> bytes:
     Raises:
         OSError: it cannot be read, is no plain file (a pipe would never end) or is too large.
     """
-    status = os.stat(path)
-    if not stat.S_ISREG(status.st_mode):
-        raise OSError("it is no plain file")
-    refuse_large(status.st_size)
+    status = require_regular(path)
+    refuse_large(status.st_size, f"Reading {path}")
     with open(path, "rb", buffering=0) as stream:
         return stream.read(status.st_size if limit is None else limit)
 
@@ -106,14 +111,14 @@ def read_text(path: Path) -> str:
     Raises:
         DataError: it cannot be read, or is in another encoding.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error}.") from error
+    with reported_as(DataError, f"{path} cannot be read"):
+        content = read_bytes(path)
     # Valid UTF-8, yet no text: UTF-16 without a mark has a zero beside each letter.
     if b"\0" not in content:
         with suppress(UnicodeDecodeError):
-            return content.decode("utf-8-sig")
+            text = content.decode("utf-8-sig")
+            require_memory_for_values(text, f"Reading {path}")
+            return text
     marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     kind = "UTF-16" if marked or b"\0" in content else "in another encoding"
     raise DataError(
@@ -122,24 +127,14 @@ def read_text(path: Path) -> str:
     )
 
 
-def read_arrays(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of an .npz file; objects, which could run code, are refused.
-
-    Raises:
-        DataError: it cannot be read, or is no such file.
-    """
-    try:
-        with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
-        # TypeError: a single array under this name.
-        raise DataError(f"{path} cannot be read as an .npz file: {error}.") from error
-
-
-def refuse_large(num_bytes: int) -> None:
-    """Raise OSError for a file that no picture needs."""
+def refuse_large(num_bytes: int, what: str = "Reading an image") -> None:
+    """Raise OSError for a file that no picture needs, and wait for the memory of another."""
     if num_bytes > FILE_LIMIT:
         raise OSError(f"{num_bytes / 2**20:.0f} MiB, above the limit of {FILE_LIMIT // 2**20} MiB")
+    try:
+        reserve(num_bytes, what, more=True)
+    except MemoryLimitError as error:
+        raise OSError(errno.ENOMEM, str(error)) from error
 
 
 class Source(ABC):

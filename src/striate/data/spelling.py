@@ -60,6 +60,11 @@ def cell_name(cell: str) -> str:
     return cell.lstrip("'") if _FORMULA.match(cell) else cell
 
 
+def is_text(name: str) -> bool:
+    """Whether a text can be written as UTF-8 and name a file: whole characters, none of them 0."""
+    return "\0" not in name and _NO_TEXT.search(name) is None
+
+
 def text_name(name: str) -> str:
     r"""A file's name as text; bytes that are no UTF-8 as "\xe4", so that names stay distinct."""
     return _NO_TEXT.sub(lambda match: _escaped(ord(match[0])), name)

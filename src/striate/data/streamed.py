@@ -19,6 +19,7 @@ from striate.data.picture import BrokenImage
 from striate.data.source import Item
 from striate.data.spelling import shown
 from striate.errors import DataError
+from striate.memory import in_flight
 
 # Images that wait to be mixed: a few seconds of reading ahead on a disk, and enough of them that
 # neighbours in a shard do not meet in one batch.
@@ -106,10 +107,11 @@ class StreamedImages:
     def _decode(self, row: int) -> np.ndarray:
         item = self.items[row]
         try:
-            content = self.read(item)
-            if self.digests is None:
-                return decode_image(content, self.spec)
-            pixels, digest, *_ = decode_with_digest(content, self.spec)
+            with in_flight():
+                content = self.read(item)
+                if self.digests is None:
+                    return decode_image(content, self.spec)
+                pixels, digest, *_ = decode_with_digest(content, self.spec)
         except (OSError, BrokenImage) as error:
             raise DataError(
                 f"{shown(item.name)} could be read when the set was looked through, and cannot be "

@@ -87,7 +87,8 @@ def survey(source: Source, progress: Progress | None = None) -> Survey:
     memo = memo_path("survey 2", source.fingerprint(), source.limit)
     known = read_memo(memo)
     if isinstance(known, dict):
-        return Survey.from_json({**known, "title": source.title})
+        with suppress(DataError):  # a damaged memo is made anew
+            return Survey.from_json({**known, "title": source.title})
     require_writable()
     source.fetch(progress)
     surveyed, lasting = _survey(source, progress)

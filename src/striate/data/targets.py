@@ -11,8 +11,11 @@ import numpy as np
 from striate.data.source import Item
 from striate.data.spelling import alike, difference
 from striate.errors import DataError
+from striate.memory import require_memory
 
 Arrays = Mapping[str, np.ndarray]
+_BYTES_PER_VALUE = 40
+"""Memory of a target as a number of Python's, in a list."""
 
 
 class Targets(NamedTuple):
@@ -39,6 +42,8 @@ def read_targets(
         DataError: targets that are none of these, or not one for each image.
     """
     targets = {x: _one_column(arrays[y]) for x, y in pairs}
+    num_values = sum(target.size for target in targets.values() if target.ndim <= 2)
+    require_memory(_BYTES_PER_VALUE * num_values, f"Listing the targets of {path}")
     named, kind = arrays.get("class_names"), _kind_of(arrays, targets)
     if kind == "classes":
         labels = {x: _labels(path, y, targets[x], len(arrays[x]), expected) for x, y in pairs}

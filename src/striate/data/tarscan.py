@@ -11,19 +11,20 @@ import io
 import os
 import posixpath
 import tarfile
-import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
-try:
-    from lzma import LZMAError
-except ImportError:  # a Python that was built without it
-    LZMAError = EOFError  # type: ignore[misc,assignment]
+from striate.data.source import ITEM_BYTES
+from striate.memory import require_memory
+from striate.reading import as_unreadable
 
-DAMAGED = (EOFError, zlib.error, LZMAError)
-"""Errors that decompressors raise on damaged bytes."""
 _BLOCK = 512
+_LONGEST_HEADER = 2**20
+"""Bytes of an extended header, which `tarfile` reads as a whole; real ones hold a name."""
+_AT_ONCE = 10_000
+"""Members after which their memory is judged anew."""
 
 
 class _UnusualTar(Exception):  # noqa: N818 - a state, not a fault
@@ -40,7 +41,9 @@ class Member(NamedTuple):
     size: int
 
 
-def scan_tar(path: Path, *, compressed: bool = False) -> list[Member]:
+def scan_tar(
+    path: Path, *, compressed: bool = False, check: Callable[[int], None] = lambda size: None
+) -> list[Member]:
     """List the files and folders of a tar in order; a link to a file in it counts as that file.
 
     Links that lead elsewhere, devices and pipes are left out.
@@ -48,20 +51,25 @@ def scan_tar(path: Path, *, compressed: bool = False) -> list[Member]:
     Args:
         path: Path of the archive.
         compressed: Whether a compressed archive is accepted.
+        check: Called with the size of what was listed so far, bytes, before a compressed archive is
+            unpacked that far; it may raise.
 
     Raises:
         OSError: The archive cannot be read, is cut short or damaged; the message says where.
+        MemoryLimitError: It has more members than memory has room for.
     """
-    try:
+    with as_unreadable():
         try:
             with open(path, "rb") as stream:
                 return _ordinary(stream)
         except _UnusualTar:
-            return _unusual(path, "r:*" if compressed else "r:")
-    except (tarfile.TarError, ValueError, *DAMAGED) as error:
-        reason = str(error) if compressed else f"it is compressed or no plain tar ({error})"
-        reason = "it ends within a header" if "truncated header" in reason else reason
-        raise OSError(reason) from error
+            pass
+        try:
+            return _unusual(path, "r:*" if compressed else "r:", check)
+        except tarfile.TarError as error:
+            reason = str(error) if compressed else f"it is compressed or no plain tar ({error})"
+            reason = "it ends within a header" if "truncated header" in reason else reason
+            raise OSError(reason) from error
 
 
 def _ordinary(stream: IO[bytes]) -> list[Member]:
@@ -82,6 +90,7 @@ def _ordinary(stream: IO[bytes]) -> list[Member]:
         _require_end(name, start + size, end)
         is_folder |= name.endswith("/")
         members.append(Member(name.rstrip("/"), is_folder, start, 0 if is_folder else size))
+        _require_room(members)
         offset = start + (size + _BLOCK - 1) // _BLOCK * _BLOCK
     return members
 
@@ -108,7 +117,10 @@ def _check(header: bytes, offset: int) -> int:
 def _number(field: bytes) -> int:
     if field[0] & 0x80:  # base 256, for files of 8 GiB and more
         return int.from_bytes(field, "big") & ~(0x80 << 8 * (len(field) - 1))
-    return int(field.split(b"\0", 1)[0].strip() or b"0", 8)
+    digits = field.split(b"\0", 1)[0].strip() or b"0"
+    if not digits.isdigit():  # a sign, say: a negative size would lead backwards for ever
+        raise ValueError(f"{digits!r} is no number")
+    return int(digits, 8)
 
 
 def _name(header: bytes) -> str:
@@ -118,13 +130,43 @@ def _name(header: bytes) -> str:
     return "/".join(field.split(b"\0", 1)[0].decode("utf-8", "surrogateescape") for field in fields)
 
 
-def _unusual(path: Path, mode: str) -> list[Member]:
-    members = []
+def _require_room(members: list[Member]) -> None:
+    if len(members) % _AT_ONCE == 0:
+        require_memory(ITEM_BYTES * len(members), f"Listing {len(members):,} files of an archive")
+
+
+class _Header(tarfile.TarInfo):
+    """A header that is refused where it would be read for ever or fill the memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
+        header = super().frombuf(buf, encoding, errors)
+        plain = header.type in (tarfile.REGTYPE, tarfile.AREGTYPE, tarfile.DIRTYPE)
+        if header.size < 0 or (not plain and header.size > _LONGEST_HEADER):
+            raise tarfile.HeaderError(f"an extended header of {header.size:,} bytes")
+        if header.type == tarfile.GNUTYPE_SPARSE:
+            raise tarfile.HeaderError("sparse files are not read")
+        return header
+
+    def _proc_gnusparse_10(self, *_: object) -> None:
+        raise tarfile.HeaderError("sparse files are not read")
+
+
+def _unusual(path: Path, mode: str, check: Callable[[int], None]) -> list[Member]:
+    members: list[Member] = []
     files: dict[str, Member] = {}
     targets: dict[str, str] = {}
-    with tarfile.open(path, mode, encoding="utf-8") as archive:  # type: ignore[call-overload]
+    unpacked = 0
+    with tarfile.open(  # type: ignore[call-overload]
+        path, mode, encoding="utf-8", tarinfo=_Header
+    ) as archive:
         plain = isinstance(archive.fileobj, io.BufferedReader)
         for info in archive:
+            if info.size < 0:
+                raise tarfile.HeaderError(f"{info.name} has {info.size} bytes")
+            unpacked += info.size
+            check(unpacked)
+            _require_room(members)
             if plain and info.isreg():
                 _require_end(info.name, info.offset_data + info.size, os.path.getsize(path))
             if info.isdir() or info.isreg():

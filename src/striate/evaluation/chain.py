@@ -16,6 +16,7 @@ from typing import Any
 
 from striate import durable
 from striate.errors import LedgerError
+from striate.reading import json_or_none, read_bytes
 
 Entry = dict[str, Any]
 
@@ -56,7 +57,7 @@ class Chain:
             LedgerError: the file is there and cannot be read.
         """
         try:
-            content = path.read_bytes() if path.exists() else b""
+            content = read_bytes(path) if path.exists() else b""
             head = _read_head(path)
         except OSError as error:
             raise LedgerError(f"The ledger {path} cannot be read: {error.strerror}.") from error
@@ -180,15 +181,13 @@ def _head_path(path: Path) -> Path:
 
 def _read_head(path: Path) -> Entry | None:
     head = _head_path(path)
-    return _parse(head.read_bytes()) if head.exists() else None
+    return _parse(read_bytes(head)) if head.exists() else None
 
 
 def _parse(line: bytes) -> Entry | None:
     """The entry of a line; None where it is none, or counts further than anybody does."""
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(value, dict):
+    value = json_or_none(line)
+    # Half of a character, which no entry that was written has, cannot be digested.
+    if not isinstance(value, dict) or b"\\ud" in line.lower():
         return None
     return value if is_count(value.get("number", 0)) else None

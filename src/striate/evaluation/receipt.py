@@ -13,6 +13,7 @@ from striate import durable
 from striate.data.seal import Opening
 from striate.errors import LedgerError
 from striate.evaluation.chain import is_count
+from striate.reading import json_or_none, read_bytes
 
 RECEIPTS = "openings.jsonl"
 """Name of the file of receipts in a run folder."""
@@ -72,14 +73,14 @@ def receipts_of(run_folder: Path) -> list[Receipt]:
     """
     try:
         folder = Path(run_folder).resolve()
-        lines = (folder / RECEIPTS).read_bytes().splitlines()
+        lines = read_bytes(folder / RECEIPTS).splitlines()
     except (OSError, ValueError):
         # A folder that is gone or closed witnesses nothing; it does not stop an evaluation.
         return []
     receipts = []
     for line in lines:
-        with suppress(ValueError, KeyError, TypeError, RecursionError):
-            value = json.loads(line)
+        value = json_or_none(line)
+        with suppress(ValueError, KeyError, TypeError):
             if is_count(number := value["number"]):
                 test, digest = str(value["test"]), str(value["hash"])
                 receipts.append(Receipt(test, number, digest, str(folder)))

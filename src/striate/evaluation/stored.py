@@ -16,6 +16,7 @@ import numpy.typing as npt
 from striate import digests, durable
 from striate.errors import RunError
 from striate.evaluation.metric import Columns
+from striate.reading import read_bytes, reported_as
 
 Array = npt.NDArray[Any]
 
@@ -74,18 +75,18 @@ def load_predictions(path: Path) -> Predictions:
     Raises:
         RunError: the file is missing or damaged.
     """
-    from safetensors import SafetensorError
     from safetensors.numpy import load
 
     is_test = path.name == "test.safetensors"
     again = f"Make it again: striate {'evaluate' if is_test else 'resume'} {path.parent}"
     digests.require(path, again)
-    try:
-        content = durable.read_bytes(path)
-        tensors = load(content)
+    with reported_as(RunError, f"{path} cannot be read", f"Remove it. {again}"):
+        content = read_bytes(path)
         described = json.loads(durable.safetensors_metadata(content).get(_KEY, "{}"))
-    except (SafetensorError, FileNotFoundError, ValueError) as error:
-        raise RunError(f"{path} cannot be read: {error}. Remove it. {again}") from error
+        return _predictions(load(content), described)
+
+
+def _predictions(tensors: Mapping[str, Array], described: Mapping[str, Any]) -> Predictions:
     columns: dict[str, Any] = {}
     pictures: dict[int, Array] = {}
     for name, value in tensors.items():

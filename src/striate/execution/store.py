@@ -17,6 +17,7 @@ from typing import Any
 import torch
 
 from striate import durable, folders, kernels
+from striate.reading import read_json
 
 _FORMAT = 1
 
@@ -57,12 +58,12 @@ def read(question: Mapping[str, Any], notes: list[str]) -> dict[str, Any] | None
     """
     path = _path(question)
     try:
-        kept = json.loads(path.read_text("utf-8"))
+        kept = read_json(path)
         if kept["format"] == _FORMAT and kept["question"] == _plain(question):
             return dict(kept["answer"])
     except FileNotFoundError:
         pass
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # a damaged file can fail with nearly any
         notes.append(
             f"{path} cannot be read ({type(error).__name__}); what it held is measured again."
         )

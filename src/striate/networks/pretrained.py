@@ -167,8 +167,9 @@ def fill(network: nn.Module, file: WeightFile, *, fresh_head: bool = False) -> n
     weights = file.weights
     published = read_weights(file.path)
     own = network.state_dict()
-    if weights.layout == "caffe/squeezenet":  # its channels are BGR, ours RGB
-        published["conv1.weight"] = published["conv1.weight"].flip(1)
+    first = published.get("conv1.weight")
+    if weights.layout == "caffe/squeezenet" and first is not None and first.ndim > 1:
+        published["conv1.weight"] = first.flip(1)  # its channels are BGR, ours RGB
     free: tuple[str, ...] = ()
     if fresh_head:
         heads = tuple(f"{name}." for name in head_names(network))

@@ -7,6 +7,7 @@ tensors come in, code does not run.
 
 import hashlib
 import pickle
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,9 @@ from torch import Tensor
 
 from striate.errors import CheckpointError, ConfigError, DownloadError
 from striate.folders import cache_dir, data_dir
+from striate.memory import require_memory
 from striate.networks.weight import PRETRAINED, Weights
+from striate.reading import reported_as
 
 SUFFIXES = (".safetensors", ".pt", ".pth", ".th")
 """Endings of files of weights."""
@@ -84,33 +87,71 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise CheckpointError(f"There is no file {path}.")
+    accepted = "Accepted: .safetensors, and .pt, .pth or .th files of torch.save."
+    with reported_as(CheckpointError, f"{path.name} cannot be read", accepted):
+        require_memory(_unpacked_bytes(path), f"Reading {path}")
+        content = _content(path)
+        for wrapper in ("state_dict", "model"):
+            if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+                content = content[wrapper]
+        if not isinstance(content, Mapping) or not all(map(_is_plain, content.values())):
+            raise CheckpointError(f"{path.name} does not hold a state dict: names and tensors.")
+        # A tensor may claim more numbers than its file holds, all of them one and the same.
+        require_memory(4 * sum(map(torch.numel, content.values())), f"Reading {path}")
+        tensors = {str(key).removeprefix("module."): _as_float(t) for key, t in content.items()}
+        require_finite(tensors)
+        return tensors
+
+
+def _content(path: Path) -> object:
+    if path.suffix == ".safetensors":
+        return load_file(path)
     try:
-        if path.suffix == ".safetensors":
-            content: object = load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path.name} was refused: it is a pickle that holds more than tensors, and reading "
             "it could run code. Save its state dict alone (torch.save(network.state_dict(), ...) "
             "or safetensors.torch.save_file) where you trust it, then load that."
         ) from error
-    except Exception as error:
-        raise CheckpointError(
-            f"{path.name} cannot be read ({error}); accepted: .safetensors, and .pt, .pth or .th "
-            "files of torch.save."
-        ) from error
-    for wrapper in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-    if not isinstance(content, Mapping) or not all(
-        isinstance(tensor, Tensor) for tensor in content.values()
-    ):
-        raise CheckpointError(f"{path.name} does not hold a state dict: names and tensors.")
-    return {
-        str(key).removeprefix("module."): tensor.float() if tensor.is_floating_point() else tensor
-        for key, tensor in content.items()
-    }
+
+
+def _unpacked_bytes(path: Path) -> int:
+    """Bytes of a file of weights, or of all members of one that is a .zip file, as torch's are."""
+    size = path.stat().st_size
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            size = max(size, sum(member.file_size for member in archive.infolist()))
+    return size
+
+
+def _is_plain(value: object) -> bool:
+    """Whether a value is an ordinary tensor of real numbers."""
+    return (
+        isinstance(value, Tensor)
+        and value.layout == torch.strided
+        and value.device.type == "cpu"
+        and not (value.is_quantized or value.is_complex())
+    )
+
+
+def _as_float(tensor: Tensor) -> Tensor:
+    return tensor.detach().float() if tensor.is_floating_point() else tensor.detach()
+
+
+def require_finite(tensors: Mapping[str, Tensor]) -> None:
+    """Refuse weights that no network can predict with.
+
+    Raises:
+        ValueError: A tensor holds NaN or an infinite number, or a negative variance.
+    """
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and tensor.numel():
+            low, high = torch.aminmax(tensor)
+            if not (torch.isfinite(low) and torch.isfinite(high)):
+                raise ValueError(f"{name} holds values that are not finite numbers")
+            if name.endswith("running_var") and low < 0:
+                raise ValueError(f"{name} holds negative variances")
 
 
 def download_weights(weights: Weights, progress: Progress | None = None) -> Path:

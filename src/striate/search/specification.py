@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from striate.errors import ConfigError
+from striate.reading import read_bytes, reported_as
 from striate.search.dimension import Dimension, parse_dimension
 
 DEFAULTS = "defaults"
@@ -98,13 +99,11 @@ def _read_file(word: str) -> dict[str, Any]:
             f"{word!r} is neither KEY=VALUES (optimiser.lr=x0.5..x2) nor a .toml or .json "
             f"file, nor the word {DEFAULTS}."
         )
-    try:
-        text = path.read_text("utf-8")
+    with reported_as(ConfigError, f"{path} cannot be read"):
+        content = read_bytes(path)
+    with reported_as(ConfigError, f"{path} is no {path.suffix[1:].upper()}"):
+        text = content.decode("utf-8")
         table = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise ConfigError(f"{path} is no {path.suffix[1:].upper()}: {error}.") from error
     if not isinstance(table, dict):
         raise ConfigError(f"{path} must hold a table of settings.")
     return table

@@ -18,12 +18,14 @@ from optuna.trial import TrialState
 from striate import durable
 from striate.errors import ConfigError, RunError
 from striate.randomness import derive_seed
+from striate.reading import reported_as
 from striate.search.space import Proposal, Space
 from striate.search.trial import FINISHED, Trial, TrialRecord
 
 _RANDOM_TRIALS = 8
 """Trials drawn at random before the others follow from them; optuna's ten are half of a search."""
 _ENOUGH_FOR_IMPORTANCE = 8
+JOURNAL = "trials.jsonl"
 
 
 class Storage:
@@ -43,8 +45,12 @@ class Storage:
         self.space = space
         self._claims, self._prune = folder / ".claims", prune
         self._seed, self._points = space.plan.training.seed, space.plan.training.validations
-        with self._lock("lock", wait=True), _quiet():
+        damaged = reported_as(
+            RunError, f"{folder / JOURNAL} cannot be read", "Restore it, or choose another --out."
+        )
+        with self._lock("lock", wait=True), _quiet(), damaged:
             self._study = _open_journal(folder, self._claims, lower_is_better)
+            self.records()
             if not self._study.get_trials(deepcopy=False) and (plan := space.plan_stored()):
                 self._study.enqueue_trial(plan)
 
@@ -127,7 +133,7 @@ def _open_journal(folder: Path, locks: Path, lower_is_better: bool) -> optuna.St
         locks: Folder of the files that are locked.
         lower_is_better: Direction of the metric.
     """
-    journal = folder / "trials.jsonl"
+    journal = folder / JOURNAL
     with durable.explaining(journal, "written"):
         backend = _Backend(str(journal), _Lock(journal, locks / "journal"))
     return optuna.create_study(

@@ -1,8 +1,8 @@
 """Several labels: any number of labels for each image, and of each whether it is there."""
 
-import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from markupsafe import Markup, escape
 from torch import Tensor, nn
 
-from striate import digests, durable
+from striate import digests
 from striate.data import ImageSet
 from striate.data.batch import Batch
 from striate.data.field.labels import why_labels
@@ -25,6 +25,7 @@ from striate.evaluation.several import MEASURES, METRICS, best_thresholds, is_de
 from striate.evaluation.stored import load_predictions
 from striate.evaluation.summary import Summary, finite
 from striate.losses import LOSSES
+from striate.reading import read_json, reported_as
 from striate.registry import Pick
 from striate.run_folder import RunFolder
 from striate.tasks.auxiliary import with_auxiliary
@@ -158,13 +159,13 @@ class Labels(Task):
         p = outputs["probabilities"]
         again = f"Choose the thresholds anew: {command_line('calibrate', folder.path)}"
         digests.require(folder.calibration, again)
-        try:
-            kept = json.loads(durable.read_bytes(folder.calibration))
-            thresholds = np.array(kept["thresholds"], np.float64)
-        except FileNotFoundError:
-            thresholds = np.full(p.shape[1], 0.5)
-        except (ValueError, KeyError) as error:
-            raise RunError(f"{folder.calibration} cannot be read: {error}. {again}") from error
+        thresholds = np.full(p.shape[1], 0.5)
+        with reported_as(RunError, f"{folder.calibration} cannot be read", again):
+            with suppress(FileNotFoundError):
+                kept = read_json(folder.calibration)["thresholds"]
+                thresholds = np.array(kept, np.float64).reshape(p.shape[1])
+            if not np.isfinite(thresholds).all():
+                raise ValueError("its thresholds are not finite numbers")
         return {**outputs, "present": p >= thresholds}
 
     def held_out(self, folder: RunFolder) -> Columns:

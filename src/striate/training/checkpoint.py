@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from striate.durable import read_bytes, safetensors_metadata, sync_folder, write_bytes
+from striate.durable import safetensors_metadata, sync_folder, write_bytes
 from striate.errors import CheckpointError
+from striate.reading import read_bytes, reported_as
 
 Tensors = dict[str, Tensor]
 State = dict[str, Any]
@@ -79,14 +79,12 @@ def read_checkpoint(path: Path) -> tuple[Tensors, State]:
     Raises:
         CheckpointError: the file is missing, not a checkpoint, cut or damaged.
     """
-    try:
+    with reported_as(CheckpointError, f"{path} is not a whole checkpoint"):
         content = read_bytes(path)
         tensors, metadata = load(content), safetensors_metadata(content)
         text = metadata["state"]
         state = json.loads(text)
         digest = state.pop("digest")
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise CheckpointError(f"{path} is not a whole checkpoint: {error}.") from error
     if digest != _digest(tensors):
         raise CheckpointError(f"{path} is damaged: its tensors do not match their digest.")
     # Checkpoints of earlier versions kept no digest of their state.

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from striate import digests, durable
+from striate.errors import RunError
+from striate.reading import json_or_none, read_bytes, reported_as
 
 Event = dict[str, Any]
 
@@ -88,17 +90,17 @@ def read_events(path: Path, *, all_lines: bool = False) -> list[Event]:
     """
     kept: list[tuple[int, Event]] = []
     start = 0
-    for line in durable.read_bytes(path).splitlines(keepends=True) if path.exists() else []:
+    with reported_as(RunError, f"{path} cannot be read"):
+        content = read_bytes(path) if path.exists() else b""
+    for line in content.splitlines(keepends=True):
         offset, start = start, start + len(line)
-        try:
-            event = json.loads(line)
-        except ValueError:  # cut by a crash
-            continue
-        if not isinstance(event, dict) or "event" not in event:
+        event = json_or_none(line)
+        if not isinstance(event, dict) or "event" not in event:  # cut by a crash
             continue
         if event["event"] == "rewind" and not all_lines:
-            kept = [(at, e) for at, e in kept if at < event["offset"]]
-            if event["reason"] == "resumed":
+            with reported_as(RunError, f"{path} is damaged at byte {offset}"):
+                kept = [(at, e) for at, e in kept if at < event["offset"]]
+            if event.get("reason") == "resumed":
                 continue
         kept.append((offset, event))
     return [event for _, event in kept]

@@ -11,8 +11,16 @@ import numpy as np
 
 from striate.data.field.field import Column, Field, Finding, Loaded
 from striate.data.field.value import is_missing
-from striate.data.spelling import alike, difference, enumerated, natural_key, shown
+from striate.data.spelling import (
+    alike,
+    difference,
+    enumerated,
+    natural_key,
+    shown,
+    text_name,
+)
 from striate.errors import DataError
+from striate.reading import reported_as
 
 if TYPE_CHECKING:
     from striate.data.decode import ImageSpec
@@ -156,14 +164,12 @@ def split_cell(cell: str, mark: str) -> list[str]:
     labels: list[str] = []
     for row in cell.split(ROWS):
         if row.startswith("["):
-            try:
+            with reported_as(DataError, f"{shown(row[:80])} is no JSON list", _FORM):
                 values = json.loads(row)
-            except ValueError as error:
-                raise DataError(f"{shown(row[:80])} is no JSON list: {error}. {_FORM}") from error
             # NaN alone does not equal itself.
             if any(not isinstance(v, (str, int, float)) or v != v for v in values):
                 raise DataError(f"{shown(row[:80])} is no list of names. {_FORM}")
-            labels += map(str, values)
+            labels += [text_name(str(value)) for value in values]
         elif row.lower() not in _NONE and not is_missing(row):
             labels += re.split(re.escape(mark), row) if mark else [row]
     return [label.strip() for label in labels if label.strip()]

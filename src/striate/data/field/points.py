@@ -8,6 +8,7 @@ from torch import Tensor
 
 from striate.data.field.field import Column, Field, raw_value
 from striate.errors import DataError
+from striate.reading import reported_as
 
 if TYPE_CHECKING:
     from striate.data.source import Item, Source
@@ -26,14 +27,18 @@ class Points(Field):
 
     @classmethod
     def of(cls, source: "Source", name: str) -> "Points":
-        first = json.loads(raw_value(source.items[0], name))
+        text = raw_value(source.items[0], name)
+        with reported_as(DataError, f"{source.items[0].name}: {text[:80]!r} is no JSON list"):
+            first = json.loads(text)
+        if not isinstance(first, list):
+            raise DataError(f"{source.items[0].name}: points are a JSON list; {text[:80]!r} came.")
         return cls(tuple(f"point {i}" for i in range(len(first))))
 
     def read(self, item: "Item") -> np.ndarray:
         text = raw_value(item, self.kind)
         try:
             return np.array(json.loads(text), dtype=np.float32).reshape(len(self.names), 2)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise DataError(
                 f"{item.name}: points are a JSON list of {len(self.names)} pairs [x, y]; "
                 f"{text[:80]!r} came."

@@ -17,9 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from striate.data.source import read_arrays, read_text
+from striate.data.array_file import read_arrays
+from striate.data.source import read_text
 from striate.data.spelling import cell_name, enumerated, shown
 from striate.errors import DataError
+from striate.reading import reported_as
 
 Array = npt.NDArray[Any]
 
@@ -67,13 +69,14 @@ def read_table(path: Path) -> PredictionTable:
     if not path.is_file():
         raise DataError(f"There is no file {path}.")
     suffix = path.suffix.lower()
-    if suffix == ".npz":
-        return _from_arrays(path)
-    text = read_text(path)
-    if suffix in (".json", ".jsonl"):
-        return _from_rows(path, _json_rows(path, text), "entry")
-    if suffix in (".csv", ".tsv", ".txt"):
-        return _from_rows(path, _csv_rows(path, text), "line")
+    with reported_as(DataError, f"{path} cannot be read", _FORM):
+        if suffix == ".npz":
+            return _from_arrays(path)
+        text = read_text(path)
+        if suffix in (".json", ".jsonl"):
+            return _from_rows(path, _json_rows(path, text), "entry")
+        if suffix in (".csv", ".tsv", ".txt"):
+            return _from_rows(path, _csv_rows(path, text), "line")
     raise DataError(f"{path} is no .csv, .tsv, .json, .jsonl or .npz file. {_FORM}")
 
 
@@ -99,12 +102,12 @@ def _csv_rows(path: Path, text: str) -> list[dict[str, Any]]:
 
 def _json_rows(path: Path, text: str) -> list[dict[str, Any]]:
     by_line = path.suffix.lower() == ".jsonl"
-    try:
+    with reported_as(DataError, f"{path} is no JSON", _FORM):
         parts = [
             json.loads(line) for line in (text.splitlines() if by_line else [text]) if line.strip()
         ]
-    except ValueError as error:
-        raise DataError(f"{path} is no JSON: {error}. {_FORM}") from error
+    if not parts:
+        raise DataError(f"{path} is empty. {_FORM}")
     value = parts if by_line else parts[0]
     if isinstance(value, dict):
         value = [

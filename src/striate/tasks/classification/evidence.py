@@ -1,12 +1,11 @@
 """A classifier's calibration, fitted on its validation predictions, and abstention."""
 
-import json
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from striate import digests, durable
+from striate import digests
 from striate.errors import DataError, RunError, command_line
 from striate.evaluation import (
     ClassificationMetrics,
@@ -23,6 +22,7 @@ from striate.evaluation import (
 from striate.evaluation.classification.loss import losses_of_items
 from striate.evaluation.classification.measure import calibration_figures
 from striate.evaluation.classification.selective import CoveragePoint
+from striate.reading import read_json, reported_as
 from striate.run_folder import RunFolder
 
 _PROMISES = (0.2, 0.1, 0.05, 0.02, 0.01, 0.005)
@@ -102,10 +102,11 @@ def calibration_of(folder: RunFolder) -> tuple[Scaling, dict[str, Any]]:
     if not path.is_file():
         return Scaling(), {}
     try:
-        kept = json.loads(durable.read_bytes(path))
-        return Scaling.from_json(kept), kept
-    except (ValueError, DataError) as error:
-        raise RunError(f"{path} cannot be read: {error}. {again}") from error
+        with reported_as(RunError, f"{path} cannot be read", again):
+            kept = read_json(path)
+            return Scaling.from_json(kept), dict(kept)
+    except DataError as error:
+        raise RunError(f"{path} cannot be read: {error} {again}") from error
 
 
 def validated(folder: RunFolder) -> tuple[np.ndarray, np.ndarray]:
