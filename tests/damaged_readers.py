@@ -333,6 +333,7 @@ def make_config(folder: Path) -> None:
 
 def read_config(folder: Path) -> None:
     value = json_or_none((folder / "config.json").read_bytes())
+    value = value if isinstance(value, dict) else {}
     words = (folder / "words.txt").read_text("utf-8", "surrogateescape")
     checked(parse_assignments(words.splitlines()))
     _ = RunConfig.from_json(value).hash

@@ -77,7 +77,9 @@ def _headline(record: OpeningRecord) -> str:
     if name is None:
         return "no result"
     value = result[name]
-    spelled = "-" if value is None else f"{value:.4g}"
+    if not isinstance(value, (int, float)):
+        return f"{name} -"
+    spelled = f"{value:.4g}"
     return f"{name} {f'{percent(value)} %' if 'wrong' in result else spelled}"
 
 
