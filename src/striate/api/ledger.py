@@ -77,9 +77,7 @@ def _headline(record: OpeningRecord) -> str:
     if name is None:
         return "no result"
     value = result[name]
-    if not isinstance(value, (int, float)):
-        return f"{name} -"
-    spelled = f"{value:.4g}"
+    spelled = "-" if value is None else f"{value:.4g}"
     return f"{name} {f'{percent(value)} %' if 'wrong' in result else spelled}"
 
 

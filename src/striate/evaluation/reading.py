@@ -48,7 +48,7 @@ def adjusted_reading(
         (0.0787, 0.1262, 0.9875)
     """
     results = [*(record.result for record in records), result]
-    latest = next((each for each in reversed(results) if _is_share(each)), None)
+    latest = next((each for each in reversed(results) if each and "wrong" in each), None)
     if latest is None:
         return None
     # An opening for several runs shows as many results.
@@ -59,12 +59,6 @@ def adjusted_reading(
     share = wilson(int(latest["wrong"]), int(latest["n"]), confidence=confidence)
     figures = share.value, share.low, share.high
     return Reading(count, *figures, confidence, _sentence(count, further, empty, *figures))
-
-
-def _is_share(result: Mapping[str, Any] | None) -> bool:
-    """Whether a result counts wrong items of all; a ledger that was altered may say anything."""
-    wrong, n = (result or {}).get("wrong"), (result or {}).get("n")
-    return isinstance(wrong, int) and isinstance(n, int) and 0 <= wrong <= n < 2**53 and n > 0
 
 
 def _sentence(count: int, further: int, empty: int, error: float, low: float, high: float) -> str:
