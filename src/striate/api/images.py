@@ -11,10 +11,11 @@ import numpy as np
 from PIL import Image
 
 from striate.data import BrokenImage
+from striate.data.array_file import read_arrays
 from striate.data.arrays import ARRAYS
 from striate.data.folder import walk
 from striate.data.picture import is_address, unreadable
-from striate.data.source import FILE_LIMIT, read_arrays
+from striate.data.source import FILE_LIMIT
 from striate.data.spelling import enumerated, json_text, safe_cell, shown, visible
 from striate.errors import DataError
 
