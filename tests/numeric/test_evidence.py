@@ -280,6 +280,10 @@ class TestPairs:
         b, c = (wrong[0] & ~wrong[1]).sum(), (wrong[1] & ~wrong[0]).sum()
         assert cochran_q(wrong)[0] == pytest.approx((b - c) ** 2 / (b + c), rel=1e-12)
 
+    def test_networks_that_err_on_the_same_items_do_not_differ(self):
+        wrong = np.array([[True, False, True]] * 3)
+        assert cochran_q(wrong) == (0.0, 1.0)
+
     def test_holm_never_reorders_and_never_exceeds_one(self):
         assert holm([0.001, 0.6, 0.02, 0.04]) == pytest.approx([0.004, 0.6, 0.06, 0.08])
 

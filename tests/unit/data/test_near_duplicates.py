@@ -186,5 +186,17 @@ def test_the_forest_finds_the_nearest_of_many() -> None:
     assert len(one.first) < 180
 
 
+def test_of_two_compared_one_is_a_query() -> None:
+    draw = np.random.default_rng(3)
+    vectors = draw.normal(size=(400, 24)).astype(np.float32)
+    vectors[200:] = vectors[:200] + 0.01 * draw.normal(size=(200, 24))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    queries = np.arange(400) < 10
+    pairs = close_pairs(vectors, np.arange(400), queries, least=0.9, trees=8, each=3)
+    assert {(int(a), int(b)) for a, b in zip(pairs.first, pairs.second, strict=True)} == {
+        (i, i + 200) for i in range(10)
+    }
+
+
 def test_groups_join_through_others() -> None:
     assert connected(7, [(5, 1), (6, 5), (2, 3)]).tolist() == [0, 1, 2, 2, 4, 1, 1]

@@ -203,6 +203,13 @@ def test_a_size_that_the_network_cannot_take_is_told_before_any_image_is_read() 
         check_config(config)
 
 
+def test_arguments_of_an_augmentation_are_checked_before_any_image_is_read() -> None:
+    settings = {"augmentation": [{"name": "shift", "fractoin": 0.1}]}
+    config, _ = decide("x", survey_of(20_000, 32, grey=0.0), settings)
+    with pytest.raises(ConfigError, match="fractoin"):
+        check_config(config)
+
+
 def test_mirrored_views_follow_the_mirrored_training(photographs) -> None:
     config, _ = decide("x", photographs, {})
     assert config.prediction.mirrored
