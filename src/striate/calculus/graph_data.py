@@ -26,7 +26,7 @@ class Node:
     """The modules that were running, outermost first: ("layer1", "layer1.0"). A module that
     runs again has its call number: "layer1#2"."""
     pattern: Pattern = ""
-    """Pattern of its gradients: "add" distributes, "max" routes, "multiply" switches."""
+    """Pattern of its gradients, a key of `graph_label.PATTERNS`: "add", "max", "multiply" ..."""
     num_parameters: int = 0
     """Elements of a folded module's parameters."""
     parameter_norm: float | None = None

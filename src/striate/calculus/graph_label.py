@@ -6,12 +6,18 @@ from typing import Any, Literal
 
 from torch import Tensor
 
-Pattern = Literal["add", "max", "multiply", ""]
+Pattern = Literal["add", "subtract", "mean", "max", "min", "multiply", "divide", ""]
 
 PATTERNS = {
     "add": "add distributes: every input gets the gradient as it comes",
+    "subtract": "subtract distributes: what is subtracted gets the gradient with its sign turned, "
+    "the other input as it comes",
+    "mean": "mean shares: every input gets the same share of the gradient",
     "max": "max routes: the largest input gets the gradient, the others get zero",
+    "min": "min routes: the smallest input gets the gradient, the others get zero",
     "multiply": "multiply switches: each input gets the gradient times the other input",
+    "divide": "divide scales: the numerator gets the gradient over the denominator, the "
+    "denominator that times minus the quotient",
 }
 
 
@@ -49,13 +55,16 @@ _SYNONYMS = _by_name(
         "min": "minimum amin",
     }
 )
-_MULTIPLY = ("mul", "neg", "rmul", "div", "rdiv", "matmul", "linear", "conv1d", "conv2d", "conv3d")
 _PATTERN_OF: dict[str, Pattern] = {
-    **dict.fromkeys(("add", "sub", "radd", "rsub", "sum", "mean", "cat", "stack"), "add"),
-    **dict.fromkeys(("max", "min", "relu", "max_pool1d", "max_pool2d", "max_pool3d"), "max"),
-    **dict.fromkeys((*_MULTIPLY, "bmm"), "multiply"),
+    **dict.fromkeys(("add", "radd", "sum", "cat", "stack"), "add"),
+    **dict.fromkeys(("sub", "rsub"), "subtract"),
+    "mean": "mean",
+    **dict.fromkeys(("max", "relu", "max_pool1d", "max_pool2d", "max_pool3d"), "max"),
+    "min": "min",
+    **dict.fromkeys(("mul", "rmul", "neg", "matmul", "bmm", "linear"), "multiply"),
+    **dict.fromkeys(("conv1d", "conv2d", "conv3d"), "multiply"),
+    **dict.fromkeys(("div", "rdiv"), "divide"),
 }
-
 
 _MOST_WRITTEN = 3
 """Elements of a vector that are written out."""

@@ -7,6 +7,7 @@ that no call explains (a custom `autograd.Function`, a view whose base changed),
 autograd's graph stands for the call. Hooks on those nodes read the gradient of each single use.
 """
 
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -95,7 +96,9 @@ class Recorder(TorchFunctionMode):
         new = {_key(tensor): tensor for tensor in made if _key(tensor) not in self.maker}
         if new:
             name, label = label_of_function(func, args)
-            self._record(name, label, before, new)
+            # x + alpha * y and rounded quotients pass gradients in another way than their names.
+            is_plain = kwargs.get("alpha", 1) == 1 and kwargs.get("rounding_mode") is None
+            self._record(name if is_plain else "", label, before, new)
         return result
 
     def enter(self, tensor: Tensor, kind: Kind, label: str) -> None:
@@ -113,10 +116,14 @@ class Recorder(TorchFunctionMode):
 
     @contextmanager
     def modules(self, root: nn.Module | None) -> Iterator[None]:
-        """Follow which modules are running; the root itself has no name."""
+        """Follow which modules are running; the root itself has no name.
+
+        The hooks hear the modules of all threads, and pass over those of others.
+        """
+        here = threading.get_ident()
 
         def before(module: nn.Module, _: Any) -> None:
-            if module is root:
+            if module is root or threading.get_ident() != here:
                 return
             name = self._names.get(id(module), type(module).__name__)
             self._calls[name] += 1
@@ -125,7 +132,7 @@ class Recorder(TorchFunctionMode):
             self._scope.append(scope)
 
         def after(module: nn.Module, _: Any, __: Any) -> None:
-            if module is not root and self._scope:
+            if module is not root and self._scope and threading.get_ident() == here:
                 self._scope.pop()
 
         with (

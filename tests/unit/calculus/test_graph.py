@@ -8,6 +8,7 @@ from torch.nn import functional as F
 from striate.calculus.graph import graph
 from striate.calculus.graph_label import tensor_text
 from striate.calculus.graph_svg import graph_svg
+from striate.calculus.numerical import numerical_gradient
 from striate.errors import ConfigError
 
 
@@ -295,6 +296,29 @@ def test_text():
     assert "gradient of z: 3" in text
     assert "add distributes" in text
     assert "max routes" not in text
+
+
+@pytest.mark.parametrize(
+    ("function", "pattern", "words"),
+    [
+        (lambda x, y: x - y, "subtract", "subtracted gets the gradient with its sign turned"),
+        (lambda x, y: torch.rsub(x, y), "subtract", "the other input as it comes"),
+        (lambda x, y: x / y, "divide", "that times minus the quotient"),
+        (lambda x, y: torch.stack([x, y]).mean(), "mean", "the same share of the gradient"),
+        (lambda x, y: torch.minimum(x, y), "min", "the smallest input gets the gradient"),
+        (lambda x, y: torch.add(x, y, alpha=3), "", ""),
+        (lambda x, y: torch.div(x, y, rounding_mode="floor"), "", ""),
+    ],
+)
+def test_words_say_what_each_operation_does_to_the_gradient(function, pattern, words):
+    """Differences of the function itself say which input gets what."""
+    values = _scalars(x=3.0, y=-2.0)
+    found = graph(function, values)
+    last = [node for node in found.nodes if node.kind == "operation"][-1]
+    assert last.pattern == pattern
+    assert words in str(found)
+    (expected,) = numerical_gradient(lambda v: function(*v), torch.tensor([3.0, -2.0]).double())
+    assert _gradients(found, "x", "y") == pytest.approx(expected.tolist(), abs=1e-6)
 
 
 @pytest.mark.parametrize("direction", ["right", "down"])
