@@ -8,11 +8,14 @@ uninterrupted run would have drawn.
 """
 
 import hashlib
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
 import torch
+
+_default_generators = threading.RLock()
 
 
 def derive_seed(seed: int, *stream: str | int) -> int:
@@ -46,12 +49,22 @@ def coins(numbers: "np.ndarray", seed: int, *stream: str | int) -> "np.ndarray":
 
 
 @contextmanager
+def kept_generators() -> Iterator[None]:
+    """Put torch's default generators back after the block.
+
+    All threads share them, so one thread at a time is inside.
+    """
+    in_use = [torch.cuda.current_device()] if torch.cuda.is_available() else []
+    with _default_generators, torch.random.fork_rng(devices=in_use):
+        yield
+
+
+@contextmanager
 def layer_randomness(seed: int, *stream: str | int) -> Iterator[None]:
     """Let layers that can only draw from torch's default generators (dropout) draw from a stream.
 
-    The caller's generators are put back afterwards.
+    The caller's generators are put back afterwards; see `kept_generators`.
     """
-    in_use = [torch.cuda.current_device()] if torch.cuda.is_available() else []
-    with torch.random.fork_rng(devices=in_use):
+    with kept_generators():
         torch.manual_seed(derive_seed(seed, *stream))
         yield

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from striate import kernels
 from striate.execution import store
 from striate.execution.timing import Timing, race
+from striate.randomness import kept_generators
 from striate.typed_json import JsonRecord
 
 DIRECTIONS = ("forward", "data", "weight")
@@ -95,7 +96,7 @@ def observe(
     weight = next(network.parameters(), torch.empty(0))
     count = min(2, batch_shape[0])
     images = torch.zeros((count, *batch_shape[1:]), device=weight.device, dtype=weight.dtype)
-    with ExitStack() as stack, torch.random.fork_rng(devices=[]):
+    with ExitStack() as stack, kept_generators():
         for module in network.modules():
             stack.callback(setattr, module, "training", module.training)
         for layer in layers:

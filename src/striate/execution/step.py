@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from striate.execution.device import Execution
 from striate.execution.swap import accelerate, restore
+from striate.randomness import kept_generators
 
 
 def step_call(
@@ -36,7 +37,7 @@ def step_call(
         images = images.contiguous(memory_format=torch.channels_last)
 
     def step() -> object:
-        with execution.arithmetic(), torch.random.fork_rng(devices=[]):
+        with execution.arithmetic(), kept_generators():
             torch.manual_seed(0)
             with execution.autocast(), torch.enable_grad():
                 y = own(images)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from striate.drawing.table import text_table
 from striate.optim.preserve import preserved
-from striate.randomness import generator
+from striate.randomness import generator, kept_generators
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def compare_text(tables: Mapping[str, Sequence[VarianceRow]]) -> str:
 
 
 def _backward_of_noise(network: nn.Module, batch: Tensor, seed: int) -> None:
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+    with kept_generators(), torch.enable_grad():
         torch.manual_seed(seed)
         scores = network(batch)
         scores = scores[0] if isinstance(scores, tuple) else scores
