@@ -176,3 +176,29 @@ def test_a_negative_padding_is_told_as_torch_does():
     for methods in ("winograd4,winograd4,winograd4", "direct,direct,direct"):
         with pytest.raises(RuntimeError, match="negative padding is not supported"):
             kernels.convolution(x, weight, padding=(-1, 0), methods=methods)
+
+
+@pytest.mark.parametrize("instruction_set", ISAS, indirect=True)
+@pytest.mark.parametrize(
+    ("method", "spread"), [("torch", {9}), ("winograd2", {9}), ("winograd4", {16, 20, 25})]
+)
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_value_that_is_not_finite_stays_in_its_image_and_near(
+    instruction_set, method, spread, value
+):
+    """docs/inside/kernels.md says how far; all of it holds what the definition has."""
+    draw = torch.Generator().manual_seed(1)
+    x = torch.randn((3, 4, 17, 15), generator=draw).contiguous(memory_format=torch.channels_last)
+    weight = torch.randn((5, 4, 3, 3), generator=draw)
+    sizes = set()
+    for row in range(5, 9):
+        for column in range(5, 9):
+            bad = x.clone()
+            bad[1, 2, row, column] = value
+            y = kernels.convolution(bad, weight, padding=1, methods=f"{method},torch,torch")
+            lost = ~torch.isfinite(y)
+            assert not lost[[0, 2]].any()
+            assert lost[1, :, row - 1 : row + 2, column - 1 : column + 2].all()
+            assert (lost[1].sum((1, 2)) == lost[1, 0].sum()).all()
+            sizes.add(int(lost[1, 0].sum()))
+    assert sizes == spread
