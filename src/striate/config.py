@@ -96,9 +96,9 @@ class TrainingConfig:
 
 @dataclass(frozen=True)
 class ExecutionConfig:
-    """Device and way of the arithmetic; nothing of it changes what is computed.
+    """Device and way of the arithmetic, which changes the rounding of what is computed only.
 
-    What is None is chosen, by measuring where there is time for it.
+    What is None is chosen: by shapes, or by measuring where the clock ends the training.
     """
 
     device: str = "auto"

@@ -10,7 +10,7 @@ import torch
 from striate import api, kernels
 from striate.config import RunConfig
 from striate.errors import ConfigError
-from striate.execution import Execution, Trial
+from striate.execution import Execution
 from striate.training import assemble
 from striate.training.events import read_events
 from striate.training.interrupt import Interrupt
@@ -74,11 +74,11 @@ class TestRecordedChoice:
         )
         seen = []
 
-        def choose(network, shape, config, **_):
-            seen.append(shape)
-            return Trial(chosen, shape)
+        def choose(config, network, num_items):
+            seen.append(config.training.batch_size)
+            return chosen
 
-        monkeypatch.setattr(assemble, "choose", choose)
+        monkeypatch.setattr(assemble, "choose_execution", choose)
         whole = api.train(photographs, steps=9, out=tmp_path / "whole", assignments=QUICK)
         asked = iter([None] * 4)
         monkeypatch.setattr(
@@ -86,9 +86,9 @@ class TestRecordedChoice:
         )
         part = api.train(photographs, steps=9, out=tmp_path / "part", assignments=QUICK)
         assert part.stopped_by == 15
-        assert seen == [(16, 3, 12, 12)] * 2
+        assert seen == [16] * 2
         monkeypatch.setattr(Interrupt, "signal_number", None)
-        monkeypatch.setattr(assemble, "choose", None)  # not to be asked again
+        monkeypatch.setattr(assemble, "choose_execution", None)  # not to be asked again
         part = api.resume(part.path)
         assert part.is_finished
         assert part.execution == chosen
@@ -148,6 +148,21 @@ def test_with_kernels_the_same_seed_gives_the_same_bits_also_resumed(
             assert torch.equal(weight, first[name]), name
     others = exact.network.state_dict()
     assert any(not torch.equal(weight, others[name]) for name, weight in first.items())
+
+
+def test_a_profile_changes_no_training_of_so_many_steps(photographs, tmp_path, striate):
+    words = ("--steps", "4", *(word for setting in QUICK for word in ("--set", setting)))
+    for name in ("before", "after"):
+        done = striate("train", photographs, *words, "--out", tmp_path / name)
+        assert done.returncode == 0, done.stderr
+        done = striate("profile", tmp_path / name, "--seconds", "1")
+        assert done.returncode == 0, done.stderr
+    before, after = (api.load(tmp_path / name) for name in ("before", "after"))
+    assert before.hash == after.hash
+    assert before.execution == after.execution
+    assert before.execution.origin == "guessed"
+    weights = [(run.path / "network.safetensors").read_bytes() for run in (before, after)]
+    assert weights[0] == weights[1]
 
 
 def test_settings_that_say_nothing_are_left_out_of_the_hash(photographs, tmp_path):

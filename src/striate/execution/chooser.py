@@ -122,13 +122,19 @@ def _work(network: nn.Module, batch_shape: tuple[int, ...]) -> float:
 
 
 def guess(network: nn.Module, batch_shape: tuple[int, ...], config: ExecutionConfig) -> Execution:
-    """A good execution without measuring: the same for the same shapes, machine and versions."""
+    """A good execution without measuring: the same for the same shapes, machine and versions.
+
+    With `exact` it is torch's operators, as they come.
+    """
+    if config.exact:
+        config = replace(config, kernels=False, compile=False, precision="float32")
     plain = Execution.of(config)
     count = config.threads
     if count is None:
         count = 1 if _work(network, batch_shape) < _LITTLE_WORK else torch.get_num_threads()
     compiled = "default" if config.compile else None
-    plain = replace(plain, threads=count, compiled=compiled, origin="guessed")
+    origin = "exact" if config.exact else "guessed"
+    plain = replace(plain, threads=count, compiled=compiled, origin=origin)
     if not _may_swap(config, plain):
         return plain
     guessed = {
@@ -164,9 +170,7 @@ def choose(
     began = perf_counter()
     notes: list[str] = []
     if config.exact:
-        plain_config = replace(config, kernels=False, compile=False, precision="float32")
-        exact = replace(guess(network, batch_shape, plain_config), origin="exact")
-        return Trial(exact, batch_shape)
+        return Trial(guess(network, batch_shape, config), batch_shape)
     compiles = _tries_compilation(config, training_seconds)
     question = _question(network, batch_shape, config, compiles)
     kept = None if fresh else store.read(question, notes)

@@ -13,7 +13,7 @@ from striate.data.augment import OFFERED as AUGMENTATION_OFFERED
 from striate.data.dataset import Dataset
 from striate.data.loader import BatchLoader, Normalisation
 from striate.errors import ConfigError
-from striate.execution import Execution, choose, step_seconds, trial_seconds
+from striate.execution import Execution, choose, guess, step_seconds, trial_seconds
 from striate.execution.device import thread_problem
 from striate.losses import LOSSES
 from striate.networks import NETWORKS
@@ -273,17 +273,23 @@ def _optimiser(config: RunConfig, network: nn.Module) -> torch.optim.Optimizer:
 
 
 def choose_execution(config: RunConfig, network: nn.Module, num_items: int) -> Execution:
-    """How a training runs, after a trial that takes little of its time (none of a short one's)."""
+    """How a training runs: guessed where steps end it, measured where the clock does.
+
+    Operators differ in rounding. A guess follows from shapes, machine and versions alone, so that
+    the same seed and number of steps give the same bits whatever was measured before. The clock
+    gives another number of steps each time in any case, and a trial gives it more of them.
+    """
     training = config.training
     batch = min(training.batch_size, num_items)
     size = shown_size(config.augmentation, config.data.input_size)
     shape = (batch, config.data.channels, *size)
-    lengths = [] if training.minutes is None else [60 * training.minutes]
     steps = [] if training.steps is None else [float(training.steps)]
     steps += [] if training.epochs is None else [training.epochs * num_items / batch]
-    if steps:
-        lengths.append(min(steps) * step_seconds(network, shape, config.execution))
-    left = min(lengths)
+    if training.minutes is None:
+        return guess(network, shape, config.execution)
+    left = 60 * training.minutes
+    if steps and min(steps) * step_seconds(network, shape, config.execution) <= left:
+        return guess(network, shape, config.execution)
     seconds = trial_seconds(left)
     trial = choose(network, shape, config.execution, seconds=seconds, training_seconds=left)
     return trial.execution
