@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 from scipy.special import ndtr
-from scipy.stats import binomtest
+from scipy.stats import binom, binomtest
 
+from benchmarks.coverage import CLAIMS, claimed
 from striate.errors import DataError
 from striate.evaluation import (
     abstention,
@@ -15,6 +16,7 @@ from striate.evaluation import (
     holm,
     mcnemar,
     mean_interval,
+    measure,
     risk_coverage,
 )
 from striate.evaluation.classification.calibration import (
@@ -34,8 +36,9 @@ from striate.evaluation.classification.loss import (
 )
 from striate.evaluation.classification.macro import auc, macro_f1
 from striate.evaluation.classification.selective import THRESHOLDS
-from striate.evaluation.comparison import mean_difference
-from striate.evaluation.interval import clopper_pearson
+from striate.evaluation.comparison import compare, mean_difference
+from striate.evaluation.interval import clopper_pearson, wilson
+from striate.evaluation.metric import Columns, Metric, estimate
 
 
 def predictions(n: int = 613, num_classes: int = 7, seed: int = 5, sharpness: float = 1.0):
@@ -140,6 +143,25 @@ def test_what_few_items_take_from_macro_f1_is_given_back_to_its_interval():
 
 
 class TestMeans:
+    def test_intervals_end_where_the_measure_does(self):
+        p, target = np.full((7, 2), 0.001), np.zeros(7, dtype=int)
+        p[:, 1] = 0.999
+        p[0] = 0.6, 0.4
+        found = measure(p, target, ["a", "b"])
+        assert found.brier_score.value < found.brier_score.high == 2.0
+        assert found.calibration_error.high <= 1.0
+        sums = Columns({"share": np.array([0.2, 1.0, 1.0, 1.0, 1.0, 0.99])})
+        share = Metric.mean("share", False, lambda rows: rows["share"], most=1.0)
+        assert estimate(share, sums).high == 1.0
+        groups = np.array([0, 0, 1, 1, 2, 2])
+        assert estimate(share, sums, groups=groups).high == 1.0
+        costs = Columns({"cost": np.array([9.0, 0.0, 0.0, 0.1, 0.0, 0.0])})
+        cost = Metric.mean("cost", True, lambda rows: rows["cost"])
+        assert estimate(cost, costs, groups=groups).low >= 0.0
+        other = Columns({"share": np.array([1.0, 0.0, 0.0, 0.0, 0.0, 0.1])})
+        pair = compare(share, {"a": sums, "b": other}).pairs[0]
+        assert pair.difference.low == -1.0
+
     def test_hall_is_the_normal_interval_where_nothing_is_skewed(self):
         values = np.concatenate([np.arange(1.0, 401), -np.arange(1.0, 401)])
         found = mean_interval(values)
@@ -196,6 +218,25 @@ class TestMeans:
 
 
 class TestCalibration:
+    @pytest.mark.parametrize("name", CLAIMS)
+    def test_the_interval_holds_the_error_of_networks_that_claim_too_much(self, name):
+        for n in (50, 360):
+            held = claimed(name, CLAIMS[name], n, 300, seed=0)["calibration_error"]
+            assert held >= 0.92, n
+
+    def test_fifty_wrong_predictions_do_not_claim_certainty(self):
+        """Up to 7 % may be right though none of 50 was: Wilson's interval of a share of 0."""
+        found = calibration_interval(reliability(np.full(50, 0.8), np.zeros(50, dtype=bool)))
+        assert found.value == pytest.approx(0.8)
+        assert 0.8 - 1.5 * wilson(0, 50).high < found.low < 0.8 - wilson(0, 50).high
+        assert found.value < found.high < 0.83
+
+    def test_a_network_that_is_sure_and_right_may_be_calibrated(self):
+        """In 6 of 10 sets of 50 items a network that is right in 99 of 100 makes no mistake."""
+        found = calibration_interval(reliability(np.full(50, 0.99), np.ones(50, dtype=bool)))
+        assert found.low == 0.0
+        assert 0.05 < found.high < 0.1
+
     def test_the_part_by_chance_is_what_calibrated_networks_show(self):
         chance = np.random.default_rng(8)
         shown, told = [], []
@@ -290,10 +331,24 @@ class TestPairs:
     def test_the_number_needed_finds_the_difference_in_four_of_five_sets(self):
         n = items_needed(20, 10, 500)
         chance = np.random.default_rng(0)
-        drawn = chance.multinomial(n, [0.04, 0.02, 0.94], size=1500)
+        drawn = chance.multinomial(n, [0.04, 0.02, 0.94], size=4000)
         found = np.mean([mcnemar(int(b), int(c)) <= 0.05 for b, c, _ in drawn])
-        # The exact test is a little conservative.
-        assert 0.75 < found < 0.83
+        assert 0.78 < found < 0.82
+
+    def test_the_number_needed_is_that_of_the_exact_test(self):
+        """Three disagreements, all one way: it takes six for p below 0.05 (2 / 2**6 = 0.031)."""
+        n = items_needed(3, 0, 200)
+        assert binom.sf(5, n, 3 / 200) >= 0.8 > binom.sf(5, n - 1, 3 / 200)
+        assert items_needed(0, 3, 200) == n
+        assert items_needed(3, 3, 200) is None
+
+    def test_so_many_disagreements_that_some_stand_for_all(self):
+        """Connor's formula, which is exact in the limit of many items."""
+        apart, difference = 0.0201, 0.0001
+        root = 1.959964 * apart**0.5 + 0.841621 * (apart - difference**2) ** 0.5
+        assert items_needed(1010, 1000, 100_000) == pytest.approx(
+            (root / difference) ** 2, rel=2e-3
+        )
 
     @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
     def test_the_verdict_names_the_better_one(self, order):
@@ -311,7 +366,7 @@ class TestPairs:
         answers[1, :3] = 1
         found = compare_classifiers(answers, target, ["a", "b"])
         assert "cannot be told apart" in found.verdict
-        assert "more test images would show it" in found.verdict
+        assert "about 330 more test images would show it" in found.verdict
         assert found.pairs[0].difference.low < 0 < found.pairs[0].difference.high
 
     def test_of_three_the_best_is_told_with_those_it_beats(self):

@@ -4,6 +4,7 @@ Only what differs on the same items tells two systems apart, so that paired test
 differences that two separate intervals hide.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -153,7 +154,8 @@ def _pair(
         values = mean + group_influences(differences, group)
         differences = np.bincount(group, weights=differences).astype(np.float64)
     p = sign_flip(differences, seed=derive_seed(seed, "sign flips", *names))
-    return replace(mean_difference(values), value=mean), p
+    most = 1.0 if before.dtype == np.bool_ else metric.most
+    return replace(mean_difference(values, most=most), value=mean), p
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
@@ -247,7 +249,7 @@ def share_difference(only_first: int, only_second: int, n: int, *, seed: int = 0
     return Estimate((only_second - only_first) / n, float(low), float(high))
 
 
-def mean_difference(differences: Array) -> Estimate:
+def mean_difference(differences: Array, *, most: float = math.inf) -> Estimate:
     """The mean of paired differences with Student's interval; none where all are equal.
 
     Differences of two systems are much more symmetric than the values themselves. Of Student's
@@ -256,6 +258,7 @@ def mean_difference(differences: Array) -> Estimate:
 
     Args:
         differences: Difference of each item (N,), or of each group.
+        most: Largest difference that two means can have.
 
     Example:
         >>> mean = mean_difference(np.array([0.1, 0.3, 0.2, 0.2]))
@@ -269,7 +272,7 @@ def mean_difference(differences: Array) -> Estimate:
         return Estimate(mean)
     deviation = float(differences.std(ddof=1))
     half = float(stdtrit(n - 1, (1 + _CONFIDENCE) / 2)) * deviation / n**0.5
-    return Estimate(mean, mean - half, mean + half)
+    return Estimate(mean, max(mean - half, -most), min(mean + half, most))
 
 
 def holm(p: Sequence[float]) -> list[float]:

@@ -5,6 +5,7 @@ intervals, and the percentile bootstrap too, hold the true mean in fewer than 90
 nearly always because they end too low (benchmarks/coverage.py).
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,12 @@ Array = npt.NDArray[Any]
 
 
 def mean_interval(
-    values: Array, *, confidence: float = 0.95, unseen: float | None = None
+    values: Array,
+    *,
+    confidence: float = 0.95,
+    unseen: float | None = None,
+    least: float | None = None,
+    most: float = math.inf,
 ) -> Estimate:
     """The mean of values of items, with Hall's interval that corrects for their skewness.
 
@@ -29,6 +35,9 @@ def mean_interval(
         confidence: nominal coverage, between 0 and 1.
         unseen: a large value that may come, though these items had it once at most; the upper end
             is then at least what it would be with half an item more of this value. None: none.
+        least: smallest value that an item can have, below which no mean lies; None: 0, unless
+            these items have a negative one.
+        most: largest value that an item can have.
 
     Raises:
         DataError: no values, or a confidence outside (0, 1).
@@ -52,20 +61,31 @@ def mean_interval(
     if values.min() == values.max() or deviation <= 1e-12 * abs(mean):
         return Estimate(mean)
     z = normal_quantile(confidence)
-    low, high = _ends(values, np.ones(n), z)
+    low, high = skewed_ends(values, np.ones(n), z)
     if unseen is not None:
         weight = np.append(np.ones(n), 0.5)
-        high = max(high, _ends(np.append(values, unseen), weight, z)[1])
-    # Values without a negative one have no negative mean.
-    return Estimate(mean, max(low, 0.0) if values.min() >= 0 else low, high)
+        high = max(high, skewed_ends(np.append(values, unseen), weight, z)[1])
+    if least is None:
+        least = 0.0 if values.min() >= 0 else -math.inf
+    return Estimate(mean, max(low, least), min(high, most))
 
 
-def _ends(values: Array, weight: Array, z: float) -> tuple[float, float]:
-    """Both ends of the interval of values that count `weight` times."""
+def skewed_ends(values: Array, weight: Array, z: float) -> tuple[float, float]:
+    """Both ends of Hall's interval for the mean of values that count `weight` times.
+
+    Both are the mean where all values are equal.
+
+    Args:
+        values: (N,) numbers.
+        weight: (N,) how often each counts, whole or not.
+        z: normal quantile of the wanted coverage.
+    """
     n = float(weight.sum())
     mean = float(weight @ values) / n
     centred = values - mean
     deviation = float(weight @ centred**2 / n) ** 0.5
+    if deviation == 0:
+        return mean, mean
     skewness = float(weight @ centred**3) / n / deviation**3
     end = z / n**0.5
     low, high = (mean - deviation * _without_skewness(e, skewness, n) for e in (end, -end))

@@ -5,6 +5,7 @@ here for every task: the interval of a metric, and the comparison of systems on 
 (`comparison`), since both only need the rows of some of the items.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -90,6 +91,7 @@ class Metric:
         counts: function from rows to numbers of each item (N, ...), where the metric follows from
             their sum; the bootstrap then adds up few numbers instead of drawing rows.
         of_counts: function from that sum to the metric.
+        most: largest value that an item can have, where the metric is a mean of numbers.
     """
 
     name: str
@@ -99,9 +101,17 @@ class Metric:
     interval: Callable[[Any, float], Estimate] | None = None
     counts: Callable[[Any], Array] | None = None
     of_counts: Callable[[Array], float] | None = None
+    most: float = math.inf
 
     @classmethod
-    def mean(cls, name: str, lower_is_better: bool, per_item: Callable[[Any], Array]) -> "Metric":
+    def mean(
+        cls,
+        name: str,
+        lower_is_better: bool,
+        per_item: Callable[[Any], Array],
+        *,
+        most: float = math.inf,
+    ) -> "Metric":
         """The mean of one value an item.
 
         Example:
@@ -114,7 +124,7 @@ class Metric:
             values = _defined(per_item(rows))
             return float(values.mean()) if len(values) else float("nan")
 
-        return cls(name, lower_is_better, value, per_item)
+        return cls(name, lower_is_better, value, per_item, most=most)
 
     @classmethod
     def pooled(
@@ -295,10 +305,10 @@ def estimate(
     is_share = values.dtype == np.bool_
     if groups is not None:
         keep = ~np.isnan(values.astype(np.float64))
-        return _grouped(values[keep], np.asarray(groups)[keep], is_share, confidence)
+        return _grouped(values[keep], np.asarray(groups)[keep], is_share, confidence, metric.most)
     if is_share:
         return wilson(int(values.sum()), n, confidence=confidence)
-    return mean_interval(_defined(values), confidence=confidence)
+    return mean_interval(_defined(values), confidence=confidence, most=metric.most)
 
 
 def groups_of(rows: Rows) -> Array | None:
@@ -353,7 +363,9 @@ def group_influences(values: Array, groups: Array) -> Floats:
     return sums * len(sums) / len(values)
 
 
-def _grouped(values: Array, groups: Array, is_share: bool, confidence: float) -> Estimate:
+def _grouped(
+    values: Array, groups: Array, is_share: bool, confidence: float, most: float
+) -> Estimate:
     from scipy.special import stdtrit
 
     mean = float(values.mean())
@@ -362,7 +374,9 @@ def _grouped(values: Array, groups: Array, is_share: bool, confidence: float) ->
     if count == 1:
         return Estimate(mean)
     if not is_share:
-        return replace(mean_interval(mean + influences, confidence=confidence), value=mean)
+        least = 0.0 if values.min() >= 0 else -math.inf
+        whole = mean_interval(mean + influences, confidence=confidence, least=least, most=most)
+        return replace(whole, value=mean)
     variance = float((influences**2).sum()) / (count - 1) / count
     # Where all items are equal, only the groups are known to be independent.
     effective = mean * (1 - mean) / variance if variance > 0 else float(count)

@@ -5,6 +5,7 @@ labels ("macro"). A label without a known positive item is left out of all three
 negative item of the AUC too; their number is reported.
 """
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -15,6 +16,8 @@ from striate.evaluation.classification.macro import placements
 from striate.evaluation.interval import Estimate, normal_quantile, score_interval
 from striate.evaluation.metric import Columns, Metric
 
+_TINY = 1e-12
+"""Stands for a probability of zero, so that the mean loss stays finite."""
 Floats = npt.NDArray[np.float64]
 Bools = npt.NDArray[np.bool_]
 
@@ -132,13 +135,16 @@ def losses_of_items(rows: Columns) -> Floats:
     """(N,) mean binary cross-entropy over the labels that are known of each item; nan for none."""
     p, labels = np.asarray(rows["probabilities"]), np.asarray(rows["labels"])
     known = labels >= 0
-    losses = -np.log(np.maximum(np.where(labels == 1, p, 1 - p), 1e-12))
+    losses = -np.log(np.maximum(np.where(labels == 1, p, 1 - p), _TINY))
     count = known.sum(1)
     sums: Floats = np.where(known, losses, 0).sum(1)
     return np.where(count > 0, sums / np.maximum(count, 1), np.nan)
 
 
-METRICS = (*map(_metric, MEASURES), Metric.mean("loss", True, losses_of_items))
+METRICS = (
+    *map(_metric, MEASURES),
+    Metric.mean("loss", True, losses_of_items, most=-math.log(_TINY)),
+)
 """The metrics of items with any number of labels; the headline is macro average precision."""
 
 

@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from striate.evaluation.classification.loss import FEW_MISTAKES
 from striate.evaluation.interval import Estimate, normal_quantile
+from striate.evaluation.mean import skewed_ends
 from striate.typed_json import JsonRecord
 
 Array = npt.NDArray[Any]
@@ -94,14 +96,14 @@ def calibration_interval(bins: tuple[ReliabilityBin, ...], *, confidence: float 
         DataError: a confidence outside (0, 1).
 
     Source: the error: Guo et al. 2017, equation 5; the random part: Roelofs et al. 2022,
-    section 2 ("debiased"); the interval is our own, by the delta method;
-    benchmarks/coverage.py counts its coverage.
+    section 2 ("debiased"); the interval is our own, by the delta method, with Hall's correction
+    for skewness (`mean_interval`); benchmarks/coverage.py counts its coverage.
 
     Example:
         >>> p = np.full(1000, 0.9)
         >>> error = calibration_interval(reliability(p, np.arange(1000) % 10 > 2))
         >>> round(error.value, 2), round(error.low, 3), round(error.high, 3)
-        (0.2, 0.172, 0.228)
+        (0.2, 0.172, 0.229)
     """
     z = normal_quantile(confidence)
     count, sure, right = _columns(bins)
@@ -109,18 +111,40 @@ def calibration_interval(bins: tuple[ReliabilityBin, ...], *, confidence: float 
     distance = count / n * np.abs(sure - right)
     # z² items more, right as often as they are sure: a bin without a mistake is uncertain still.
     share = (count * right + z * z * sure) / (count + z * z)
-    square = count / n * (share * (1 - share) + (sure - share) ** 2)
-    spread = np.sqrt(np.maximum(square - distance**2, 1e-12) / n)
+    variance = count / n * (share * (1 - share) + (1 - count / n) * (sure - share) ** 2)
+    spread = np.sqrt(np.maximum(variance, 1e-12) / n)
+    below, above = _reaches(count, sure, right, z)
     value = float(distance.sum())
     middle = value - _added_by_chance(distance, spread)
-    half = z * float(np.sqrt(max(square.sum() - max(middle, 0.0) ** 2, 0.0) / n))
     nearer = np.maximum(distance - spread / 2, 0.0)
-    low = value - _added_by_chance(nearer, spread) - half
-    by_chance = np.sqrt(2 / np.pi) * spread.sum()
-    its_spread = np.sqrt((1 - 2 / np.pi) * (spread**2).sum())
+    low = value - _added_by_chance(nearer, spread) - below
+    calibrated = np.maximum(spread, np.sqrt(count * sure * (1 - sure)) / n)
+    by_chance = np.sqrt(2 / np.pi) * calibrated.sum()
+    its_spread = np.sqrt((1 - 2 / np.pi) * (calibrated**2).sum())
     if low < 0 or value < by_chance + z * its_spread:
         low = 0.0
-    return Estimate(value, low, max(middle, 0.0) + half)
+    return Estimate(value, low, min(max(middle, 0.0) + above, 1.0))
+
+
+def _reaches(count: Array, sure: Array, right: Array, z: float) -> tuple[float, float]:
+    """How far below and above its mean the interval of a signed calibration error reaches.
+
+    Each item has the distance between its confidence and 1 or 0, as it was right or wrong, with
+    the sign of its bin, and each bin has one item more that is right as often as it is sure.
+    Mistakes of a network that is sure are few and far away: where one or none was seen, half an
+    item more counts as wrong.
+    """
+    sign = np.where(sure < right, -1.0, 1.0)
+    values = np.concatenate([sign * (sure - 1), sign * sure])
+    share = (count * right + sure) / (count + 1)
+    weight = np.concatenate([count * share, count * (1 - share)])
+    mean = float(weight @ values / weight.sum())
+    low, high = skewed_ends(values, weight, z)
+    if float((count * (1 - right)).sum()) <= FEW_MISTAKES:
+        far, weight = float(sure @ count / count.sum()), np.append(weight, 0.5)
+        low = min(low, skewed_ends(np.append(values, -far), weight, z)[0])
+        high = max(high, skewed_ends(np.append(values, far), weight, z)[1])
+    return mean - low, high - mean
 
 
 def _columns(bins: tuple[ReliabilityBin, ...]) -> tuple[Array, Array, Array]:

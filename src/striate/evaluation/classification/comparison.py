@@ -10,7 +10,11 @@ import numpy.typing as npt
 
 from striate.errors import ShapeError
 from striate.evaluation import comparison
-from striate.evaluation.classification.loss import losses_of_items
+from striate.evaluation.classification.loss import (
+    LARGEST_BRIER,
+    LARGEST_LOSS,
+    losses_of_items,
+)
 from striate.evaluation.interval import Estimate, Proportion, wilson
 from striate.evaluation.metric import Columns, Metric
 from striate.evaluation.text import percent
@@ -111,7 +115,7 @@ def cochran_q(wrong: Array) -> tuple[float, float]:
 def items_needed(
     only_first: int, only_second: int, n: int, *, level: float = 0.05, power: float = 0.8
 ) -> int | None:
-    """Test items in all with which McNemar's test would tell two networks apart.
+    """Test items in all with which McNemar's exact test would tell two networks apart.
 
     Were the shares of items that only one of them has wrong what they were measured to be. None
     where both err equally often.
@@ -123,21 +127,46 @@ def items_needed(
         level: significance level of the two-sided test.
         power: share of test sets in which it should find the difference.
 
-    Source: Connor, "Sample size for testing differences in proportions for the paired-sample
-    design", Biometrics 43, 1987, equation 3.
+    Source: the power of the exact test, Duffy, "Asymptotic and exact power for the McNemar test
+    and its analogue with R controls per case", Biometrics 40, 1984.
 
     Example:
-        >>> items_needed(20, 10, 500)
-        1175
+        >>> items_needed(20, 10, 500), items_needed(3, 0, 200)
+        (1244, 526)
     """
-    from scipy.special import ndtri
-
     if only_first == only_second:
         return None
-    apart, difference = (only_first + only_second) / n, abs(only_first - only_second) / n
-    of_level, of_power = float(ndtri(1 - level / 2)), float(ndtri(power))
-    root = of_level * apart**0.5 + of_power * max(apart - difference**2, 0.0) ** 0.5
-    return int(np.ceil((root / difference) ** 2))
+    fewer, apart = min(only_first, only_second), only_first + only_second
+    low, high = 0, 1
+    while _mcnemar_power(high, apart / n, fewer / apart, level) < power:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        enough = _mcnemar_power(middle, apart / n, fewer / apart, level) >= power
+        low, high = (low, middle) if enough else (middle, high)
+    return high
+
+
+def _mcnemar_power(n: int, apart: float, fewer: float, level: float) -> float:
+    """The share of test sets in which McNemar's exact test finds which of two networks is better.
+
+    Args:
+        n: items of a test set.
+        apart: share of the items that only one of the networks has wrong.
+        fewer: share of these that the better network has wrong.
+        level: significance level of the two-sided test.
+    """
+    from scipy.stats import binom
+
+    reach = 9 * (n * apart * (1 - apart)) ** 0.5 + 9
+    first, last = max(0, int(n * apart - reach)), min(n, int(n * apart + reach) + 1)
+    # Of very many possible numbers of disagreements some hundreds stand for all.
+    disagreements = np.arange(first, last + 1, max(1, (last - first) // 400) | 1)
+    weight = binom.pmf(disagreements, n, apart)
+    most = binom.ppf(level / 2, disagreements, 0.5)
+    # The largest number of mistakes of the better one at which the test still finds it.
+    most = np.where(binom.cdf(most, disagreements, 0.5) > level / 2, most - 1, most)
+    return float((weight * binom.cdf(most, disagreements, fewer)).sum() / weight.sum())
 
 
 def compare_classifiers(
@@ -247,7 +276,8 @@ def _pair(
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
     level = comparison.LEVEL / num_pairs  # as strict as the test that did not tell them apart
     likelihood, brier = [
-        comparison.mean_difference(after - before) for before, after in zip(*losses, strict=True)
+        comparison.mean_difference(after - before, most=most)
+        for before, after, most in zip(*losses, (LARGEST_LOSS, LARGEST_BRIER), strict=True)
     ] or (None, None)
     return ClassifierPair(
         **vars(pair),
@@ -256,7 +286,7 @@ def _pair(
         only_second_wrong=only_second,
         both_right=int((~first & ~second).sum()),
         needed=items_needed(only_first, only_second, len(weight), level=level),
-        balanced=comparison.mean_difference((first.astype(np.float64) - second) * weight),
+        balanced=comparison.mean_difference((first.astype(np.float64) - second) * weight, most=1.0),
         likelihood=likelihood,
         brier=brier,
     )

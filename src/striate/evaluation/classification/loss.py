@@ -5,6 +5,8 @@ set happens to hold none of these few, nothing in the losses of its items shows 
 cost; the probabilities do, as far as they can be believed.
 """
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -14,7 +16,9 @@ FEW_MISTAKES = 1
 """Number of mistakes up to which the average cost of a mistake is hardly known."""
 _TINY = float(np.finfo(np.float32).tiny)
 """Stands for a zero, which is a single-precision softmax that underflowed, so that the mean stays
-finite: 87.3 nats for one item at most."""
+finite."""
+LARGEST_LOSS, LARGEST_BRIER = -math.log(_TINY), 2.0
+"""Largest negative log-likelihood, 87.3 nats, and largest Brier score of an item."""
 
 
 def losses_of_items(probabilities: Floats, target: npt.NDArray[np.int64]) -> tuple[Floats, Floats]:
@@ -52,7 +56,7 @@ def losses_of_a_mistake(probabilities: Floats) -> tuple[float, float]:
     other[np.arange(len(other)), probabilities.argmax(axis=1)] = 0
     weight = other.sum()
     if weight <= _TINY:
-        return float(-np.log(_TINY)), 2.0
+        return LARGEST_LOSS, LARGEST_BRIER
     costs = (probabilities**2).sum(axis=1, keepdims=True) - 2 * probabilities + 1
     log_loss = (other * -np.log(np.maximum(other, _TINY))).sum() / weight
     return float(log_loss), float((other * costs).sum() / weight)

@@ -17,6 +17,8 @@ from striate.evaluation.classification.calibration import (
 )
 from striate.evaluation.classification.loss import (
     FEW_MISTAKES,
+    LARGEST_BRIER,
+    LARGEST_LOSS,
     losses_of_a_mistake,
     losses_of_items,
 )
@@ -181,8 +183,12 @@ def measure(
             for k in range(2, min(LARGEST_K, num_classes - 1) + 1)
         },
         auc=auc(probabilities, target, confidence=confidence),
-        negative_log_likelihood=mean_interval(log_losses, confidence=confidence, unseen=unseen[0]),
-        brier_score=mean_interval(briers, confidence=confidence, unseen=unseen[1]),
+        negative_log_likelihood=mean_interval(
+            log_losses, confidence=confidence, unseen=unseen[0], most=LARGEST_LOSS
+        ),
+        brier_score=mean_interval(
+            briers, confidence=confidence, unseen=unseen[1], most=LARGEST_BRIER
+        ),
         calibration_error=calibration_interval(binned, confidence=confidence),
         calibration_by_chance=calibration_by_chance(binned),
         reliability=binned,

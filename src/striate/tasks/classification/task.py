@@ -152,6 +152,7 @@ _METRICS = (
         "loss",
         True,
         lambda rows: losses_of_items(rows["probabilities"], rows["labels"])[0].clip(max=_MOST_LOSS),
+        most=_MOST_LOSS,
     ),
 )
 

@@ -38,10 +38,12 @@ class ConfusionMeter(KeepingMeter):
         ]
         metrics = (
             Metric.pooled("mean IoU", False, _overlaps, _mean_iou),
-            Metric.mean("IoU per image", False, of_each_image),
+            Metric.mean("IoU per image", False, of_each_image, most=1.0),
             Metric.pooled("pixel accuracy", False, _overlaps, _accuracy),
             Metric.pooled("mean Dice", False, _overlaps, lambda c: float(_mean_known(dice(c)))),
-            Metric.mean("Dice per image", False, lambda rows: _mean_known(dice(_overlaps(rows)))),
+            Metric.mean(
+                "Dice per image", False, lambda rows: _mean_known(dice(_overlaps(rows))), most=1.0
+            ),
             Metric.pooled("classes left out", True, _overlaps, _num_absent),
             *each,
         )
