@@ -13,7 +13,7 @@ from tests.tiny_training import tiny_config, tiny_training
 
 
 @pytest.fixture
-def config(tmp_path):
+def configured(tmp_path):
     def made(**lengths):
         return tiny_config(tmp_path, **{"steps": None, **lengths})
 
@@ -27,9 +27,9 @@ def network(config):
 @pytest.mark.parametrize(
     "lengths", [{"steps": 12}, {"epochs": 2.0}, {"epochs": 2.0, "minutes": 10.0}], ids=str
 )
-def test_steps_are_not_measured(config, lengths, monkeypatch):
+def test_steps_are_not_measured(configured, lengths, monkeypatch):
     monkeypatch.setattr(assemble, "choose", None)
-    chosen = config(**lengths)
+    chosen = configured(**lengths)
     built = network(chosen)
     found = assemble.choose_execution(chosen, built, 58)
     assert found == guess(built, (8, 3, 8, 8), chosen.execution)
@@ -37,7 +37,7 @@ def test_steps_are_not_measured(config, lengths, monkeypatch):
 
 
 @pytest.mark.parametrize("lengths", [{"minutes": 2.0}, {"epochs": 1e9, "minutes": 2.0}], ids=str)
-def test_the_clock_is_worth_a_trial(config, lengths, monkeypatch):
+def test_the_clock_is_worth_a_trial(configured, lengths, monkeypatch):
     asked = []
 
     def choose(network, shape, execution, *, seconds, training_seconds):
@@ -45,20 +45,21 @@ def test_the_clock_is_worth_a_trial(config, lengths, monkeypatch):
         return Trial(Execution.of(execution), shape)
 
     monkeypatch.setattr(assemble, "choose", choose)
-    chosen = config(**lengths)
+    chosen = configured(**lengths)
     assemble.choose_execution(chosen, network(chosen), 58)
     assert asked == [(3.0, 120.0)]
 
 
 @pytest.mark.skipif(not kernels.available(), reason="there are no native kernels")
 def test_what_is_remembered_does_not_change_the_weights_of_so_many_steps(tmp_path, monkeypatch):
+    config = tiny_config(tmp_path, steps=6)
+
     def trained(folder):
-        training = tiny_training(tmp_path / folder, steps=6)
+        (tmp_path / folder).mkdir()
+        training = tiny_training(tmp_path / folder, config=config)
         training.run(Interrupt())
         return training
 
-    for name in ("before", "after"):
-        (tmp_path / name).mkdir()
     before = trained("before")
     assert not before.parts.execution.is_plain
 
@@ -67,11 +68,10 @@ def test_what_is_remembered_does_not_change_the_weights_of_so_many_steps(tmp_pat
 
     monkeypatch.setattr(chooser, "race", race)
     monkeypatch.setattr("striate.execution.convolution.race", race)
-    built, execution = network(before.config), before.config.execution
-    shape = (8, 3, 8, 8)
-    assert chooser.choose(built, shape, execution, seconds=5.0).execution.is_plain
-    assert chooser.choose(built, shape, execution, seconds=0.0).execution.origin == "remembered"
+    built, shape = network(config), (8, 3, 8, 8)
+    assert chooser.choose(built, shape, config.execution, seconds=5.0).execution.is_plain
+    remembered = chooser.choose(built, shape, config.execution, seconds=0.0).execution
+    assert remembered.origin == "remembered"
     after = trained("after")
-    assert after.config.hash == before.config.hash
     for a, b in zip(before.parts.whole.parameters(), after.parts.whole.parameters(), strict=True):
         assert torch.equal(a, b)
