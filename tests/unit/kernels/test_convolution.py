@@ -195,7 +195,7 @@ def test_a_value_that_is_not_finite_stays_in_its_image_and_near(
         for column in range(5, 9):
             bad = x.clone()
             bad[1, 2, row, column] = value
-            y = kernels.convolution(bad, weight, padding=1, methods=f"{method},torch,torch")
+            y = kernels.convolution(bad, weight, padding=(1, 1), methods=f"{method},torch,torch")
             lost = ~torch.isfinite(y)
             assert not lost[[0, 2]].any()
             assert lost[1, :, row - 1 : row + 2, column - 1 : column + 2].all()
