@@ -185,7 +185,7 @@ class Server:
             "environment": places,
             "stdout": str(out),
             "stderr": str(error),
-            "limit": 30,
+            "limit": 120,
             "fault": fault,
         }
         assert self.process.stdin is not None
