@@ -190,8 +190,10 @@ class ListSource(Source):
                 if not columns:
                     columns = self._columns(cells)
                 elif cells:
-                    problems += _cell_problems(position, cells, len(columns), delimiter)
-                    row = dict(zip(columns, cells + [None] * len(columns), strict=False))
+                    row: dict[str, Any] = dict(zip(columns, cells, strict=False))
+                    if len(cells) != len(columns):
+                        row = {**dict.fromkeys(columns), **row}
+                        problems += _cell_problems(position, cells, len(columns), delimiter)
                     problems += self._swallowed(position, row, delimiter) if is_long else []
                     positions.append(position)
                     rows.append(_decimal_point(row) if delimiter == ";" else row)

@@ -379,8 +379,8 @@ def test_csv_and_json_lists(tmp_path: Path, photos: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "match"),
     [
-        ("file,cls\na.png,x\n", r"no column path and no column label; its columns are file, cls"),
-        ("file,label\na.png,x\n", "no column path; its columns are file, label"),
+        ("photo,cls\na.png,x\n", r"no column path and no column label; its columns are photo, cls"),
+        ("photo,label\na.png,x\n", "no column path; its columns are photo, label"),
         ("path,label,split\na,x,train\nb,y,exam\n", "line 3: the split 'exam'"),
         ("path,label,split\na,x,train\nb,y,\n", "line 3: the split ''"),
         ("path,label\na,x\nb,x\n", r"has 1 class\(es\)"),
