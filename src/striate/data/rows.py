@@ -207,7 +207,7 @@ def _row_problems(
 ) -> list[str]:
     problems = [f"{position} has no {column}." for column in needed if not cell(row, column)]
     problems += [
-        f"{position}: {shown(column)} is {shown(text)!r}, which is no text."
+        f"{position}: {shown(column)} is '{shown(text)}', which is no text."
         for column, text in ((column, _text(value)) for column, value in row.items())
         if not is_text(column) or not is_text(text)
     ]
