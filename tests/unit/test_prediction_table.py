@@ -11,7 +11,6 @@ import pytest
 from striate.api.images import json_text, named_images, relative_paths
 from striate.cli.prediction import _print_csv
 from striate.data.picture import BrokenImage, open_image
-from striate.errors import DataError
 from striate.evaluation.classification.external import measure_files
 from striate.evaluation.classification.prediction_file import RESERVED
 from striate.tasks import Prediction
@@ -142,8 +141,11 @@ def test_arrays_in_a_file_are_images(tmp_path: Path) -> None:
         np.testing.assert_array_equal([image for _, image in named], pictures)
     assert relative_paths([tmp_path / "set.npz"], named) == [Path("0"), Path("1"), Path("2")]
     np.savez(tmp_path / "other.npz", a=pictures, b=pictures)
-    with pytest.raises(DataError, match=r"holds the arrays a, b; accepted: images or x"):
-        named_images(tmp_path / "other.npz")
+    (tmp_path / "damaged.npz").write_bytes(b"PK")
+    for name, reason in (("other", "it holds the arrays a, b"), ("damaged", "cannot be read")):
+        [(_, problem)] = named_images(tmp_path / f"{name}.npz")
+        assert isinstance(problem, BrokenImage)
+        assert reason in str(problem)
 
 
 def test_an_address_is_named_as_it_is() -> None:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -43,8 +43,7 @@ def named_images(images: Any) -> list[tuple[str, Any]]:
     any, and for one that may not be looked into.
 
     Raises:
-        DataError: an empty path, an array that may be one picture or several, or an .npz file
-            without images.
+        DataError: an empty path, or an array that may be one picture or several.
     """
     if isinstance(images, str) and not images.strip():
         raise DataError(
@@ -57,8 +56,8 @@ def named_images(images: Any) -> list[tuple[str, Any]]:
             return [(STANDARD_INPUT, _from_standard_input())]
         if is_address(images):
             return [(str(images), images)]
-        if path.suffix.lower() in ARRAYS and path.is_file():
-            return _from_arrays(str(path), read_arrays(path))
+        if path.suffix.lower() in ARRAYS and os.path.isfile(path):
+            return _from_arrays(path)
         return _files(path)
     if isinstance(images, (list, tuple)):
         named = []
@@ -153,16 +152,21 @@ def _from_standard_input() -> bytes:
     return content
 
 
-def _from_arrays(name: str, arrays: Mapping[str, np.ndarray]) -> list[tuple[str, Any]]:
+def _from_arrays(path: Path) -> list[tuple[str, Any]]:
     """The images of an .npz file, each named by its number in it."""
+    try:
+        arrays = read_arrays(path)
+    except DataError as error:
+        return [(str(path), BrokenImage(str(error)))]
     known = [key for key in ("images", "x", "x_test") if key in arrays]
     key = next(iter(known if known or len(arrays) != 1 else arrays), None)
     if key is None:
-        raise DataError(
-            f"{name} holds the arrays {enumerated(list(arrays))}; accepted: images or x, (N, H, W) "
-            "or (N, H, W, 3), or one array alone."
+        reason = (
+            f"it holds the arrays {enumerated(list(arrays))}; accepted: images or x, (N, H, W) or "
+            "(N, H, W, 3), or one array alone"
         )
-    return [(f"{name}/{i}", row) for i, (_, row) in enumerate(named_images(arrays[key]))]
+        return [(str(path), BrokenImage(reason))]
+    return [(f"{path}/{i}", row) for i, (_, row) in enumerate(named_images(arrays[key]))]
 
 
 def _as_array(images: Any) -> np.ndarray | None:
