@@ -275,9 +275,10 @@ def _pair(
     first, second = wrong
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
     level = comparison.LEVEL / num_pairs  # as strict as the test that did not tell them apart
+    largest = (LARGEST_LOSS, LARGEST_BRIER) if losses else ()
     likelihood, brier = [
         comparison.mean_difference(after - before, most=most)
-        for before, after, most in zip(*losses, (LARGEST_LOSS, LARGEST_BRIER), strict=True)
+        for before, after, most in zip(*losses, largest, strict=True)
     ] or (None, None)
     return ClassifierPair(
         **vars(pair),
