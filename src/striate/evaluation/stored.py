@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from striate import digests, durable
-from striate.errors import RunError
+from striate.errors import RunError, command_line
 from striate.evaluation.metric import Columns
 from striate.reading import read_bytes, reported_as
 
@@ -77,8 +77,8 @@ def load_predictions(path: Path) -> Predictions:
     """
     from safetensors.numpy import load
 
-    is_test = path.name == "test.safetensors"
-    again = f"Make it again: striate {'evaluate' if is_test else 'resume'} {path.parent}"
+    command = "evaluate" if path.name == "test.safetensors" else "resume"
+    again = f"Make it again: {command_line(command, path.parent)}"
     digests.require(path, again)
     with reported_as(RunError, f"{path} cannot be read", f"Remove it. {again}"):
         content = read_bytes(path)
