@@ -91,7 +91,7 @@ def test_one_path_that_cannot_be_read_leaves_the_others(tmp_path: Path, monkeypa
         "/closed/x.png": "no permission to read it",
         str(empty): "the folder holds no files",
         str(long): "its name is too long for this system",
-        os.devnull: "it cannot be read (it is no plain file)",
+        os.devnull: "it cannot be read (it is a pipe or a device, no plain file)",
     }
 
 
