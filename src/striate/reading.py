@@ -29,10 +29,10 @@ def reported_as(kind: type[StriateError], before: str, after: str = "") -> Itera
     Errors that a person can correct already pass through.
 
     Example:
-        >>> with reported_as(DataError, "a.json is no JSON", "Write it anew."):
+        >>> with reported_as(StriateError, "a.json is no JSON", "Write it anew."):
         ...     json.loads("[" * 100_000)
         Traceback (most recent call last):
-        striate.errors.DataError: a.json is no JSON: it is nested too deeply. Write it anew.
+        striate.errors.StriateError: a.json is no JSON: it is nested too deeply. Write it anew.
     """
     try:
         yield
