@@ -170,6 +170,14 @@ def test_fit_crops_squashes_or_pads() -> None:
     assert pad[5, 0] == 5
 
 
+@pytest.mark.parametrize("tall", [True, False])
+def test_a_crop_takes_the_middle_and_nothing_else(tall: bool) -> None:
+    image = np.zeros((90, 30, 1), np.uint8)
+    image[26:64] = 200  # the crop is 30 to 60; its border is averaged over the next pixels
+    image = image if tall else image.swapaxes(0, 1)
+    assert (decode_image(image, ImageSpec((10, 10), 1, "crop")) == 200).all()
+
+
 def test_downscaling_is_antialiased() -> None:
     """A fine chequerboard becomes its mean; picking pixels (the broken twin) does not."""
     board = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)

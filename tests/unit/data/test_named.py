@@ -2,9 +2,12 @@
 
 import gzip
 import hashlib
+import http.server
 import io
 import struct
 import tarfile
+import threading
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +87,27 @@ def test_compressed_anew_or_unpacked_is_still_official(small_mnist: Path) -> Non
         else:
             path.write_bytes(gzip.compress(content, 1, mtime=7))
     assert len(open_source("mnist").items) == 110
+
+
+def test_without_a_local_folder_the_files_are_downloaded_once(
+    small_mnist: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(small_mnist))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        base = f"http://127.0.0.1:{server.server_port}/"
+        files = [
+            module.RemoteFile(path.name, base + path.name, None, hashlib.md5(content).hexdigest())
+            for path, content in ((path, path.read_bytes()) for path in small_mnist.iterdir())
+        ]
+        monkeypatch.delenv("STRIATE_DATA")
+        first = module._obtain("mnist", files, "none", None)
+        server.shutdown()
+    assert {name: path.read_bytes() for name, path in first.items()} == {
+        path.name: path.read_bytes() for path in small_mnist.iterdir()
+    }
+    assert module._obtain("mnist", files, "none", None) == first  # the server is gone
+    assert all(path.parent.name == "mnist" for path in first.values())
 
 
 def test_another_content_is_refused(small_mnist: Path) -> None:

@@ -19,7 +19,7 @@ from striate.evaluation import (
     until_result,
     verify,
 )
-from striate.evaluation.chain import entry_hash
+from striate.evaluation.chain import Chain, entry_hash
 from striate.evaluation.ledger import Verification
 from striate.evaluation.ledger import opened as num_openings
 
@@ -48,6 +48,12 @@ def test_openings_are_numbered_and_carry_their_results(split, run):
     assert (told[0].run, told[0].version, told[0].folder) == ("f00d", "0.1", str(run))
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", told[0].time)
     assert verify(split.digest, receipts_of(run)).sound
+
+
+def test_a_ledger_is_written_into_folders_that_do_not_exist_yet(tmp_path):
+    path = tmp_path / "one" / "two" / "ledger.jsonl"
+    Chain.read(path, "origin").append({"kind": "opening", "number": 1})
+    assert [line["number"] for line in Chain.read(path, "origin").lines if line] == [1]
 
 
 def test_the_line_is_on_the_disk_before_the_opening_exists(split, run):

@@ -10,6 +10,7 @@ from striate.training.plan import Plan
 def test_progress_is_even_without_changes():
     plan = Plan.of(8)
     assert [plan.progress(step) for step in range(9)] == [step / 8 for step in range(9)]
+    assert plan.progress(10) == 1.0
 
 
 def test_a_change_bends_the_line_and_keeps_the_past():

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from striate.randomness import layer_randomness
 from striate.registry import Pick
 from striate.training.loop import Training
 from striate.training.step import learn
@@ -109,3 +110,17 @@ def test_a_long_gradient_is_shortened_and_its_true_norm_reported(tmp_path: Path)
     assert norms[0] == pytest.approx(float(moves[0].norm()), rel=1e-4)
     assert float(moves[1].norm()) == pytest.approx(clipped, rel=1e-3)
     torch.testing.assert_close(moves[1], moves[0] * clipped / norms[0], rtol=1e-3, atol=1e-7)
+
+
+def test_layers_of_the_first_phase_draw_from_the_stream_of_their_step(tmp_path: Path) -> None:
+    training = tiny_training(tmp_path)
+    network = training.parts.networks["network"]
+    drawn: list[Tensor] = []
+    network.register_forward_hook(lambda *_: drawn.append(torch.rand(3)))
+    for number in (3, 4):
+        step(training, number)
+    expected = []
+    for number in (3, 4):
+        with layer_randomness(training.config.training.seed, "layers", number):
+            expected.append(torch.rand(3))
+    assert torch.equal(torch.stack(drawn), torch.stack(expected))

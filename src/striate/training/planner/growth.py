@@ -93,7 +93,8 @@ def load() -> tuple[Growth, ...]:
 
 def whole_images(row: Mapping[str, Any]) -> int:
     """The images of full size that would have cost as much as those of a recorded training."""
-    return round(row["images"] * (1 - row.get("small_share", 0) * (1 - _SMALL_COST)))
+    whole: float = row["images"] * (1 - row.get("small_share", 0) * (1 - _SMALL_COST))
+    return round(whole)
 
 
 def _merged(rows: list[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
