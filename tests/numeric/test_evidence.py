@@ -35,7 +35,7 @@ from striate.evaluation.classification.loss import (
     losses_of_items,
 )
 from striate.evaluation.classification.macro import auc, macro_f1
-from striate.evaluation.classification.selective import THRESHOLDS
+from striate.evaluation.classification.selective import THRESHOLDS, _bounds
 from striate.evaluation.comparison import compare, mean_difference
 from striate.evaluation.interval import clopper_pearson, wilson
 from striate.evaluation.metric import Columns, Metric, estimate
@@ -407,6 +407,11 @@ class TestAbstention:
         assert kept.bound == pytest.approx(exact, rel=1e-12)
         assert kept.bound <= 0.03
         assert kept.answered == (sure >= kept.threshold).sum()
+
+    def test_thresholds_are_the_shares_of_the_items(self):
+        n = 10 * THRESHOLDS + 3
+        _, predicted, _, _ = _bounds(np.linspace(0.99, 0.2, n), np.ones(n, dtype=bool), 0.95)
+        assert predicted.tolist() == [-(-k * n // THRESHOLDS) for k in range(1, THRESHOLDS + 1)]
 
     def test_the_promise_is_broken_in_fewer_than_5_of_100_sets(self):
         chance = np.random.default_rng(6)

@@ -18,6 +18,7 @@ def test_the_natural_size_fits(name: str) -> None:
     [
         ("alexnet", (32, 32), (64, 64)),
         ("alexnet_owt", (24, 36), (64, 96)),
+        ("alexnet_owt", (30, 50), (64, 107)),
         ("vgg", (28, 28), (32, 32)),
         ("squeezenet", (8, 8), (24, 24)),
     ],
