@@ -44,7 +44,7 @@ WAYS = {
     ],
     READS: [(errno.EIO, ONCE), (errno.EIO, FROM_THERE_ON)],
 }
-TRIED = os.environ.get("STRIATE_FAULTS", "24")
+TRIED = os.environ.get("STRIATE_FAULTS", "8")
 """Faults of each command that are tried: a number, or all."""
 SMALL = [
     "--network", "airbench", "--set", "network.widths=[8,8]", "--set", "training.batch_size=8",

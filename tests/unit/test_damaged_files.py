@@ -1,8 +1,9 @@
 """No damaged file ends in a traceback, hangs or fills the memory, whichever reader meets it.
 
 Each reader gets whole files, which it must read, and damaged copies, which it may refuse with an
-error that a person can correct, and with nothing else. `make slow` damages 500 copies for each, by
-another seed each time; a seed that failed is repeated with STRIATE_DAMAGE_SEED=... .
+error that a person can correct, and with nothing else. `make slow` damages 60 copies for each, by
+another seed each time; a seed that failed is repeated with STRIATE_DAMAGE_SEED=..., and
+STRIATE_DAMAGE_COUNT=500 makes more copies.
 """
 
 import faulthandler
@@ -24,7 +25,8 @@ from damage import damaged
 from damaged_readers import READERS
 from striate.errors import StriateError
 
-FEW, MANY = 6, 500
+FEW = 6
+MANY = int(os.environ.get("STRIATE_DAMAGE_COUNT", "60"))
 SECONDS = 20
 LIMIT = 96 * 2**20
 """$STRIATE_MEMORY of the readers, bytes."""
