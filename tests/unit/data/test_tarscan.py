@@ -117,3 +117,12 @@ def test_a_cut_archive_of_long_names_says_where_it_ends(form: int, tmp_path: Pat
     path.write_bytes(whole[: last.offset - 100])
     with pytest.raises(OSError, match=r"ends within (a|the) header"):
         scan_tar(path)
+
+
+@pytest.mark.parametrize("form", FORMATS[:2])
+def test_names_that_fill_their_fields(form: int, tmp_path: Path) -> None:
+    names = ["d/" + "w" * 94 + ".png", "v" * 60 + "/" + "u" * 96 + ".png", "p" * 155 + "/n.png"]
+    with tarfile.open(tmp_path / "a.tar", "w", format=form) as archive:
+        for name in names:  # files alone, so that no header needs Python's reader
+            archive.addfile(tarfile.TarInfo(name))
+    assert [member.name for member in scan_tar(tmp_path / "a.tar")] == names
