@@ -270,8 +270,12 @@ class TestTraining:
         settings = ("network.widths=[8,16]", *QUICK[1:])
         other = api.train(photographs, steps=2, out=tmp_path / "other", assignments=settings)
         shutil.copy(other.folder.weights, run.folder.weights)
+        picture = next(photographs.glob("hill/*.png"))
+        with pytest.raises(RunError, match="was damaged or changed after it was written"):
+            run.predict(picture)
+        (run.path / "digests.jsonl").unlink()  # as in the folder of an earlier version
         with pytest.raises(RunError, match="does not hold the weights of this run"):
-            run.predict(next(photographs.glob("hill/*.png")))
+            package.load(run.path).predict(picture)
 
     def test_moved_images_are_found_where_they_are_named(self, run, photographs, tmp_path):
         photographs.rename(tmp_path / "moved")

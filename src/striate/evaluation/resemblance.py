@@ -43,7 +43,7 @@ class Resemblance(NamedTuple):
     """Whether they are the same pixel for pixel."""
 
     def sentence(self) -> str:
-        """What the openings of the earlier split mean for this one."""
+        """A sentence on what the openings of the earlier split mean for this one."""
         same = "" if self.is_exact else ", resized, recompressed or slightly cut,"
         return (
             f"About {self.share:.0%} of these test images{same} were in a test split that was "
