@@ -8,7 +8,8 @@ from striate.data.augment.geometric import affine, crop, flip, resized_crop, shi
 from striate.data.augment.mixing import cutmix, mixup
 from striate.data.augment.pixel import colour, erase
 from striate.data.field import Boxes, Category, Mask, Points, Value
-from striate.errors import ConfigError
+from striate.data.source import Item
+from striate.errors import ConfigError, DataError
 from striate.registry import Pick
 
 
@@ -232,3 +233,12 @@ def test_alternating_needs_the_epoch_of_each_image(images):
     assert torch.equal(turned[1::2], images[1::2].flip(2))
     with pytest.raises(ConfigError, match="follows from the data"):
         Augmenter((Pick("flip", flip_parity=True),), FIELDS, 0)
+
+
+def test_boxes_are_read_from_a_json_list() -> None:
+    item = Item("a.png", 0, None, columns={"boxes": "[[1, 2, 30.5, 4, 0], [0, 0, 5, 5, 1]]"})
+    read = Boxes("ab").read(item)
+    assert read.tolist() == [[1, 2, 30.5, 4, 0], [0, 0, 5, 5, 1]]
+    assert Boxes("ab").read(item._replace(columns={"boxes": "[]"})).shape == (0, 5)
+    with pytest.raises(DataError, match=r"a\.png: boxes are a JSON list"):
+        Boxes("ab").read(item._replace(columns={"boxes": "[[1, 2, 3]]"}))

@@ -218,6 +218,9 @@ def test_mirrored_views_follow_the_mirrored_training(photographs) -> None:
     assert not plain.prediction.mirrored
     characters, _ = decide("x", survey_of(1_800, 28, grey=1.0), {})
     assert not characters.prediction.mirrored
+    short, _ = decide("x", photographs, {"training": {"minutes": 1.9}})
+    longer, _ = decide("x", photographs, {"training": {"minutes": 2.1}})
+    assert (short.prediction.shift, longer.prediction.shift) == (0, 1)
 
 
 class TestGrowth:
@@ -441,11 +444,6 @@ def test_characters_are_tiny_by_their_longer_side() -> None:
         return most_images({"training": {"minutes": 5.0}}, 100, size, 32) / 100
 
     assert [epochs(size) for size in ((16, 16), (8, 60), (60, 8), (64, 64))] == [120, 300, 300, 300]
-
-
-def test_images_shown_smaller_count_as_what_they_cost() -> None:
-    rows = [{"images": 1000, "small_share": 0.4}, {"images": 4000}]
-    assert [growth.whole_images(row) for row in rows] == [800, 4000]
 
 
 class Chooses(Classification):

@@ -9,11 +9,9 @@ the time. `benchmarks/growth.py` makes the table anew.
 import functools
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from statistics import fmean
-from typing import Any
 
 _SMALL_COST = 0.5
 """Cost of an image at 60 % of its sides, as a share of one at full size: 0.45 to 0.5."""
@@ -85,16 +83,11 @@ def load() -> tuple[Growth, ...]:
         by_width: dict[float, list[tuple[int, float]]] = {}
         for row in table["rows"]:
             if row["set"] == name:
-                by_width.setdefault(row["width"], []).append((whole_images(row), row["error"]))
+                whole = row["images"] * (1 - row.get("small_share", 0) * (1 - _SMALL_COST))
+                by_width.setdefault(row["width"], []).append((round(whole), row["error"]))
         points = {width: _merged(sorted(rows)) for width, rows in by_width.items()}
         growths.append(Growth(name, **facts, points=points))
     return tuple(growths)
-
-
-def whole_images(row: Mapping[str, Any]) -> int:
-    """The images of full size that would have cost as much as those of a recorded training."""
-    whole: float = row["images"] * (1 - row.get("small_share", 0) * (1 - _SMALL_COST))
-    return round(whole)
 
 
 def _merged(rows: list[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
