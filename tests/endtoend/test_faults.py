@@ -256,6 +256,8 @@ def check(server: Server, case: Case, fault: dict[str, int], expected: Any) -> s
         assert fault["mode"] in (KILL, TORN_KILL), where
         if (server.work / "run" / "run.json").is_file() and "train" in again:
             again = ["resume", "run"]
+        if (server.work / "p" / "predictions.json").exists():  # whole, and never written over
+            again = ["predict", "run", "{data}", "--out", "p2"]
         ended = "killed"
     elif done["code"] == 0:
         ended = "went on"

@@ -142,8 +142,9 @@ def predict(
     if as_json and as_csv:
         raise ConfigError("--json and --csv exclude each other; choose one.")
     loaded = api.load(run)
+    notes = loaded.notes  # read before anything is written
     predictions = loaded.predict(images, abstain=abstain, out=out, overlays=overlay)
-    for note in loaded.notes:
+    for note in notes:
         say(note, err=True)
     if as_json or as_csv:
         print_utf8()

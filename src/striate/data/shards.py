@@ -230,7 +230,7 @@ def expand_pattern(pattern: str) -> list[Path]:
 
 
 def _missing(paths: Sequence[Path]) -> str | None:
-    missing = [str(path) for path in paths if not path.is_file()]
+    missing = [str(path) for path in paths if not os.path.isfile(path)]  # False for long names
     if missing:
         return f"{len(missing)} of them do not exist: {enumerated(missing)}"
     return None if paths else "there is none"

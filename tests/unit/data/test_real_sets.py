@@ -80,7 +80,8 @@ def test_60000_jpeg_files_cold_and_warm(real_data: Path) -> None:
     warm_time = time.perf_counter() - begun
     assert warm.digest == cold.digest
     assert cold.turned_pairs > 40  # looked at: all of them are mirror images
-    assert (len(cold.train), len(cold.validation), len(cold.test)) == (47_500, 2_500, 10_000)
+    # 461 training images resemble test images, less than 1 %, and are left out.
+    assert (len(cold.train), len(cold.validation), len(cold.test)) == (47_039, 2_500, 10_000)
     # Measured 10 s and 0.05 s on two cores; an order of magnitude for a loaded machine.
     assert cold_time < 100
     assert warm_time < 1
