@@ -1,7 +1,7 @@
 """Leaks stop a training, are dropped or allowed; what belongs together is never divided."""
 
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -31,14 +31,18 @@ def write(root: Path, name: str, image: Image.Image) -> None:
     image.save(path)
 
 
+def write_split(root: Path, split: str, numbers: Iterable[int], digits: int = 0) -> None:
+    """Write a picture for each number, by turns into the classes a and b of a split."""
+    for n in numbers:
+        write(root, f"{split}/{'ab'[n % 2]}/{n:0{digits}}.png", picture(n))
+
+
 @pytest.fixture
 def leaking(tmp_path: Path) -> Path:
     """Twelve pictures to train on, of which two are in the test split: one equal, one smaller."""
     root = tmp_path / "leaking"
-    for n in range(12):
-        write(root, f"train/{'ab'[n % 2]}/{n}.png", picture(n))
-    for n in range(20, 26):
-        write(root, f"test/{'ab'[n % 2]}/{n}.png", picture(n))
+    write_split(root, "train", range(12))
+    write_split(root, "test", range(20, 26))
     write(root, "test/a/copy.png", picture(4))
     write(root, "test/b/small.png", picture(7).resize((31, 33), Image.Resampling.BICUBIC))
     return root
@@ -121,10 +125,8 @@ def test_the_number_that_stops_a_training_is_said(leaking: Path, config_of: Conf
 def test_few_leaks_are_left_out_without_a_question(tmp_path: Path, config_of: ConfigOf) -> None:
     """Three of 300 are a hundredth; one more stops the training."""
     root = tmp_path / "few"
-    for n in range(300):
-        write(root, f"train/{'ab'[n % 2]}/{n:03}.png", picture(n))
-    for n in range(400, 410):
-        write(root, f"test/{'ab'[n % 2]}/{n}.png", picture(n))
+    write_split(root, "train", range(300), digits=3)
+    write_split(root, "test", range(400, 410))
     for n in range(3):
         write(root, f"test/a/copy{n}.png", picture(n))
     config = config_of(root)
@@ -149,10 +151,8 @@ def test_few_leaks_are_left_out_without_a_question(tmp_path: Path, config_of: Co
 
 def test_a_turned_copy_of_a_test_image_leaks(tmp_path: Path, config_of: ConfigOf) -> None:
     root = tmp_path / "turned"
-    for n in range(12):
-        write(root, f"train/{'ab'[n % 2]}/{n}.png", picture(n))
-    for n in range(20, 26):
-        write(root, f"test/{'ab'[n % 2]}/{n}.png", picture(n))
+    write_split(root, "train", range(12))
+    write_split(root, "test", range(20, 26))
     write(root, "test/a/copy.png", picture(4).transpose(Image.Transpose.TRANSVERSE))
     data = prepare(config_of(root))
     assert [(leak.test, leak.beside, leak.kind) for leak in data.leaks] == [
