@@ -12,9 +12,9 @@ from striate.data.field.value import are_numbers, are_values
 from striate.data.hidden import is_picture
 from striate.data.source import Item, Listing, Split
 from striate.data.spelling import (
-    alike,
     class_key,
     composed,
+    confusable,
     difference,
     enumerated,
     natural_key,
@@ -300,5 +300,5 @@ def _tree_problems(split: Split | None, tree: _Tree, classes: Iterable[str]) -> 
     return [
         f"{tree.title} has folders whose names differ only in {difference(names)}. "
         "Merge them if they are one class, or rename them (a_lower, a_upper) if they are two."
-        for names in alike(classes)
+        for names in confusable(classes)
     ]

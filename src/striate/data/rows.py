@@ -9,7 +9,7 @@ from striate.data.field.labels import ROWS, why_lists
 from striate.data.field.value import are_numbers, are_values, is_missing
 from striate.data.layout import by_name, split_named
 from striate.data.source import Item, Listing
-from striate.data.spelling import alike, difference, is_text, natural_key, shown
+from striate.data.spelling import confusable, difference, is_text, natural_key, shown
 from striate.errors import DataError, command_line
 
 COLUMNS = frozenset({"path", "label", "split", "group"})
@@ -56,7 +56,7 @@ def read_rows(
     problems += [
         f"Names of classes differ only in {difference(names)}. Use one spelling if they are one "
         "class, other names if they are two."
-        for names in ([] if lists else alike(labels))
+        for names in ([] if lists else confusable(labels))
     ]
     differing = _differing(positions, rows)
     problems += _conflicts(differing, {"label"} if are_values(labels) else set())

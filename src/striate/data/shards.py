@@ -23,7 +23,7 @@ from striate.data.cache import memo_path, read_memo, require_writable, write_mem
 from striate.data.hidden import PICTURES, hidden_notes, visible, without_hidden
 from striate.data.layout import Entry, by_name, name_parts, read_layout, split_named
 from striate.data.source import Content, Item, Listing, Source, Split, file_state, read_text
-from striate.data.spelling import alike, difference, enumerated, natural_key, shown, text_name
+from striate.data.spelling import confusable, difference, enumerated, natural_key, shown, text_name
 from striate.data.tarscan import scan_tar
 from striate.errors import DataError
 from striate.folders import expanded
@@ -175,7 +175,7 @@ class ShardSource(Source):
         plain = {label: str(int(label)) if numbers else label for label in labels}
         by_number = numbers and bool(names)
         names = names or tuple(sorted(set(plain.values()), key=natural_key))
-        for twice in alike(names):
+        for twice in confusable(names):
             raise DataError(
                 f"{self.title}: names of classes differ only in {difference(twice)}. Use one "
                 "spelling if they are one class, other names if they are two."

@@ -117,11 +117,11 @@ def composed(name: str) -> str:
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
-def alike(names: Iterable[str]) -> list[list[str]]:
+def confusable(names: Iterable[str]) -> list[list[str]]:
     """Groups of different names that a person can hardly tell apart: equal to `class_key`.
 
     Example:
-        >>> alike(["dog", "cat", "Cat"])
+        >>> confusable(["dog", "cat", "Cat"])
         [['Cat', 'cat']]
     """
     groups: dict[str, list[str]] = defaultdict(list)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from striate.data.source import Item
-from striate.data.spelling import alike, difference
+from striate.data.spelling import confusable, difference
 from striate.errors import DataError
 from striate.memory import require_memory
 
@@ -122,7 +122,7 @@ def _classes(
 ) -> tuple[tuple[str, ...], dict[int | str, int]]:
     """Names of the classes, and the class of each value among the labels."""
     values = sorted({value for of_set in labels.values() for value in np.unique(of_set).tolist()})
-    for twice in alike(value for value in values if isinstance(value, str)):
+    for twice in confusable(value for value in values if isinstance(value, str)):
         raise DataError(
             f"{path}: names of classes differ only in {difference(twice)}. Use one spelling if "
             "they are one class, other names if they are two."

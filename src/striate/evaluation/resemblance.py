@@ -75,7 +75,7 @@ def keep_images(test_digest: str, images: ImageSet) -> None:
 
 
 def resembling(test_digest: str, images: ImageSet) -> list[Resemblance]:
-    """Opened splits that hold at least a tenth of the images of this one, the most alike first.
+    """Opened splits that hold at least a tenth of the images of this one, the largest share first.
 
     Near duplicates are sought in those of the last 16 splits that share no tenth pixel for pixel.
 
@@ -83,18 +83,18 @@ def resembling(test_digest: str, images: ImageSet) -> list[Resemblance]:
         test_digest: Digest of this split, which is open.
         images: Images of this split.
     """
-    own, found, others = frozenset(images.digests), [], []
+    own, similar, others = frozenset(images.digests), [], []
     for each in _kept(except_for=test_digest):
         share = len(own & each.digests) / len(own)
         if share >= _LEAST_SHARE:
-            found.append(Resemblance(each.test_digest, each.openings, share, True))
+            similar.append(Resemblance(each.test_digest, each.openings, share, True))
         else:
             others.append(each)
     others = others[:_LATEST]
     for each, share in zip(others, _shares_near(images, others), strict=True):
         if share >= _LEAST_SHARE:
-            found.append(Resemblance(each.test_digest, each.openings, share, False))
-    return sorted(found, key=lambda each: -each.share)
+            similar.append(Resemblance(each.test_digest, each.openings, share, False))
+    return sorted(similar, key=lambda each: -each.share)
 
 
 def _shares_near(images: ImageSet, others: Sequence[_Kept]) -> list[float]:

@@ -12,7 +12,7 @@ import numpy as np
 from striate.data.field.field import Column, Field, Finding, Loaded
 from striate.data.field.value import is_missing
 from striate.data.spelling import (
-    alike,
+    confusable,
     difference,
     enumerated,
     natural_key,
@@ -77,7 +77,7 @@ class Labels(Field):
         several = any(ROWS in cell for cell in cells)
         mark = separator(cells, words=not several)
         names = {label: None for cell in cells for label in split_cell(cell, mark)}
-        for twice in alike(names):
+        for twice in confusable(names):
             raise DataError(
                 f"{source.title}: labels differ only in {difference(twice)}. Use one spelling if "
                 "they are one label, other names if they are two."
