@@ -26,11 +26,16 @@ class _Written(NamedTuple):
     digest: str
 
 
+def digest_of_bytes(content: bytes) -> str:
+    """BLAKE2b, 128 bits, hexadecimal."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file, whole or not at all, and its digest beside it."""
     with durable.explaining(path, "written"):
         path.parent.mkdir(parents=True, exist_ok=True)
-    _record(path, len(content), hashlib.blake2b(content, digest_size=16).hexdigest())
+    _record(path, len(content), digest_of_bytes(content))
     durable.write_bytes(path, content)
 
 

@@ -30,6 +30,7 @@ from striate.data.source import Item, Progress, Source
 from striate.data.spelling import counted
 from striate.data.split import Assignment, assign, reasons_by_class
 from striate.data.stratify import Membership, counts_of
+from striate.digests import digest_of_bytes
 from striate.errors import DataError
 
 _COPY_BYTES = 8 * 2**20
@@ -324,7 +325,7 @@ def _write_items(
     return {
         "num_items": len(names),
         "item_bytes": len(content),
-        "item_digest": hashlib.blake2b(content, digest_size=16).hexdigest(),
+        "item_digest": digest_of_bytes(content),
     }
 
 

@@ -27,7 +27,7 @@ from striate import durable, kernels
 from striate.config import DataConfig
 from striate.data.decode import THUMBNAIL, ImageSpec
 from striate.data.jpeg import decoder_name
-from striate.digests import file_digest
+from striate.digests import digest_of_bytes, file_digest
 from striate.errors import DataError, RunError, StorageError, unknown_name
 from striate.folders import cache_dir
 from striate.reading import json_or_none, read_bytes
@@ -70,7 +70,7 @@ def write_memo(path: Path, value: Any) -> None:
     """
     content = json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
     with writing():
-        durable.write_bytes(path, content + b"\n" + _short_digest(content) + b"\n")
+        durable.write_bytes(path, content + b"\n" + digest_of_bytes(content).encode() + b"\n")
 
 
 def read_memo(path: Path) -> Any:
@@ -80,13 +80,9 @@ def read_memo(path: Path) -> Any:
         # Those of earlier versions end in a bracket, and have no digest.
         if last.endswith((b"]", b"}")):
             return read_json(path)
-        return json_or_none(content) if last == _short_digest(content) else None
+        return json_or_none(content) if last == digest_of_bytes(content).encode() else None
     except (OSError, ValueError):
         return None
-
-
-def _short_digest(content: bytes) -> bytes:
-    return hashlib.blake2b(content, digest_size=16).hexdigest().encode()
 
 
 def digest_of(*parts: Any) -> str:

@@ -15,6 +15,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+from striate.digests import digest_of_bytes
 from striate.durable import safetensors_metadata, sync_folder, write_bytes
 from striate.errors import CheckpointError
 from striate.reading import read_bytes, reported_as
@@ -59,10 +60,6 @@ def _digest(tensors: Tensors) -> str:
     return digest.hexdigest()
 
 
-def _text_digest(text: str) -> str:
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
-
-
 def write_checkpoint(path: Path, tensors: Tensors, state: State) -> None:
     """Write tensors and JSON state to one file, whole or not at all.
 
@@ -70,7 +67,8 @@ def write_checkpoint(path: Path, tensors: Tensors, state: State) -> None:
         StorageError: the disk is full or refuses; what was there before is untouched.
     """
     text = json.dumps({**state, "digest": _digest(tensors)}, allow_nan=False)
-    write_bytes(path, save(tensors, {"state": text, "state digest": _text_digest(text)}))
+    metadata = {"state": text, "state digest": digest_of_bytes(text.encode())}
+    write_bytes(path, save(tensors, metadata))
 
 
 def read_checkpoint(path: Path) -> tuple[Tensors, State]:
@@ -88,7 +86,8 @@ def read_checkpoint(path: Path) -> tuple[Tensors, State]:
     if digest != _digest(tensors):
         raise CheckpointError(f"{path} is damaged: its tensors do not match their digest.")
     # Checkpoints of earlier versions kept no digest of their state.
-    if metadata.get("state digest", _text_digest(text)) != _text_digest(text):
+    of_state = digest_of_bytes(text.encode())
+    if metadata.get("state digest", of_state) != of_state:
         raise CheckpointError(f"{path} is damaged: its state does not match its digest.")
     return tensors, state
 
