@@ -8,13 +8,10 @@ decode, as soon as there are enough images to pay for starting them.
 import math
 import multiprocessing
 import os
-import signal
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
 from typing import NamedTuple
@@ -25,7 +22,8 @@ from jaxtyping import UInt8
 from striate.data.decode import THUMBNAIL, ImageSpec, decode_with_digest
 from striate.data.picture import BrokenImage, readable_formats, unreadable
 from striate.data.source import Content, Item
-from striate.memory import divide_memory, memory_limit
+from striate.data.workers import Workers
+from striate.memory import memory_limit
 
 # A chunk is what one task decodes: large enough that handing it over costs little beside
 # decoding thumbnails, small enough in bytes that photographs do not pile up in memory.
@@ -102,9 +100,8 @@ class _Pools:
         self._cores = os.cpu_count() or 1
         self._num_workers = min(self._cores, _MAX_WORKERS)
         self._threads: ThreadPoolExecutor | None = None
-        self._workers: ProcessPoolExecutor | None = None
-        # Forked workers start in milliseconds; others would import everything again, and first
-        # run the user's own script once more. A worker process starts no workers itself.
+        self._workers: Workers[list[Content], _Decoded] | None = None
+        # A worker process starts no workers itself.
         self._may_fork = (
             self._cores > 1 and sys.platform == "linux" and multiprocessing.parent_process() is None
         )
@@ -120,17 +117,11 @@ class _Pools:
         if mean < _SMALL_BYTES:
             self._num_small += len(contents)
             if self._may_fork and self._num_small > _ALONE:
-                others = set(multiprocessing.active_children())
                 try:
-                    future = self._started_workers().submit(self._work, contents)
+                    future = self._started_workers().submit(contents)
                     return partial(self._result, future.result, contents), 2 * self._num_workers
-                except BrokenProcessPool:
-                    self._may_fork = False
                 except OSError:  # the system allows no more processes
                     self._may_fork = False
-                    for process in set(multiprocessing.active_children()) - others:
-                        process.kill()
-                        process.join()
         if mean < _THUMBNAIL_BYTES:
             return partial(self._work, contents), 0
         if self._threads is None:
@@ -138,44 +129,21 @@ class _Pools:
             self._stack.callback(self._threads.shutdown, cancel_futures=True)
         return self._threads.submit(self._work, contents).result, 2 * self._cores
 
-    def _started_workers(self) -> ProcessPoolExecutor:
+    def _started_workers(self) -> Workers[list[Content], _Decoded]:
         if self._workers is None:
-            # A lock that a thread holds at the fork stays locked in the worker.
             if self._threads is not None:
                 self._threads.shutdown()
                 self._threads = None
             readable_formats()
-            self._workers = ProcessPoolExecutor(
-                self._num_workers, multiprocessing.get_context("fork"), _start_worker
-            )
-            self._stack.callback(self._workers.shutdown, cancel_futures=True)
+            self._workers = Workers(self._num_workers, self._work, _WORKER_PARTS)
+            self._stack.callback(self._workers.shutdown)
         return self._workers
 
     def _result(self, result: Callable[[], _Decoded], contents: list[Content]) -> _Decoded:
-        try:
-            decoded = result()
-        except BrokenProcessPool:  # a worker was killed
-            return self._work(contents)
+        decoded = result()
         # What is too large for a worker's part of the memory may not be for the whole limit.
         again = any(reason.is_outside for reason in decoded[4].values())
         return self._work(contents) if again else decoded
-
-
-def _start_worker() -> None:
-    """Set up a worker process: the parent alone handles interrupts, and workers end with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    # A lock that a thread of the parent held at the fork, such as its terminal's, is never freed.
-    sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - open as long as the worker
-    divide_memory(_WORKER_PARTS)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
 
 
 def _chunk(items: list[Item], result: Callable[[], _Decoded]) -> Chunk:
