@@ -1,13 +1,12 @@
 """Small folders of images and runs on them, as a person has them."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+import command_line
 
 
 def write_photographs(folder: Path, *, per_class: int = 30, side: int = 12) -> Path:
@@ -37,21 +36,14 @@ def shared_photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_photographs(tmp_path_factory.mktemp("shared") / "photographs")
 
 
-def striate(
-    *words: object, cwd: Path | None = None, **environment: str
-) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "striate", *map(str, words)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        cwd=cwd,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
-    )
+@pytest.fixture(scope="session", autouse=True)
+def server_ends():
+    """No process that runs commands outlives the tests."""
+    yield
+    command_line.stop()
 
 
 @pytest.fixture(name="striate")
 def striate_command():
-    return striate
+    """Run the command line in a process of its own."""
+    return command_line.run

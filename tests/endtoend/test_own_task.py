@@ -3,13 +3,13 @@
 import csv
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
+
+import command_line
 
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "task.md"
 
@@ -37,13 +37,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def striate(folder: Path, *words: str, code: int = 0) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "striate", *words],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = command_line.run(*words, cwd=folder)
     assert done.returncode == code, done.stderr
     return done.stdout + done.stderr
 
