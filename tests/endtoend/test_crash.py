@@ -142,7 +142,9 @@ def test_killed_again_and_again_in_one_run(tmp_path, photographs, reference):
     assert_same(run, reference[0])
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
+)
 def test_a_signal_saves_and_stops(tmp_path, photographs, reference, number):
     run, places = tmp_path / "run", tmp_path / "other"
     process = train(photographs, run, places)

@@ -20,6 +20,7 @@ WORDS = ("--size", "9x11", "--batch", "4", "--seconds", "1", "--classes", "3")
 
 
 class TestProfile:
+    @pytest.mark.slow
     def test_a_network_by_name(self, striate):
         words = ("profile", "resnet", *WORDS, "--set", "network.depth=8")
         shown = striate(*words)
@@ -150,6 +151,7 @@ def test_with_kernels_the_same_seed_gives_the_same_bits_also_resumed(
     assert any(not torch.equal(weight, others[name]) for name, weight in first.items())
 
 
+@pytest.mark.slow
 def test_a_profile_changes_no_training_of_so_many_steps(photographs, tmp_path, striate):
     words = ("--steps", "4", *(word for setting in QUICK for word in ("--set", setting)))
     for name in ("before", "after"):

@@ -125,6 +125,7 @@ def test_a_task_claims_the_data_that_are_meant_for_it(folder: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_an_installed_package_offers_its_tasks(folder: Path) -> None:
     """A distribution on the path with an entry point, as pip leaves one."""
     package = folder / "count_dots-1.0.dist-info"

@@ -211,6 +211,7 @@ class TestTrain:
         moved = {key for key in before if not torch.equal(released[key], before[key])}
         assert {"stem.0.weight", "stem.1.running_mean"} <= moved
 
+    @pytest.mark.slow
     def test_a_resumed_training_is_the_same(self, published, photographs, tmp_path):
         """Stopped while frozen (before step 8) and after it; the file is gone by then."""
         whole = tensors(train(photographs, tmp_path / "whole", published, freeze=0.4))

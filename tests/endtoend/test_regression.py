@@ -112,6 +112,7 @@ def test_runs_are_compared(runs: Path) -> None:
     assert "b against a: MAE" in said
 
 
+@pytest.mark.slow
 def test_folds_and_searches_follow_the_mean_absolute_error(folder: Path) -> None:
     short = ("--steps", 10, "-n", "linear", "--set", "execution.threads=1")
     said = call("cv", folder / "list.csv", "--folds", 3, *short, "--out", folder / "cv")

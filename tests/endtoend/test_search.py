@@ -51,6 +51,7 @@ def facts(found):
     return told
 
 
+@pytest.mark.slow
 def test_a_killed_search_ends_as_if_it_had_not_been_and_the_winner_is_an_ordinary_run(
     photographs, tmp_path, monkeypatch
 ):

@@ -71,6 +71,7 @@ def test_shards_are_trained_on_and_evaluated(striate, shards, tmp_path):
     assert "opening 1 of this test split" in evaluated.stdout
 
 
+@pytest.mark.slow
 def test_a_resumed_training_on_shards_is_the_same(shards, tmp_path):
     asked = (*SETTINGS, "data.streaming=true")
     whole = api.train(shards, steps=24, out=tmp_path / "whole", assignments=asked)

@@ -89,8 +89,16 @@ def test_right_gradients_agree():
         ("transposed gradient", {"weight": "wrong"}),
         ("missing factor", {"weight": "wrong"}),
         ("small factor", {"input": "wrong", "before.weight": "wrong", "before.bias": "wrong"}),
-        ("wrong sign", {"input": "wrong", "before.weight": "wrong", "before.bias": "wrong"}),
-        ("off by one in a stride", {"input": "wrong", "before.weight": "wrong"}),
+        pytest.param(
+            "wrong sign",
+            {"input": "wrong", "before.weight": "wrong", "before.bias": "wrong"},
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "off by one in a stride",
+            {"input": "wrong", "before.weight": "wrong"},
+            marks=pytest.mark.slow,
+        ),
         ("one wrong element", {"weight": "wrong"}),
         ("forgotten bias term", {"bias": "no gradient"}),
         ("bias of the first sample", {"bias": "wrong"}),
@@ -143,6 +151,7 @@ class _Branches(nn.Module):
         return self.after(x + (side.detach() if self.detached else side))
 
 
+@pytest.mark.slow
 def test_a_detached_branch_is_found():
     torch.manual_seed(0)
     assert _check(_Branches(False), shape=(6,)).ok

@@ -88,6 +88,7 @@ def held_out_accuracy(seed: int, epochs: int) -> float:
     return float((R.lenet(test, theta)[0].argmax(axis=1) == test_y).mean())
 
 
+@pytest.mark.slow
 def test_lenet_learns_digits_in_two_passes() -> None:
     # Measured: 95.8, 96.1 and 95.6 % for seeds 0, 1 and 2. The bound is the worst of them less
     # three deviations of a share of 360 images, 3 · √(0.956 · 0.044 / 360) = 3.2 %.

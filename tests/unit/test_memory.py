@@ -163,7 +163,7 @@ def test_too_large_a_picture_is_a_problem_of_its_own(tmp_path, limit):
     assert isinstance(small, np.ndarray)
 
 
-@pytest.mark.parametrize("count", [8, 4200])
+@pytest.mark.parametrize("count", [8, pytest.param(4200, marks=pytest.mark.slow)])
 def test_with_more_memory_a_large_picture_is_there(count, tmp_path, limit):
     """Also beside so many small files that processes decode them, with a part of the limit each."""
     draw = np.random.default_rng(0)

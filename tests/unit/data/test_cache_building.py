@@ -80,6 +80,7 @@ def kill_and_build_again(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL")
+@pytest.mark.slow
 def test_killed_while_building(many: Path, tmp_path: Path) -> None:
     expected = finish(start(many, tmp_path / "whole"))
     assert kill_and_build_again(many, tmp_path / "killed", expected, lines=2)

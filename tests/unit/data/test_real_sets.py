@@ -29,6 +29,7 @@ def test_mnist_in_its_official_files(real_data: Path) -> None:
     assert np.bincount(test.labels).tolist() == counts
 
 
+@pytest.mark.slow
 def test_15_scene_joins_classes_and_finds_copies(real_data: Path) -> None:
     data = prepare(DataConfig(str(real_data / "15-scene.tar"), (32, 32), 1))
     assert len(data.class_names) == 15
@@ -49,6 +50,7 @@ def test_orl_faces_are_split_by_person(real_data: Path) -> None:
     assert data.turned_pairs == 0
 
 
+@pytest.mark.slow
 def test_camvid_has_eleven_classes_and_void(real_data: Path) -> None:
     path = real_data / "camvid-jpeg.tar"
     source = open_source(str(path))

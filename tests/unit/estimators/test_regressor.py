@@ -49,6 +49,7 @@ def test_several_numbers_and_the_error_of_held_out_images() -> None:
     assert np.array_equal(regressor().fit(X, both).predict(X[:7]), model.predict(X[:7]))
 
 
+@pytest.mark.slow
 def test_it_is_cross_validated_by_scikit_learn() -> None:
     X, y = pictures(120)
     assert cross_val_score(regressor(), X, y, cv=3).min() > 0.9
