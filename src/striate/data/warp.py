@@ -188,16 +188,23 @@ class Affine(Warp):
 
     def image(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C h w"]:
         """Images seen through the maps, bilinear, the border mirrored."""
-        return self._sample(images, "bilinear", "reflection")
+        return functional.grid_sample(
+            images,
+            self._grid(images.device).to(images.dtype),
+            mode="bilinear",
+            padding_mode="reflection",
+            align_corners=False,
+        )
 
     def mask(self, masks: Int[Tensor, "B H W"], void: int) -> Int[Tensor, "B h w"]:
         """Masks seen through the maps, nearest pixel; `void` beyond the border."""
         B, H, W = masks.shape
-        index = torch.arange(H * W, device=masks.device).view(1, 1, H, W).double() + 1
-        # Zero, which no pixel has, comes back from beyond the border.
-        source = self._sample(index.expand(B, 1, H, W), "nearest", "zeros").long().view(B, -1)
-        flat = torch.cat([torch.full_like(masks[:, :1, 0], void), masks.reshape(B, -1)], dim=1)
-        return flat.gather(1, source).view(B, *self.shown)
+        position = (self._grid(masks.device) + 1) * torch.tensor([W, H], device=masks.device) / 2
+        columns, rows = (position - 0.5).round().long().unbind(-1)
+        inside = (columns >= 0) & (columns < W) & (rows >= 0) & (rows < H)
+        index = (rows.clamp(0, H - 1) * W + columns.clamp(0, W - 1)).view(B, -1)
+        moved = masks.reshape(B, -1).gather(1, index).view(B, *self.shown)
+        return torch.where(inside, moved, void)
 
     def points(self, points: Float[Tensor, "B N 2"]) -> Float[Tensor, "B N 2"]:
         """Points carried from the input to the output; they may come to lie beyond the border."""
@@ -210,12 +217,14 @@ class Affine(Warp):
         """The inverse maps."""
         return Affine(torch.linalg.inv(_square(self.matrices))[:, :2], self.shown, self.size)
 
-    def _sample(self, images: Tensor, mode: str, padding: str) -> Tensor:
-        shape = [*images.shape[:2], *self.shown]
-        grid = functional.affine_grid(self.matrices.to(images.device), shape, align_corners=False)
-        return functional.grid_sample(
-            images, grid.to(images.dtype), mode=mode, padding_mode=padding, align_corners=False
-        )
+    def _grid(self, device: torch.device) -> Tensor:
+        """Input coordinates (x, y) of each output pixel's centre (B, h, w, 2).
+
+        `functional.affine_grid` multiplies tiny matrices for it, which takes ten times as long.
+        """
+        ramps = [(2 * torch.arange(n, device=device) + 1) / n - 1 for n in self.shown]
+        of_x, of_y, constant = self.matrices.to(device)[:, None, None].unbind(-1)
+        return ramps[1][:, None] * of_x + (ramps[0][:, None, None] * of_y + constant)
 
 
 def _square(matrices: Tensor) -> Tensor:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -49,9 +48,8 @@ def dice_loss(
         tensor([0.2500, 0.2500])
     """
     valid = valid_mask(scores, target, ignore_index)
-    one_hot = F.one_hot(target.long().where(valid, 0), scores.shape[1]).movedim(-1, 1)
     mask = valid.unsqueeze(1).to(scores.dtype)
-    truth = one_hot.to(scores.dtype) * mask
+    truth = torch.zeros_like(scores).scatter_(1, target.long().where(valid, 0).unsqueeze(1), mask)
     probability = torch.softmax(scores, 1) * mask
     space = tuple(range(2, scores.ndim))
     axes = space if per_item else (0, *space)
