@@ -1,4 +1,4 @@
-"""Settings for segmentation: the size of images, windows of them, and the width of the network."""
+"""Settings for segmentation: the size of images, windows of them, and the size of the network."""
 
 import math
 from typing import Any
@@ -12,10 +12,16 @@ _PIXELS = 2**18
 """Pixels of an image at most; larger ones are made smaller."""
 _CUT_FROM = 128
 """Shorter side from which on a training sees windows of half the sides."""
-_BATCH_PIXELS = 2**19
-_SHOWINGS = 25
-"""Windows of each training image that the widest network must have time for."""
-_WIDTHS = (8, 12, 16, 24, 32, 48, 64)
+_STEM_FROM = 256
+"""Shorter side from which on networks may compute at a part of the resolution."""
+_BATCH_PIXELS = 2**18
+_SHOWINGS = 40
+"""Windows of each training image that the largest network must have time for."""
+_SIZES = ((1, 8), (1, 12), (1, 16), (1, 24), (1, 32), (1, 48), (1, 64))
+"""Stride of the first convolution and width of the network, in the order of their arithmetic."""
+_SIZES_OF_LARGE = ((4, 16), (4, 24), (4, 32), (4, 48), (2, 32), (2, 48), (1, 32), (1, 48), (1, 64))
+"""The same for large images: many steps at a quarter of the resolution beat few at all of it."""
+_DESCENT = Pick("adamw", lr=4e-3, weight_decay=0.01)
 _USUAL = 16
 """Width where nothing can be measured."""
 _LONG = 120.0
@@ -42,6 +48,9 @@ def suited_settings(conditions: Conditions) -> dict[str, Setting]:
         "data.input_size": Setting("input size", list(size), fit[1], f"{size[0]} × {size[1]}"),
         "network": Setting("network", network.to_json(), why, str(network)),
         "training.batch_size": Setting("batch", batch, "large images", str(batch)),
+        "optimiser": Setting(
+            "optimiser", _DESCENT.to_json(), "networks that are normalised", "adamw, rate 0.004"
+        ),
         "loss": Setting(
             "loss", loss, "rare classes and small regions count", "balanced cross-entropy and Dice"
         ),
@@ -89,32 +98,35 @@ def _window(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def _network(conditions: Conditions, window: tuple[int, int], batch: int) -> tuple[Pick, str]:
-    """The widest network that has time to see each training image often enough."""
+    """The network with most arithmetic that has time to see each training image often enough."""
     own: Any = setting_at(conditions.settings, "network") or {}
     name = own.get("name", "unet")
-    depth = max(1, min(4, int(math.log2(min(window) / 6))))
-    usual = _pick(name, _USUAL, depth)
+    usual = _pick(name, _USUAL, 1, window)
     if not usual.arguments or set(own) - {"name"} or conditions.speed is None:
         return usual, "of a usual width, which was not measured"
     needed = _SHOWINGS * conditions.num_images / max(1.0, conditions.seconds - _START_AND_END)
+    # Windows of large images have half of the images' sides.
+    is_large = name == "unet" and 2 * min(window) >= _STEM_FROM
+    sizes = _SIZES_OF_LARGE if is_large else _SIZES
     best, tried = None, []
-    for width in _WIDTHS:
-        pick, descent = _pick(name, width, depth), Pick("adamw", lr=2e-3, weight_decay=0.01)
-        rate = conditions.speed(pick, descent, batch, window)
-        tried.append(f"{width} {rate:.3g}")
+    for stem, width in sizes:
+        pick = _pick(name, width, stem, window)
+        rate = conditions.speed(pick, _DESCENT, batch, window)
+        tried.append(f"{width}{f' after stride {stem}' if stem > 1 else ''}: {rate:.3g}")
         if rate < needed:
             break
         best = pick
     why = f"{_SHOWINGS} windows an image; images/s by width: {', '.join(tried)}"
     if best is None:
-        return _pick(name, _WIDTHS[0], depth), f"the narrowest; there is no time for {why}"
-    return best, f"the widest with time for {why}"
+        return _pick(name, *reversed(sizes[0]), window), f"the least; there is no time for {why}"
+    return best, f"the largest with time for {why}"
 
 
-def _pick(name: str, width: int, depth: int) -> Pick:
+def _pick(name: str, width: int, stem: int, window: tuple[int, int]) -> Pick:
     """A network of a width; one whose widths are not known is left as it is."""
+    depth = max(1, min(4, int(math.log2(min(window) / stem / 6))))
     if name == "unet":
-        return Pick(name, width=width, depth=depth)
+        return Pick(name, width=width, depth=depth, **({"stem": stem} if stem > 1 else {}))
     if name == "segnet":
         stages = depth + 1
         widths = [width * 2 ** min(stage, 3) for stage in range(stages)]
