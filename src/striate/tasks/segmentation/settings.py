@@ -21,7 +21,6 @@ _SIZES = ((1, 8), (1, 12), (1, 16), (1, 24), (1, 32), (1, 48), (1, 64))
 """Stride of the first convolution and width of the network, in the order of their arithmetic."""
 _SIZES_OF_LARGE = ((4, 16), (4, 24), (4, 32), (4, 48), (2, 32), (2, 48), (1, 32), (1, 48), (1, 64))
 """The same for large images: many steps at a quarter of the resolution beat few at all of it."""
-_DESCENT = Pick("adamw", lr=4e-3, weight_decay=0.01)
 _USUAL = 16
 """Width where nothing can be measured."""
 _LONG = 120.0
@@ -48,9 +47,6 @@ def suited_settings(conditions: Conditions) -> dict[str, Setting]:
         "data.input_size": Setting("input size", list(size), fit[1], f"{size[0]} × {size[1]}"),
         "network": Setting("network", network.to_json(), why, str(network)),
         "training.batch_size": Setting("batch", batch, "large images", str(batch)),
-        "optimiser": Setting(
-            "optimiser", _DESCENT.to_json(), "networks that are normalised", "adamw, rate 0.004"
-        ),
         "loss": Setting(
             "loss", loss, "rare classes and small regions count", "balanced cross-entropy and Dice"
         ),
@@ -111,7 +107,7 @@ def _network(conditions: Conditions, window: tuple[int, int], batch: int) -> tup
     best, tried = None, []
     for stem, width in sizes:
         pick = _pick(name, width, stem, window)
-        rate = conditions.speed(pick, _DESCENT, batch, window)
+        rate = conditions.speed(pick, Pick("adamw", lr=2e-3, weight_decay=0.01), batch, window)
         tried.append(f"{width}{f' after stride {stem}' if stem > 1 else ''}: {rate:.3g}")
         if rate < needed:
             break
