@@ -114,7 +114,8 @@ def _network(conditions: Conditions, window: tuple[int, int], batch: int) -> tup
         best = pick
     why = f"{_SHOWINGS} windows an image; images/s by width: {', '.join(tried)}"
     if best is None:
-        return _pick(name, *reversed(sizes[0]), window), f"the least; there is no time for {why}"
+        stem, width = sizes[0]
+        return _pick(name, width, stem, window), f"the least; there is no time for {why}"
     return best, f"the largest with time for {why}"
 
 
