@@ -131,6 +131,7 @@ class _Pools:
 
     def _started_workers(self) -> Workers[list[Content], _Decoded]:
         if self._workers is None:
+            # No thread may be at work when workers start.
             if self._threads is not None:
                 self._threads.shutdown()
                 self._threads = None

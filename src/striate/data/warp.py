@@ -220,7 +220,7 @@ class Affine(Warp):
     def _grid(self, device: torch.device) -> Tensor:
         """Input coordinates (x, y) of each output pixel's centre (B, h, w, 2).
 
-        `functional.affine_grid` multiplies tiny matrices for it, which takes ten times as long.
+        `functional.affine_grid` multiplies tiny matrices for it, which takes three times as long.
         """
         ramps = [(2 * torch.arange(n, device=device) + 1) / n - 1 for n in self.shown]
         of_x, of_y, constant = self.matrices.to(device)[:, None, None].unbind(-1)

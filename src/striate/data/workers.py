@@ -1,7 +1,7 @@
 """Worker processes, each with a pipe of its own: the death of one touches no other.
 
-`concurrent.futures.ProcessPoolExecutor` has one pipe for the answers of all: where a worker is
-killed in the middle of an answer, those who wait for the rest of it wait for ever.
+`concurrent.futures.ProcessPoolExecutor` has one pipe for the results of all: where a worker is
+killed while it sends one, those who wait for the rest of it wait for ever.
 """
 
 import multiprocessing
@@ -12,16 +12,17 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Generic, TypeVar
 
 from striate.memory import divide_memory
 
 Task = TypeVar("Task")
-Answer = TypeVar("Answer")
+Result = TypeVar("Result")
 
 
-class Workers(Generic[Task, Answer]):
+class Workers(Generic[Task, Result]):
     """Processes that run one function; what a killed one had is done here.
 
     They are forked: forked ones start in milliseconds, others would import everything again, and
@@ -30,14 +31,14 @@ class Workers(Generic[Task, Answer]):
 
     Args:
         number: How many processes.
-        work: What they do with a task; tasks and answers travel as pickles.
+        work: What they do with a task; tasks and results travel as pickles.
         memory_parts: Part of the limit for memory that each has: one of so many.
 
     Raises:
         OSError: the system allows no more processes; none is left.
     """
 
-    def __init__(self, number: int, work: Callable[[Task], Answer], memory_parts: int) -> None:
+    def __init__(self, number: int, work: Callable[[Task], Result], memory_parts: int) -> None:
         self._work = work
         self._processes: list[multiprocessing.process.BaseProcess] = []
         # A pipe whose worker is free; None stands for one that was killed.
@@ -57,26 +58,28 @@ class Workers(Generic[Task, Answer]):
             raise
         self._threads = ThreadPoolExecutor(number, "striate-worker")
 
-    def submit(self, task: Task) -> Future[Answer]:
+    def submit(self, task: Task) -> Future[Result]:
         """Give a task to the worker that is free first."""
-        return self._threads.submit(self._answer, task)
+        return self._threads.submit(self._run, task)
 
     def shutdown(self) -> None:
         """End the processes; tasks that no worker has begun are dropped."""
         self._threads.shutdown(cancel_futures=True)
         self._end()
 
-    def _answer(self, task: Task) -> Answer:
-        pipe = self._free.get()
+    def _run(self, task: Task) -> Result:
+        pipe, usable = self._free.get(), None
         try:
             if pipe is not None:
-                pipe.send(task)
-                answer: Answer = pipe.recv()
-                return answer
-        except (EOFError, OSError):
-            pipe = None
+                with suppress(EOFError, OSError):
+                    pipe.send(task)
+                    result: Result = pipe.recv()
+                    usable = (
+                        pipe  # only a whole result leaves nothing in the pipe for the next task
+                    )
+                    return result
         finally:
-            self._free.put(pipe)
+            self._free.put(usable)
         return self._work(task)
 
     def _end(self) -> None:
@@ -85,7 +88,7 @@ class Workers(Generic[Task, Answer]):
             process.join()
 
 
-def _serve(pipe: Connection, work: Callable[[Task], Answer], memory_parts: int) -> None:
+def _serve(pipe: Connection, work: Callable[[Task], Result], memory_parts: int) -> None:
     # The parent alone handles interrupts, and workers end with it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

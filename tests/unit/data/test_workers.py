@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="workers are for
 SIZE = 30_000_000
 
 
-def killed_while_it_answers(task):
+def killed_while_it_sends(task):
     """Bytes that take longer to hand over than the worker has left to live."""
     number, parent = task
     if os.getpid() != parent and number % 3 == 0:
@@ -25,13 +25,13 @@ def killed_while_it_answers(task):
     return bytes([number]) * SIZE
 
 
-def test_a_worker_that_is_killed_in_the_middle_of_an_answer_stops_nobody():
+def test_a_worker_that_is_killed_while_it_sends_stops_nobody():
     for _ in range(5):
-        workers = Workers(2, killed_while_it_answers, 1)
+        workers = Workers(2, killed_while_it_sends, 1)
         try:
-            answers = [workers.submit((number, os.getpid())) for number in range(9)]
-            for number, answer in enumerate(answers):
-                assert answer.result(timeout=60) == bytes([number]) * SIZE
+            results = [workers.submit((number, os.getpid())) for number in range(9)]
+            for number, result in enumerate(results):
+                assert result.result(timeout=60) == bytes([number]) * SIZE
         finally:
             workers.shutdown()
     assert not multiprocessing.active_children()
@@ -47,11 +47,11 @@ def slow(task):
 def test_both_work_and_what_fails_fails_here():
     workers = Workers(2, slow, 1)
     try:
-        answers = [workers.submit(task) for task in range(6)]
-        assert len({answers[i].result() for i in (0, 1, 2)} - {os.getpid()}) == 2
+        results = [workers.submit(task) for task in range(6)]
+        assert len({results[i].result() for i in (0, 1, 2)} - {os.getpid()}) == 2
         with pytest.raises(ValueError, match="the third"):
-            answers[3].result()
-        assert answers[5].result() > 0
+            results[3].result()
+        assert results[5].result() > 0
     finally:
         workers.shutdown()
 

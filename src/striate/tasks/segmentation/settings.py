@@ -115,7 +115,7 @@ def _network(conditions: Conditions, window: tuple[int, int], batch: int) -> tup
     why = f"{_SHOWINGS} windows an image; images/s by width: {', '.join(tried)}"
     if best is None:
         stem, width = sizes[0]
-        return _pick(name, width, stem, window), f"the least; there is no time for {why}"
+        return _pick(name, width, stem, window), f"the smallest; there is no time for {why}"
     return best, f"the largest with time for {why}"
 
 
