@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from striate.data.augment import AUGMENTATIONS, Augmenter, shown_size
 from striate.data.augment.geometric import affine, crop, flip, resized_crop, shift
@@ -9,6 +10,7 @@ from striate.data.augment.mixing import cutmix, mixup
 from striate.data.augment.pixel import colour, erase
 from striate.data.field import Boxes, Category, Mask, Points, Value
 from striate.data.source import Item
+from striate.data.warp import Affine
 from striate.errors import ConfigError, DataError
 from striate.registry import Pick
 
@@ -81,6 +83,23 @@ def test_shift_is_a_crop_of_the_mirrored_border(images):
 def test_affine_without_amplitude_is_the_identity(images):
     changed = affine(images.shape, draw(), degrees=0, scale=0, shift=0, shear=0).image(images)
     torch.testing.assert_close(changed, images, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_affine_maps_are_torchs_to_the_last_bit(seed):
+    # Runs of before are resumed, and compared, by bits.
+    torch.manual_seed(seed)
+    B, (H, W), (h, w) = 3, (31 + seed, 47), (20, 64 - seed)
+    matrices = torch.eye(2, 3).repeat(B, 1, 1) + 0.3 * torch.randn(B, 2, 3)
+    warp = Affine(matrices, (H, W), (h, w))
+    images, masks = torch.rand(B, 3, H, W), torch.randint(0, 12, (B, H, W))
+    grid = F.affine_grid(matrices, [B, 3, h, w], align_corners=False)
+    seen = F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
+    assert warp.image(images).equal(seen)
+    # Numbers up to 11 are exact; zero comes from beyond the border.
+    values = (masks.double() + 1).unsqueeze(1)
+    nearest = F.grid_sample(values, grid.double(), mode="nearest", align_corners=False)
+    assert warp.mask(masks, -1).equal(nearest.squeeze(1).long() - 1)
 
 
 def test_affine_turns_by_the_angle_in_pixels_not_in_shares():
