@@ -296,9 +296,9 @@ def with_digest(path: Path) -> None:
         return
     try:
         record = json.loads(path.read_bytes())
-        record.pop("digest", None)
+        del record["digest"]
         canonical = json.dumps(record, sort_keys=True, separators=(",", ":"))
-    except (ValueError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return
     record["digest"] = hashlib.sha256(canonical.encode()).hexdigest()
     path.write_text(json.dumps(record))

@@ -121,15 +121,23 @@ def _record(path: Path, num_bytes: int, digest: str) -> None:
 
 
 def _written(path: Path) -> list[_Written]:
-    """What is kept of a file, the oldest first; lines that cannot be read are passed over."""
+    """What is kept of a file, the oldest first."""
+    digests = path.parent / DIGESTS
     try:
-        lines = durable.read_bytes(path.parent / DIGESTS).splitlines()
-    except FileNotFoundError:
+        now = digests.stat()
+        unchanged = (now.st_ino, now.st_mtime_ns, now.st_ctime_ns, now.st_size)
+        return _known_digests(digests.resolve(), unchanged).get(path.name, [])
+    except (FileNotFoundError, NotADirectoryError):
         return []
-    known = []
-    for line in lines:
+
+
+@lru_cache(maxsize=64)
+def _known_digests(path: Path, unchanged: tuple[int, ...]) -> dict[str, list[_Written]]:
+    """The lines of digests.jsonl by file; those that cannot be read are passed over."""
+    known: dict[str, list[_Written]] = {}
+    for line in durable.read_bytes(path).splitlines():
         with suppress(ValueError, KeyError, TypeError, OverflowError, RecursionError):
             value = json.loads(line)
-            if value["file"] == path.name:
-                known.append(_Written(int(value["bytes"]), str(value["digest"])))
+            written = _Written(int(value["bytes"]), str(value["digest"]))
+            known.setdefault(value["file"], []).append(written)
     return known

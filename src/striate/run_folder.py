@@ -32,6 +32,7 @@ from striate.data.spelling import enumerated, folder_name
 from striate.errors import RunError, command_line
 from striate.networks.weight_file import require_finite
 from striate.reading import read_bytes, read_json, reported_as
+from striate.run_record import require_form
 
 _FORMAT = 1
 
@@ -110,7 +111,7 @@ class RunFolder:
         """The content of run.json.
 
         Raises:
-            RunError: it is damaged, was changed, or is of a later format.
+            RunError: it is damaged, was changed, has another form, or is of a later format.
         """
         path = self.path / "run.json"
         with reported_as(RunError, f"{path} cannot be read"):
@@ -126,6 +127,8 @@ class RunFolder:
                 "configuration may not be what the weights were trained with. Restore it, or "
                 "train anew."
             )
+        with reported_as(RunError, f"{path} cannot be read", "Restore it, or train anew."):
+            require_form(value)
         return value
 
     @contextmanager

@@ -88,7 +88,7 @@ def parse_assignments(assignments: Iterable[str]) -> Settings:
             continue
         try:
             value = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = text
         if _HINTS.get(path) is Pick and isinstance(value, str):
             value = {"name": value}

@@ -43,11 +43,23 @@ class JsonRecord:
         Raises:
             DataError: values that do not fit the fields.
         """
-        problems: list[str] = []
-        record: C = decode(cls, value, "", problems)
-        if problems:
-            raise DataError(f"This is no {cls.__name__}: " + " ".join(problems))
-        return record
+        try:
+            return record_of(cls, value)
+        except ValueError as error:
+            raise DataError(f"This is no {cls.__name__}: {error}") from None
+
+
+def record_of(kind: type[C], value: Any) -> C:
+    """A dataclass from the JSON value of a file that may be damaged; see `reading.reported_as`.
+
+    Raises:
+        ValueError: everything that does not fit the fields.
+    """
+    problems: list[str] = []
+    record: C = decode(kind, value, "", problems)
+    if problems:
+        raise ValueError(" ".join(problems))
+    return record
 
 
 def unknown_field(name: str, known: Iterable[str]) -> str:

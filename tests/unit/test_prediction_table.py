@@ -11,8 +11,9 @@ import pytest
 from striate.api.images import json_text, named_images, relative_paths
 from striate.cli.prediction import _print_csv
 from striate.data.picture import BrokenImage, open_image
+from striate.errors import DataError
 from striate.evaluation.classification.external import measure_files
-from striate.evaluation.classification.prediction_file import RESERVED
+from striate.evaluation.classification.prediction_file import RESERVED, read_table
 from striate.tasks import Prediction
 from striate.tasks.classification import ClassPrediction
 from striate.tasks.classification.prediction import class_columns
@@ -163,3 +164,24 @@ def test_an_image_may_come_on_standard_input(monkeypatch: pytest.MonkeyPatch) ->
 def test_json_lines_are_json(capsys: pytest.CaptureFixture[str]) -> None:
     value = predictions(HARMFUL[:5])[2].to_json()
     assert json.loads(json_text(value)) == value
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        'a,"cat\nb,dog"\nc,cat\n',  # two stray quotes: the row of b would vanish
+        'a,"cat\nb,dog\nc,cat\n',
+        'a,"cat"s\nb,dog\n',
+    ],
+)
+def test_a_stray_quote_is_refused_with_its_line(rows, tmp_path):
+    path = tmp_path / "predictions.csv"
+    path.write_text(f"\nid,label\n{rows}")
+    with pytest.raises(DataError, match=r"predictions\.csv, line 3: .*quote"):
+        read_table(path)
+
+
+def test_names_with_line_breaks_and_with_commas_are_read(tmp_path):
+    path = tmp_path / "predictions.csv"
+    path.write_text('id,label\n"a\nb",cat\n"c,d",dog\n')
+    assert read_table(path).ids == (r"a\nb", "c,d")

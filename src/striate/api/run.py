@@ -356,10 +356,15 @@ class Run:
 
 
 def recorded_fields(record: Mapping[str, Any]) -> dict[str, Field]:
-    """The fields of a run's items; runs from before there were tasks have classes alone."""
+    """The fields of a run's items; runs from before there were tasks have classes alone.
+
+    Raises:
+        RunError: they are damaged.
+    """
     data = record["data"]
     stored = data.get("fields", {"category": {"kind": "category", "names": data["class_names"]}})
-    return {name: field_from_json(value) for name, value in stored.items()}
+    with reported_as(RunError, "The fields of a run's items, in its run.json, cannot be read"):
+        return {name: field_from_json(value) for name, value in stored.items()}
 
 
 def recorded_execution(record: Mapping[str, Any]) -> Mapping[str, Any]:

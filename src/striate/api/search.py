@@ -104,7 +104,7 @@ def _may_begin(storage: Storage, trials: int, length: float | None) -> bool:
     if length is None:
         return True
     records = storage.records()
-    used = sum(record.notes.get("seconds", 0.0) for record in records)
+    used = sum(record.notes.get("seconds") or 0.0 for record in records)
     used += sum(record.state == "running" for record in records) * length
     return bool(used + 0.5 * length < length * trials)
 

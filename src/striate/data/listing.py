@@ -1,8 +1,6 @@
 """A CSV or JSON list of images: path, label and, if known, split."""
 
-import csv
 import hashlib
-import io
 import json
 import os
 import re
@@ -11,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from striate.data.csv_text import read_csv
 from striate.data.layout import DESCRIPTIONS
 from striate.data.rows import COLUMNS, FILES, cell, read_rows, refuse_rows
 from striate.data.source import Item, Listing, Source, file_state, read_file, read_text
@@ -176,32 +175,23 @@ class ListSource(Source):
         header = next(iter(body.splitlines()), "")
         # Spreadsheets write semicolons where the comma is the decimal sign.
         delimiter = separator[1] if separator else max(_DELIMITERS, key=header.count)
-        reader = csv.reader(io.StringIO(body, newline=""), delimiter=delimiter, strict=True)
         columns: list[str] = []
         positions: list[str] = []
         rows: list[dict[str, Any]] = []
         problems: list[str] = []
-        begin = 1
-        try:
-            for cells in reader:
-                # A row whose quoted values hold line breaks is known by its first line.
-                position, is_long = f"line {above + begin}", reader.line_num > begin
-                begin = reader.line_num + 1
-                if not columns:
-                    columns = self._columns(cells)
-                elif cells:
-                    row: dict[str, Any] = dict(zip(columns, cells, strict=False))
-                    if len(cells) != len(columns):
-                        row = {**dict.fromkeys(columns), **row}
-                        problems += _cell_problems(position, cells, len(columns), delimiter)
-                    problems += self._swallowed(position, row, delimiter) if is_long else []
-                    positions.append(position)
-                    rows.append(_decimal_point(row) if delimiter == ";" else row)
-        except csv.Error as error:
-            raise DataError(
-                f"{self.path}, line {above + begin}: {error}. A quote that opens a value must "
-                f"close it; a quote within a value is written twice. {_FORM}"
-            ) from error
+        for line, is_long, cells in read_csv(self.path, body, delimiter, _FORM, above):
+            # A row whose quoted values hold line breaks is known by its first line.
+            position = f"line {line}"
+            if not columns:
+                columns = self._columns(cells)
+            elif cells:
+                row: dict[str, Any] = dict(zip(columns, cells, strict=False))
+                if len(cells) != len(columns):
+                    row = {**dict.fromkeys(columns), **row}
+                    problems += _cell_problems(position, cells, len(columns), delimiter)
+                problems += self._swallowed(position, row, delimiter) if is_long else []
+                positions.append(position)
+                rows.append(_decimal_point(row) if delimiter == ";" else row)
         refuse_rows(self.origin, problems, _FORM)
         if not rows:
             raise DataError(

@@ -17,7 +17,8 @@ from striate.data.shards import (
     shards_listed,
 )
 from striate.data.source import Source
-from striate.errors import DataError, unknown_name
+from striate.durable import explaining
+from striate.errors import DataError, did_you_mean
 from striate.folders import expanded
 from striate.registry import Pick
 
@@ -39,10 +40,11 @@ def open_source(name_or_path: str, pattern: str | None = None, limit: int | None
     Raises:
         DataError: There is no such path and no such name, or it is nothing that can be read.
     """
-    if pattern is None:
-        source = _open(name_or_path)
-    else:
-        source = _open_named(expanded(name_or_path), pattern)
+    with explaining(Path(name_or_path), "read"):
+        if pattern is None:
+            source = _open(name_or_path)
+        else:
+            source = _open_named(expanded(name_or_path), pattern)
     source.limit = limit
     return source
 
@@ -67,8 +69,10 @@ def _open(name_or_path: str) -> Source:
         )
     if is_pattern(name_or_path):
         return ShardSource(expand_pattern(name_or_path), name_or_path)
-    nothing = f"There is no file or folder {name_or_path!r}, and no data set of that name."
-    raise DataError(f"{nothing} {unknown_name('data set', path.name, NAMED_SETS)}")
+    raise DataError(
+        f"There is no file or folder {name_or_path!r}, and no data set of that name."
+        f"{did_you_mean(path.name, NAMED_SETS)} Known: {', '.join(sorted(NAMED_SETS))}."
+    )
 
 
 def _open_named(path: Path, pattern: str) -> Source:

@@ -102,7 +102,8 @@ def counted(reasons: Iterable[tuple[str, str]]) -> str:
 
 def natural_key(name: str) -> tuple[Any, ...]:
     """Order in which "s2" comes before "s10"."""
-    pieces = re.split(r"(\d+)", name.casefold())
+    # No more digits at a time than Python turns into a number.
+    pieces = re.split(r"(\d{1,600})", name.casefold())
     numbered = [(int(p), p) if i % 2 else p for i, p in enumerate(pieces)]
     return tuple(numbered), name
 

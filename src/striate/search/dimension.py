@@ -166,10 +166,10 @@ def _split(text: str) -> list[Any]:
     values: list[Any]
     try:
         values = json.loads(f"[{text}]")
-    except ValueError:
+    except (ValueError, RecursionError):
         values = [word.strip() for word in text.split(",") if word.strip()]
         for i, word in enumerate(values):
-            with suppress(ValueError):
+            with suppress(ValueError, RecursionError):
                 values[i] = json.loads(word)
     return values
 

@@ -10,6 +10,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from striate.search.space import Proposal, Space
+from striate.typed_json import JsonRecord, record_of
 
 _MEDIAN_OF = 4
 """Finished trials that must exist before one is pruned: a median of fewer is luck."""
@@ -24,6 +25,22 @@ _STATES: dict[State, TrialState] = {
     "running": TrialState.RUNNING,
 }
 FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+@dataclass(frozen=True)
+class _Notes(JsonRecord):
+    """The types of a trial's notes, as `TrialRecord.notes` explains them."""
+
+    run: str | None
+    values: Mapping[str, Any] | None
+    wrong: int | None
+    n: int | None
+    low: float | None
+    high: float | None
+    loss: float | None
+    seconds: float | None
+    ended: str | None
+    reason: str | None
 
 
 @dataclass(frozen=True)
@@ -44,10 +61,15 @@ class TrialRecord:
 
     @classmethod
     def of(cls, trial: FrozenTrial, points: int) -> "TrialRecord | None":
-        """The record of optuna's trial, of `points` validations; None for one not yet begun."""
+        """The record of optuna's trial, of `points` validations; None for one not yet begun.
+
+        Raises:
+            ValueError: notes of other types.
+        """
         state = next((name for name, state in _STATES.items() if state is trial.state), None)
         if state is None:
             return None
+        record_of(_Notes, trial.user_attrs)
         curve = sorted(trial.intermediate_values.items())
         return cls(
             trial.number,
@@ -81,7 +103,7 @@ class TrialRecord:
 
     def cells(self, keys: Sequence[str]) -> list[str]:
         """The settings of the trial as text; empty where it does not have one."""
-        values = self.notes.get("values", {})
+        values = self.notes.get("values") or {}
         texts = {k: f"{v:.4g}" if isinstance(v, float) else str(v) for k, v in values.items()}
         if "width" in texts:
             texts["width"] = f"×{texts['width']}"

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from striate.errors import RunError
 from striate.recipes import cifar10_airbench
 from striate.search import Space, read_dimensions
 from striate.search.storage import Storage
@@ -139,3 +140,19 @@ def test_what_decides_the_error_is_the_most_important(tmp_path, capsys):
     assert sum(found.values()) == pytest.approx(1)
     said = capsys.readouterr()
     assert said.out + said.err == ""
+
+
+def test_a_note_that_is_null_is_none(tmp_path):
+    storage = opened(tmp_path)
+    with storage.claim(1, always) as trial:
+        trial.end("whole", 0.1, values=None)
+    assert storage.records()[0].cells(["optimiser.lr"]) == [""]
+
+
+@pytest.mark.parametrize("notes", [{"values": ["a"]}, {"seconds": "1"}, {"n": [3]}, {"loss": {}}])
+def test_notes_of_another_type_are_refused(notes, tmp_path):
+    storage = opened(tmp_path)
+    with storage.claim(1, always) as trial:
+        trial.end("whole", 0.1, **notes)
+    with pytest.raises(RunError, match=r"trials\.jsonl cannot be read"):
+        opened(tmp_path)

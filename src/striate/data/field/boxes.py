@@ -35,7 +35,7 @@ class Boxes(Field):
         text = raw_value(item, self.kind)
         try:
             boxes = np.array(json.loads(text), dtype=np.float32).reshape(-1, 5)
-        except (ValueError, TypeError, RecursionError) as error:
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
             raise DataError(
                 f"{item.name}: boxes are a JSON list of [x0, y0, x1, y1, class]; "
                 f"{text[:80]!r} came."

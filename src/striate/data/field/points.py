@@ -38,7 +38,7 @@ class Points(Field):
         text = raw_value(item, self.kind)
         try:
             return np.array(json.loads(text), dtype=np.float32).reshape(len(self.names), 2)
-        except (ValueError, TypeError, RecursionError) as error:
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
             raise DataError(
                 f"{item.name}: points are a JSON list of {len(self.names)} pairs [x, y]; "
                 f"{text[:80]!r} came."

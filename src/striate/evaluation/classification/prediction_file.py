@@ -4,8 +4,6 @@ Formats: docs/how-to/external.md. A file holds an id for each item and either th
 or a probability for each class.
 """
 
-import csv
-import io
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from striate.data.array_file import read_arrays
+from striate.data.csv_text import read_csv
 from striate.data.source import read_text
 from striate.data.spelling import cell_name, enumerated, shown
 from striate.errors import DataError
@@ -85,17 +84,23 @@ def _csv_rows(path: Path, text: str) -> list[dict[str, Any]]:
     if not body:
         raise DataError(f"{path} is empty. {_FORM}")
     delimiter = max(",;\t", key=body.splitlines()[0].count)
-    reader = csv.reader(io.StringIO(body, newline=""), delimiter=delimiter)
-    columns = [column.strip() for column in next(reader)]
+    above = text[: len(text) - len(body)].count("\n")
+    numbered = read_csv(path, body, delimiter, _FORM, above)
+    columns = [column.strip() for column in next(numbered).cells]
     if twice := repeated(columns):
         raise DataError(f"{path} has the column {enumerated(twice)} more than once.")
     rows = []
-    for row in filter(None, reader):
+    for line, _, row in numbered:
+        if not row:
+            continue
         if len(row) != len(columns):
             raise DataError(
-                f"{path}, line {reader.line_num}: {len(row)} values for {len(columns)} columns. "
+                f"{path}, line {line}: {len(row)} values for {len(columns)} columns. "
                 "Put a value that holds a comma in quotes."
             )
+        # As after a stray quote; names with line breaks have no further values in them.
+        if any(delimiter in value and len(value.splitlines()) > 1 for value in row):
+            raise DataError(f"{path}, line {line}: a value holds other rows; close its quote.")
         rows.append(dict(zip(columns, map(str.strip, row), strict=True)))
     return rows
 

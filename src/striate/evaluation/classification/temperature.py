@@ -38,6 +38,13 @@ class Scaling(JsonRecord):
     weight: tuple[float, ...] = (1.0,)
     bias: tuple[float, ...] = (0.0,)
 
+    def __post_init__(self) -> None:
+        if not len(self.weight) == len(self.bias) > 0:
+            raise DataError(
+                f"A calibration has as many weights as biases; {len(self.weight)} and "
+                f"{len(self.bias)} came."
+            )
+
     @property
     def temperature(self) -> float | None:
         """T, or None for vector scaling."""
@@ -56,6 +63,12 @@ class Scaling(JsonRecord):
         """
         if self == Scaling():
             return np.asarray(probabilities, dtype=np.float64)
+        fitted, num_classes = len(self.weight), np.shape(probabilities)[-1]
+        if fitted not in (1, num_classes):
+            raise DataError(
+                f"The calibration was fitted to {fitted} classes, and there are {num_classes}. "
+                "Fit it anew: striate calibrate RUN"
+            )
         return _softmax(_logs(probabilities) * np.array(self.weight) + np.array(self.bias))
 
     def to_json(self) -> dict[str, Any]:
