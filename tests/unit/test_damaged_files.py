@@ -51,9 +51,7 @@ class Case(NamedTuple):
         reader.repair(path)
 
 
-# Who repairs the digest of a record, whose damage then differs with its dates, is a matter of the
-# slow test.
-@pytest.mark.parametrize("name", [name for name in READERS if name != "crafted run record"])
+@pytest.mark.parametrize("name", READERS)
 def test_damaged_files_are_refused_in_words(name, tmp_path, monkeypatch):
     assert not failures(name, 0, FEW, tmp_path, monkeypatch)
 

@@ -10,6 +10,7 @@ import pytest
 from damaged_readers import RUNS, with_digest
 from striate.api.run import Run
 from striate.errors import RunError
+from striate.run_folder import RunFolder
 
 RECORD = json.loads((RUNS / "lenet5" / "run.json").read_text("utf-8"))
 CRAFTED = {
@@ -54,3 +55,20 @@ def test_a_crafted_record_is_refused_by_the_name_of_its_file(part, tmp_path):
 def test_the_record_as_it_was_written_is_read():
     prediction = Run(Path(RUNS / "lenet5")).predict(np.zeros((8, 8), np.uint8))[0]
     assert prediction.problem is None
+
+
+def test_what_is_no_run_is_refused_with_the_runs_there_are(tmp_path):
+    with pytest.raises(RunError, match="is not a run: it does not exist"):
+        RunFolder.existing(tmp_path / "none")
+    with pytest.raises(RunError, match=r"holds no run\.json"):
+        RunFolder.existing(tmp_path)
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "run.json").write_text("{}")
+    with pytest.raises(RunError, match=r"a folder of 1 runs; name one of them: .*one"):
+        RunFolder.existing(tmp_path)
+
+
+def test_a_record_of_a_later_version_is_refused(tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps({"format": 2, "digest": ""}))
+    with pytest.raises(RunError, match="written by a later version"):
+        RunFolder(tmp_path).record()
