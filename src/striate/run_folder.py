@@ -19,6 +19,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -116,18 +117,25 @@ class RunFolder:
         path = self.path / "run.json"
         with reported_as(RunError, f"{path} cannot be read"):
             value: dict[str, Any] = read_json(path)
-            known = value["format"] <= _FORMAT
+            number = int(value["format"])
             digest = value.pop("digest", None)
             expected = _digest(value)
-        if not known:
-            raise RunError(f"{path} was written by a later version of Striate; update to read it.")
+        if number > _FORMAT:
+            raise RunError(
+                f"{path} has format {number}, of a later version of Striate; this one "
+                f"({version('striate')}) reads formats up to {_FORMAT}. Update Striate to read it."
+            )
         if digest != expected:
             raise RunError(
                 f"{path} was changed after it was written: what it says of preprocessing and "
                 "configuration may not be what the weights were trained with. Restore it, or "
                 "train anew."
             )
-        with reported_as(RunError, f"{path} cannot be read", "Restore it, or train anew."):
+        remedy = (
+            "Restore it, or train anew; if another version of Striate than this one "
+            f"({version('striate')}) wrote it, use that one."
+        )
+        with reported_as(RunError, f"{path} cannot be read", remedy):
             require_form(value)
         return value
 

@@ -16,7 +16,7 @@ from striate.config import RunConfig
 from striate.data import Dataset
 from striate.data.arrays import store_arrays
 from striate.errors import StorageError, command_line
-from striate.execution import Execution, keep_pages
+from striate.execution import Execution, keep_pages, lacks_memory
 from striate.run_folder import RunFolder
 from striate.terminal import Reporter
 from striate.training import session
@@ -95,7 +95,7 @@ def train_resolved(
     folder = RunFolder.free(Path(out) if out is not None else None, source.title, config)
     keep_pages()
     try:
-        with folder.claimed(), _resumable(folder):
+        with folder.claimed(), _resumable(folder, reporter):
             # Before the plan is shown: a set that leaks is refused first.
             dataset = training_images(config, source, reporter)
             reporter.choices(choices)
@@ -164,7 +164,7 @@ def resume_run(
     config = RunConfig.from_json(record["config"])
     keep_pages()
     try:
-        with folder.locked(), _resumable(folder):
+        with folder.locked(), _resumable(folder, reporter):
             dataset = same_images(folder, config, data, reporter)
             if classical.is_classical(config.network.name):
                 return classical.fit(folder, config, dataset, reporter)
@@ -177,14 +177,23 @@ def resume_run(
 
 
 @contextmanager
-def _resumable(folder: RunFolder) -> Iterator[None]:
-    """Add the command that continues a run, once it has a record, to errors of the disk."""
+def _resumable(folder: RunFolder, reporter: Reporter) -> Iterator[None]:
+    """Add the command that continues a run, once it has a record, to what ends it from outside.
+
+    That is an error of the disk, a lack of memory, or Ctrl-C a second time.
+    """
     try:
         with durable.explaining():
             yield
-    except StorageError as error:
+    except (StorageError, KeyboardInterrupt, MemoryError, RuntimeError, ImportError) as error:
         if (folder.path / "run.json").is_file():
-            error.then = f"continue with: {_resume_command(folder)}"
+            again = f"ontinue with: {_resume_command(folder)}"
+            if isinstance(error, StorageError):
+                error.then = f"c{again}"
+            elif isinstance(error, KeyboardInterrupt):  # the command line ends without a word
+                reporter.say(f"Stopped at once; what was saved before is safe. C{again}")
+            elif lacks_memory(error):
+                error.add_note(f"What was saved before is safe. C{again}")
         raise
 
 

@@ -69,6 +69,12 @@ for panel, functions in _COMMANDS.items():
     for function in functions:
         app.command(name=function.__name__.rstrip("_"), rich_help_panel=panel)(function)
 
+_OUT_OF_MEMORY = (
+    "Memory ran out. Close other programs or raise the limit (ulimit -v); for a training, make "
+    "smaller: --set training.batch_size=16 (the same batch in parts: training.micro_batch=4), the "
+    "size of the images or the network; else name fewer images at once."
+)
+
 _cache = typer.Typer(no_args_is_help=True, help="Show or clear the decoded images on the disk.")
 _cache.command(name="list")(cache.list_)
 _cache.command(name="clear")(cache.clear)
@@ -130,6 +136,21 @@ def main() -> None:
     except (StriateError, OSError) as error:
         _print_error(error)
         sys.exit(2)
+    except (MemoryError, RuntimeError, ImportError) as error:
+        if not _lacks_memory(error):
+            raise
+        # No import, which may need more than is left.
+        after = " ".join(getattr(error, "__notes__", []))
+        sys.stderr.write(f"Error {' '.join([_OUT_OF_MEMORY, after]).rstrip()}\n")
+        sys.exit(2)
+
+
+def _lacks_memory(error: Exception) -> bool:
+    """Whether memory did not suffice, for the work or for the libraries that it needs."""
+    if isinstance(error, MemoryError) or "failed to map segment" in str(error):
+        return True
+    torch_memory = sys.modules.get("striate.execution.memory")
+    return torch_memory is not None and bool(torch_memory.lacks_memory(error))
 
 
 def _print_error(error: StriateError | OSError) -> None:

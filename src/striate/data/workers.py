@@ -91,6 +91,8 @@ class Workers(Generic[Task, Result]):
 def _serve(pipe: Connection, work: Callable[[Task], Result], memory_parts: int) -> None:
     # The parent alone handles interrupts, and workers end with it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if os.name != "nt":
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     # A lock that a thread of the parent held at the fork, such as its terminal's, is never freed.
     sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - open as long as the worker

@@ -31,5 +31,6 @@ def lacks_memory(error: BaseException) -> bool:
     """
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    words = ("not enough memory", "allocate memory", "out of memory")
-    return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in words)
+    words = ("not enough memory", "allocate memory", "out of memory", "failed to map segment")
+    is_kind = isinstance(error, (RuntimeError, ImportError))  # libraries are mapped when needed
+    return is_kind and any(word in str(error).lower() for word in words)

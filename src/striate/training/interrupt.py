@@ -1,5 +1,6 @@
-"""Ctrl-C, SIGTERM or a pruner as a wish to stop, granted between two steps."""
+"""Ctrl-C, SIGTERM, a closed terminal or a pruner as a wish to stop, granted between two steps."""
 
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -26,9 +27,10 @@ class Interrupt:
 
 @contextmanager
 def interruptible(interrupt: Interrupt | None = None) -> Iterator[Interrupt]:
-    """Take note of SIGINT and SIGTERM instead of dying; a second one dies at once.
+    """Take note of SIGINT, SIGTERM and SIGHUP instead of dying; a second one dies at once.
 
-    Signals belong to the main thread: elsewhere nothing is changed.
+    Signals belong to the main thread: elsewhere nothing is changed. SIGHUP, which a terminal sends
+    that is closed, stays ignored where it is (`nohup`).
 
     Args:
         interrupt: Interrupt that takes the note; None: a new one.
@@ -38,7 +40,9 @@ def interruptible(interrupt: Interrupt | None = None) -> Iterator[Interrupt]:
         yield interrupt
         return
 
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if os.name != "nt" and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
     previous = {int(number): signal.getsignal(number) for number in numbers}
 
     def note(number: int, frame: FrameType | None) -> None:
