@@ -228,7 +228,7 @@ def examples() -> dict[str, Example]:
     unet = {"network": {"name": "unet", "width": 8, "depth": 1, "batch_norm": False}}
     entropy = {"loss": {"name": "softmax_cross_entropy"}}
     smooth = {"loss": {"name": "smooth_l1"}}
-    balanced = {"loss": {"name": "median_frequency_cross_entropy"}}
+    balanced = {"loss": {"name": "median_frequency_cross_entropy", "balance": 0.5}}
     critic = {"loss": {"name": "non_saturating_discriminator"}}
     classes = {"category": Category("abcd")}
     labels = {"category": np.arange(NUM) % 4}

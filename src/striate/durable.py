@@ -254,6 +254,22 @@ def lock(path: Path, *, wait: bool, taken: str) -> Iterator[None]:
         yield
 
 
+def is_locked(path: Path) -> bool:
+    """Whether another process holds the lock of a file now; nothing is written."""
+    if os.name == "nt":
+        return False
+    import fcntl
+
+    try:
+        with open(path, "rb") as stream:
+            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:  # there is none, or it cannot be read
+        return False
+    return False
+
+
 def _unlock(stream: IO[bytes]) -> None:
     import fcntl
 

@@ -180,8 +180,13 @@ class RunFolder:
             RunError: the file is missing.
         """
         if not path.is_file():
+            lacking = f"{self.path} has no {path.name}"
+            if durable.is_locked(self.path / ".lock"):
+                raise RunError(
+                    f"{lacking} yet: another process is training it. Try again when that has ended."
+                )
             raise RunError(
-                f"{self.path} has no {path.name}: its training has not ended. "
+                f"{lacking}: its training has not ended. "
                 f"Continue with: {command_line('resume', self.path)}"
             )
 

@@ -73,11 +73,12 @@ CASES = [
     for pick, size in SMALL.get(name, [(Pick(name), (35, 40))])
 ]
 # without normalisation the deep ones take many steps to begin
+LONG = ("batch_norm=False, hidden", "vgg(depth=11, hidden=24, dropout=0.0)", "auxiliary=False")
 LEARNED = [
     pytest.param(
         *case.values,
         id=case.id,
-        marks=[pytest.mark.slow] if "batch_norm=False, hidden" in str(case.id) else [],
+        marks=[pytest.mark.slow] if any(word in str(case.id) for word in LONG) else [],
     )
     for case in CASES
 ]

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 import command_line
+from typecheck import annotations_unchecked  # noqa: F401 - a fixture
 
 
 def write_photographs(folder: Path, *, per_class: int = 30, side: int = 12) -> Path:

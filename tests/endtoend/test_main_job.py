@@ -33,9 +33,21 @@ from striate.training.events import read_events
 QUICK = ("network.widths=[8,8]", "training.batch_size=16", "execution.threads=1")
 
 
+@pytest.fixture(scope="module")
+def trained(shared_photographs, tmp_path_factory) -> Path:
+    """A finished run, which no test changes."""
+    folder = tmp_path_factory.mktemp("trained")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("STRIATE_CACHE", str(folder / "cache"))
+        patched.setenv("STRIATE_HOME", str(folder / "home"))
+        api.train(shared_photographs, steps=60, out=folder / "run", assignments=QUICK)
+    return folder / "run"
+
+
 @pytest.fixture
-def run(photographs, tmp_path) -> api.Run:
-    return api.train(photographs, steps=60, out=tmp_path / "run", assignments=QUICK)
+def run(trained, tmp_path) -> api.Run:
+    """A copy of a finished run on the shared photographs."""
+    return api.load(shutil.copytree(trained, tmp_path / "run"))
 
 
 class TestCommands:
@@ -57,8 +69,8 @@ class TestCommands:
         assert "opening 2 of this test split" in re.sub(r"<[^>]*>", "", page).replace("\n", " ")
         assert json.loads((out / "report.json").read_text())["test"]["opening"]["number"] == 2
 
-    def test_predict_in_three_forms(self, striate, run, photographs):
-        images = sorted(photographs.glob("*/00[0-4].png"))
+    def test_predict_in_three_forms(self, striate, run, shared_photographs):
+        images = sorted(shared_photographs.glob("*/00[0-4].png"))
         text = striate("predict", run.path, *images)
         assert text.returncode == 0, text.stderr
         assert len(text.stdout.splitlines()) == len(images)
@@ -70,11 +82,13 @@ class TestCommands:
         assert sum(a["label"] == Path(a["name"]).parent.name for a in answers) > 9
 
     @pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes")
-    def test_predict_writes_names_that_are_no_utf_8(self, striate, run, photographs, tmp_path):
+    def test_predict_writes_names_that_are_no_utf_8(
+        self, striate, run, shared_photographs, tmp_path
+    ):
         folder = tmp_path / "names"
         folder.mkdir()
         for name in (b"caf\xe9.png", b"tea.png"):
-            shutil.copy(photographs / "hill" / "003.png", os.fsencode(folder) + b"/" + name)
+            shutil.copy(shared_photographs / "hill" / "003.png", os.fsencode(folder) + b"/" + name)
         for form in ((), ("--csv",), ("--json",)):
             said = striate("predict", run.path, folder, *form)
             assert said.returncode == 0, said.stderr
@@ -134,11 +148,11 @@ class TestCommands:
 
 
 class TestAnswers:
-    def test_prediction_equals_evaluation(self, run, photographs):
+    def test_prediction_equals_evaluation(self, run, shared_photographs):
         report = json.loads(run.report_path.with_suffix(".json").read_text())
         stored = run.folder.read_tensors(run.folder.predictions)
         data = prepare(run.config.data)
-        answers = run.predict([photographs / name for name in data.validation.names])
+        answers = run.predict([shared_photographs / name for name in data.validation.names])
         mine = [[a.probabilities[name] for name in run.class_names] for a in answers]
         calibrated = torch.from_numpy(run.scaling(stored["probabilities"].numpy()))
         torch.testing.assert_close(
@@ -146,8 +160,8 @@ class TestAnswers:
         )
         assert report["validation"]["n"] == len(answers)
 
-    def test_paths_images_arrays_and_tensors_agree(self, run, photographs):
-        path = next(photographs.glob("hill/*.png"))
+    def test_paths_images_arrays_and_tensors_agree(self, run, shared_photographs):
+        path = next(shared_photographs.glob("hill/*.png"))
         image = Image.open(path)
         array = np.asarray(image)
         tensor = torch.from_numpy(array.copy()).permute(2, 0, 1)
@@ -173,9 +187,9 @@ class TestAnswers:
         assert answer.label is None
         assert "Undo a normalisation first" in answer.problem
 
-    def test_an_unreadable_image_does_not_stop_the_others(self, run, photographs, tmp_path):
+    def test_an_unreadable_image_does_not_stop_the_others(self, run, shared_photographs, tmp_path):
         (tmp_path / "broken.png").write_bytes(b"not an image")
-        good = next(photographs.glob("hill/*.png"))
+        good = next(shared_photographs.glob("hill/*.png"))
         broken, answered = run.predict([tmp_path / "broken.png", good])
         assert broken.problem
         assert broken.label is None
@@ -186,9 +200,9 @@ class TestAnswers:
         with pytest.raises(DataError, match="no image to predict"):
             run.predict([])
 
-    def test_loading_gives_the_same_answers(self, run, photographs):
+    def test_loading_gives_the_same_answers(self, run, shared_photographs):
         again = package.load(run.path)
-        path = next(photographs.glob("posts/*.png"))
+        path = next(shared_photographs.glob("posts/*.png"))
         assert again.predict(path)[0].probabilities == run.predict(path)[0].probabilities
         assert again.validation == run.validation
 
@@ -222,9 +236,9 @@ class TestSeal:
         assert evaluation.findings
         assert "altered" in (run.path / "report.html").read_text("utf-8")
 
-    def test_another_path_is_the_same_test_split(self, run, photographs, tmp_path):
+    def test_another_path_is_the_same_test_split(self, run, shared_photographs, tmp_path):
         assert run.evaluate().opening == 1
-        shutil.copytree(photographs, tmp_path / "elsewhere")
+        shutil.copytree(shared_photographs, tmp_path / "elsewhere")
         other = api.train(tmp_path / "elsewhere", steps=5, out=tmp_path / "b", assignments=QUICK)
         assert other.evaluate().opening == 2
 
@@ -266,18 +280,19 @@ class TestTraining:
         with pytest.raises(RunError, match="was changed after it was written"):
             package.load(run.path)
 
-    def test_weights_of_another_run_are_refused(self, run, photographs, tmp_path):
+    def test_weights_of_another_run_are_refused(self, run, shared_photographs, tmp_path):
         settings = ("network.widths=[8,16]", *QUICK[1:])
-        other = api.train(photographs, steps=2, out=tmp_path / "other", assignments=settings)
+        other = api.train(shared_photographs, steps=2, out=tmp_path / "other", assignments=settings)
         shutil.copy(other.folder.weights, run.folder.weights)
-        picture = next(photographs.glob("hill/*.png"))
+        picture = next(shared_photographs.glob("hill/*.png"))
         with pytest.raises(RunError, match="was damaged or changed after it was written"):
             run.predict(picture)
         (run.path / "digests.jsonl").unlink()  # as in the folder of an earlier version
         with pytest.raises(RunError, match="does not hold the weights of this run"):
             package.load(run.path).predict(picture)
 
-    def test_moved_images_are_found_where_they_are_named(self, run, photographs, tmp_path):
+    def test_moved_images_are_found_where_they_are_named(self, photographs, tmp_path):
+        run = api.train(photographs, steps=5, out=tmp_path / "run", assignments=QUICK)
         photographs.rename(tmp_path / "moved")
         with pytest.raises(RunError, match="are there no more"):
             run.evaluate()
@@ -296,16 +311,17 @@ class TestTraining:
             api.train(photographs, steps=5, out=tmp_path / "run", assignments=QUICK)
         assert not (tmp_path / "run").exists()
 
-    def test_a_taken_folder_is_refused(self, run, photographs):
+    def test_a_taken_folder_is_refused(self, run, shared_photographs):
         with pytest.raises(RunError, match="is taken"):
-            api.train(photographs, steps=5, out=run.path, assignments=QUICK)
+            api.train(shared_photographs, steps=5, out=run.path, assignments=QUICK)
 
     def test_a_finished_run_is_not_trained_again(self, run):
         before = run.folder.events.read_bytes()
         assert api.resume(run.path).is_finished
         assert run.folder.events.read_bytes() == before
 
-    def test_changed_data_are_not_trained_on_silently(self, run, photographs):
+    def test_changed_data_are_not_trained_on_silently(self, photographs, tmp_path):
+        run = api.train(photographs, steps=5, out=tmp_path / "run", assignments=QUICK)
         run.folder.weights.unlink()
         next(photographs.glob("hill/*.png")).unlink()
         with pytest.raises(RunError, match="have changed since"):

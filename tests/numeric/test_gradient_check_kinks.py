@@ -118,7 +118,13 @@ class _Wrong(nn.Module):
         return self.network(_Scaled.apply(x))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind",
+    [
+        kind if "convolution" in kind else pytest.param(kind, marks=pytest.mark.slow)
+        for kind in KINDS
+    ],
+)
 def test_a_planted_bug_is_seen_among_the_kinks(kind):
     network, loss, images, target = _case(kind, 0)
     report = check_network(_Wrong(network), loss, images, target, elements=2, projections=1)

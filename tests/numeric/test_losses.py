@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from striate import losses
+from striate.errors import ConfigError
 
 CAT, CAR, FROG = 0, 1, 2
 COURSE_SCORES = torch.tensor(
@@ -214,6 +215,27 @@ class TestBalanced:
             losses.median_frequency_cross_entropy_loss(scores, target, class_counts=counts),
             F.cross_entropy(scores, target, weight=weights),
         )
+
+    def test_half_the_balance_is_the_square_root(self) -> None:
+        scores, target = draw(4, 3, 5), classes(3, 4, 5)
+        counts = torch.tensor([10, 20, 70])  # their median is 20
+        each = {0.5: torch.tensor([2.0, 1.0, 2 / 7]).sqrt().double(), 0.0: None}
+        for balance, weights in each.items():
+            torch.testing.assert_close(
+                losses.median_frequency_cross_entropy_loss(
+                    scores, target, class_counts=counts, balance=balance
+                ),
+                F.cross_entropy(scores, target, weight=weights),
+                rtol=1e-6,
+                atol=0,
+            )
+        without = losses.median_frequency_weights(torch.tensor([3, 0, 5]), balance=0.0)
+        torch.testing.assert_close(without, torch.tensor([1.0, 0.0, 1.0]))
+
+    @pytest.mark.parametrize("balance", [-0.5, math.nan, math.inf])
+    def test_a_balance_that_means_nothing_is_refused(self, balance: float) -> None:
+        with pytest.raises(ConfigError, match="must be 0"):
+            losses.median_frequency_weights(torch.tensor([1, 2]), balance=balance)
 
     def test_focal_without_focus_is_cross_entropy(self) -> None:
         scores, target = draw(4, 3, 5), classes(3, 4, 5)

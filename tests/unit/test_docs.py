@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from typecheck import annotations_unchecked  # noqa: F401 - a fixture
+
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*(ROOT / "docs").glob("**/*.md"), ROOT / "README.md"])
 BLOCK = re.compile(r"^```(python|text)\n(.*?)^```", re.MULTILINE | re.DOTALL)

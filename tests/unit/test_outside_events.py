@@ -134,3 +134,13 @@ def test_a_setting_of_another_version_is_refused_where_the_record_is_read(tmp_pa
 
 def test_a_field_that_this_version_does_not_know_is_passed_over(tmp_path):
     assert record_with(tmp_path, extra=1).record()["extra"] == 1
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such lock")
+def test_a_run_in_training_is_not_said_to_be_resumable(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    folder.path.mkdir()
+    with folder.locked(), pytest.raises(RunError, match="yet: another process is training it"):
+        folder.require(folder.weights)
+    with pytest.raises(RunError, match=r"has not ended\. Continue with: striate resume"):
+        folder.require(folder.weights)

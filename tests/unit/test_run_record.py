@@ -66,9 +66,3 @@ def test_what_is_no_run_is_refused_with_the_runs_there_are(tmp_path):
     (tmp_path / "one" / "run.json").write_text("{}")
     with pytest.raises(RunError, match=r"a folder of 1 runs; name one of them: .*one"):
         RunFolder.existing(tmp_path)
-
-
-def test_a_record_of_a_later_version_is_refused(tmp_path):
-    (tmp_path / "run.json").write_text(json.dumps({"format": 2, "digest": ""}))
-    with pytest.raises(RunError, match="written by a later version"):
-        RunFolder(tmp_path).record()

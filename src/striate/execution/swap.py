@@ -14,7 +14,7 @@ from torch import nn
 
 from striate import kernels
 from striate.execution.device import Execution
-from striate.layers.native import NATIVE, NativeConv2d, NativeSequential
+from striate.layers.native import NATIVE, NativeConv2d, NativeSequential, native_sequence
 
 _PLAIN: dict[type[nn.Module], type[nn.Module]] = {
     NativeConv2d: nn.Conv2d,
@@ -37,8 +37,9 @@ def offered(network: nn.Module) -> tuple[str, ...]:
 def accelerate(network: nn.Module, execution: Execution) -> nn.Module:
     """Put a network's layers on the chosen operators; `restore` undoes it.
 
-    A layer is left alone where its class is a person's own (a subclass may do anything), where
-    its padding is not zeros, or where nothing was chosen for it. Results agree with torch's to
+    A layer is left alone where its class is a person's own (a subclass may do anything; one of
+    `nn.Sequential` with its `forward` does what that does), where its padding is not zeros, or
+    where nothing was chosen for it. Results agree with torch's to
     rounding, not bit for bit (docs/inside/kernels.md has the measured bounds).
 
     Args:
@@ -77,11 +78,11 @@ def _exchange(module: nn.Module, methods: str | None, kinds: tuple[str, ...]) ->
         if methods is not None and is_ordinary:
             module.__dict__["striate_methods"] = methods
             module.__class__ = NativeConv2d
-    elif own is nn.Sequential:
+    elif issubclass(own, nn.Sequential) and own.forward is nn.Sequential.forward:
         if "norm" in kinds and any(
             isinstance(layer, nn.BatchNorm2d) for layer in module.children()
         ):
-            module.__class__ = NativeSequential
+            module.__class__ = native_sequence(own)
     # Positions of maxima in torch's numbering and changes in place are torch's business.
     elif not getattr(module, "return_indices", False) and not getattr(module, "inplace", False):
         for kind in kinds:
@@ -92,7 +93,8 @@ def restore(network: nn.Module) -> nn.Module:
     """Give every layer of a network its own class back; a subclass of another is left alone."""
     with _lock:
         for module in network.modules():
-            module.__class__ = _PLAIN.get(type(module), type(module))
+            own = type(module)
+            module.__class__ = _PLAIN.get(own, getattr(own, "striate_plain", own))
             if not isinstance(module, NativeConv2d):
                 module.__dict__.pop("striate_methods", None)
         if network.__dict__.pop("striate_compiled", False):

@@ -19,7 +19,14 @@ from torch.nn.modules.module import _has_any_global_hook
 from striate import kernels
 from striate.layers.dropout import Dropout
 
-__all__ = ["NATIVE", "NativeConv2d", "NativeNorm2d", "NativeSequential", "norm_act"]
+__all__ = [
+    "NATIVE",
+    "NativeConv2d",
+    "NativeNorm2d",
+    "NativeSequential",
+    "native_sequence",
+    "norm_act",
+]
 
 
 class NativeConv2d(nn.Conv2d):
@@ -105,6 +112,42 @@ class NativeSequential(nn.Sequential):
             is_known = bool(layers) and _activation_name(layers[0]) is not None
             x = norm_act(layer, x, layers.pop(0) if is_known else None, conv=conv)
         return x
+
+
+def native_sequence(own: type[nn.Module]) -> type[nn.Module]:
+    """`NativeSequential` for `nn.Sequential`; of a subclass, a subclass that runs as it does.
+
+    Args:
+        own: class whose `forward` is that of `nn.Sequential`. A module of the subclass is pickled
+            by the name of this one.
+
+    Example:
+        >>> class Stem(nn.Sequential):
+        ...     stride = 4
+        >>> native_sequence(Stem).stride, native_sequence(Stem).striate_plain is Stem
+        (4, True)
+    """
+    if own in _SEQUENCES:
+        return _SEQUENCES[own]
+
+    def reduce(module: nn.Module, protocol: object) -> tuple[Any, ...]:
+        return _empty_native_sequence, (own,), module.__dict__
+
+    members = {
+        "forward": NativeSequential.forward,
+        "striate_plain": own,
+        "__reduce_ex__": reduce,
+        "__module__": own.__module__,
+    }
+    return _SEQUENCES.setdefault(own, type(own.__name__, (own,), members))
+
+
+_SEQUENCES: dict[type[nn.Module], type[nn.Module]] = {nn.Sequential: NativeSequential}
+
+
+def _empty_native_sequence(own: type[nn.Module]) -> nn.Module:
+    kind = native_sequence(own)
+    return kind.__new__(kind)
 
 
 NATIVE: dict[str, dict[type[nn.Module], type[nn.Module]]] = {

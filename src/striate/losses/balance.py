@@ -1,5 +1,6 @@
 """Cross-entropy for classes of very different frequency: median-frequency balancing and focus."""
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -48,13 +49,19 @@ def balanced_weights(class_counts: Sequence[float]) -> list[float]:
 def median_frequency_weights(
     class_counts: Float[Tensor, "K"] | Int[Tensor, "K"],
     present_counts: Float[Tensor, "K"] | Int[Tensor, "K"] | None = None,
+    balance: float = 1.0,
 ) -> Float[Tensor, "K"]:
-    """Class weights median(f)/f_k, the median over the classes that occur; 0 for one that does not.
+    """Class weights (median(f)/f_k)^b over the classes that occur; 0 for one that does not.
 
     Args:
         class_counts: Number of targets (pixels) of each class.
         present_counts: Number of targets in all the images in which the class occurs; None: the
             same for all classes, so that f is the plain frequency.
+        balance: Exponent b: 1 as in the paper; 0.5, the square roots, balances by half; 0 gives
+            all classes that occur the same weight.
+
+    Raises:
+        ConfigError: a balance that is negative or not finite.
 
     Source: Eigen and Fergus, Predicting Depth, Surface Normals and Semantic Labels (2015),
     section 6.3.2; Badrinarayanan et al., SegNet (2017).
@@ -63,6 +70,10 @@ def median_frequency_weights(
         >>> median_frequency_weights(torch.tensor([10, 40, 20]))
         tensor([2.0000, 0.5000, 1.0000])
     """
+    if not 0 <= balance < math.inf:
+        raise ConfigError(
+            f"balance={balance:g} must be 0 (no balance) or more; 1 is median frequency."
+        )
     counts = class_counts.to(torch.get_default_dtype())
     totals = counts.sum() if present_counts is None else present_counts.to(counts.dtype)
     occurs = counts > 0
@@ -70,7 +81,8 @@ def median_frequency_weights(
     if not bool(occurs.any()):
         return torch.zeros_like(counts)
     median = frequency[occurs].quantile(0.5)
-    return torch.where(occurs, median / torch.where(occurs, frequency, 1), 0)
+    weights = (median / torch.where(occurs, frequency, 1)) ** balance
+    return torch.where(occurs, weights, 0)
 
 
 def focal_loss(
@@ -120,9 +132,10 @@ def median_frequency_cross_entropy_loss(
     reduction: Reduction = "mean",
     class_counts: Float[Tensor, "..."] | Int[Tensor, "..."] | Sequence[float] | None = None,
     present_counts: Float[Tensor, "..."] | Int[Tensor, "..."] | Sequence[float] | None = None,
+    balance: float = 1.0,
     ignore_index: int = IGNORE_INDEX,
 ) -> Float[Tensor, "..."]:
-    """Softmax cross-entropy with class weights median(f)/f_k.
+    """Softmax cross-entropy with class weights (median(f)/f_k)^b.
 
     Args:
         scores: (B, K, *S).
@@ -131,9 +144,11 @@ def median_frequency_cross_entropy_loss(
         class_counts: Targets of each class in the training set; None: those of this batch.
         present_counts: Targets in all the images of the training set in which the class occurs;
             None: the same for all classes.
+        balance: Exponent b; see `median_frequency_weights`.
         ignore_index: The class number that counts for nothing.
 
     Raises:
+        ConfigError: a balance that is negative or not finite.
         ShapeError: shapes that do not fit.
         DataError: a class number out of range.
 
@@ -151,7 +166,7 @@ def median_frequency_cross_entropy_loss(
         counts = torch.as_tensor(class_counts, device=scores.device)
         checked_class_weights(scores, counts)
     present = checked_class_weights(scores, present_counts)
-    weights = median_frequency_weights(counts, present).to(scores)
+    weights = median_frequency_weights(counts, present, balance).to(scores)
     return softmax_cross_entropy_loss(
         scores, target, reduction=reduction, class_weights=weights, ignore_index=ignore_index
     )

@@ -70,6 +70,7 @@ def cross_entropy_dice_loss(
     dice_share: float = 0.5,
     class_counts: Float[Tensor, "..."] | Int[Tensor, "..."] | Sequence[float] | None = None,
     present_counts: Float[Tensor, "..."] | Int[Tensor, "..."] | Sequence[float] | None = None,
+    balance: float = 1.0,
     ignore_index: int = IGNORE_INDEX,
 ) -> Float[Tensor, ""]:
     """Mean of cross-entropy, which counts positions, and of the Dice loss, which counts regions.
@@ -82,10 +83,11 @@ def cross_entropy_dice_loss(
         class_counts: Targets of each class in the training set, by which the cross-entropy is
             balanced by median frequency; None: all classes weigh the same.
         present_counts: Targets in all the images of the training set in which the class occurs.
+        balance: Exponent of the weights; see `median_frequency_weights`.
         ignore_index: Positions with this number count for nothing.
 
     Raises:
-        ConfigError: a share outside 0 to 1, or another reduction.
+        ConfigError: a share outside 0 to 1, a negative balance, or another reduction.
         ShapeError: shapes that do not fit.
         DataError: a class number out of range.
 
@@ -108,6 +110,7 @@ def cross_entropy_dice_loss(
             target,
             class_counts=class_counts,
             present_counts=present_counts,
+            balance=balance,
             ignore_index=ignore_index,
         )
     regions = dice_loss(scores, target, ignore_index=ignore_index)

@@ -127,7 +127,14 @@ def test_three_images_a_class_are_enough() -> None:
 
 @pytest.mark.parametrize(
     ("num", "held"),
-    [(30, 3), (1_000, 100), (25_000, 2_500), (25_010, 2_500), (60_000, 2_500), (260_000, 2_600)],
+    [
+        (30, 3),
+        (1_000, 100),
+        (25_000, 2_500),
+        (25_010, 2_500),
+        (60_000, 2_500),
+        pytest.param(260_000, 2_600, marks=pytest.mark.slow),
+    ],
 )
 def test_of_many_images_fewer_are_held_out_for_validation(num, held):
     digests = [f"{n:06x}" for n in range(num)]

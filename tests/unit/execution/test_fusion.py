@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from striate import kernels
-from striate.execution import Execution, accelerate
+from striate.execution import Execution, accelerate, restore
 from striate.layers import norm_act
 
 ACTIVATIONS = {
@@ -50,6 +50,19 @@ def sequence():
         nn.Conv2d(5, 5, 1),
         nn.GELU("tanh"),
     )
+
+
+class Stem(nn.Sequential):
+    """A sequence of a class of its own, which runs as `nn.Sequential` does."""
+
+    stride = 4
+
+
+class Halved(nn.Sequential):
+    """A sequence that does something else."""
+
+    def forward(self, x):
+        return super().forward(x) / 2
 
 
 def pair(plain):
@@ -124,7 +137,14 @@ def test_a_sequence_joins_what_stands_side_by_side(calls):
 @NATIVE
 @pytest.mark.parametrize(
     ("network", "count"),
-    [(Block(), 1), (Block(nn.SiLU(), False), 1), (Block(joined=False), 0), (sequence(), 2)],
+    [
+        (Block(), 1),
+        (Block(nn.SiLU(), False), 1),
+        (Block(joined=False), 0),
+        (sequence(), 2),
+        (Stem(*sequence()), 2),
+        (Halved(nn.Conv2d(4, 6, 3), nn.BatchNorm2d(6)), 0),
+    ],
 )
 def test_inference_takes_the_convolution_along(network, count, one_pass):
     plain, other = pair(network)
@@ -192,9 +212,19 @@ def test_a_residual_of_another_shape_is_added_as_torch_does():
     torch.testing.assert_close(found, expected)
 
 
-@pytest.mark.parametrize("network", [Block(), sequence()])
+@pytest.mark.parametrize("network", [Block(), sequence(), Stem(*sequence())])
 def test_an_accelerated_network_can_be_pickled(network):
-    _, other = pair(network)
-    again = pickle.loads(pickle.dumps(other.eval()))
-    assert torch.equal(again(images()), other(images()))
-    assert [type(m) for m in again.modules()] == [type(m) for m in other.modules()]
+    plain, other = pair(network)
+    for again in (pickle.loads(pickle.dumps(other.eval())), copy.deepcopy(other)):
+        assert torch.equal(again(images()), other(images()))
+        assert [type(m) for m in again.modules()] == [type(m) for m in other.modules()]
+        assert [type(m) for m in restore(again).modules()] == [type(m) for m in plain.modules()]
+
+
+@NATIVE
+def test_a_sequence_of_an_own_class_stays_one():
+    _, other = pair(Stem(*sequence()))
+    assert isinstance(other, Stem)
+    assert type(other) is not Stem
+    assert other.stride == 4
+    assert type(restore(other)) is Stem

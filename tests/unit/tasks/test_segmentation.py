@@ -168,6 +168,11 @@ def test_both_losses_by_hand() -> None:
         scores, target, dice_share=0.25, class_counts=counts, present_counts=present
     )
     torch.testing.assert_close(both, expected, rtol=1e-6, atol=0)
+    half = cross_entropy_dice_loss(
+        scores, target, dice_share=0.0, class_counts=counts, present_counts=present, balance=0.5
+    )
+    entropy = nn.functional.cross_entropy(scores, target, weight=weights.double().sqrt())
+    torch.testing.assert_close(half, entropy, rtol=1e-6, atol=0)
     plain = cross_entropy_dice_loss(scores, target, dice_share=0.0)
     torch.testing.assert_close(plain, nn.functional.cross_entropy(scores, target))
     with pytest.raises(ConfigError, match="between 0 and 1"):

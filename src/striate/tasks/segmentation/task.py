@@ -106,7 +106,9 @@ class Segmentation(Task):
         given = {**self.loss_pick.arguments, **facts}
         present = given.get("present_counts")
         return median_frequency_weights(
-            torch.tensor(given["class_counts"]), None if present is None else torch.tensor(present)
+            torch.tensor(given["class_counts"]),
+            None if present is None else torch.tensor(present),
+            given.get("balance", 1.0),
         )
 
     def _target(self, batch: Batch) -> Tensor:
