@@ -9,6 +9,14 @@ from safetensors.torch import load_file
 
 from striate.training.events import TIMING, read_events
 
+STEPS = 40
+SETTINGS = [
+    "--steps", STEPS, "--network", "airbench",
+    "--set", "network.widths=[8,8]", "--set", "training.checkpoints=40",
+    "--set", "training.batch_size=16", "--set", "training.ema_half_life=0.2",
+    "--set", "execution.threads=1",
+]  # fmt: skip
+
 
 def start(*words: object, places: Path) -> subprocess.Popen[str]:
     environment = {
@@ -24,6 +32,10 @@ def start(*words: object, places: Path) -> subprocess.Popen[str]:
         text=True,
         env=environment,
     )
+
+
+def train(data: Path, run: Path, places: Path) -> subprocess.Popen[str]:
+    return start("train", data, "--out", run, *SETTINGS, places=places)
 
 
 def finish(process: subprocess.Popen[str], code: int = 0) -> str:

@@ -12,16 +12,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from killed import assert_same, finish, outcome, start
+from killed import SETTINGS, assert_same, finish, outcome, start, train
 from striate.run_folder import RunFolder
-
-STEPS = 40
-SETTINGS = [
-    "--steps", STEPS, "--network", "airbench",
-    "--set", "network.widths=[8,8]", "--set", "training.checkpoints=40",
-    "--set", "training.batch_size=16", "--set", "training.ema_half_life=0.2",
-    "--set", "execution.threads=1",
-]  # fmt: skip
 
 
 def write_photographs(folder: Path) -> Path:
@@ -36,10 +28,6 @@ def write_photographs(folder: Path) -> Path:
             image = Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
             image.save(folder / name / f"{number:03d}.png")
     return folder
-
-
-def train(data: Path, run: Path, places: Path) -> subprocess.Popen[str]:
-    return start("train", data, "--out", run, *SETTINGS, places=places)
 
 
 def end_of(data: Path, run: Path, places: Path) -> None:
@@ -92,12 +80,13 @@ def test_killed_while_training(tmp_path, photographs, reference):
 
 
 @pytest.mark.slow
-def test_killed_at_twenty_random_moments(tmp_path, photographs, reference):
+@pytest.mark.timeout(0)  # as long as so many take
+def test_killed_at_random_moments(tmp_path, photographs, reference):
+    """`STRIATE_KILLS` moments, twenty unless it says otherwise."""
     draw = random.Random(20)
-    duration = reference[1]
-    kill_and_go_on(
-        tmp_path, photographs, reference, [draw.uniform(0.1, 1.02) * duration for _ in range(20)]
-    )
+    number = int(os.environ.get("STRIATE_KILLS", "20"))
+    moments = [draw.uniform(0.1, 1.02) * reference[1] for _ in range(number)]
+    kill_and_go_on(tmp_path, photographs, reference, moments)
 
 
 def write_numbers(folder: Path) -> Path:

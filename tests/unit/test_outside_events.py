@@ -39,6 +39,7 @@ def ends(monkeypatch, capsys, error: Exception) -> tuple[Any, str]:
     [
         MemoryError(),
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+        RuntimeError("std::bad_alloc"),
         ImportError("libtorch_cpu.so: failed to map segment from shared object"),
     ],
 )

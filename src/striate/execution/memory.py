@@ -31,6 +31,12 @@ def lacks_memory(error: BaseException) -> bool:
     """
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    words = ("not enough memory", "allocate memory", "out of memory", "failed to map segment")
+    words = (
+        "not enough memory",
+        "allocate memory",
+        "out of memory",
+        "bad_alloc",
+        "failed to map segment",
+    )
     is_kind = isinstance(error, (RuntimeError, ImportError))  # libraries are mapped when needed
     return is_kind and any(word in str(error).lower() for word in words)
