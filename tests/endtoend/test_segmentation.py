@@ -1,11 +1,9 @@
 """Images with masks, from a folder to masks in files and a report, and to the same bits."""
 
 import json
-import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -13,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 from safetensors.torch import load_file
+
+from killed import finish, start
 
 PALETTE = (0, 0, 0, 250, 10, 20, 30, 40, 240)
 SMALL = ["--set", "network.width=4", "--set", "network.depth=1", "--set", "execution.threads=1"]
@@ -130,37 +130,27 @@ def test_what_it_cannot_do_is_said(run: Path) -> None:
         api.load(run).predict(np.zeros((24, 32, 3), np.uint8), overlays=True)
 
 
-def start(*words: object, places: Path) -> subprocess.Popen[bytes]:
-    own = {"STRIATE_CACHE": str(places / "cache"), "STRIATE_HOME": str(places / "home")}
-    return subprocess.Popen(
-        [sys.executable, "-m", "striate", *map(str, words)],
-        stdout=subprocess.DEVNULL,
-        env={**os.environ, "OMP_NUM_THREADS": "1", **own},
-    )
-
-
 @pytest.mark.slow
 def test_killed_at_ten_random_moments_it_ends_on_the_same_bits(
     shapes: Path, tmp_path: Path
 ) -> None:
-    def train(name: str) -> subprocess.Popen[bytes]:
+    def train(name: str) -> subprocess.Popen[str]:
         length = ["--steps", 20, "--set", "training.checkpoints=20", "--allow-leaks"]
         words = ["train", shapes, "--out", tmp_path / name / "run", *length, *SMALL]
         return start(*words, places=tmp_path / name)
 
     began = time.monotonic()
-    assert train("whole").wait() == 0
+    finish(train("whole"))
     duration = time.monotonic() - began
     draw = random.Random(10)
     for name in map(str, range(10)):
         process = train(name)
         time.sleep(draw.uniform(0.3, 1) * duration)
         process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.communicate()
         folder = tmp_path / name / "run"
         goes_on = (folder / "run.json").exists()
-        last = start("resume", folder, places=tmp_path / name) if goes_on else train(name)
-        assert last.wait() == 0
+        finish(start("resume", folder, places=tmp_path / name) if goes_on else train(name))
         for file in ("network.safetensors", "validation.safetensors"):
             mine, theirs = (load_file(run / file) for run in (folder, tmp_path / "whole" / "run"))
             assert mine.keys() == theirs.keys()

@@ -21,6 +21,7 @@ _SIZES = ((1, 8), (1, 12), (1, 16), (1, 24), (1, 32), (1, 48), (1, 64))
 """Stride of the first convolution and width of the network, in the order of their arithmetic."""
 _SIZES_OF_LARGE = ((4, 16), (4, 24), (4, 32), (4, 48), (2, 32), (2, 48), (1, 32), (1, 48), (1, 64))
 """The same for large images: many steps at a quarter of the resolution beat few at all of it."""
+_OPTIMISER = Pick("muon", lr=0.01, weight_decay=0.01)
 _USUAL = 16
 """Width where nothing can be measured."""
 _LONG = 120.0
@@ -41,14 +42,23 @@ def suited_settings(conditions: Conditions) -> dict[str, Setting]:
         {"name": "crop", "size": list(window), "smallest": 0.75, "largest": 1.5},
         {"name": "colour"},
     ]
-    loss = {"name": "cross_entropy_dice"}
+    loss = {"name": "cross_entropy_dice", "balance": 0.5}
     shown = f"{window[0]} × {window[1]}"
     settings = {
         "data.input_size": Setting("input size", list(size), fit[1], f"{size[0]} × {size[1]}"),
         "network": Setting("network", network.to_json(), why, str(network)),
         "training.batch_size": Setting("batch", batch, "large images", str(batch)),
         "loss": Setting(
-            "loss", loss, "rare classes and small regions count", "balanced cross-entropy and Dice"
+            "loss",
+            loss,
+            "rare classes and small regions count",
+            "cross-entropy, by half balanced, and Dice",
+        ),
+        "optimiser": Setting(
+            "optimiser",
+            _OPTIMISER.to_json(),
+            "a quarter of the steps of AdamW to the same loss",
+            f"{_OPTIMISER.name}, rate {_OPTIMISER.arguments['lr']:g}",
         ),
         "augmentation": Setting(
             "augmentation",
@@ -107,7 +117,7 @@ def _network(conditions: Conditions, window: tuple[int, int], batch: int) -> tup
     best, tried = None, []
     for stem, width in sizes:
         pick = _pick(name, width, stem, window)
-        rate = conditions.speed(pick, Pick("adamw", lr=2e-3, weight_decay=0.01), batch, window)
+        rate = conditions.speed(pick, _OPTIMISER, batch, window)
         tried.append(f"{width}{f' after stride {stem}' if stem > 1 else ''}: {rate:.3g}")
         if rate < needed:
             break
