@@ -1,8 +1,9 @@
 """Runs commands in forked processes whose file system fails; `test_faults.py` talks to it.
 
 A job is a line of JSON on standard input: words of the command, folder to run in, environment,
-files for its output, and the fault (none, or kind, number, error and mode of `inject.c`). The
-reply is a line of JSON on standard output. One process imports the package once, for all of them.
+files for its output, and the fault (none; kind, number, error and mode of `inject.c`; or the
+moment in seconds at which it is killed). The reply is a line of JSON on standard output. One
+process imports the package once, for all of them.
 """
 
 import ctypes
@@ -37,7 +38,7 @@ def run(job: dict[str, Any], library: ctypes.CDLL) -> dict[str, Any]:
             file = os.open(job[name], os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
             os.dup2(file, descriptor)
         sys.argv = ["striate", *job["words"]]
-        fault = job.get("fault") or {"kind": 1, "number": 0, "error": 0, "mode": 0}
+        fault = {"kind": 1, "number": 0, "error": 0, "mode": 0, **(job["fault"] or {})}
         library.inject(
             job["below"].encode(),
             fault["kind"],
@@ -49,11 +50,14 @@ def run(job: dict[str, Any], library: ctypes.CDLL) -> dict[str, Any]:
 
         command()
     code: int | None = None
+    moment = (job["fault"] or {}).get("moment")
     while time.monotonic() - began < job["limit"]:
         ended, status = os.waitpid(process, os.WNOHANG)
         if ended:
             code = os.waitstatus_to_exitcode(status)
             break
+        if moment is not None and time.monotonic() - began > moment:
+            os.kill(process, signal.SIGKILL)
         time.sleep(0.002)
     else:
         os.kill(process, signal.SIGKILL)

@@ -3,7 +3,8 @@
 Each command runs once to count its calls on files, then again for each of them: refused with an
 input/output error, on a disk that is full or read-only from there on, cut in the middle of a
 write, killed there. What the message says to type is typed, and must end on the same result.
-A run of the tests takes a sample; `STRIATE_FAULTS=all` tries every call in every way.
+A run of the tests takes a sample; `STRIATE_FAULTS=all` tries every call in every way. Six commands
+are also killed at random moments, `STRIATE_KILLS=34` times each.
 """
 
 import errno
@@ -46,6 +47,7 @@ WAYS = {
 }
 TRIED = os.environ.get("STRIATE_FAULTS", "8")
 """Faults of each command that are tried: a number, or all."""
+KILLS = int(os.environ.get("STRIATE_KILLS", "3"))
 SMALL = [
     "--network", "airbench", "--set", "network.widths=[8,8]", "--set", "training.batch_size=8",
     "--set", "training.checkpoints=2", "--set", "training.validations=1",
@@ -171,7 +173,7 @@ class Server:
             },
         )
 
-    def run(self, command: list[str], fault: dict[str, int] | None = None) -> dict[str, Any]:
+    def run(self, command: list[str], fault: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run a command in the work folder; `said` is what it wrote."""
         out, error = self._scratch / "stdout", self._scratch / "stderr"
         places = {
@@ -244,7 +246,7 @@ def typed(said: str) -> list[str] | None:
     return None if found is None else shlex.split(found[1])
 
 
-def check(server: Server, case: Case, fault: dict[str, int], expected: Any) -> str:
+def check(server: Server, case: Case, fault: dict[str, Any], expected: Any) -> str:
     """Let a command fail, do what it says, and compare; how it ended comes back."""
     server.reset()
     done = server.run(case.words, fault)
@@ -253,7 +255,7 @@ def check(server: Server, case: Case, fault: dict[str, int], expected: Any) -> s
     assert "Traceback" not in done["said"], where
     again = case.words
     if done["code"] == -9:
-        assert fault["mode"] in (KILL, TORN_KILL), where
+        assert "moment" in fault or fault["mode"] in (KILL, TORN_KILL), where
         if (server.work / "run" / "run.json").is_file() and "train" in again:
             again = ["resume", "run"]
         if (server.work / "p" / "predictions.json").exists():  # whole, and never written over
@@ -275,8 +277,29 @@ def check(server: Server, case: Case, fault: dict[str, int], expected: Any) -> s
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(0)  # as long as so many take
 @pytest.mark.parametrize("name", CASES)
 def test_faults(name: str, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    case, expected, whole = prepared(name, server, monkeypatch)
+    survive(name, server, case, points(whole["calls"], name), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize("name", ["train", "cv", "search", "evaluate", "inspect", "predict"])
+def test_killed_at_random_moments(
+    name: str, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case, expected, whole = prepared(name, server, monkeypatch)
+    draw = random.Random(name)
+    moments = [{"moment": draw.uniform(0.02, 1) * whole["seconds"]} for _ in range(KILLS)]
+    survive(name, server, case, moments, expected)
+
+
+def prepared(
+    name: str, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> tuple[Case, Any, dict[str, Any]]:
+    """A command, what it ends on when nothing disturbs it, and the reply of that run."""
     monkeypatch.setenv("STRIATE_HOME", str(server.work / "home"))
     case = CASES[name]
     shutil.rmtree(server.base, ignore_errors=True)
@@ -292,14 +315,20 @@ def test_faults(name: str, server: Server, monkeypatch: pytest.MonkeyPatch) -> N
     shutil.copytree(server.work, server.base)
     whole = server.run(case.words)
     assert whole["code"] == 0, whole
-    expected = case.outcome(server.work)
+    return case, case.outcome(server.work), whole
+
+
+def survive(
+    name: str, server: Server, case: Case, faults: list[dict[str, Any]], expected: Any
+) -> None:
+    """Try the faults one after the other; those that were not survived fail the test."""
     ends: Counter[str] = Counter()
     problems = []
-    for fault in points(whole["calls"], name):
+    for fault in faults:
         try:
             ends[check(server, case, fault, expected)] += 1
         except AssertionError as problem:
             problems.append(str(problem))
     tried = ends.total() + len(problems)
-    print(f"{name}: calls {whole['calls']}, {tried} tried, survived {dict(ends)}", flush=True)
+    print(f"{name}: {tried} tried, survived {dict(ends)}", flush=True)
     assert not problems, f"{len(problems)} of {tried}:\n" + "\n".join(problems[:10])

@@ -86,7 +86,7 @@ def test_right_gradients_agree():
 @pytest.mark.parametrize(
     ("bug", "expected"),
     [
-        ("transposed gradient", {"weight": "wrong"}),
+        pytest.param("transposed gradient", {"weight": "wrong"}, marks=pytest.mark.slow),
         pytest.param("missing factor", {"weight": "wrong"}, marks=pytest.mark.slow),
         pytest.param(
             "small factor",

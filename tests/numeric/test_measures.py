@@ -66,7 +66,7 @@ def exact_coverage(interval, p: float, n: int) -> float:
     return float(binom.pmf(np.arange(n + 1), n, p)[covers].sum())
 
 
-@pytest.mark.parametrize("n", [40, 150, 360])
+@pytest.mark.parametrize("n", [40, pytest.param(360, marks=pytest.mark.slow)])
 def test_wilson_covers_95_percent_on_average_over_errors(n):
     # For one p the coverage of any interval from counts swings with p, since counts are whole;
     # on average over the errors that networks have it must be the nominal one.

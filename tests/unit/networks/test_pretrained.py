@@ -332,7 +332,13 @@ def lossless() -> tuple[torch.Tensor, torch.Tensor]:
 @pytest.mark.parametrize(
     # counted errors among the first 1,000 test images
     ("name", "errors"),
-    [("resnet20", 85), ("resnet32", 72), ("resnet44", 67), ("resnet56", 74)],
+    [
+        ("resnet20", 85),
+        *(
+            pytest.param(name, errors, marks=pytest.mark.slow)
+            for name, errors in [("resnet32", 72), ("resnet44", 67), ("resnet56", 74)]
+        ),
+    ],
 )
 def test_cifar_resnets_reach_their_published_error(name: str, errors: int) -> None:
     x, labels = lossless()

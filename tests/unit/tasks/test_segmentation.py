@@ -113,7 +113,9 @@ def test_intervals_draw_films_and_classes_have_figures(masks) -> None:
     ],
     ids=str,
 )
-@pytest.mark.parametrize("size", [(96, 200), (57, 301), (40, 24)])
+@pytest.mark.parametrize(
+    "size", [pytest.param((96, 200), marks=pytest.mark.slow), (57, 301), (40, 24)]
+)
 def test_tiles_are_the_whole_map_at_every_pixel(pick: Pick, size: tuple[int, int]) -> None:
     torch.manual_seed(0)
     network = NETWORKS.build(pick, num_classes=5, in_channels=2).eval()
