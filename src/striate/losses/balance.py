@@ -85,6 +85,24 @@ def median_frequency_weights(
     return torch.where(occurs, weights, 0)
 
 
+def weights_by_frequency(
+    scores: Tensor,
+    class_counts: Tensor | Sequence[float],
+    present_counts: Tensor | Sequence[float] | None,
+    balance: float,
+) -> Tensor:
+    """`median_frequency_weights` (K,) of the kind of the scores, the counts checked against them.
+
+    Raises:
+        ShapeError: not one count for each class.
+        ConfigError: a balance that is negative or not finite.
+    """
+    counts = torch.as_tensor(class_counts, device=scores.device)
+    checked_class_weights(scores, counts)
+    present = checked_class_weights(scores, present_counts)
+    return median_frequency_weights(counts, present, balance).to(scores)
+
+
 def focal_loss(
     scores: Float[Tensor, "B K *S"],
     target: Int[Tensor, "..."],
@@ -161,12 +179,8 @@ def median_frequency_cross_entropy_loss(
     """
     if class_counts is None:
         valid = valid_mask(scores, target, ignore_index)
-        counts = torch.bincount(target[valid].long(), minlength=scores.shape[1])
-    else:
-        counts = torch.as_tensor(class_counts, device=scores.device)
-        checked_class_weights(scores, counts)
-    present = checked_class_weights(scores, present_counts)
-    weights = median_frequency_weights(counts, present, balance).to(scores)
+        class_counts = torch.bincount(target[valid].long(), minlength=scores.shape[1])
+    weights = weights_by_frequency(scores, class_counts, present_counts, balance)
     return softmax_cross_entropy_loss(
         scores, target, reduction=reduction, class_weights=weights, ignore_index=ignore_index
     )

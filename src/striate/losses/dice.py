@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from striate.errors import ConfigError
-from striate.losses.balance import median_frequency_cross_entropy_loss
-from striate.losses.cross_entropy import softmax_cross_entropy_loss
+from striate.losses.balance import weights_by_frequency
 from striate.losses.reduction import IGNORE_INDEX, Reduction, reduce_loss, valid_mask
 
 __all__ = ["cross_entropy_dice_loss", "dice_loss"]
@@ -48,18 +48,41 @@ def dice_loss(
         tensor([0.2500, 0.2500])
     """
     valid = valid_mask(scores, target, ignore_index)
-    mask = valid.unsqueeze(1).to(scores.dtype)
-    truth = torch.zeros_like(scores).scatter_(1, target.long().where(valid, 0).unsqueeze(1), mask)
-    probability = torch.softmax(scores, 1) * mask
-    space = tuple(range(2, scores.ndim))
+    index = target.long().where(valid, 0)
+    probability = torch.softmax(scores, 1)
+    each = _dice_losses(probability, index, valid, per_item, squared, smoothing)
+    return reduce_loss(each, reduction)
+
+
+def _dice_losses(
+    probability: Tensor,
+    index: Tensor,
+    valid: Tensor,
+    per_item: bool = False,
+    squared: bool = False,
+    smoothing: float = 1.0,
+) -> Tensor:
+    """Dice losses (K,), or (B, K), of probabilities (B, K, *S) and class numbers (B, *S)."""
+    num_items, num_classes = probability.shape[:2]
+    if not bool(valid.all()):
+        probability = probability * valid.unsqueeze(1)
+    space = tuple(range(2, probability.ndim))
     axes = space if per_item else (0, *space)
+    amount = probability.square() if squared else probability
+    predicted = amount.sum(axes) if axes else amount
+    # Sums over the pixels of each true class, of each item where there are sums of items.
+    cell = index
+    if per_item:
+        item = torch.arange(num_items, device=index.device) * num_classes
+        cell = index + item.view(-1, *[1] * (index.ndim - 1))
+    own = probability.gather(1, index.unsqueeze(1))
 
     def total(values: Tensor) -> Tensor:
-        return values.sum(axes) if axes else values
+        sums = torch.zeros(predicted.numel(), dtype=torch.float64, device=index.device)
+        summed = sums.index_add(0, cell.flatten(), values.flatten().double())
+        return summed.view_as(predicted).to(predicted.dtype)
 
-    overlap = total(probability * truth)
-    extent = total(probability.square() if squared else probability) + total(truth)
-    return reduce_loss(1 - (2 * overlap + smoothing) / (extent + smoothing), reduction)
+    return 1 - (2 * total(own) + smoothing) / (predicted + total(valid) + smoothing)
 
 
 def cross_entropy_dice_loss(
@@ -102,16 +125,13 @@ def cross_entropy_dice_loss(
         raise ConfigError(f"dice_share={dice_share:g} must lie between 0 and 1.")
     if reduction != "mean":
         raise ConfigError(f"reduction={reduction!r} is unknown here; accepted: 'mean'.")
-    if class_counts is None:
-        pixels = softmax_cross_entropy_loss(scores, target, ignore_index=ignore_index)
-    else:
-        pixels = median_frequency_cross_entropy_loss(
-            scores,
-            target,
-            class_counts=class_counts,
-            present_counts=present_counts,
-            balance=balance,
-            ignore_index=ignore_index,
-        )
-    regions = dice_loss(scores, target, ignore_index=ignore_index)
+    valid = valid_mask(scores, target, ignore_index)
+    index = target.long().where(valid, 0)
+    log_p = F.log_softmax(scores, 1)
+    share = valid.to(log_p.dtype)
+    if class_counts is not None:
+        weights = weights_by_frequency(scores, class_counts, present_counts, balance)
+        share = share * weights[index]
+    pixels = reduce_loss(-log_p.gather(1, index.unsqueeze(1)).squeeze(1) * share, "mean", share)
+    regions = _dice_losses(log_p.exp(), index, valid).mean()
     return (1 - dice_share) * pixels + dice_share * regions

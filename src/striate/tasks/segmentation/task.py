@@ -15,7 +15,7 @@ from striate.data.source import Source
 from striate.errors import ConfigError
 from striate.evaluation.metric import Meter
 from striate.evaluation.report import Section
-from striate.losses import IGNORE_INDEX, LOSSES, median_frequency_weights
+from striate.losses import IGNORE_INDEX, LOSSES, median_frequency_weights, num_valid_targets
 from striate.registry import Pick
 from striate.run_folder import RunFolder
 from striate.tasks.conditions import Conditions
@@ -89,12 +89,11 @@ class Segmentation(Task):
 
     def weight(self, batch: Batch) -> float:
         """The number of pixels that are not void, or the sum of the weights of their classes."""
-        target = self._target(batch)
+        target, weights = self._target(batch), self._class_weights()
+        if weights is None:
+            return num_valid_targets(target)
         valid = target[target != IGNORE_INDEX]
-        weights = self._class_weights()
-        return float(
-            len(valid) if weights is None else weights.double().to(valid.device)[valid].sum()
-        )
+        return float(weights.double().to(valid.device)[valid].sum())
 
     def _class_weights(self) -> Tensor | None:
         """Weights of the classes in a loss that is a weighted mean over pixels; else None."""
