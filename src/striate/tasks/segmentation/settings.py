@@ -15,11 +15,15 @@ _CUT_FROM = 128
 _STEM_FROM = 256
 """Shorter side from which on networks may compute at a part of the resolution."""
 _BATCH_PIXELS = 2**18
-_SHOWINGS = 40
-"""Windows of each training image that the largest network must have time for."""
+_STEPS = 1_000
+"""Steps that the largest network must have time for: fewer of a larger one end worse."""
 _SIZES = ((1, 8), (1, 12), (1, 16), (1, 24), (1, 32), (1, 48), (1, 64))
 """Stride of the first convolution and width of the network, in the order of their arithmetic."""
-_SIZES_OF_LARGE = ((4, 16), (4, 24), (4, 32), (4, 48), (2, 32), (2, 48), (1, 32), (1, 48), (1, 64))
+_SIZES_OF_LARGE = (
+    *((4, 16), (4, 24), (4, 32)),
+    *((2, 16), (2, 24), (2, 32), (2, 48)),
+    *((1, 32), (1, 48), (1, 64)),
+)
 """The same for large images: many steps at a quarter of the resolution beat few at all of it."""
 _OPTIMISER = Pick("muon", lr=0.01, weight_decay=0.01)
 _USUAL = 16
@@ -104,13 +108,13 @@ def _window(size: tuple[int, int]) -> tuple[int, int]:
 
 
 def _network(conditions: Conditions, window: tuple[int, int], batch: int) -> tuple[Pick, str]:
-    """The network with most arithmetic that has time to see each training image often enough."""
+    """The network with most arithmetic that has time for enough steps."""
     own: Any = setting_at(conditions.settings, "network") or {}
     name = own.get("name", "unet")
     usual = _pick(name, _USUAL, 1, window)
     if not usual.arguments or set(own) - {"name"} or conditions.speed is None:
         return usual, "of a usual width, which was not measured"
-    needed = _SHOWINGS * conditions.num_images / max(1.0, conditions.seconds - _START_AND_END)
+    needed = _STEPS * batch / max(1.0, conditions.seconds - _START_AND_END)
     # Windows of large images have half of the images' sides.
     is_large = name == "unet" and 2 * min(window) >= _STEM_FROM
     sizes = _SIZES_OF_LARGE if is_large else _SIZES
@@ -122,7 +126,7 @@ def _network(conditions: Conditions, window: tuple[int, int], batch: int) -> tup
         if rate < needed:
             break
         best = pick
-    why = f"{_SHOWINGS} windows an image; images/s by width: {', '.join(tried)}"
+    why = f"{_STEPS:,} steps; images/s by width: {', '.join(tried)}"
     if best is None:
         stem, width = sizes[0]
         return _pick(name, width, stem, window), f"the smallest; there is no time for {why}"
