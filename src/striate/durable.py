@@ -15,11 +15,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from striate.errors import RunError, StorageError
+from striate.errors import StorageError
 
 _KEPT_LETTERS = 30
 """Letters of a file's name in the temporary one, which must stay below the 255 bytes of a name."""
@@ -155,7 +155,7 @@ def write_with(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Write a file through `write(stream)`: after a failure the old file is still there, whole."""
     with explaining(path, "written"):
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(path.parent)
+        remove_leftovers(path.parent)
         process = f"{platform.node()}.{os.getpid()}"
         temporary = path.with_name(f".{path.name[:_KEPT_LETTERS]}.{process}.partial")
         try:
@@ -225,59 +225,7 @@ def ends_torn(stream: IO[bytes]) -> bool:
     return stream.read(1) != b"\n"
 
 
-@contextmanager
-def lock(path: Path, *, wait: bool, taken: str) -> Iterator[None]:
-    """Hold an exclusive lock that the system itself drops when the process dies.
-
-    Args:
-        path: Path of the lock file; made when absent, and never removed.
-        wait: Whether to wait for the other process, or raise at once.
-        taken: Message of the error when another process holds the lock.
-
-    Raises:
-        RunError: `taken`.
-    """
-    with ExitStack() as held:
-        with explaining(path, "written"):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            _remove_leftovers(path.parent)
-            stream = held.enter_context(open(path, "ab"))
-            if os.name != "nt":
-                import fcntl
-
-                try:
-                    fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-                except BlockingIOError:
-                    raise RunError(taken) from None
-                # Not by closing alone: copies of this process may hold the file open.
-                held.callback(_unlock, stream)
-        yield
-
-
-def is_locked(path: Path) -> bool:
-    """Whether another process holds the lock of a file now; nothing is written."""
-    if os.name == "nt":
-        return False
-    import fcntl
-
-    try:
-        with open(path, "rb") as stream:
-            fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:  # there is none, or it cannot be read
-        return False
-    return False
-
-
-def _unlock(stream: IO[bytes]) -> None:
-    import fcntl
-
-    with suppress(OSError):  # of a disk that failed meanwhile: closing does the same
-        fcntl.flock(stream, fcntl.LOCK_UN)
-
-
-def _remove_leftovers(folder: Path) -> None:
+def remove_leftovers(folder: Path) -> None:
     """Remove temporary files of killed processes, before this one first writes in a folder.
 
     Those of another machine, whose processes cannot be seen from here, go when they are a day old.

@@ -27,7 +27,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from striate import digests, durable
+from striate import digests, durable, locks
 from striate.config import RunConfig
 from striate.data.spelling import enumerated, folder_name
 from striate.errors import RunError, command_line
@@ -170,7 +170,7 @@ class RunFolder:
             RunError: another process does.
         """
         taken = f"{self.path} is being trained by another process. Wait for it, or stop it first."
-        with durable.lock(self.path / ".lock", wait=False, taken=taken):
+        with locks.lock(self.path / ".lock", wait=False, taken=taken):
             yield
 
     def require(self, path: Path) -> None:
@@ -181,7 +181,7 @@ class RunFolder:
         """
         if not path.is_file():
             lacking = f"{self.path} has no {path.name}"
-            if durable.is_locked(self.path / ".lock"):
+            if locks.is_locked(self.path / ".lock"):
                 raise RunError(
                     f"{lacking} yet: another process is training it. Try again when that has ended."
                 )

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from killed import assert_same, finish, outcome, start, train
-from striate.durable import is_locked
+from striate.locks import is_locked
 
 ROUNDS = range(int(os.environ.get("STRIATE_ROUNDS", "2")))
 

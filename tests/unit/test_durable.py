@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from striate import durable
+from striate import durable, locks
 from striate.errors import RunError, StorageError
 
 
@@ -60,8 +60,8 @@ def test_readers_never_see_half_a_file_of_a_killed_writer(tmp_path):
 def test_a_lock_is_exclusive_and_dies_with_its_process(tmp_path):
     path = tmp_path / "lock"
     code = (
-        "import sys, time; from pathlib import Path; from striate import durable\n"
-        "with durable.lock(Path(sys.argv[1]), wait=True, taken=''):\n"
+        "import sys, time; from pathlib import Path; from striate import locks\n"
+        "with locks.lock(Path(sys.argv[1]), wait=True, taken=''):\n"
         "    print('held', flush=True); time.sleep(60)"
     )
     holder = subprocess.Popen([sys.executable, "-c", code, str(path)], stdout=subprocess.PIPE)
@@ -69,13 +69,13 @@ def test_a_lock_is_exclusive_and_dies_with_its_process(tmp_path):
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"held\n"
         taken = pytest.raises(RunError, match="somebody has it")
-        with taken, durable.lock(path, wait=False, taken="somebody has it"):
+        with taken, locks.lock(path, wait=False, taken="somebody has it"):
             pass
     finally:
         holder.kill()
         holder.wait()
         holder.stdout.close()
-    with durable.lock(path, wait=False, taken="somebody has it"):
+    with locks.lock(path, wait=False, taken="somebody has it"):
         pass
 
 
@@ -198,6 +198,6 @@ def test_leftovers_of_killed_writers_go_at_the_next_start(tmp_path, start):
     if start == "write":
         durable.write_bytes(path, b"whole")
     else:
-        with durable.lock(path, wait=True, taken=""):
+        with locks.lock(path, wait=True, taken=""):
             pass
     assert {p.name for p in tmp_path.iterdir()} == {"file", running.name, elsewhere.name}

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from striate import durable
+from striate import durable, locks
 from striate.api.frame import same_images, training_images
 from striate.api.headline import headline, headline_metric
 from striate.api.request import Request
@@ -158,7 +158,7 @@ def open_study(
         words = folder_name(Path(request.data).stem)
         digest = hashlib.sha256(json.dumps(wanted, sort_keys=True).encode()).hexdigest()
         out = Path("runs") / f"{words}-{kind}-{digest[:12]}"
-    with durable.lock(out / ".study.lock", wait=True, taken=""):
+    with locks.lock(out / ".study.lock", wait=True, taken=""):
         record = out / "study.json"
         if record.is_file():
             return _recorded(record, wanted, reporter)

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from striate import durable
+from striate import durable, locks
 from striate.config import DataConfig
 from striate.data import cache
 from striate.data.decode import THUMBNAIL, ImageSpec, spec_of
@@ -374,7 +374,7 @@ def _move(folder: Path, final: Path, config: DataConfig) -> None:
         durable.sync_folder(path)
     with (
         durable.explaining(final, "written"),
-        durable.lock(final.parent / f".{final.name}.lock", wait=True, taken=""),
+        locks.lock(final.parent / f".{final.name}.lock", wait=True, taken=""),
     ):
         if cache.read_set(final.name, config) is None:
             shutil.rmtree(final, ignore_errors=True)

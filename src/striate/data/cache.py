@@ -23,7 +23,7 @@ from typing import Any, Literal
 import numpy as np
 import PIL
 
-from striate import durable, kernels
+from striate import durable, kernels, locks
 from striate.config import DataConfig
 from striate.data.decode import THUMBNAIL, ImageSpec
 from striate.data.jpeg import decoder_name
@@ -230,7 +230,7 @@ def building(memo: Path) -> Iterator[None]:
         StorageError: the cache cannot be written.
     """
     require_writable()
-    with writing(), durable.lock(memo.with_suffix(".lock"), wait=True, taken=""):
+    with writing(), locks.lock(memo.with_suffix(".lock"), wait=True, taken=""):
         yield
 
 
@@ -322,7 +322,7 @@ def _gib(num_bytes: int) -> str:
 def _being_built(folder: Path) -> bool:
     held = cache_dir() / "memo" / f"{folder.name.removeprefix('.build-')}.lock"
     try:
-        with durable.lock(held, wait=False, taken="taken"):
+        with locks.lock(held, wait=False, taken="taken"):
             return False
     except RunError:
         return True

@@ -8,7 +8,7 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from striate import durable
+from striate import durable, locks
 from striate.data.cache import read_json
 from striate.data.source import Progress
 from striate.errors import DownloadError, StorageError
@@ -64,7 +64,7 @@ def download(file: RemoteFile, folder: Path, what: str, progress: Progress | Non
     target = folder / file.name
     if target.exists():
         return target
-    with durable.lock(folder / f".{file.name}.lock", wait=True, taken=""):
+    with locks.lock(folder / f".{file.name}.lock", wait=True, taken=""):
         if target.exists():
             return target
         partial = folder / f"{file.name}.partial"

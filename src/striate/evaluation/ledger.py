@@ -14,7 +14,7 @@ from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Any
 
-from striate import durable, folders
+from striate import folders, locks
 from striate.data.seal import Opening, SealedSplit, issue
 from striate.errors import LedgerError
 from striate.evaluation.chain import Chain, Entry, is_count
@@ -240,7 +240,7 @@ def _locked(test_digest: str) -> Iterator[None]:
     with ExitStack() as held:
         try:
             taken = "Another process is writing this ledger."
-            held.enter_context(durable.lock(path, wait=True, taken=taken))
+            held.enter_context(locks.lock(path, wait=True, taken=taken))
         except OSError as error:
             raise LedgerError(
                 f"The ledger cannot be locked: {path}: {error.strerror}. The test split stays "

@@ -15,7 +15,7 @@ import optuna
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalStorage
 from optuna.trial import TrialState
 
-from striate import durable
+from striate import durable, locks
 from striate.errors import ConfigError, RunError
 from striate.randomness import derive_seed
 from striate.reading import reported_as
@@ -122,7 +122,7 @@ class Storage:
         return Trial(self._study, trial, self._points, self._prune, proposal, resumed)
 
     def _lock(self, name: str, *, wait: bool = False) -> AbstractContextManager[None]:
-        return durable.lock(self._claims / name, wait=wait, taken="taken")
+        return locks.lock(self._claims / name, wait=wait, taken="taken")
 
 
 def _open_journal(folder: Path, locks: Path, lower_is_better: bool) -> optuna.Study:
@@ -175,7 +175,7 @@ class _Lock(JournalFileOpenLock):
         self._held = ExitStack()
 
     def acquire(self) -> bool:
-        self._held.enter_context(durable.lock(self._file, wait=True, taken=""))
+        self._held.enter_context(locks.lock(self._file, wait=True, taken=""))
         with durable.explaining(self._journal, "written"):
             _drop_torn_line(self._journal)
         return True

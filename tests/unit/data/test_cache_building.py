@@ -110,14 +110,14 @@ def test_two_processes_at_once_build_it_once(many: Path, tmp_path: Path) -> None
 def test_a_leftover_of_a_kill_is_cleared_but_not_a_running_build(
     photos: Path, config_of: Callable[..., object]
 ) -> None:
-    from striate import durable
+    from striate import locks
     from striate.data import clear_cache
 
     leftover = cache_dir() / "images" / ".build-images-0123"
     leftover.mkdir(parents=True)
     (leftover / "staging.u8").write_bytes(b"x" * 99)
     assert [entry.kind for entry in list_cache()] == ["leftover"]
-    with durable.lock(cache_dir() / "memo" / "images-0123.lock", wait=True, taken=""):
+    with locks.lock(cache_dir() / "memo" / "images-0123.lock", wait=True, taken=""):
         assert clear_cache() == []
     assert len(clear_cache()) == 1
     prepare(config_of(photos))
