@@ -155,7 +155,7 @@ def main() -> None:
     how = {name: value for name, value in job["network"].items() if name != "name"}
     network = UNet(job["num_classes"], **how).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimiser = torch.optim.AdamW(network.parameters(), job["rate"], weight_decay=0.01, fused=True)
-    weights = balance(train.masks, job["num_classes"])
+    weights = balance(train.masks, job["num_classes"]) ** job["balance"]
     order: list[int] = []
     steps = 0
     while (share := (time.perf_counter() - began) / job["seconds"]) < 1:
