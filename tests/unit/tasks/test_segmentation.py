@@ -211,7 +211,7 @@ def test_the_width_follows_time_and_speed() -> None:
         return 20 * (16 * network.arguments.get("stem", 1) / width) ** 2
 
     short = suited_settings(conditions_of((360, 480), 600, speed))
-    assert short["network"].value == {"name": "unet", "width": 48, "depth": 4, "stem": 2}
+    assert short["network"].value == {"name": "unet", "width": 32, "depth": 4, "stem": 2}
     assert asked_of[0] == ("unet", 5, (192, 256))
     longer = suited_settings(conditions_of((360, 480), 1800, speed))["network"].value
     assert longer == {"name": "unet", "width": 32, "depth": 4}
@@ -220,7 +220,7 @@ def test_the_width_follows_time_and_speed() -> None:
     small = suited_settings(conditions_of((120, 160), 600, speed))["network"].value
     assert small == {"name": "unet", "width": 12, "depth": 4}
     narrow = suited_settings(conditions_of((360, 480), 600, speed, {"network": {"name": "segnet"}}))
-    assert narrow["network"].value["widths"] == [24, 48, 96, 192, 192]
+    assert narrow["network"].value["widths"] == [16, 32, 64, 128, 128]
     given = suited_settings(conditions_of((360, 480), 600, None, {"network": {"width": 40}}))
     assert given["network"].value["width"] == 16  # completed by what was asked for
 

@@ -17,6 +17,9 @@ _STEM_FROM = 256
 _BATCH_PIXELS = 2**18
 _STEPS = 1_000
 """Steps that the largest network must have time for: fewer of a larger one end worse."""
+_WHOLE_STEP = 1.4
+"""Time of a step with loss, augmentation and its share of the validations, as a multiple of what is
+measured: network and optimiser."""
 _SIZES = ((1, 8), (1, 12), (1, 16), (1, 24), (1, 32), (1, 48), (1, 64))
 """Stride of the first convolution and width of the network, in the order of their arithmetic."""
 _SIZES_OF_LARGE = (
@@ -114,7 +117,7 @@ def _network(conditions: Conditions, window: tuple[int, int], batch: int) -> tup
     usual = _pick(name, _USUAL, 1, window)
     if not usual.arguments or set(own) - {"name"} or conditions.speed is None:
         return usual, "of a usual width, which was not measured"
-    needed = _STEPS * batch / max(1.0, conditions.seconds - _START_AND_END)
+    needed = _WHOLE_STEP * _STEPS * batch / max(1.0, conditions.seconds - _START_AND_END)
     # Windows of large images have half of the images' sides.
     is_large = name == "unet" and 2 * min(window) >= _STEM_FROM
     sizes = _SIZES_OF_LARGE if is_large else _SIZES
