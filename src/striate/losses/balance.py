@@ -70,10 +70,7 @@ def median_frequency_weights(
         >>> median_frequency_weights(torch.tensor([10, 40, 20]))
         tensor([2.0000, 0.5000, 1.0000])
     """
-    if not 0 <= balance < math.inf:
-        raise ConfigError(
-            f"balance={balance:g} must be 0 (no balance) or more; 1 is median frequency."
-        )
+    check_balance(balance)
     counts = class_counts.to(torch.get_default_dtype())
     totals = counts.sum() if present_counts is None else present_counts.to(counts.dtype)
     occurs = counts > 0
@@ -83,6 +80,14 @@ def median_frequency_weights(
     median = frequency[occurs].quantile(0.5)
     weights = (median / torch.where(occurs, frequency, 1)) ** balance
     return torch.where(occurs, weights, 0)
+
+
+def check_balance(balance: float) -> None:
+    """Raise ConfigError unless a balance can be the exponent of weights."""
+    if not 0 <= balance < math.inf:
+        raise ConfigError(
+            f"balance={balance:g} must be 0 (no balance) or more; 1 is median frequency."
+        )
 
 
 def weights_by_frequency(

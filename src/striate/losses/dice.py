@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from striate.errors import ConfigError
-from striate.losses.balance import weights_by_frequency
+from striate.losses.balance import check_balance, weights_by_frequency
 from striate.losses.reduction import IGNORE_INDEX, Reduction, reduce_loss, valid_mask
 
 __all__ = ["cross_entropy_dice_loss", "dice_loss"]
@@ -125,6 +125,7 @@ def cross_entropy_dice_loss(
         raise ConfigError(f"dice_share={dice_share:g} must lie between 0 and 1.")
     if reduction != "mean":
         raise ConfigError(f"reduction={reduction!r} is unknown here; accepted: 'mean'.")
+    check_balance(balance)
     valid = valid_mask(scores, target, ignore_index)
     index = target.long().where(valid, 0)
     log_p = F.log_softmax(scores, 1)

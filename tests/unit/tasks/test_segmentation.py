@@ -179,6 +179,8 @@ def test_both_losses_by_hand() -> None:
     torch.testing.assert_close(plain, nn.functional.cross_entropy(scores, target))
     with pytest.raises(ConfigError, match="between 0 and 1"):
         cross_entropy_dice_loss(scores, target, dice_share=1.5)
+    with pytest.raises(ConfigError, match="balance=-1 must be 0"):
+        Segmentation(Pick("cross_entropy_dice", balance=-1.0)).try_loss()
     with pytest.raises(ConfigError, match="accepted: 'mean'"):
         cross_entropy_dice_loss(scores, target, reduction="sum")
 
