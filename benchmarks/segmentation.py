@@ -5,9 +5,8 @@
 trains, for each seed, the network that the planner chooses, and the same network written in plain
 PyTorch (channels last, all cores, AdamW, one cycle by the clock). Of three rates, tried with the
 first seed, the best on the validation split is PyTorch's. Every training takes the minutes that
-were set. The test split is
-opened once for all runs of Striate: set STRIATE_HOME to a folder of its own first. Prints a JSON
-line for each training, then the medians.
+were set. The test split is opened once for all runs of Striate: set STRIATE_HOME to a folder of its
+own first. Prints a JSON line for each training, then the medians.
 """
 
 import argparse

@@ -187,13 +187,15 @@ def _resumable(folder: RunFolder, reporter: Reporter) -> Iterator[None]:
             yield
     except (StorageError, KeyboardInterrupt, MemoryError, RuntimeError, ImportError) as error:
         if (folder.path / "run.json").is_file():
-            again = f"ontinue with: {_resume_command(folder)}"
+            command = _resume_command(folder)
             if isinstance(error, StorageError):
-                error.then = f"c{again}"
+                error.then = f"continue with: {command}"
             elif isinstance(error, KeyboardInterrupt):  # the command line ends without a word
-                reporter.say(f"Stopped at once; what was saved before is safe. C{again}")
+                reporter.say(
+                    f"Stopped at once; what was saved before is safe. Continue with: {command}"
+                )
             elif lacks_memory(error):
-                error.add_note(f"What was saved before is safe. C{again}")
+                error.add_note(f"What was saved before is safe. Continue with: {command}")
         raise
 
 

@@ -125,17 +125,17 @@ class Storage:
         return locks.lock(self._claims / name, wait=wait, taken="taken")
 
 
-def _open_journal(folder: Path, locks: Path, lower_is_better: bool) -> optuna.Study:
+def _open_journal(folder: Path, claims: Path, lower_is_better: bool) -> optuna.Study:
     """Open the study of a folder, or begin one.
 
     Args:
         folder: Folder of trials.jsonl.
-        locks: Folder of the files that are locked.
+        claims: Folder of the files that are locked.
         lower_is_better: Direction of the metric.
     """
     journal = folder / JOURNAL
     with durable.explaining(journal, "written"):
-        backend = _Backend(str(journal), _Lock(journal, locks / "journal"))
+        backend = _Backend(str(journal), _Lock(journal, claims / "journal"))
     return optuna.create_study(
         storage=JournalStorage(backend),
         study_name="search",
