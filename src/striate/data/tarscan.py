@@ -1,10 +1,11 @@
 """Find the files of a tar by their position, without unpacking any.
 
-The headers of a plain uncompressed tar are read here, because `tarfile` takes three times as long
-for a set of many small images. Compressed archives, and those with links, extended headers or rare
+The headers of an uncompressed tar of files and folders are read here, because `tarfile` takes three
+times as long for a set of many small images. Compressed archives, and those with links or rare
 members, are left to `tarfile`.
 
-Source: POSIX.1-2017 pax, section "ustar Interchange Format".
+Source: POSIX.1-2017 pax, sections "ustar Interchange Format" and "pax Header Block"; GNU tar's long
+names ("L").
 """
 
 import io
@@ -28,7 +29,7 @@ _AT_ONCE = 10_000
 
 
 class _UnusualTar(Exception):  # noqa: N818 - a state, not a fault
-    """The archive is compressed, or uses a feature that is left to `tarfile`."""
+    """The archive is compressed, damaged in a header, or uses a feature left to `tarfile`."""
 
 
 class Member(NamedTuple):
@@ -75,24 +76,53 @@ def scan_tar(
 def _ordinary(stream: IO[bytes]) -> list[Member]:
     end = os.fstat(stream.fileno()).st_size
     members = []
+    extended: dict[str, str] = {}
     offset = 0
     while header := os.pread(stream.fileno(), _BLOCK, offset):
         if header[0] == 0 and not header.strip(b"\0"):
             break
         size = _check(header, offset)
-        is_folder = header[156:157] == b"5"
-        if header[156:157] not in (b"0", b"\0", b"5"):
-            raise _UnusualTar
-        if is_folder:
-            size = 0
-        name = _name(header)
+        kind = header[156:157]
         start = offset + _BLOCK
+        if kind in (b"g", b"x", b"L"):
+            if extended or size > _LONGEST_HEADER or start + size > end:
+                raise _UnusualTar
+            extended = _extended(kind, os.pread(stream.fileno(), size, start))
+            offset = start + (size + _BLOCK - 1) // _BLOCK * _BLOCK
+            continue
+        is_folder = kind == b"5"
+        if kind not in (b"0", b"\0", b"5"):
+            raise _UnusualTar
+        size = 0 if is_folder else int(extended.get("size", size))
+        name = extended.get("path") or _name(header)
+        extended = {}
         _require_end(name, start + size, end)
         is_folder |= name.endswith("/")
         members.append(Member(name.rstrip("/"), is_folder, start, 0 if is_folder else size))
         _require_room(members)
         offset = start + (size + _BLOCK - 1) // _BLOCK * _BLOCK
     return members
+
+
+def _extended(kind: bytes, content: bytes) -> dict[str, str]:
+    """The path and size that an extended header states of the member after it."""
+    if kind == b"L":
+        return {"path": content.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")}
+    stated = {}
+    while content:
+        length, _, _ = content.partition(b" ")
+        # "LENGTH KEY=VALUE\n", in which LENGTH counts the whole record
+        if not length.isdigit() or not len(length) + 2 < int(length) <= len(content):
+            raise _UnusualTar
+        record, content = content[len(length) + 1 : int(length)], content[int(length) :]
+        key, equals, value = record[:-1].partition(b"=")
+        if not equals or record[-1:] != b"\n" or key.startswith((b"GNU.sparse", b"hdrcharset")):
+            raise _UnusualTar
+        if key in (b"path", b"size"):
+            stated[key.decode()] = value.decode("utf-8", "surrogateescape")
+    if (stated and kind == b"g") or not stated.get("size", "0").isdecimal():
+        raise _UnusualTar
+    return stated
 
 
 def _require_end(name: str, needed: int, end: int) -> None:

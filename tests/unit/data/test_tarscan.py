@@ -126,3 +126,62 @@ def test_names_that_fill_their_fields(form: int, tmp_path: Path) -> None:
         for name in names:  # files alone, so that no header needs Python's reader
             archive.addfile(tarfile.TarInfo(name))
     assert [member.name for member in scan_tar(tmp_path / "a.tar")] == names
+
+
+def pax(**records: str) -> bytes:
+    """The content of an extended header."""
+    content = b""
+    for key, value in records.items():
+        record = f" {key.replace('__', '.')}={value}\n".encode()
+        length = next(n for n in range(2 * len(record) + 9) if n == len(record) + len(str(n)))
+        content += str(length).encode() + record
+    return content
+
+
+def extended(path: Path, kind: bytes, content: bytes) -> Path:
+    """Write a tar of one file of 600 bytes, "a/1.png", after an extended header."""
+    before, file = tarfile.TarInfo("before"), tarfile.TarInfo("a/1.png")
+    before.type, before.size, file.size = kind, len(content), 600
+    with open(path, "wb") as stream:
+        stream.write(before.tobuf(tarfile.USTAR_FORMAT) + content + bytes(-len(content) % 512))
+        stream.write(file.tobuf(tarfile.USTAR_FORMAT) + b"p" * 600 + bytes(424 + 1024))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"),
+    [
+        (b"g", pax(comment="d7d05618061fe37d")),  # as of an archive that git wrote
+        (b"g", pax(path="all/alike.png")),
+        (b"g", pax(size="590")),
+        (b"x", pax(path="grün/1.png", mtime="1.5")),
+        (b"x", pax(path="b/1.png", size="590")),
+        (b"x", pax(comment="path=c")),
+        (b"x", b""),
+        (b"x", pax(GNU__sparse__name="d.png")),
+        (b"L", b"e/" + b"e" * 120 + b".png\0"),
+        (b"L", b"f/1.png"),
+    ],
+)
+def test_extended_headers_are_read_as_by_tarfile(
+    kind: bytes, content: bytes, tmp_path: Path
+) -> None:
+    path = extended(tmp_path / "a.tar", kind, content)
+    with tarfile.open(path, encoding="utf-8") as archive:
+        expected = [(m.name, m.offset_data, m.size) for m in archive.getmembers()]
+    assert [(m.name, m.offset, m.size) for m in scan_tar(path)] == expected
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"999 path=a\n", b"12 path=a\n", b"path=a\n", b"12 path=ab.\n", b"9 pathab\n"],
+)
+def test_a_damaged_extended_header_hides_no_file(content: bytes, tmp_path: Path) -> None:
+    path = extended(tmp_path / "a.tar", b"x", content)
+    assert [(m.offset, m.size) for m in scan_tar(path)] == [(3 * 512, 600)]
+
+
+def test_an_extended_header_with_a_negative_size_is_refused(tmp_path: Path) -> None:
+    path = extended(tmp_path / "a.tar", b"x", b"11 size=-1\n")
+    with pytest.raises(OSError, match=r"a/1\.png has -1 bytes"):
+        scan_tar(path)
