@@ -12,6 +12,7 @@ from striate.networks.airbench import Airbench
 from striate.networks.alexnet import AlexNet
 from striate.networks.alexnet_owt import AlexNetOWT
 from striate.networks.densenet import DenseNet
+from striate.networks.efficientnet import EfficientNet
 from striate.networks.googlenet import GoogLeNet
 from striate.networks.head import freeze_features, replace_head, unfreeze_features
 from striate.networks.lenet5 import LeNet5
@@ -35,6 +36,7 @@ __all__ = [
     "AlexNet",
     "AlexNetOWT",
     "DenseNet",
+    "EfficientNet",
     "GoogLeNet",
     "LeNet5",
     "Linear",
@@ -66,6 +68,7 @@ NETWORKS: Registry[nn.Module] = Registry(
         "resnet": ResNet,
         "densenet": DenseNet,
         "squeezenet": SqueezeNet,
+        "efficientnet": EfficientNet,
         "airbench": Airbench,
         "segnet": SegNet,
         "unet": UNet,

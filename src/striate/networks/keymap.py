@@ -74,6 +74,17 @@ LAYOUTS: dict[str, tuple[Rewriting, ...]] = {
         (r"\.expand(\d)\.", r".expand\1x\1."),
         (r"^head\.", "classifier.1."),
     ),
+    "tensorflow/efficientnet": (
+        (r"^stem\.0\.", "_conv_stem."),
+        (r"^stem\.1\.", "_bn0."),
+        (r"^last\.0\.", "_conv_head."),
+        (r"^last\.1\.", "_bn1."),
+        (r"^head\.", "_fc."),
+        (r"^blocks\.(\d+)\.(expand|depthwise|project)\.0\.", r"_blocks.\1._\2_conv."),
+        (r"^blocks\.(\d+)\.expand\.1\.", r"_blocks.\1._bn0."),
+        (r"^blocks\.(\d+)\.depthwise\.1\.", r"_blocks.\1._bn1."),
+        (r"^blocks\.(\d+)\.project\.1\.", r"_blocks.\1._bn2."),
+    ),
     "caffe/squeezenet": (
         (r"^(fire\d)\.squeeze\.", r"\1/squeeze1x1."),
         (r"^(fire\d)\.expand(\d)\.", r"\1/expand\2x\2."),

