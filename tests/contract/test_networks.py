@@ -46,6 +46,7 @@ SMALL: dict[str, list[Case]] = {
         (Pick("densenet", depth=121, growth=2), (35, 40)),
     ],
     "squeezenet": [(Pick("squeezenet", dropout=0.0), (39, 35))],
+    "efficientnet": [(Pick("efficientnet", width=0.25, depth=0.5, dropout=0.0), (35, 40))],
     "airbench": [
         (Pick("airbench", widths=(6, 9)), (11, 14)),
         (Pick("airbench", widths=(6, 9, 12)), (8, 13)),

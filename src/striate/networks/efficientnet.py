@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: a network for photographs that few multiply-adds suffice for.
+"""EfficientNet-Lite: a network for photographs that few multiply-adds suffice for.
 
 Tan and Le (2019): EfficientNet: Rethinking Model Scaling for Convolutional Neural Networks,
 arXiv:1905.11946, table 1; the Lite form is that of its authors' release (2020): no
@@ -27,14 +27,20 @@ ReLU6 follow each convolution but the projections, which have the normalisation 
 Where the stride is 2, zeros are added as TensorFlow's "SAME" does: ⌈n/2⌉ positions out of n, and
 of an odd number of zeros the greater half at the end. Published weights depend on it.
 
+`width` and `depth` scale the widths and numbers of blocks as the paper's section 3 does; stem, last
+layer and the numbers of blocks of the first and last stage stay. The release's Lite1 to Lite4 are
+(1, 1.1), (1.1, 1.2), (1.2, 1.4) and (1.4, 1.8), of 5.4, 6.1, 8.2 and 13.0 million parameters.
+
 Departure: the release drops whole blocks at random in training (stochastic depth); this does not.
 """
 
-import torch
+import math
+
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from striate.errors import ConfigError
 from striate.layers import adaptive_average_pool, batch_norm, conv
 from striate.networks.shape import check_input, check_ndim
 
@@ -95,6 +101,7 @@ class Same(nn.Module):
     Source: TensorFlow, tf.nn.convolution, padding "SAME".
 
     Example:
+        >>> import torch
         >>> Same(3, 2)(torch.ones(1, 1, 4)).tolist(), Same(3, 2)(torch.ones(1, 1, 3)).tolist()
         ([[[1.0, 1.0, 1.0, 1.0, 0.0]]], [[[0.0, 1.0, 1.0, 1.0, 0.0]]])
     """
@@ -113,15 +120,18 @@ class Same(nn.Module):
 
 
 class EfficientNet(nn.Module):
-    """EfficientNet-Lite0.
+    """EfficientNet-Lite0, or scaled.
 
     Args:
         num_classes: K.
         in_channels: C.
         ndim: number of spatial dimensions.
+        width: multiple of the blocks' widths, which stay multiples of 8.
+        depth: multiple of the numbers of blocks.
         dropout: share of the features dropped before the head while training.
 
     Example:
+        >>> import torch
         >>> network = EfficientNet(10)
         >>> network(torch.randn(2, 3, 64, 48)).shape
         torch.Size([2, 10])
@@ -130,21 +140,34 @@ class EfficientNet(nn.Module):
     natural_size = 224
 
     def __init__(
-        self, num_classes: int, in_channels: int = 3, *, ndim: int = 2, dropout: float = 0.2
+        self,
+        num_classes: int,
+        in_channels: int = 3,
+        *,
+        ndim: int = 2,
+        width: float = 1.0,
+        depth: float = 1.0,
+        dropout: float = 0.2,
     ) -> None:
         super().__init__()
         check_ndim("efficientnet", ndim)
+        if not (width > 0 and depth > 0):
+            raise ConfigError(
+                f"efficientnet: width={width:g} and depth={depth:g} must be above 0; 1 is Lite0."
+            )
         self.in_channels, self.ndim = in_channels, ndim
         self.pad = Same(3, 2)
         self.stem = _with_norm(
             conv(ndim)(in_channels, 32, 3, stride=2, bias=False), ndim, active=True
         )
         blocks, above = [], 32
-        for count, kernel, stride, expansion, width in _STAGES:
-            for number in range(count):
+        for stage, (count, kernel, stride, expansion, channels) in enumerate(_STAGES):
+            is_inner = 0 < stage < len(_STAGES) - 1
+            here = _of_eight(channels * width)
+            for number in range(math.ceil(count * depth) if is_inner else count):
                 step = stride if number == 0 else 1
-                blocks.append(Block(above, width, kernel, step, expansion, ndim))
-                above = width
+                blocks.append(Block(above, here, kernel, step, expansion, ndim))
+                above = here
         self.blocks = nn.Sequential(*blocks)
         self.last = _with_norm(conv(ndim)(above, _LAST, 1, bias=False), ndim, active=True)
         self.average = adaptive_average_pool(ndim)(1)
@@ -163,6 +186,12 @@ class EfficientNet(nn.Module):
         x = self.dropout(self.average(x).flatten(1))
         scores: Tensor = self.head(x)
         return scores
+
+
+def _of_eight(channels: float) -> int:
+    """The multiple of 8 next to a width, not less than nine tenths of it."""
+    rounded = max(8, int(channels + 4) // 8 * 8)
+    return rounded if rounded >= 0.9 * channels else rounded + 8
 
 
 def _with_norm(layer: nn.Module, ndim: int, *, active: bool) -> nn.Sequential:

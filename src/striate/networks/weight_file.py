@@ -1,8 +1,8 @@
 """A file of published weights: where it lies, how it is fetched, what is in it.
 
-A file is read from `$STRIATE_DATA/weights`, the cache folder, where it has its published name, or the
-Python package that brings it, and downloaded from its official address otherwise. Pickles are read with `weights_only=True`:
-tensors come in, code does not run.
+A file is read from `$STRIATE_DATA/weights` or the cache folder, where it has its published name, or
+from the Python package that brings it, and downloaded from its official address otherwise. Pickles
+are read with `weights_only=True`: tensors come in, code does not run.
 """
 
 import hashlib

@@ -65,6 +65,20 @@ TORCHVISION = [
 ]
 
 
+def test_the_released_sizes_of_efficientnet_lite() -> None:
+    """Millions of parameters, and millions of multiply-adds, as the release's page has them."""
+    sizes = {(1.0, 1.0): (4.7, 407), (1.0, 1.1): (5.4, 631), (1.1, 1.2): (6.1, 899)}
+    sizes |= {(1.2, 1.4): (8.2, 1464), (1.4, 1.8): (13.0, 2640)}
+    sides = dict(zip(sizes, (224, 240, 260, 280, 300), strict=True))
+    for (width, depth), (parameters, operations) in sizes.items():
+        network = build(Pick("efficientnet", width=width, depth=depth), 1000)
+        side = sides[width, depth]
+        assert num_parameters(network) / 1e6 == pytest.approx(parameters, abs=0.06)
+        # the release counts the normalisations, too
+        assert multiply_adds(network, (3, side, side)) / 1e6 == pytest.approx(operations, rel=0.06)
+    assert num_parameters(build(Pick("efficientnet"), 1000)) == 4_652_008
+
+
 @pytest.mark.parametrize(("pick", "parameters", "giga"), TORCHVISION, ids=str)
 def test_torchvisions_figures(pick: Pick, parameters: int, giga: float) -> None:
     network = build(pick, 1000)

