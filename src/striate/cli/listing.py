@@ -9,7 +9,8 @@ from striate.cli.option import PrintJson, print_utf8
 
 Kind = StrEnum(
     "Kind",
-    "networks predictors losses optimisers schedules augmentations layers data recipes tasks",
+    "networks weights predictors losses optimisers schedules augmentations layers data recipes "
+    "tasks",
 )
 """The kinds of names that can be listed."""
 
