@@ -136,6 +136,11 @@ class PretrainedConfig:
     """Share of the training in which only the last layer learns; 1: all of it."""
     feature_rate: float = 0.01
     """Learning rate of the other layers, as a share of the last layer's."""
+    head: Literal["zero", "solved"] = field(default="zero", metadata=_LATER)
+    """The new last layer at the first step: zero, or solved to its optimum on the features."""
+    averages: Literal["adapted", "held"] = field(default="adapted", metadata=_LATER)
+    """Averages of the normalisations once the other layers learn: of the batches, or held as they
+    were published."""
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,10 @@ def checked(settings: Mapping[str, Any]) -> Settings:
         elif dataclasses.is_dataclass(_HINTS[key]):
             uniform[key] = _group(key, _HINTS[key], value, problems)
         else:
-            uniform[key] = encode(decode(_HINTS[key], value, key, problems))
+            whole = encode(decode(_HINTS[key], value, key, problems))
+            is_group = isinstance(whole, dict) and isinstance(value, Mapping)
+            # Without the defaults of what was not set: the planner may know better.
+            uniform[key] = {k: v for k, v in whole.items() if k in value} if is_group else whole
     if problems:
         raise ConfigError(problems)
     return uniform

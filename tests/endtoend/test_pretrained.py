@@ -184,10 +184,11 @@ class TestTrain:
         assert config.pretrained.sha256 == hashlib.sha256(published.read_bytes()).hexdigest()
         assert run.normalise == Normalisation((0.4, 0.5, 0.6), (0.2, 0.3, 0.25))
         why = {row.what: row.why for row in rows}
-        assert why["network"] == why["input size"] == "as the published weights expect"
-        assert next(row for row in rows if row.what == "frozen").value.endswith(
-            "in the first 30% of the training"
-        )
+        assert why["network"] == "as the published weights expect"
+        assert why["input size"] == "the weights' own size"
+        frozen = next(row for row in rows if row.what == "frozen")
+        assert frozen.value == "nothing: all layers learn"
+        assert "solved on features before the first step" in frozen.why
         assert RunConfig.from_json(config.to_json()) == config
 
     def test_any_of_its_settings_can_be_changed(self, published, photographs, tmp_path):
@@ -210,6 +211,24 @@ class TestTrain:
         )
         moved = {key for key in before if not torch.equal(released[key], before[key])}
         assert {"stem.0.weight", "stem.1.running_mean"} <= moved
+
+    def test_a_solved_layer_alone_needs_no_step(self, published, photographs, tmp_path):
+        run = train(photographs, tmp_path / "run", published, freeze=1.0)
+        events = read_events(run.folder.events)
+        assert [e["event"] for e in events] == [
+            "head", "start", "execution", "validation", "finished",
+        ]  # fmt: skip
+        assert events[0]["text"].startswith("The last layer is solved on 16 features of ")
+        assert {e["step"] for e in events} == {0}
+        assert run.is_finished
+        assert "last layer is solved" in (run.path / "report.html").read_text()
+        weight = tensors(run)["head.weight"]
+        again = train(photographs, tmp_path / "again", published, freeze=1.0)
+        assert torch.equal(weight, tensors(again)["head.weight"])
+        # Killed before its first checkpoint, it begins anew and ends on the same bits.
+        for path in (*run.folder.checkpoints.iterdir(), run.folder.weights, run.folder.events):
+            path.unlink()
+        assert torch.equal(weight, tensors(api.resume(run.path))["head.weight"])
 
     @pytest.mark.slow
     def test_a_resumed_training_is_the_same(self, published, photographs, tmp_path):
@@ -268,7 +287,10 @@ class TestTrain:
             api.train(photographs, freeze=0.5, out=tmp_path / "run")
 
     def test_the_first_loss_is_that_of_chance(self, published, photographs, tmp_path):
-        run = train(photographs, tmp_path / "run", published)
+        words = ("pretrained.head=zero",)
+        run = train(photographs, tmp_path / "run", published, assignments=words)
+        assert run.config.pretrained is not None
+        assert run.config.pretrained.freeze == 0.3
         first = next(e for e in read_events(run.folder.events) if e["event"] == "step")
         assert first["loss"] == pytest.approx(np.log(3), abs=1e-5)  # float32, label smoothing
 

@@ -50,8 +50,18 @@ def write_report(
     parts = task.report(folder, data, shown)
     with reported_as(RunError, f"{folder.events} is damaged"):
         curves = _curves(events)
-        warnings = [str(e["text"]) for e in events if "text" in e and e["event"] != "execution"]
-        execution = next((str(e["text"]) for e in events if e["event"] == "execution"), None)
+        # The last of each kind: of a run that began anew, too.
+        said = {e["event"]: str(e["text"]) for e in events if "text" in e}
+        solved = [
+            {"what": "last layer", "value": "solved", "why": text}
+            for kind, text in said.items()
+            if kind == "head"
+        ]
+        warnings = [
+            str(e["text"])
+            for e in events
+            if "text" in e and e["event"] not in ("execution", "head")
+        ]
         seconds = next((e["seconds"] for e in events if e["event"] == "finished"), None)
     task.write_report(
         folder.path,
@@ -63,12 +73,12 @@ def write_report(
                 "created": record["created"],
                 "seconds": seconds,
                 "config": record["config"],
-                "choices": record["choices"],
+                "choices": record["choices"] + solved,
                 "versions": record["versions"],
                 "hardware": record["hardware"],
                 "status": "finished",
                 "warnings": warnings,
-                "execution": execution,
+                "execution": said.get("execution"),
             },
             "network": {
                 "name": record["config"]["network"]["name"],

@@ -243,6 +243,7 @@ def _run(
             folder,
             clock=clock,
             finish=_FINISH_SECONDS + _NUMBER_SECONDS * numbers,
+            progress=reporter.progress,
             listeners=tuple(listeners),
             pruner=pruner,
             interrupt=interrupt,

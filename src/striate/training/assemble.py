@@ -260,7 +260,7 @@ def assemble(
     for phase in task.phases:
         parts.optimisers[phase] = _optimiser(config, parts.learning(phase))
     if pretrained is not None:
-        parts.frozen = transfer.FrozenFeatures(parts.whole, pretrained.freeze)
+        parts.frozen = transfer.FrozenFeatures.of(parts.whole, pretrained)
     return parts
 
 

@@ -28,6 +28,9 @@ _REPEATS = 3
 
 _MOST_CLOSING = 0.25
 """Share of the budget that the end may take: a training must remain."""
+_HEAD_ALONE, _HEAD_FIRST = 0.65, 0.35
+"""Share of the time left that the features of a solved layer may take: it alone, or before all
+layers learn."""
 _NEWS = 0.3
 """Weight of the newest stretch in the speed that is expected."""
 
@@ -116,14 +119,27 @@ class Budget:
 
 
 def most_steps(config: RunConfig, parts: Parts) -> int:
-    """The steps of the shorter of `steps` and `epochs`; no limit where neither is set."""
-    training = config.training
+    """The steps of the shorter of `steps` and `epochs`; no limit where neither is set.
+
+    None where all that learns is a last layer, and that is solved.
+    """
+    training, pretrained = config.training, config.pretrained
+    if pretrained is not None and pretrained.head == "solved" and pretrained.freeze == 1:
+        return 0
     limits = [sys.maxsize]
     if training.steps is not None:
         limits.append(training.steps)
     if training.epochs is not None:
         limits.append(max(1, round(training.epochs * parts.loader.steps_per_epoch)))
     return min(limits)
+
+
+def head_seconds(config: RunConfig, clock: Clock) -> float | None:
+    """Seconds for the features of a last layer that is solved; None where no clock ends it."""
+    if config.training.minutes is None or config.pretrained is None:
+        return None
+    share = _HEAD_ALONE if config.pretrained.freeze == 1 else _HEAD_FIRST
+    return share * max(1.0, 60 * config.training.minutes - clock.seconds())
 
 
 def time_budget(
@@ -139,7 +155,7 @@ def time_budget(
         finish: Seconds that are needed after the last prediction.
     """
     minutes = config.training.minutes
-    if minutes is None:
+    if minutes is None or most_steps(config, parts) == 0:
         return None
     stages = measure_stages(config, parts)
     step = stages[-1].seconds / parts.loader.batch_size
@@ -158,17 +174,18 @@ def first_plan(most: int, budget: Budget | None) -> Plan:
     if budget is None:
         return Plan.of(most)
     # A tenth is kept for pauses and the end, until they are measured.
-    return Plan.of(min(most, int(0.9 * budget.steps_left(0, 0.0, 0.0))))
+    return Plan.of(min(most, max(1, int(0.9 * budget.steps_left(0, 0.0, 0.0)))))
 
 
 def measure_stages(config: RunConfig, parts: Parts) -> tuple[Stage, ...]:
     """The cost of a step of each stage, measured on copies that are thrown away."""
-    share = None if config.pretrained is None else config.pretrained.freeze
+    pretrained = config.pretrained
+    share = None if pretrained is None else pretrained.freeze
     copy, optimisers = copied(parts.networks.train(), parts.optimisers)
     networks = cast(nn.ModuleDict, copy)
     trial = replace(parts, networks=networks, optimisers=optimisers, average=None, frozen=None)
-    if share is not None:
-        trial.frozen = FrozenFeatures(trial.whole, share)
+    if pretrained is not None:
+        trial.frozen = FrozenFeatures.of(trial.whole, pretrained)
     stages: list[Stage] = []
     begin = 0.0
     for end in stage_ends(config.training, share):

@@ -23,8 +23,8 @@ class Plan:
 
     @classmethod
     def of(cls, steps: int) -> "Plan":
-        """A plan of so many steps."""
-        return cls(((0, max(1, steps)),))
+        """A plan of so many steps; of none, where nothing is left to learn by steps."""
+        return cls(((0, steps),))
 
     @classmethod
     def from_json(cls, pieces: list[list[int]]) -> "Plan":
@@ -49,7 +49,8 @@ class Plan:
         for i, (first, total) in enumerate(self.pieces):
             last = self.pieces[i + 1][0] if i + 1 < len(self.pieces) else total
             if step <= last:
-                return min(1.0, reached + (1 - reached) * max(0, step - first) / (total - first))
+                share = max(0, step - first) / max(1, total - first)
+                return min(1.0, reached + (1 - reached) * share)
             reached += (1 - reached) * (last - first) / (total - first)
         return 1.0
 

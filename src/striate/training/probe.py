@@ -6,9 +6,9 @@ a training is needed. The task sees a network of one layer whose images are rows
 that any task whose network gives scores can be solved without knowing of it.
 """
 
+import time
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,18 +20,25 @@ from striate.data.batch import Batch
 from striate.data.field import take
 from striate.data.loader import to_float
 from striate.data.part import ImageSet
+from striate.data.source import Progress
+from striate.errors import ConfigError
 from striate.execution import accelerated
+from striate.networks.head import head_names
 from striate.tasks import Task
+from striate.training.assemble import Parts
 from striate.training.inference import Model
 from striate.training.views import views
 
-PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001, 0.0003)
-"""Penalties λ of λ/2 ‖W‖² among which cross-validation chooses, of standardised features."""
+PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
+"""Penalties λ of λ/2 ‖W‖² among which cross-validation chooses, of features of variance 1."""
 _FOLDS = 5
-_MOST_ITEMS = 2_000
+_MOST_ITEMS = 1_000
 """Items on which the penalty is chosen."""
-_ITERATIONS = 100
+_QUICK, _ITERATIONS = 30, 100
+"""Iterations of L-BFGS: while the penalty is chosen, and for the layer itself."""
 _AT_ONCE = 64
+_WARMING, _TIMED = 16, 64
+"""Images whose features are computed first, and those by which the speed is measured."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +69,76 @@ class Probe:
     bias: Float[Tensor, "K"]
     penalty: float
     losses: tuple[float, ...]
-    """Mean held-out loss of each of `PENALTIES`; empty where one was given."""
+    """Mean held-out loss of `PENALTIES`, as many as were tried; empty where one was given."""
 
 
-def features_of(model: Model, split: ImageSet, *, mirrored: bool = True) -> Features:
+def solve_head(
+    parts: Parts,
+    train: ImageSet,
+    seconds: float | None = None,
+    progress: Progress | None = None,
+) -> str:
+    """Fill the last layer of the first network with its optimum; a sentence on how it was had.
+
+    Args:
+        parts: Parts of the training, on the features' published weights.
+        train: Training split.
+        seconds: Seconds for the features: mirrored images are left out, and then a part of the
+            images, where all would take longer; None: as many as that takes.
+        progress: Receives how many images' features are known.
+
+    Raises:
+        ConfigError: the network has several last layers, or one without a bias.
+    """
+    network = next(iter(parts.networks.values()))
+    names = head_names(network)
+    head = network.get_submodule(names[0])
+    weight, bias = getattr(head, "weight", None), getattr(head, "bias", None)
+    if len(names) > 1 or weight is None or bias is None:
+        raise ConfigError(
+            "pretrained.head=solved is for a network with one last layer that has a bias; "
+            "pretrained.head=zero trains any."
+        )
+    began = time.monotonic()
+    mirrored = parts.model.prediction.mirrored
+    chosen = train
+    if seconds is not None:
+        few = _spread(len(train), _TIMED)
+        features_of(parts.model, train.part(few[:_WARMING]))
+        timed = time.monotonic()
+        features_of(parts.model, train.part(few))
+        each = (time.monotonic() - timed) / len(few)
+        affordable = round((seconds - (time.monotonic() - began)) / each)
+        mirrored &= affordable >= 2 * len(train)
+        if affordable < len(train):
+            chosen = train.part(_spread(len(train), max(affordable, _TIMED)))
+    features = features_of(parts.model, chosen, mirrored=mirrored, progress=progress)
+    computed = time.monotonic()
+    solved = solve(parts.task, features, len(weight))
+    with torch.no_grad():
+        weight.copy_(solved.weight.view_as(weight))
+        bias.copy_(solved.bias)
+    num_images, num_views, num_features = features.rows.shape
+    return (
+        f"The last layer is solved on {num_features:,} features of {num_images:,} images"
+        f"{' and their mirror images' if num_views > 1 else ''}: "
+        f"{computed - began:.1f} s for the features, {time.monotonic() - computed:.1f} s for the "
+        f"layer (penalty {solved.penalty:.2g}, by {_FOLDS}-fold cross-validation)."
+    )
+
+
+def _spread(num_items: int, most: int) -> np.ndarray:
+    """At most so many items, at even distances."""
+    return np.linspace(0, num_items - 1, min(num_items, most)).astype(np.int64)
+
+
+def features_of(
+    model: Model,
+    split: ImageSet,
+    *,
+    mirrored: bool = False,
+    progress: Progress | None = None,
+) -> Features:
     """The inputs of the last layer, positions of an image averaged, in evaluation mode.
 
     Args:
@@ -73,6 +146,7 @@ def features_of(model: Model, split: ImageSet, *, mirrored: bool = True) -> Feat
             convolution whose maps are averaged.
         split: Items with their images.
         mirrored: Whether the mirror image is a view, too.
+        progress: Receives how many images are done.
     """
     network = next(iter(model.networks.values()))
     seen: list[Tensor] = []
@@ -97,6 +171,9 @@ def features_of(model: Model, split: ImageSet, *, mirrored: bool = True) -> Feat
                 network(view.contiguous(memory_format=_layout(model)))
                 each.append(seen[0].float().flatten(2).mean(2) if seen[0].ndim > 2 else seen[0])
             rows.append(torch.stack(each, 1).cpu())
+            if progress is not None:
+                done = min(start + _AT_ONCE, len(split))
+                progress("computing features", done, len(split))
     return Features(torch.cat(rows), split)
 
 
@@ -105,54 +182,66 @@ def _layout(model: Model) -> torch.memory_format:
 
 
 def solve(task: Task, features: Features, num_outputs: int, penalty: float | None = None) -> Probe:
-    """The last layer that minimises the task's mean loss + λ/2 ‖W‖² of standardised features.
+    """The last layer that minimises the task's mean loss + λ/2 ‖W‖² of scaled features.
 
     Args:
         task: Task with the facts of the training split.
         features: Features of the training split.
         num_outputs: Number of outputs K.
-        penalty: λ; None: the one with the least loss of items held out in turn, each fifth of at
-            most 2,000.
+        penalty: λ; None: by cross-validation of at most 1,000 items. What it finds for n items is
+            n/N of that for all N: the sum of the losses against the same prior.
     """
-    items = np.arange(len(features.split))
+    num_items = len(features.split)
     losses: tuple[float, ...] = ()
     if penalty is None:
-        few = items if len(items) <= _MOST_ITEMS else items[:: -(-len(items) // _MOST_ITEMS)]
-        losses = tuple(_held_out_losses(task, features, few, num_outputs))
-        penalty = PENALTIES[int(np.argmin(losses))]
-    layer = _Standardised(features.rows[torch.from_numpy(items)], num_outputs)
-    _minimise(task, layer, features.batch(items), penalty)
+        few = _spread(num_items, _MOST_ITEMS)
+        losses = _held_out_losses(task, features, few, num_outputs)
+        penalty = PENALTIES[int(np.argmin(losses))] * len(few) / num_items
+    layer = _Scaled(features.rows, num_outputs)
+    _minimise(task, layer, features.batch(np.arange(num_items)), penalty, _ITERATIONS)
     weight, bias = layer.folded()
     return Probe(weight, bias, penalty, losses)
 
 
 def _held_out_losses(
     task: Task, features: Features, items: np.ndarray, num_outputs: int
-) -> np.ndarray:
-    """The loss of each penalty on items that were held out; each fold begins at the largest."""
-    total: Any = 0.0
+) -> tuple[float, ...]:
+    """The mean loss of items held out in turn, for each penalty until it grows.
+
+    Each layer begins at that of the larger penalty before. One view of an image is enough.
+    """
+    first = Features(features.rows[:, :1], features.split)
+    folds = []
     for fold in range(_FOLDS):
         held = items[fold::_FOLDS]
         kept = np.setdiff1d(items, held)
-        layer = _Standardised(features.rows[torch.from_numpy(kept)], num_outputs)
-        train, test = features.batch(kept), features.batch(held)
-        losses = []
-        for penalty in PENALTIES:
-            _minimise(task, layer, train, penalty)
+        layer = _Scaled(first.rows[torch.from_numpy(kept)], num_outputs)
+        folds.append((layer, first.batch(kept), first.batch(held), len(held) / len(items)))
+    losses: list[float] = []
+    for penalty in PENALTIES:
+        total = 0.0
+        for layer, train, held_out, share in folds:
+            _minimise(task, layer, train, penalty, _QUICK)
             with torch.no_grad():
-                losses.append(float(_loss(task, layer, test)))
-        total = total + len(held) / len(items) * np.array(losses)
-    return np.asarray(total)
+                total += share * float(_loss(task, layer, held_out))
+        losses.append(total)
+        if total > min(losses):
+            break
+    return tuple(losses)
 
 
-class _Standardised(nn.Module):
-    """A linear layer of features of mean 0 and deviation 1, which begins at zero."""
+class _Scaled(nn.Module):
+    """A linear layer of features of mean 0 and mean variance 1, which begins at zero.
+
+    One scale for all features: with one for each, those that seldom stir count too much (15-Scene,
+    EfficientNet-Lite0 at 160 pixels, 1,350 images, 5 folds: 10.9 % for 10.4 %).
+    """
 
     def __init__(self, rows: Float[Tensor, "N V F"], num_outputs: int) -> None:
         super().__init__()
         flat = rows.flatten(0, 1)
-        self.mean, deviation = flat.mean(0), flat.std(0)
-        self.scale = 1 / torch.where(deviation > 1e-6, deviation, 1.0)
+        self.mean = flat.mean(0)
+        self.scale = 1 / (flat - self.mean).square().mean().sqrt().clamp_min(1e-6)
         self.linear = nn.Linear(flat.shape[1], num_outputs)
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)
@@ -172,16 +261,18 @@ def _loss(task: Task, layer: nn.Module, batch: Batch) -> Tensor:
     return task.losses(nn.ModuleDict({"network": layer}), batch, "network")["loss"]
 
 
-def _minimise(task: Task, layer: _Standardised, batch: Batch, penalty: float) -> None:
+def _minimise(
+    task: Task, layer: _Scaled, batch: Batch, penalty: float, most_iterations: int
+) -> None:
     """Bring a layer to the optimum from where it is."""
-    # Standardised once: each of the many passes is a product of matrices alone.
+    # Scaled once: each of the many passes is a product of matrices alone.
     rows = (batch["image"] - layer.mean) * layer.scale
     inner = Batch({**batch.fields, "image": rows}, batch.items)
     optimiser = torch.optim.LBFGS(
         layer.linear.parameters(),
-        max_iter=_ITERATIONS,
-        tolerance_grad=1e-5,
-        tolerance_change=1e-7,
+        max_iter=most_iterations,
+        tolerance_grad=1e-6,
+        tolerance_change=1e-9,
         line_search_fn="strong_wolfe",
     )
 

@@ -9,17 +9,19 @@ from dataclasses import dataclass
 
 from striate.config import RunConfig
 from striate.data.dataset import Dataset
+from striate.data.source import Progress
 from striate.errors import RunError
 from striate.evaluation.metric import Scores
 from striate.execution import accelerated
 from striate.run_folder import RunFolder
 from striate.training.assemble import Parts
-from striate.training.budget import Clock, first_plan, most_steps, time_budget
+from striate.training.budget import Clock, first_plan, head_seconds, most_steps, time_budget
 from striate.training.checkpoint import CheckpointStore
 from striate.training.events import Event, EventLog, read_events
 from striate.training.interrupt import Interrupt
 from striate.training.loop import Training
 from striate.training.plan import Plan
+from striate.training.probe import solve_head
 
 Pruner = Callable[[Event], str | None]
 """Receives each event of a training; a reason that it returns ends the training, unfinished."""
@@ -43,6 +45,7 @@ def run(
     *,
     clock: Clock,
     finish: float,
+    progress: Progress | None = None,
     listeners: tuple[Callable[[Event], None], ...] = (),
     pruner: Pruner | None = None,
     interrupt: Interrupt | None = None,
@@ -57,6 +60,7 @@ def run(
         folder: Folder of the log and the checkpoints.
         clock: Clock of the run's time.
         finish: Seconds that the caller needs after the last prediction.
+        progress: Receives how far the features of a last layer that is solved are.
         listeners: Functions that receive each event.
         pruner: May end the training; None: nobody does.
         interrupt: Asks for a stop; None: nobody does.
@@ -86,6 +90,9 @@ def run(
                 )
             if resumed:
                 log.rewind(0, "resumed")
+            if config.pretrained is not None and config.pretrained.head == "solved":
+                seconds = head_seconds(config, clock)
+                log.write("head", step=0, text=solve_head(parts, data.train, seconds, progress))
             training.plan = first_plan(training.most_steps, training.budget)
             log.write("start", step=0, hash=config.hash, steps=training.plan.total)
             log.write("execution", step=0, text=parts.execution.summary())

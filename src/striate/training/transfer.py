@@ -29,11 +29,13 @@ class FrozenFeatures:
     Args:
         network: Network with all of its parameters trainable.
         share: Share of the training in which the features are frozen.
+        held: Whether their normalisations keep their averages after that, too.
     """
 
-    def __init__(self, network: nn.Module, share: float) -> None:
+    def __init__(self, network: nn.Module, share: float, *, held: bool = False) -> None:
         heads = head_names(network)
         self._share = share
+        self._held = held
         self._parameters = [
             p
             for name, p in network.named_parameters()
@@ -46,13 +48,18 @@ class FrozenFeatures:
             if hasattr(module, "running_mean") and not _belongs(name, heads)
         ]
 
+    @classmethod
+    def of(cls, network: nn.Module, pretrained: PretrainedConfig) -> "FrozenFeatures":
+        """The frozen features of a training that starts from published weights."""
+        return cls(network, pretrained.freeze, held=pretrained.averages == "held")
+
     def follow(self, progress: float) -> None:
         """Freeze or release the features, as a step of a training so far along needs it."""
         frozen = progress < self._share
         for parameter in self._parameters:
             parameter.requires_grad_(not frozen)
         for module in self._norms:
-            module.train(not frozen)
+            module.train(not (frozen or self._held))
 
 
 def _belongs(name: str, heads: tuple[str, ...]) -> bool:
@@ -141,13 +148,14 @@ def weights_settings(
     pick = trainable_pick(weights)
     settings: Settings = {
         "network": pick.to_json(),
-        "data": {"input_size": list(weights.preparation.input_size), "channels": 3},
+        "data": {"channels": 3},
         "pretrained": {
             "name": file.name,
             "file": str(file.path),
             "sha256": file.sha256,
             "mean": list(weights.preparation.mean),
             "deviation": list(weights.preparation.deviation),
+            "head": "solved",
             **({} if freeze is None else {"freeze": freeze}),
         },
     }
@@ -179,10 +187,9 @@ def explained(choices: list[Decision], own: Settings, config: RunConfig) -> list
         return choices
     shown = {
         "network": ("network", str(config.network)),
-        "input size": ("data.input_size", " × ".join(map(str, config.data.input_size))),
         "channels": ("data.channels", "RGB"),
     }
-    stages = {0.0: "nothing: all layers learn at once", 1.0: "all but the last layer, throughout"}
+    stages = {0.0: "nothing: all layers learn", 1.0: "all but the last layer, throughout"}
     stage = f"all but the last layer, in the first {pretrained.freeze:.0%} of the training"
     return [
         *(
@@ -192,5 +199,11 @@ def explained(choices: list[Decision], own: Settings, config: RunConfig) -> list
             for choice in choices
         ),
         Decision("weights", pretrained.name, f"SHA-256 {pretrained.sha256[:12]}..."),
-        Decision("frozen", stages.get(pretrained.freeze, stage), "the last layer is new"),
+        Decision("frozen", stages.get(pretrained.freeze, stage), _why_frozen(pretrained)),
     ]
+
+
+def _why_frozen(pretrained: PretrainedConfig) -> str:
+    if pretrained.head == "zero":
+        return "the last layer is new"
+    return "the last layer, which is new, is solved on features before the first step"

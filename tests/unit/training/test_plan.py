@@ -26,7 +26,9 @@ def test_a_change_bends_the_line_and_keeps_the_past():
 
 
 def test_a_plan_never_ends_before_the_next_step():
-    assert Plan.of(0).total == 1
+    assert Plan.of(0).total == 0
+    assert Plan.of(0).progress(0) == 0.0
+    assert Plan.of(0).crossed(0, 10)
     assert Plan.of(100).changed(40, 3).total == 41
 
 

@@ -32,6 +32,7 @@ from striate.training.planner.length import (
 )
 from striate.training.planner.network import decide_network, is_hasty
 from striate.training.planner.optimiser import decide_optimiser
+from striate.training.planner.published import plan_published
 
 __all__ = ["Decision", "MeasureSpeed", "decide"]
 
@@ -79,7 +80,8 @@ def decide(
     )
     preferred = task.suited(conditions)
     draft = Draft(settings, preferred, task.unsuited)
-    size = decide_images(draft, survey, num)
+    published = plan_published(settings, conditions)
+    size = decide_images(draft, survey, num, published)
     hasty = draft.wanted("network") is None and is_hasty(conditions, size)
     tiny = isinstance(task, Classification) and is_tiny_character(survey, size)
     easy = is_easy(settings, num, classes, tiny_characters=tiny)

@@ -10,6 +10,7 @@ from striate.registry import Pick
 from striate.settings import Settings, setting_at
 from striate.training.fitting import fitted, size_problem, smaller
 from striate.training.planner.draft import Draft
+from striate.training.planner.published import Published
 
 KEPT_SIZE = 64
 """Images up to this side are used as they are."""
@@ -39,13 +40,18 @@ def num_training(survey: Survey, settings: Settings) -> int:
     return max(1, num)  # a share that leaves none is reported with all that does not fit
 
 
-def decide_images(draft: Draft, survey: Survey, num: int) -> tuple[int, int]:
+def decide_images(
+    draft: Draft, survey: Survey, num: int, published: Published | None = None
+) -> tuple[int, int]:
     """Input size and channels; height and width come back."""
     grey = survey.grey_share == 1.0
     why = (
         "all images are grey" if grey else f"{1 - survey.grey_share:.0%} of the images have colour"
     )
     suggested, reason = _input_size(survey, num)
+    if published is not None:
+        suggested, reason = published.size, published.why
+        draft.fill("pretrained.freeze", published.freeze)
     seen = channels(survey, draft.settings)
     suggested, reason = fitted(draft.wanted("network"), seen, suggested, reason)
     shown = f"{suggested[0]} × {suggested[1]}"

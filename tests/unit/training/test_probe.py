@@ -1,0 +1,126 @@
+"""The last layer that is solved is the optimum that scikit-learn and closed forms find."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.linear_model import LogisticRegression
+from torch import Tensor, nn
+
+from striate.config import ExecutionConfig
+from striate.data import ImageSet
+from striate.data.field import Category, Labels, Value
+from striate.data.loader import Normalisation
+from striate.execution import Execution
+from striate.networks import NETWORKS
+from striate.registry import Pick
+from striate.tasks import TASKS, Task
+from striate.training import probe
+from striate.training.inference import Model
+
+CLASSES = ("a", "b", "c")
+
+
+def task_of(name: str, loss: Pick) -> Task:
+    return TASKS.build(Pick(name), loss=loss)
+
+
+def features(num_items: int, num_views: int, fields: dict[str, Any], columns: dict[str, Any]):
+    rows = torch.randn(num_items, num_views, 6, generator=torch.Generator().manual_seed(0))
+    split = ImageSet(
+        np.zeros((num_items, 1, 1, 3), dtype=np.uint8),
+        columns,
+        fields,
+        tuple(map(str, range(num_items))),
+        tuple(map(str, range(num_items))),
+    )
+    return probe.Features(3 * rows + 1, split)
+
+
+def scaled(rows: Tensor) -> np.ndarray:
+    flat = rows.flatten(0, 1).double().numpy()
+    centred = flat - flat.mean(0)
+    return centred / np.sqrt((centred**2).mean())
+
+
+def test_a_layer_for_classes_is_that_of_logistic_regression() -> None:
+    labels = np.random.default_rng(1).integers(0, 3, 90)
+    data = features(90, 2, {"category": Category(CLASSES)}, {"category": labels})
+    data.rows[..., 0] += torch.from_numpy(labels)[:, None]
+    task = task_of("classification", Pick("softmax_cross_entropy"))
+    solved = probe.solve(task, data, 3, penalty=0.02)
+    x = scaled(data.rows)
+    reference = LogisticRegression(C=1 / (0.02 * len(x)), tol=1e-8, max_iter=1_000)
+    expected = reference.fit(x, np.repeat(labels, 2)).predict_proba(x)
+    scores = data.rows.flatten(0, 1) @ solved.weight.T + solved.bias
+    np.testing.assert_allclose(scores.softmax(-1).numpy(), expected, atol=5e-5)
+
+
+def test_a_layer_for_numbers_is_that_of_ridge_regression() -> None:
+    rng = np.random.default_rng(2)
+    targets = rng.normal(5.0, 3.0, (80, 1))
+    data = features(80, 1, {"value": Value(("age",))}, {"value": targets})
+    data.rows[:, 0, 1] += torch.from_numpy(targets[:, 0]).float()
+    task = task_of("regression", Pick("l2"))
+    task.use(task.prepare(data.split))
+    solved = probe.solve(task, data, 1, penalty=0.1)
+    x, y = scaled(data.rows), (targets - targets.mean()) / targets.std()
+    # of the mean of (x w - y)² and 0.1 / 2 ‖w‖²
+    weight = np.linalg.solve(x.T @ x / 80 + 0.05 * np.eye(6), x.T @ y / 80)
+    found = data.rows[:, 0] @ solved.weight.T + solved.bias
+    # A loss known to 6e-8, as float32 is, leaves weights known to the root of that.
+    np.testing.assert_allclose(found.numpy(), x @ weight, atol=1e-3)
+
+
+def test_labels_that_are_not_known_do_not_count() -> None:
+    table = np.random.default_rng(3).integers(-1, 2, (120, 2)).astype(np.int8)
+    data = features(120, 1, {"labels": Labels(("x", "y"))}, {"labels": table})
+    task = task_of("labels", Pick("binary_cross_entropy"))
+    solved = probe.solve(task, data, 2, penalty=0.05)
+    x = scaled(data.rows)
+    known = table >= 0
+    scores = (data.rows[:, 0] @ solved.weight.T + solved.bias).numpy()
+    gradient = np.where(known, 1 / (1 + np.exp(-scores)) - table, 0.0) / known.sum()
+    spread = np.sqrt(((data.rows - data.rows.mean(0)) ** 2).mean().item())
+    # of W, in units of scaled features: the loss's gradient and the penalty's cancel
+    np.testing.assert_allclose(gradient.T @ x, -0.05 * solved.weight.numpy() * spread, atol=1e-5)
+    np.testing.assert_allclose(gradient.sum(0), 0.0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("signal", "expected"), [(3.0, 0), (0.0, 1)])
+def test_the_penalty_follows_from_items_held_out(signal: float, expected: int) -> None:
+    """Features that say all ask for a small penalty, features of noise for the largest."""
+    labels = np.random.default_rng(4).integers(0, 3, 150)
+    data = features(150, 1, {"category": Category(CLASSES)}, {"category": labels})
+    onehot = torch.eye(3)[torch.from_numpy(labels)]
+    data.rows[:, 0, :3] += 3 * signal * onehot
+    solved = probe.solve(task_of("classification", Pick("softmax_cross_entropy")), data, 3)
+    assert np.argmin(solved.losses) == (0 if expected else len(solved.losses) - 2)
+    assert len(solved.losses) == (2 if expected else len(probe.PENALTIES))
+
+
+def network_of(seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    return NETWORKS.build(Pick("resnet", depth=8, width=4), num_classes=3)
+
+
+def test_features_are_what_the_last_layer_sees() -> None:
+    network = network_of(5)
+    pixels = np.random.default_rng(6).integers(0, 256, (70, 12, 10, 3), dtype=np.uint8)
+    split = ImageSet(pixels, {}, {}, ("x",) * 70, ("x",) * 70)
+    normalise = Normalisation((0.4, 0.5, 0.6), (0.2, 0.3, 0.25))
+    execution = Execution.of(ExecutionConfig(threads=1))
+    task = task_of("classification", Pick("softmax_cross_entropy"))
+    model = Model(nn.ModuleDict({"network": network}), task, normalise, execution)
+    done: list[tuple[str, int, int]] = []
+    found = probe.features_of(model, split, mirrored=True, progress=lambda *args: done.append(args))
+    x = normalise(torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255)
+    head = network.get_submodule("head")
+    with torch.inference_mode():
+        network.eval()
+        for view, images in enumerate((x, x.flip(3))):
+            expected = network(images)
+            torch.testing.assert_close(head(found.rows[:, view]), expected, rtol=1e-4, atol=1e-5)
+    assert done == [("computing features", 64, 70), ("computing features", 70, 70)]
+    assert not network.get_submodule("head")._forward_pre_hooks
