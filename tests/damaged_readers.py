@@ -359,7 +359,7 @@ def make_trials(folder: Path) -> None:
         with storage.claim(4, lambda: True) as trial:
             trial.note(run=f"trial-{number}", values={"optimiser.lr": 0.1}, wrong=number, n=9)
             trial.report(0.5, 0.5, 0.4)
-            trial.end("whole", 0.1 * number, seconds=1.0)
+            trial.end("whole", 0.1 * number, seconds=1.0, wrong=number, n=10)
 
 
 def read_trials(folder: Path) -> None:

@@ -42,6 +42,15 @@ class _Notes(JsonRecord):
     ended: str | None
     reason: str | None
 
+    @property
+    def has_result(self) -> bool:
+        """Whether the images were counted, and those that are wrong or the ends of an interval."""
+        if self.n is None or self.n < 1:
+            return False
+        if self.wrong is None:
+            return self.low is not None and self.high is not None
+        return 0 <= self.wrong <= self.n
+
 
 @dataclass(frozen=True)
 class TrialRecord:
@@ -64,12 +73,14 @@ class TrialRecord:
         """The record of optuna's trial, of `points` validations; None for one not yet begun.
 
         Raises:
-            ValueError: notes of other types.
+            ValueError: notes of other types, or a trial trained whole without its result.
         """
         state = next((name for name, state in _STATES.items() if state is trial.state), None)
         if state is None:
             return None
-        record_of(_Notes, trial.user_attrs)
+        notes = record_of(_Notes, trial.user_attrs)
+        if state == "whole" and not notes.has_result:
+            raise ValueError(f"trial {trial.number} was trained whole, and its result is not there")
         curve = sorted(trial.intermediate_values.items())
         return cls(
             trial.number,

@@ -16,6 +16,10 @@ SPACE = Space(
 POINTS = 5
 
 
+COUNTED = {"wrong": 1, "n": 10}
+"""The result that a trial notes before it ends whole."""
+
+
 def space_with(seed):
     plan = SPACE.plan
     training = replace(plan.training, seed=seed, validations=POINTS)
@@ -44,7 +48,7 @@ def work(storage, most):
             if trial is None:
                 return drawn
             drawn.append(dict(trial.proposal.drawn))
-            trial.end("whole", error_of(trial))
+            trial.end("whole", error_of(trial), **COUNTED)
 
 
 def test_a_search_that_was_stopped_draws_what_it_would_have_drawn(tmp_path):
@@ -56,7 +60,7 @@ def test_a_search_that_was_stopped_draws_what_it_would_have_drawn(tmp_path):
     with again.claim(14, always) as trial:
         assert (trial.number, trial.resumed) == (5, True)
         assert dict(trial.proposal.drawn) == parts[-1]
-        trial.end("whole", error_of(trial))
+        trial.end("whole", error_of(trial), **COUNTED)
     parts += work(again, 14)
     assert parts == whole
     other = work(opened(tmp_path / "other", seed=4), 14)
@@ -72,7 +76,7 @@ def test_a_trial_that_another_process_holds_is_not_taken(tmp_path):
             assert none is None
         with first.claim(3, lambda: False) as none:
             assert none is None
-        one.end("whole", 0.5)
+        one.end("whole", 0.5, **COUNTED)
         two.end("failed", reason="no memory")
     states = [record.state for record in second.records()]
     assert states == ["whole", "failed"]
@@ -86,7 +90,7 @@ def report_and_finish(storage, errors, final):
             if trial.report(point / POINTS, error, error - 0.02):
                 trial.end("pruned")
                 return point
-        trial.end("whole", final)
+        trial.end("whole", final, **COUNTED)
         return None
 
 
@@ -112,7 +116,7 @@ def test_a_point_is_reported_once(tmp_path):
     with storage.claim(2, always) as trial:
         trial.report(0.2, 0.5, 0.4)
         trial.report(0.2 + 1e-9, 0.7, 0.6)
-        trial.end("whole", 0.1)
+        trial.end("whole", 0.1, **COUNTED)
     assert storage.records()[0].curve == ((0.2, 0.5),)
 
 
@@ -134,7 +138,7 @@ def test_what_decides_the_error_is_the_most_important(tmp_path, capsys):
         with storage.claim(24, always) as trial:
             if trial is None:
                 break
-            trial.end("whole", abs(trial.proposal.drawn["optimiser.lr"] - 1.3))
+            trial.end("whole", abs(trial.proposal.drawn["optimiser.lr"] - 1.3), **COUNTED)
     found = storage.importance()
     assert max(found, key=found.get) == "optimiser.lr"
     assert sum(found.values()) == pytest.approx(1)
@@ -145,14 +149,27 @@ def test_what_decides_the_error_is_the_most_important(tmp_path, capsys):
 def test_a_note_that_is_null_is_none(tmp_path):
     storage = opened(tmp_path)
     with storage.claim(1, always) as trial:
-        trial.end("whole", 0.1, values=None)
+        trial.end("whole", 0.1, values=None, **COUNTED)
     assert storage.records()[0].cells(["optimiser.lr"]) == [""]
 
 
-@pytest.mark.parametrize("notes", [{"values": ["a"]}, {"seconds": "1"}, {"n": [3]}, {"loss": {}}])
+@pytest.mark.parametrize(
+    "notes",
+    [
+        {"values": ["a"]},
+        {"seconds": "1"},
+        {"n": [3]},
+        {"loss": {}},
+        {"n": None},
+        {"n": 0, "wrong": 0},
+        {"wrong": None},
+        {"wrong": 11},
+        {"wrong": None, "low": 0.1, "high": None},
+    ],
+)
 def test_notes_of_another_type_are_refused(notes, tmp_path):
     storage = opened(tmp_path)
     with storage.claim(1, always) as trial:
-        trial.end("whole", 0.1, **notes)
+        trial.end("whole", 0.1, **COUNTED | notes)
     with pytest.raises(RunError, match=r"trials\.jsonl cannot be read"):
         opened(tmp_path)
