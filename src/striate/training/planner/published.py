@@ -4,6 +4,7 @@ The last layer is solved on features, which are computed once; more pixels make 
 Where there is time for some epochs besides, all layers learn from there.
 """
 
+import math
 from typing import NamedTuple
 
 from striate.config import PretrainedConfig
@@ -19,7 +20,7 @@ SIDES = (96, 128, 160, 192, 224)
 _ENLARGED = 2.0
 """Times the images' own side up to which more pixels still help."""
 _MEASURED = 128
-"""Side at which the speed is measured; the cost grows with the pixels."""
+"""Shorter side at which the speed is measured; the cost grows with the pixels."""
 _FORWARD = 6.0
 """Images whose features are computed while one is learned from."""
 _VIEWS, _VALIDATION = 2, 1.15
@@ -54,44 +55,61 @@ def plan_published(settings: Settings, conditions: Conditions) -> Published | No
     asked = setting_at(settings, "pretrained.freeze")
     if setting_at(settings, "pretrained.head") != "solved" and asked is None:
         asked = PretrainedConfig.freeze
-    sides = _sides(settings, conditions, max(full))
+    network = Pick.from_json(settings["network"])
+    sizes = _sizes(network, conditions, full)
     if conditions.speed is None:
-        size = (sides[-1],) * 2 if max(full) in SIDES else full
-        return Published(size, 0.0 if asked is None else asked, "the weights' own size")
-    step = batch_size(conditions.num_images, (_MEASURED, _MEASURED))
-    network = Pick.from_json(settings["network"])
-    descent = Pick.from_json(optimiser(network.name, step)[0])
-    at = min(_MEASURED, sides[-1])
-    speed = conditions.speed(network, descent, step, (at, at))
-    rates = {side: speed * (at / side) ** 2 for side in sides}
+        return Published(sizes[-1], 0.0 if asked is None else asked, "the weights' own size")
+    at = next((size for size in sizes if min(size) == _MEASURED), sizes[-1])
+    step = batch_size(conditions.num_images, at)
+    speed = conditions.speed(network, Pick.from_json(optimiser(network.name, step)[0]), step, at)
     seconds = conditions.seconds - _START_AND_END
-    features = {
-        side: _VIEWS * _VALIDATION * conditions.num_images / (_FORWARD * rate)
-        for side, rate in rates.items()
-    }
-    epochs = {
-        side: (seconds - features[side]) * rates[side] / conditions.num_images for side in sides
-    }
-    tuned = [side for side in sides if epochs[side] >= _FEWEST_EPOCHS]
-    measured = f"{speed:,.0f} images/s are learned from here at {at} × {at}"
+    offers = [Offer.of(size, speed * math.prod(at) / math.prod(size), conditions) for size in sizes]
+    measured = f"{speed:,.0f} images/s are learned from here at {at[0]} × {at[1]}"
+    tuned = [o for o in offers if (seconds - o.features) / o.epoch >= _FEWEST_EPOCHS]
     if asked != 1 and tuned:
-        side = tuned[-1]
-        why = f"{measured}: time for {epochs[side]:.0f} epochs of all layers"
-        return Published((side, side), 0.0 if asked is None else asked, why)
-    affordable = [side for side in sides if features[side] <= _HEAD_SHARE * seconds]
-    side = affordable[-1] if affordable else sides[0]
-    why = f"{measured}: {features[side]:.0f} s for the features of all images"
-    return Published((side, side), 1.0 if asked is None else asked, why)
+        best = tuned[-1]
+        epochs = (seconds - best.features) / best.epoch
+        why = f"{measured}: time for {epochs:.0f} epochs of all layers"
+        return Published(best.size, 0.0 if asked is None else asked, why)
+    affordable = [o for o in offers if o.features <= _HEAD_SHARE * seconds]
+    best = affordable[-1] if affordable else offers[0]
+    why = f"{measured}: {best.features:.0f} s for the features of all images"
+    return Published(best.size, 1.0 if asked is None else asked, why)
 
 
-def _sides(settings: Settings, conditions: Conditions, largest: int) -> list[int]:
-    """Sides that the network takes, and that the images are worth; rising."""
-    network = Pick.from_json(settings["network"])
-    own = min(conditions.heights[1], conditions.widths[1])
-    taken = [
-        side
-        for side in sorted({*SIDES, largest})
-        if side <= largest and size_problem(network, 3, (side, side)) is None
-    ]
-    worth = [side for side in taken if side <= _ENLARGED * own]
-    return worth or taken[:1] or [largest]
+class Offer(NamedTuple):
+    """A size of the images with what it costs."""
+
+    size: tuple[int, int]
+    features: float
+    """Seconds for the features of all images."""
+    epoch: float
+    """Seconds in which all layers learn from all images."""
+
+    @classmethod
+    def of(cls, size: tuple[int, int], rate: float, conditions: Conditions) -> "Offer":
+        """What a size costs where so many images are learned from in a second."""
+        epoch = conditions.num_images / rate
+        return cls(size, _VIEWS * _VALIDATION * epoch / _FORWARD, epoch)
+
+
+def _sizes(network: Pick, conditions: Conditions, full: tuple[int, int]) -> list[tuple[int, int]]:
+    """Sizes that the network takes and the images are worth, rising to the published one.
+
+    Images of one size keep their shape: at their borders may be what counts.
+    """
+    height, width = conditions.heights[1], conditions.widths[1]
+    own = min(height, width)
+    sizes = []
+    for side in sorted({*SIDES, min(full)}):
+        size = full if side == min(full) else (side, side)
+        if conditions.is_one_size:
+            size = (_even(height * side / own), _even(width * side / own))
+        if side <= min(full) and size_problem(network, 3, size) is None:
+            sizes.append(size)
+    return [size for size in sizes if min(size) <= _ENLARGED * own] or sizes[:1] or [full]
+
+
+def _even(length: float) -> int:
+    """A side that halves three times, where it is that long."""
+    return 8 * round(length / 8) if length >= 8 * 8 else round(length)

@@ -1,0 +1,80 @@
+"""Published weights are used as far as the time goes: pixels first, then epochs of all layers."""
+
+import math
+from typing import Any
+
+import pytest
+
+from striate.tasks import Conditions
+from striate.training.planner.published import plan_published
+
+SETTINGS: dict[str, Any] = {
+    "network": {"name": "efficientnet"},
+    "pretrained": {"name": "efficientnet", "head": "solved"},
+}
+
+
+def conditions(seconds: float, speed: float | None = 50.0, **more: Any) -> Conditions:
+    """1,000 photographs of 200 to 400 pixels a side, of which 50 of 128 × 128 a second learn."""
+
+    def measured(network: Any, optimiser: Any, batch: int, size: tuple[int, int]) -> float:
+        assert speed is not None
+        return speed * 128**2 / math.prod(size)
+
+    facts: dict[str, Any] = {
+        "num_images": 1_000,
+        "num_outputs": 10,
+        "heights": (200, 256, 400),
+        "widths": (200, 300, 400),
+        "seconds": seconds,
+        "settings": SETTINGS,
+        "speed": None if speed is None else measured,
+    }
+    return Conditions(**{**facts, **more})
+
+
+def test_without_weights_nothing_is_planned() -> None:
+    assert plan_published({"network": {"name": "resnet"}}, conditions(60)) is None
+
+
+@pytest.mark.parametrize(
+    ("seconds", "size", "freeze"),
+    [
+        (15, 96, 1.0),  # 2,300 features at 533 a second take 4.3 s; at 128 × 128 they take 7.7
+        (40, 192, 1.0),  # 17 s of 32
+        (70, 96, 0.0),  # 4.3 s, and 11.2 for each of four epochs
+        (600, 224, 0.0),
+    ],
+)
+def test_the_time_decides(seconds: float, size: int, freeze: float) -> None:
+    plan = plan_published(SETTINGS, conditions(seconds))
+    assert plan is not None
+    assert (plan.size, plan.freeze) == ((size, size), freeze)
+
+
+def test_a_share_that_was_asked_for_holds() -> None:
+    asked = {**SETTINGS, "pretrained": {**SETTINGS["pretrained"], "freeze": 1.0}}
+    plan = plan_published(asked, conditions(600))
+    assert plan is not None
+    assert (plan.size, plan.freeze) == ((224, 224), 1.0)
+
+
+def test_steps_are_planned_without_measuring() -> None:
+    plan = plan_published(SETTINGS, conditions(math.inf, speed=None))
+    assert plan is not None
+    assert plan.size == (224, 224)
+    assert plan.freeze == 0.0
+
+
+def test_images_are_not_enlarged_beyond_what_helps() -> None:
+    small = conditions(600, heights=(64, 64, 64), widths=(64, 64, 64))
+    plan = plan_published(SETTINGS, small)
+    assert plan is not None
+    assert plan.size == (128, 128)
+
+
+def test_images_of_one_size_keep_their_shape() -> None:
+    microscope = conditions(600, heights=(480,) * 3, widths=(640,) * 3)
+    plan = plan_published(SETTINGS, microscope)
+    assert plan is not None
+    assert plan.size == (224, 296)
