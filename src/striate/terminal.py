@@ -59,6 +59,8 @@ class Terminal(Reporter):
         self._tasks: dict[str, TaskID] = {}
         self._last_line = 0.0
         self._headline = ""
+        self._first: tuple[int, float] | None = None
+        """First step of the training that was shown, and its seconds."""
 
     def say(self, text: str) -> None:
         self.console.print(visible(text), markup=False, emoji=False, soft_wrap=True)
@@ -92,7 +94,12 @@ class Terminal(Reporter):
                 detail += f"  {self._headline}"
             self._show("training", event["step"], event["of"], detail, event)
         elif kind == "plan":
-            self._show("training", event["step"], event["steps"], "steps fitted to the time")
+            self._show(
+                "training",
+                event["step"],
+                event["steps"],
+                "number of steps adapted to the time that is left",
+            )
         elif "text" in event:
             self.say(event["text"])
         if kind in ("finished", "stopped"):
@@ -111,9 +118,7 @@ class Terminal(Reporter):
             now = time.monotonic()
             if now - self._last_line >= _LINE_EVERY:
                 self._last_line = now
-                left = ""
-                if event and event["images_per_second"] and event.get("seconds") and done:
-                    left = f"  {_duration(event['seconds'] * (total - done) / done)} left"
+                left = "" if event is None else self._left(event)
                 self.say(f"{stage}: {done:,} of {total:,}  {detail}{left}")
             return
         if self._bar is None:
@@ -129,6 +134,15 @@ class Terminal(Reporter):
         if stage not in self._tasks:
             self._tasks[stage] = self._bar.add_task(stage, total=total, detail=detail)
         self._bar.update(self._tasks[stage], completed=done, total=total, detail=detail)
+
+    def _left(self, event: Event) -> str:
+        """The time that the steps left will take, if they take what those since the first took."""
+        step, seconds = event["step"], event.get("seconds", 0.0)
+        if self._first is None or step <= self._first[0]:
+            self._first = step, seconds
+            return ""
+        each = (seconds - self._first[1]) / (step - self._first[0])
+        return f"  {_duration(each * (event['of'] - step))} left"
 
     def _drop(self, stage: str) -> None:
         task = self._tasks.pop(stage, None)

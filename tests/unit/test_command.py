@@ -79,3 +79,15 @@ def test_leaks_are_refused_before_the_plan_is_shown(tmp_path):
     assert not (tmp_path / "run").exists()
     api.train(tmp_path / "set", leaks="drop", **options)
     assert len(seen) == 1
+
+
+def test_the_time_left_counts_no_set_up(capsys, monkeypatch):
+    """Set-up took 50 s, each step takes one."""
+    monkeypatch.setattr("striate.terminal._LINE_EVERY", 0.0)
+    terminal = Terminal(Console(width=200, highlight=False))
+    step = {"event": "step", "of": 130, "loss": 1.0, "images_per_second": 8.0}
+    for number in (2, 5, 10):
+        terminal.event({**step, "step": number, "seconds": 50.0 + number})
+    first, *others = capsys.readouterr().out.splitlines()
+    assert "left" not in first
+    assert [line.rpartition("  ")[2] for line in others] == ["2 min 05 s left", "2 min 00 s left"]

@@ -36,7 +36,8 @@ _MOST_ITEMS = 1_000
 """Items on which the penalty is chosen."""
 _QUICK, _ITERATIONS = 30, 100
 """Iterations of L-BFGS: while the penalty is chosen, and for the layer itself."""
-_AT_ONCE = 64
+_AT_ONCE, _FEWEST, _PIXELS = 64, 4, 2**20
+"""Images at once, and pixels that they have at most: maps of more leave the processor's caches."""
 _WARMING, _TIMED = 16, 64
 """Images whose features are computed first, and those by which the speed is measured."""
 
@@ -161,8 +162,10 @@ def features_of(
         stack.enter_context(torch.inference_mode())
         stack.enter_context(model.execution.arithmetic())
         stack.enter_context(accelerated(network, model.execution))
-        for start in range(0, len(split), _AT_ONCE):
-            pixels = torch.from_numpy(np.array(split.images[start : start + _AT_ONCE]))
+        height, width = split.images.shape[1:3]
+        at_once = min(_AT_ONCE, max(_FEWEST, _PIXELS // (height * width)))
+        for start in range(0, len(split), at_once):
+            pixels = torch.from_numpy(np.array(split.images[start : start + at_once]))
             images = model.normalise(to_float(pixels.to(model.execution.device)))
             each = []
             for _, warp in views(images.shape, chosen):
@@ -172,7 +175,7 @@ def features_of(
                 each.append(seen[0].float().flatten(2).mean(2) if seen[0].ndim > 2 else seen[0])
             rows.append(torch.stack(each, 1).cpu())
             if progress is not None:
-                done = min(start + _AT_ONCE, len(split))
+                done = min(start + at_once, len(split))
                 progress("computing features", done, len(split))
     return Features(torch.cat(rows), split)
 

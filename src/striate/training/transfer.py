@@ -22,6 +22,11 @@ from striate.registry import Pick
 from striate.settings import Settings, merge, setting_at
 from striate.training.planner import Decision
 
+_FROM_SOLVED = {"head": "solved", "feature_rate": 1.0, "averages": "held"}
+"""A solved last layer belongs to the features as they are, at the averages that they had: 15-Scene,
+900 images at 128 × 128, five epochs, n = 601: 14.3 % wrong became 14.0 % with averages of the
+batches and 11.5 % with held ones."""
+
 
 class FrozenFeatures:
     """Features that stay as they are for the first share of a training.
@@ -155,7 +160,7 @@ def weights_settings(
             "sha256": file.sha256,
             "mean": list(weights.preparation.mean),
             "deviation": list(weights.preparation.deviation),
-            "head": "solved",
+            **({} if setting_at(own, "pretrained.head") == "zero" else _FROM_SOLVED),
             **({} if freeze is None else {"freeze": freeze}),
         },
     }

@@ -404,7 +404,7 @@ def test_the_length_may_end_before_the_time(training, expected) -> None:
 def test_the_expected_error_is_that_of_the_images_that_will_be_shown() -> None:
     _, choices = decide("x", survey_of(250, 96, 0.0), {}, lambda *_: 1000.0)
     told = next(choice for choice in choices if choice.what == "expected error")
-    assert "time for 594,000 of full size, the length ends at" in told.why
+    assert "time to show 594,000, the length ends at" in told.why
     table = growth.most_similar(10, 250, 96)
     shown = float(told.value.removeprefix("about ").removesuffix("%")) / 100
     assert shown > 1.5 * min(table.error(factor, 594_000.0) for factor in table.points)

@@ -40,10 +40,10 @@ def test_without_weights_nothing_is_planned() -> None:
 @pytest.mark.parametrize(
     ("seconds", "size", "freeze"),
     [
-        (15, 96, 1.0),  # 2,300 features at 533 a second take 4.3 s; at 128 × 128 they take 7.7
-        (40, 192, 1.0),  # 17 s of 32
-        (70, 96, 0.0),  # 4.3 s, and 11.2 for each of four epochs
-        (600, 224, 0.0),
+        (10, 96, 1.0),  # 2.9 s of 2, and no smaller size
+        (20, 128, 1.0),  # 5.1 s of 12; at 160 × 160 they take 8.0
+        (60, 224, 1.0),  # 15.7 s of 52
+        (600, 224, 0.0),  # 61 s for an epoch
     ],
 )
 def test_the_time_decides(seconds: float, size: int, freeze: float) -> None:

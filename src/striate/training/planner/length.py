@@ -91,8 +91,12 @@ def decide_length(draft: Draft, num: int, size: tuple[int, ...], *, easy: bool) 
         draft.fill("training.validations", 1 if minutes < 0.5 else 2 if minutes < 2 else 5)
         draft.fill("training.checkpoints", 5 if minutes < 2 else 10)
     held = {**length, **lengths(draft.settings)}
-    shown = {"epochs": "{:g} epochs", "steps": "{:,} steps", "minutes": "at most {:g} minutes"}
-    words = [text.format(held[key]) for key, text in shown.items() if key in held]
+    chosen = lengths(draft.settings)
+    shown = {"epochs": "{:g} epochs", "steps": "{:,} steps"}
+    words = [t.format(held[k]) for k, t in shown.items() if k in (chosen or held)]
+    if "minutes" in held:
+        unit = "minute" if held["minutes"] == 1 else "minutes"
+        words.append(f"{'at most ' if words else ''}{held['minutes']:g} {unit}")
     draft.note("length", ", ".join(words), why)
 
 
@@ -102,7 +106,7 @@ def _length(num: int, size: tuple[int, ...], settings: Settings) -> tuple[dict[s
         return {}, "as asked"
     most = _MOST_EPOCHS_TINY if max(size) <= TINY_SIZE else _MOST_EPOCHS
     if chosen:
-        why = "as asked; more epochs of the same images would gain nothing"
+        why = f"as asked; {3 * most} epochs at most, for more of the same images gain nothing"
         return {"epochs": 3.0 * most}, why
     epochs = float(max(10, min(most, round(_IMAGES_SHOWN / max(1, num)))))
     why = f"{num:,} training images; a longer training is --minutes M away"

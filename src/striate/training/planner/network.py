@@ -94,11 +94,11 @@ def decide_network(
     table = growth.most_similar(conditions.num_outputs, conditions.num_images, min(size))
     most = most_images(draft.settings, conditions.num_images, size, chosen.batch)
     images = min(chosen.images, most)
+    ends = "" if images == chosen.images else f", the length ends at {images:,.0f}"
     draft.note(
         "expected error",
         f"about {table.error(chosen.factor, images):.0%}",
-        f"on images as hard as those of {table.name}; time for {chosen.images:,.0f} of "
-        f"full size{'' if images == chosen.images else f', the length ends at {images:,.0f}'}",
+        f"on images as hard as those of {table.name}; time to show {chosen.images:,.0f}{ends}",
     )
 
 

@@ -61,7 +61,10 @@ def optimiser(network: str, batch: int, hasty: bool = False) -> tuple[dict[str, 
         else:
             rate = 0.02 * (measured / 128) ** 0.5
             momentum = min(0.9, max(0.5, 1 - batch / _MEMORY))
-            why = "Muon: least error for as many images; momentum looks back on as many images"
+            why = (
+                "Muon: least error for as many images; its momentum averages over some "
+                f"{_MEMORY:,} images"
+            )
         return {"name": "muon", "lr": rate, "momentum": momentum, "weight_decay": _DECAY}, why
     if network == "resnet":
         rate = 0.3 * (batch / 128) ** 0.5
