@@ -30,7 +30,7 @@ from striate.evaluation.ledger import (
 )
 from striate.evaluation.mean import mean_interval
 from striate.evaluation.metric import Columns, Meter, Metric, Rows, Scores, estimate, item_values
-from striate.evaluation.picture import data_uri
+from striate.evaluation.picture import data_uri, thumbnail_uri
 from striate.evaluation.reading import Reading, adjusted_reading
 from striate.evaluation.receipt import Receipt, receipts_of
 from striate.evaluation.spread import SeedSpread, corrected_resampled, seed_spread
@@ -83,6 +83,7 @@ __all__ = [
     "seed_spread",
     "summary_lines",
     "table_lines",
+    "thumbnail_uri",
     "until_result",
     "verify",
     "wilson",

@@ -10,6 +10,8 @@ import numpy.typing as npt
 from striate.errors import ShapeError
 
 MODES = {1: "L", 3: "RGB", 4: "RGBA"}
+_EXACT, _SIDE = 64, 128
+"""Largest side of a picture that is shown pixel for pixel, and of any other."""
 
 
 def data_uri(image: npt.NDArray[Any]) -> str:
@@ -28,6 +30,30 @@ def data_uri(image: npt.NDArray[Any]) -> str:
     return "data:image/png;base64," + base64.b64encode(png(image)).decode()
 
 
+def thumbnail_uri(image: npt.NDArray[Any]) -> str:
+    """The image as a data URI for a page of many: pixel for pixel up to 64, else a JPEG of 128.
+
+    Args:
+        image: (H, W, C) uint8 with C = 1 (grey) or 3 (RGB).
+
+    Raises:
+        ShapeError: another shape or type.
+
+    Example:
+        >>> thumbnail_uri(np.zeros((300, 200, 3), dtype=np.uint8))[:23]
+        'data:image/jpeg;base64,'
+    """
+    from PIL import Image
+
+    if image.ndim != 3 or max(image.shape[:2]) <= _EXACT:
+        return data_uri(image)
+    picture = Image.fromarray(_pixels(image))
+    picture.thumbnail((_SIDE, _SIDE))
+    stream = io.BytesIO()
+    picture.save(stream, format="JPEG", quality=85)
+    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
+
+
 def png(image: npt.NDArray[Any]) -> bytes:
     """The image as the bytes of a PNG file, pixel for pixel.
 
@@ -39,12 +65,15 @@ def png(image: npt.NDArray[Any]) -> bytes:
     """
     from PIL import Image
 
+    stream = io.BytesIO()
+    Image.fromarray(_pixels(image)).save(stream, format="PNG", optimize=True)
+    return stream.getvalue()
+
+
+def _pixels(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
     if image.ndim != 3 or image.dtype != np.uint8 or image.shape[2] not in MODES or not image.size:
         raise ShapeError(
             "A picture is a uint8 array (H, W, C) with 1, 3 or 4 channels; what came is "
             f"{image.dtype} {image.shape}."
         )
-    pixels = image[:, :, 0] if image.shape[2] == 1 else image
-    stream = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(pixels)).save(stream, format="PNG", optimize=True)
-    return stream.getvalue()
+    return np.ascontiguousarray(image[:, :, 0] if image.shape[2] == 1 else image)

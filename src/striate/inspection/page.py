@@ -1,7 +1,5 @@
 """The findings of an inspection as one page for a person, and as JSON for a program."""
 
-import base64
-import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -9,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from striate import durable
 from striate.data.picture import BrokenImage, open_image
 from striate.data.source import Source
 from striate.data.survey import spread
-from striate.evaluation import data_uri
+from striate.evaluation import thumbnail_uri
 from striate.evaluation.report import environment
 from striate.inspection.findings import Findings
 from striate.inspection.group import Group
@@ -179,16 +176,7 @@ def _pictures(findings: Findings, source: Source, shown: Iterable[int]) -> dict[
     for item, content in source.stream([findings.scan.items[i] for i in index.values()]):
         if not isinstance(content, OSError):
             with suppress(BrokenImage):
-                pictures[index[item.name]] = _small(open_image(content, _SIDE, findings.scan.bits))
+                pixels = np.asarray(open_image(content, _SIDE, findings.scan.bits))
+                pixels = pixels[:, :, None] if pixels.ndim == 2 else pixels
+                pictures[index[item.name]] = thumbnail_uri(pixels)
     return pictures
-
-
-def _small(image: Image.Image) -> str:
-    """A data URI: pixel for pixel where the image is small, else a JPEG of at most 128 pixels."""
-    if max(image.size) <= 64:
-        pixels = np.asarray(image)
-        return data_uri(pixels[:, :, None] if pixels.ndim == 2 else pixels)
-    image.thumbnail((_SIDE, _SIDE))
-    stream = io.BytesIO()
-    image.save(stream, format="JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()

@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 
 from striate.errors import ShapeError
-from striate.evaluation import data_uri
+from striate.evaluation import data_uri, thumbnail_uri
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
@@ -35,3 +35,15 @@ def test_a_view_with_strides_is_fine():
 def test_what_is_no_picture_is_refused(image):
     with pytest.raises(ShapeError, match="uint8 array"):
         data_uri(image)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_large_pictures_become_thumbnails(channels):
+    image = np.full((300, 600, channels), 90, dtype=np.uint8)
+    head, _, body = thumbnail_uri(image).partition(",")
+    assert head == "data:image/jpeg;base64"
+    read = Image.open(io.BytesIO(base64.b64decode(body)))
+    assert read.size == (128, 64)
+    assert np.abs(np.asarray(read).astype(int) - 90).max() <= 1
+    small = image[:64, :64]
+    assert thumbnail_uri(small) == data_uri(small)

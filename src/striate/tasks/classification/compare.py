@@ -8,7 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from striate.evaluation import ClassificationMetrics, Predictions, data_uri, measure, table_lines
+from striate.evaluation import (
+    ClassificationMetrics,
+    Predictions,
+    measure,
+    table_lines,
+    thumbnail_uri,
+)
 from striate.evaluation.classification.comparison import (
     ClassifierComparison,
     compare_classifiers,
@@ -123,5 +129,5 @@ def _chosen(items: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     for kind in kinds.values():
         for item in kind[:each]:
             image = None if item["image"] is None else item["image"]()
-            chosen.append({**item, "image": None if image is None else data_uri(image)})
+            chosen.append({**item, "image": None if image is None else thumbnail_uri(image)})
     return chosen

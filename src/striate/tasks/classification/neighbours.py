@@ -9,7 +9,7 @@ import numpy as np
 from striate import durable
 from striate.data import Dataset
 from striate.data.spelling import shown
-from striate.evaluation import data_uri
+from striate.evaluation import thumbnail_uri
 from striate.run_folder import RunFolder
 
 _ROWS = 40
@@ -64,4 +64,4 @@ def write_neighbours(
 
 def _cell(image: np.ndarray, name: str, mark: str) -> str:
     word = html.escape(shown(name))
-    return f'<td{mark}><img src="{data_uri(image)}" alt="{word}">{word}</td>'
+    return f'<td{mark}><img src="{thumbnail_uri(image)}" alt="{word}">{word}</td>'

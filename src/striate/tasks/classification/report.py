@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from striate.data import Dataset, ImageSet
-from striate.evaluation import ClassificationMetrics, confident_mistakes, data_uri, mistakes
+from striate.evaluation import ClassificationMetrics, confident_mistakes, mistakes, thumbnail_uri
 from striate.run_folder import RunFolder
 from striate.tasks.classification.evidence import calibration_part, selective_part
 
@@ -60,7 +60,7 @@ def _examples(data: Dataset) -> list[dict[str, Any]]:
     examples = []
     for label, name in enumerate(data.class_names[:_CLASSES_SHOWN]):
         rows = np.flatnonzero(data.train.labels == label)[:_EXAMPLES]
-        pictures = [data_uri(np.asarray(data.train.images[i])) for i in rows]
+        pictures = [thumbnail_uri(np.asarray(data.train.images[i])) for i in rows]
         examples.append({"class": name, "images": pictures})
     return examples
 
@@ -69,7 +69,7 @@ def _pictures(rows: Sequence[Any], images: ImageSet, data: Dataset) -> list[dict
     return [
         {
             **asdict(row),
-            "image": data_uri(np.asarray(images.images[row.index])),
+            "image": thumbnail_uri(np.asarray(images.images[row.index])),
             "name": images.names[row.index],
             "truth": data.class_names[row.truth],
             "answer": data.class_names[row.answer],
