@@ -16,7 +16,7 @@ from striate.data.loader import Normalisation, to_float
 from striate.data.part import ImageSet
 from striate.data.streamed import Pixels
 from striate.evaluation.metric import GROUP, Columns, Scores
-from striate.execution import Execution, accelerated
+from striate.execution import Execution, accelerated, keep_pages
 from striate.tasks import DataShape, Task, View
 from striate.training.views import views
 
@@ -117,6 +117,7 @@ def _predictions(
 ) -> Iterator[tuple[int, dict[str, Tensor]]]:
     """The predictions of each batch, with the position of its first image."""
     networks, execution = model.networks, model.execution
+    keep_pages()
     if batch_size is None:
         height, width = images.shape[1:3]
         batch_size = min(_AT_ONCE, max(_FEWEST, _PIXELS // (height * width)))

@@ -90,9 +90,10 @@ def decide_augmentation(
     suited = [item for item in augmentation if item["name"] not in draft.unsuited]
     if len(suited) < len(augmentation):
         augmentation, why = suited, "others would change what is predicted"
-    if hasty and any(item["name"] == "flip" for item in augmentation):
+    published = setting_at(draft.settings, "pretrained.head") == "solved"
+    if (hasty or published) and any(item["name"] == "flip" for item in augmentation):
         augmentation = [item for item in augmentation if item["name"] == "flip"]
-        why = "photographs, each shown a time or two"
+        why = f"photographs, {'for known features' if published else 'each shown a time or two'}"
     shown = ", ".join(item["name"] for item in augmentation) or "none"
     held = draft.decide("augmentation", "augmentation", augmentation, why, shown)
     names = {item["name"] if isinstance(item, dict) else item for item in held}
