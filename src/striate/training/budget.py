@@ -28,7 +28,7 @@ _REPEATS = 3
 
 _MOST_CLOSING = 0.25
 """Share of the budget that the end may take: a training must remain."""
-_HEAD_ALONE, _HEAD_FIRST = 0.65, 0.35
+_HEAD_ALONE, _HEAD_FIRST = 0.7, 0.35
 """Share of the time left that the features of a solved layer may take: it alone, or before all
 layers learn."""
 _NEWS = 0.3

@@ -41,7 +41,7 @@ def test_without_weights_nothing_is_planned() -> None:
     ("seconds", "size", "freeze"),
     [
         (10, 96, 1.0),  # 2.9 s of 2, and no smaller size
-        (20, 128, 1.0),  # 5.1 s of 12; at 160 × 160 they take 8.0
+        (20, 160, 1.0),  # 8.0 s, of which seven tenths fit into 6.5
         (60, 224, 1.0),  # 15.7 s of 52
         (600, 224, 0.0),  # 61 s for an epoch
     ],
