@@ -206,11 +206,13 @@ class TestTrain:
                 assert not torch.equal(tensor, before[key])
             elif not key.endswith("num_batches_tracked"):
                 assert torch.equal(tensor, before[key]), key
-        released = tensors(
-            train(photographs, tmp_path / "all", published, freeze=0.0, assignments=keep)
-        )
-        moved = {key for key in before if not torch.equal(released[key], before[key])}
-        assert {"stem.0.weight", "stem.1.running_mean"} <= moved
+        for averages, moves in (("held", False), ("adapted", True)):
+            words = (*keep, f"pretrained.averages={averages}")
+            out = tmp_path / averages
+            released = tensors(train(photographs, out, published, freeze=0.0, assignments=words))
+            moved = {key for key in before if not torch.equal(released[key], before[key])}
+            assert "stem.0.weight" in moved
+            assert ("stem.1.running_mean" in moved) == moves
 
     def test_a_solved_layer_alone_needs_no_step(self, published, photographs, tmp_path):
         run = train(photographs, tmp_path / "run", published, freeze=1.0)

@@ -41,7 +41,7 @@ _FEWEST_EPOCHS = 3.0
 
 
 class Published(NamedTuple):
-    """What is planned for a training that starts from published weights."""
+    """The plan for a training that starts from published weights."""
 
     size: tuple[int, int]
     freeze: float
@@ -99,7 +99,7 @@ class Offer(NamedTuple):
 
     @classmethod
     def of(cls, size: tuple[int, int], rate: float, conditions: Conditions) -> "Offer":
-        """What a size costs where so many images are learned from in a second."""
+        """The cost of a size at which `rate` images are learned from in a second."""
         epoch = conditions.num_images / rate
         return cls(size, _VALIDATION * epoch / _FORWARD, epoch)
 
