@@ -22,7 +22,7 @@ class Request:
         network: A name of `NETWORKS` or of `PREDICTORS`. For a file of weights that has no
             published name: the network that they belong to.
         pretrained: The name of published weights, or a file of them, to start from.
-        freeze: Share of the training in which only the last layer learns (0.3).
+        freeze: Share of the training in which only the last layer learns; None: planned.
         epochs: Passes over the training images. The shortest of the three lengths holds.
         steps: Batches.
         minutes: Time for everything, from the command to the report.

@@ -29,14 +29,16 @@ class RequestOptions:
     network: NetworkName = None
     pretrained: Annotated[
         str | None,
-        typer.Option(metavar="NAME|FILE", help="Start from published weights: resnet18 ..."),
+        typer.Option(
+            metavar="NAME|FILE", help="Start from published weights: efficientnet_lite0 ..."
+        ),
     ] = None
     freeze: Annotated[
         float | None,
         typer.Option(
             metavar="SHARE",
-            help="Share of the training in which only the new last layer learns; 0.3 by default, "
-            "0: all layers at once, 1: never the others.",
+            help="Share of the training in which only the new last layer learns; 0: all layers at "
+            "once, 1: never the others. By default what the time allows.",
         ),
     ] = None
     epochs: Annotated[

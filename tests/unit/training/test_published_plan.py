@@ -78,3 +78,11 @@ def test_images_of_one_size_keep_their_shape() -> None:
     plan = plan_published(SETTINGS, microscope)
     assert plan is not None
     assert plan.size == (224, 296)
+
+
+@pytest.mark.parametrize(("seconds", "freeze"), [(60, 1.0), (600, 0.0)])
+def test_a_size_that_was_asked_for_decides_what_learns(seconds: float, freeze: float) -> None:
+    asked = {**SETTINGS, "data": {"input_size": [224, 224]}}
+    plan = plan_published(asked, conditions(seconds))
+    assert plan is not None
+    assert (plan.size, plan.freeze) == ((224, 224), freeze)
