@@ -31,6 +31,8 @@ from striate.training.views import views
 
 PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 """Penalties λ of λ/2 ‖W‖² among which cross-validation chooses, of features of variance 1."""
+_USUAL = 0.1
+"""Penalty where there are too few items to choose it by."""
 _FOLDS = 5
 _MOST_ITEMS = 1_000
 """Items on which the penalty is chosen."""
@@ -124,7 +126,7 @@ def solve_head(
         f"The last layer is solved on {num_features:,} features of {num_images:,} images"
         f"{' and their mirror images' if num_views > 1 else ''}: "
         f"{computed - began:.1f} s for the features, {time.monotonic() - computed:.1f} s for the "
-        f"layer (penalty {solved.penalty:.2g}, by {_FOLDS}-fold cross-validation)."
+        f"layer (penalty {solved.penalty:.2g}{', by cross-validation' if solved.losses else ''})."
     )
 
 
@@ -199,7 +201,8 @@ def solve(task: Task, features: Features, num_outputs: int, penalty: float | Non
     if penalty is None:
         few = _spread(num_items, _MOST_ITEMS)
         losses = _held_out_losses(task, features, few, num_outputs)
-        penalty = PENALTIES[int(np.argmin(losses))] * len(few) / num_items
+        best = int(np.argmin(losses)) if losses else PENALTIES.index(_USUAL)
+        penalty = PENALTIES[best] * len(few) / num_items
     layer = _Scaled(features.rows, num_outputs)
     _minimise(task, layer, features.batch(np.arange(num_items)), penalty, _ITERATIONS)
     weight, bias = layer.folded()
@@ -211,12 +214,16 @@ def _held_out_losses(
 ) -> tuple[float, ...]:
     """The mean loss of items held out in turn, for each penalty until it grows.
 
-    Each layer begins at that of the larger penalty before. One view of an image is enough.
+    Each layer begins at that of the larger penalty before. One view of an image is enough. Of fewer
+    than four items none is held out.
     """
+    num_folds = min(_FOLDS, len(items) // 2)
+    if num_folds < 2:
+        return ()
     first = Features(features.rows[:, :1], features.split)
     folds = []
-    for fold in range(_FOLDS):
-        held = items[fold::_FOLDS]
+    for fold in range(num_folds):
+        held = items[fold::num_folds]
         kept = np.setdiff1d(items, held)
         layer = _Scaled(first.rows[torch.from_numpy(kept)], num_outputs)
         folds.append((layer, first.batch(kept), first.batch(held), len(held) / len(items)))

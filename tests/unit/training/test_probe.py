@@ -100,6 +100,16 @@ def test_the_penalty_follows_from_items_held_out(signal: float, expected: int) -
     assert len(solved.losses) == (2 if expected else len(probe.PENALTIES))
 
 
+@pytest.mark.parametrize("num_items", [1, 3, 4, 7])
+def test_few_items_are_enough(num_items: int) -> None:
+    labels = np.arange(num_items) % 3
+    data = features(num_items, 1, {"category": Category(CLASSES)}, {"category": labels})
+    solved = probe.solve(task_of("classification", Pick("softmax_cross_entropy")), data, 3)
+    assert len(solved.losses) == 0 if num_items < 4 else np.isfinite(solved.losses).all()
+    scores = data.rows[:, 0] @ solved.weight.T + solved.bias
+    assert scores.isfinite().all()
+
+
 def network_of(seed: int) -> nn.Module:
     torch.manual_seed(seed)
     return NETWORKS.build(Pick("resnet", depth=8, width=4), num_classes=3)
