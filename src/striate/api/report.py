@@ -52,11 +52,9 @@ def write_report(
         curves = _curves(events)
         # The last of each kind: of a run that began anew, too.
         said = {e["event"]: str(e["text"]) for e in events if "text" in e}
-        solved = [
-            {"what": "last layer", "value": "solved", "why": text}
-            for kind, text in said.items()
-            if kind == "head"
-        ]
+        solved = []
+        if "head" in said:
+            solved = [{"what": "last layer", "value": "solved", "why": said["head"]}]
         warnings = [
             str(e["text"])
             for e in events

@@ -21,7 +21,6 @@ from striate.data.augment import Augmenter
 from striate.data.augment.draw import Showing
 from striate.data.batch import Batch
 from striate.data.chosen import ChosenImages
-from striate.data.field import take
 from striate.data.streamed import Pixels, StreamedImages
 from striate.errors import DataError
 from striate.randomness import generator
@@ -181,10 +180,8 @@ class BatchLoader:
         rising = np.argsort(showing.items, kind="stable")
         index = showing.items[rising]
         showing = Showing(index, showing.epochs[rising])
-        fields = {
-            name: field.collate(take(self._images.columns[name], index)).to(self._device)
-            for name, field in self._images.fields.items()
-        }
+        targets = self._images.targets(index)
+        fields = {name: values.to(self._device) for name, values in targets.items()}
         by_kernel = self._device.type == "cpu" and kernels.available()
         read = self._by_kernel if by_kernel else self._by_torch
         fields = read(fields, showing, step)

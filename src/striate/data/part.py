@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from striate import durable
 from striate.data import cache
@@ -43,6 +44,13 @@ class ImageSet:
     def labels(self) -> np.ndarray:
         """Class index of each item (N,), int64, where the items have one class each."""
         return np.asarray(self.columns["category"])
+
+    def targets(self, items: np.ndarray) -> dict[str, Tensor]:
+        """Values of the other fields of some of the items (their indices), as a batch has them."""
+        return {
+            name: field.collate(take(self.columns[name], items))
+            for name, field in self.fields.items()
+        }
 
     def part(self, rows: np.ndarray) -> "ImageSet":
         """Some of the items (their indices), in that order; nothing is copied or decoded."""

@@ -121,7 +121,7 @@ class Budget:
 def most_steps(config: RunConfig, parts: Parts) -> int:
     """The steps of the shorter of `steps` and `epochs`; no limit where neither is set.
 
-    None where all that learns is a last layer, and that is solved.
+    No step where all that learns is a last layer, and that is solved.
     """
     training, pretrained = config.training, config.pretrained
     if pretrained is not None and pretrained.head == "solved" and pretrained.freeze == 1:

@@ -11,7 +11,6 @@ from torch.nn import functional
 
 from striate.config import PredictionConfig
 from striate.data.batch import Batch
-from striate.data.field import take
 from striate.data.loader import Normalisation, to_float
 from striate.data.part import ImageSet
 from striate.data.streamed import Pixels
@@ -96,11 +95,7 @@ def evaluate(
     for start, outputs in _predictions(model, images, batch_size, None):
         count = len(next(iter(outputs.values())))
         items = chosen[start : start + count]
-        fields = {
-            name: field.collate(take(split.columns[name], items))
-            for name, field in split.fields.items()
-        }
-        meter.update(outputs, Batch(fields, torch.from_numpy(items)))
+        meter.update(outputs, Batch(split.targets(items), torch.from_numpy(items)))
     rows = meter.rows()
     if model.task.keeps_groups and split.groups and isinstance(rows, Columns):
         groups = np.unique(split.groups, return_inverse=True)[1][chosen]

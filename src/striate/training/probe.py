@@ -7,8 +7,8 @@ that any task whose network gives scores can be solved without knowing of it.
 """
 
 import time
-from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -17,17 +17,14 @@ from torch import Tensor, nn
 
 from striate.config import PredictionConfig
 from striate.data.batch import Batch
-from striate.data.field import take
-from striate.data.loader import to_float
 from striate.data.part import ImageSet
 from striate.data.source import Progress
 from striate.errors import ConfigError
-from striate.execution import accelerated
 from striate.networks.head import head_names
 from striate.tasks import Task
 from striate.training.assemble import Parts
-from striate.training.inference import Model
-from striate.training.views import views
+from striate.training.inference import Model, infer
+from striate.training.views import num_views
 
 PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 """Penalties λ of λ/2 ‖W‖² among which cross-validation chooses, of features of variance 1."""
@@ -54,14 +51,9 @@ class Features:
 
     def batch(self, items: np.ndarray) -> Batch:
         """The rows of items, view after view, as a task takes images; with their fields."""
-        num_views = self.rows.shape[1]
         rows = self.rows[items].transpose(0, 1).flatten(0, 1)
-        again = np.tile(items, num_views)
-        fields = {
-            name: field.collate(take(self.split.columns[name], again))
-            for name, field in self.split.fields.items()
-        }
-        return Batch({"image": rows, **fields}, torch.from_numpy(again))
+        again = np.tile(items, self.rows.shape[1])
+        return Batch({"image": rows, **self.split.targets(again)}, torch.from_numpy(again))
 
 
 @dataclass(frozen=True)
@@ -121,10 +113,10 @@ def solve_head(
     with torch.no_grad():
         weight.copy_(solved.weight.view_as(weight))
         bias.copy_(solved.bias)
-    num_images, num_views, num_features = features.rows.shape
+    num_images, count, num_features = features.rows.shape
     return (
         f"The last layer is solved on {num_features:,} features of {num_images:,} images"
-        f"{' and their mirror images' if num_views > 1 else ''}: "
+        f"{' and their mirror images' if count > 1 else ''}: "
         f"{computed - began:.1f} s for the features, {time.monotonic() - computed:.1f} s for the "
         f"layer (penalty {solved.penalty:.2g}{', by cross-validation' if solved.losses else ''})."
     )
@@ -152,38 +144,28 @@ def features_of(
         progress: Receives how many images are done.
     """
     network = next(iter(model.networks.values()))
-    seen: list[Tensor] = []
-    head = network.get_submodule("head")
+    head = network.get_submodule(head_names(network)[0])
     chosen = PredictionConfig(mirrored=mirrored)
-    rows = []
-    with ExitStack() as stack:
-        handle = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
-        stack.callback(handle.remove)
-        stack.callback(network.train, network.training)
-        network.eval()
-        stack.enter_context(torch.inference_mode())
-        stack.enter_context(model.execution.arithmetic())
-        stack.enter_context(accelerated(network, model.execution))
-        height, width = split.images.shape[1:3]
-        at_once = min(_AT_ONCE, max(_FEWEST, _PIXELS // (height * width)))
-        for start in range(0, len(split), at_once):
-            pixels = torch.from_numpy(np.array(split.images[start : start + at_once]))
-            images = model.normalise(to_float(pixels.to(model.execution.device)))
-            each = []
-            for _, warp in views(images.shape, chosen):
-                view = images if warp is None else warp.image(images)
-                seen.clear()
-                network(view.contiguous(memory_format=_layout(model)))
-                each.append(seen[0].float().flatten(2).mean(2) if seen[0].ndim > 2 else seen[0])
-            rows.append(torch.stack(each, 1).cpu())
-            if progress is not None:
-                done = min(start + at_once, len(split))
-                progress("computing features", done, len(split))
-    return Features(torch.cat(rows), split)
+    height, width = split.images.shape[1:3]
+    seen: list[Tensor] = []  # view after view of each batch
 
+    def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        features = inputs[0].float()
+        seen.append((features.flatten(2).mean(2) if features.ndim > 2 else features).cpu())
 
-def _layout(model: Model) -> torch.memory_format:
-    return torch.channels_last if model.execution.channels_last else torch.contiguous_format
+    hook = head.register_forward_pre_hook(keep)
+    try:
+        infer(
+            replace(model, prediction=chosen),
+            split.images,
+            batch_size=min(_AT_ONCE, max(_FEWEST, _PIXELS // (height * width))),
+            progress=None if progress is None else partial(progress, "computing features"),
+        )
+    finally:
+        hook.remove()
+    count = num_views(chosen)
+    each = [torch.cat(seen[view::count]) for view in range(count)]
+    return Features(torch.stack(each, 1), split)
 
 
 def solve(task: Task, features: Features, num_outputs: int, penalty: float | None = None) -> Probe:
