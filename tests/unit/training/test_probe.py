@@ -134,3 +134,40 @@ def test_features_are_what_the_last_layer_sees() -> None:
             torch.testing.assert_close(head(found.rows[:, view]), expected, rtol=1e-4, atol=1e-5)
     assert done == [("computing features", 64, 70), ("computing features", 70, 70)]
     assert not network.get_submodule("head")._forward_pre_hooks
+
+
+class MapsFirst(nn.Module):
+    """Scores of each position, averaged, as SqueezeNet has them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Conv2d(3, 5, 3, stride=2)
+        self.head = nn.Conv2d(5, 3, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.head(self.body(x).relu()).mean((2, 3))
+        return scores
+
+
+def test_maps_before_a_convolution_are_averaged() -> None:
+    torch.manual_seed(8)
+    network = MapsFirst()
+    pixels = np.random.default_rng(9).integers(0, 256, (6, 11, 9, 3), dtype=np.uint8)
+    split = ImageSet(pixels, {}, {}, ("x",) * 6, ("x",) * 6)
+    normalise = Normalisation((0.5,) * 3, (0.25,) * 3)
+    task = task_of("classification", Pick("softmax_cross_entropy"))
+    execution = Execution.of(ExecutionConfig(threads=1))
+    model = Model(nn.ModuleDict({"network": network}), task, normalise, execution)
+    rows = probe.features_of(model, split).rows[:, 0]
+    with torch.inference_mode():
+        expected = network(normalise(torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255))
+        scores = network.head(rows[:, :, None, None]).flatten(1)
+    torch.testing.assert_close(scores, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_more_items_than_the_penalty_is_chosen_on_weigh_more_against_it() -> None:
+    labels = np.random.default_rng(10).integers(0, 3, 1_500)
+    data = features(1_500, 1, {"category": Category(CLASSES)}, {"category": labels})
+    solved = probe.solve(task_of("classification", Pick("softmax_cross_entropy")), data, 3)
+    best = probe.PENALTIES[int(np.argmin(solved.losses))]
+    assert solved.penalty == pytest.approx(best * 1_000 / 1_500)
