@@ -37,6 +37,17 @@ def generator(seed: int, *stream: str | int, device: torch.device | str = "cpu")
     return torch.Generator(device=device).manual_seed(derive_seed(seed, *stream))
 
 
+def some_of(num_items: int, most: int, *stream: str | int) -> "np.ndarray":
+    """Indices of at most so many items in rising order, drawn by a named stream; int64 (M,).
+
+    Items at even distances would all be of one class where the classes take turns.
+    """
+    if num_items <= most:
+        return np.arange(num_items)
+    drawn = torch.randperm(num_items, generator=generator(0, *stream))[:most]
+    return np.sort(drawn.numpy())
+
+
 def coins(numbers: "np.ndarray", seed: int, *stream: str | int) -> "np.ndarray":
     """A random bit for each number (N,), always the same in one named stream; bool (N,).
 

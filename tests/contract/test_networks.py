@@ -56,6 +56,9 @@ SMALL: dict[str, list[Case]] = {
         (Pick("unet", depth=2, width=6), (9, 14)),
         (Pick("unet", depth=1, width=6, batch_norm=False, padded=False), (20, 22)),
     ],
+    "efficientnet_unet": [
+        (Pick("efficientnet_unet", width=4, backbone_width=0.25, backbone_depth=0.5), (35, 40))
+    ],
 }
 # networks whose depth or full layers do not bear Adam's 1e-2, and airbench's scores over nine
 LEARNING_RATE = {
@@ -202,7 +205,8 @@ def test_wrong_inputs_are_explained(pick: Pick, size: tuple[int, int]) -> None:
         network(images(size, channels=1))
     with pytest.raises(ShapeError, match=r"A single image needs a batch axis"):
         network(images(size)[0])
-    if pick.name not in ("resnet", "efficientnet"):  # all others have a least or an exact size
+    # all others have a least or an exact size
+    if pick.name not in ("resnet", "efficientnet", "efficientnet_unet"):
         with pytest.raises(ShapeError, match=r"needs images of|built for input_size"):
             network(images((1, 1)))
 

@@ -18,6 +18,11 @@ ARGUMENTS = {
     # Every kind of layer of the network, fewer of them: minutes become seconds.
     "densenet": ("network.depth=22", "network.growth=6"),
     "efficientnet": ("network.width=0.25", "network.depth=0.3"),
+    "efficientnet_unet": (
+        "network.width=2",
+        "network.backbone_width=0.25",
+        "network.backbone_depth=0.3",
+    ),
     "vgg": ("network.depth=11", "network.hidden=32"),
     "segnet": ("network.widths=[4, 6, 8]", "network.counts=[2, 1, 2]"),
     "unet": ("network.width=4", "network.depth=2"),

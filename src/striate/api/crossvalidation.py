@@ -8,13 +8,19 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from striate.api.headline import format_interval, format_metric, per_item
+from striate.api.headline import per_item
 from striate.api.request import Request
 from striate.api.resolve import Resolved
 from striate.api.study import StudyResult, check_images, open_study, train_runs, with_seed
 from striate.config import RunConfig
 from striate.errors import ConfigError
-from striate.evaluation import Estimate, corrected_resampled, wilson
+from striate.evaluation import (
+    Estimate,
+    corrected_resampled,
+    format_interval,
+    format_metric,
+    wilson,
+)
 from striate.terminal import Once, Reporter
 from striate.typed_json import encode
 

@@ -15,7 +15,6 @@ from striate.evaluation import (
     estimate,
     item_values,
     load_predictions,
-    percent,
 )
 
 
@@ -55,22 +54,3 @@ def validation_loss(run: Run) -> float | None:
     """The validation loss, which ranks runs of equal headlines; None where none is finite."""
     loss = getattr(run.validation, "negative_log_likelihood", None)
     return None if loss is None or not math.isfinite(loss.value) else float(loss.value)
-
-
-def format_metric(value: float | None, share: bool) -> str:
-    """A value of the headline metric for people: a share of items in percent."""
-    if value is None:
-        return "–"
-    return f"{percent(value)} %" if share else f"{value:.4g}"
-
-
-def format_value(estimate: Estimate | Proportion) -> str:
-    """An estimate of the headline metric for people, without its interval."""
-    return format_metric(estimate.value, isinstance(estimate, Proportion))
-
-
-def format_interval(estimate: Estimate, share: bool) -> str:
-    """The interval of an estimate in brackets."""
-    if estimate.low is None or estimate.high is None:
-        return "[–] (equal in all trainings)"
-    return f"[{format_metric(estimate.low, share)}, {format_metric(estimate.high, share)}]"

@@ -1,11 +1,13 @@
 """From a request to the whole configuration of a training, before it begins."""
 
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from striate import folders
 from striate.api import classical
 from striate.api.request import Request
+from striate.api.start import NO_WEIGHTS, decide_start
 from striate.config import RunConfig
 from striate.data import Source, open_source, survey
 from striate.data.cache import why_streamed
@@ -20,6 +22,7 @@ from striate.tasks import TASKS, recognised, task_named
 from striate.terminal import Reporter
 from striate.training import transfer
 from striate.training.assemble import check_config
+from striate.training.budget import Clock
 from striate.training.planner import Decision, MeasureSpeed, decide
 from striate.training.speed import training_speed
 
@@ -43,13 +46,15 @@ def resolve(
     *,
     speed: MeasureSpeed | None = training_speed,
     reporter: Reporter | None = None,
+    clock: Clock | None = None,
 ) -> Resolved:
     """Decide the configuration of a training, with the reason for each decision.
 
     Args:
         request: What to train.
-        speed: Measures how fast a network trains here; None: plan without measuring.
+        speed: Measures how fast a network trains here; None: plan without measuring anything.
         reporter: Receives the progress of downloads; None: nobody.
+        clock: Clock of the training; None: one that starts now.
 
     Raises:
         ConfigError, DataError.
@@ -58,33 +63,40 @@ def resolve(
     reporter = reporter or Reporter()
     settings, values = request.assigned, request.to_json()
     for group, names in _GROUPS.items():
-        chosen = {name: values[name] for name in names if name in values}
-        if chosen:
-            settings = merge(settings, {group: chosen})
+        wishes = {name: values[name] for name in names if name in values}
+        if wishes:
+            settings = merge(settings, {group: wishes})
     if request.task is not None:
         settings = merge(settings, {"task": {"name": task_named(request.task)}})
-    if request.pretrained is None:
+    pretrained = None if request.pretrained == NO_WEIGHTS else request.pretrained
+    if pretrained is None:
         settings = checked(settings)
         if request.network is not None:
             settings = merge({"network": {"name": request.network}}, settings)
     if classical.is_classical(request.network or settings.get("network")):
-        if request.pretrained is not None or request.freeze is not None:
+        if pretrained is not None or request.freeze is not None:
             raise ConfigError(
                 f"{request.network} has no published weights; leave out --pretrained."
             )
         return Resolved(*classical.plan(request.data, settings))
     own = settings
-    if request.pretrained is not None:
+    begin: list[Decision] = []
+    chosen = (request.pretrained, request.freeze) != (None, None) or request.is_recipe
+    if speed is not None and not chosen:
+        plan = partial(_resolve, request, progress=reporter.progress)
+        tried = decide_start(plan, settings, reporter, clock or Clock())
+        pretrained, begin = tried.weights, tried.decisions
+    if pretrained is not None:
         if str(request.data) not in RECIPES:
             open_source(str(request.data))  # a mistyped path is reported before a download
         settings = transfer.weights_settings(
-            settings, request.pretrained, request.network, request.freeze, reporter.progress
+            settings, pretrained, request.network, request.freeze, reporter.progress
         )
         settings = checked(settings)  # complete only with what the weights bring
     elif request.freeze is not None:
         raise ConfigError("--freeze is for features from published weights: add --pretrained NAME.")
     config, choices, source = _resolve(request, settings, speed, reporter.progress)
-    choices = transfer.explained(choices, own, config)
+    choices = [*begin, *transfer.explained(choices, own, config)]
     check_config(config)
     return Resolved(config, choices, source)
 

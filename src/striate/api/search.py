@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from striate.api.headline import (
-    format_metric,
-    format_value,
     headline,
     headline_metric,
     validation_loss,
@@ -19,7 +17,7 @@ from striate.api.search_result import Search, search_result
 from striate.api.study import Study, open_study, train_run
 from striate.drawing.table import text_table
 from striate.errors import ConfigError, DivergenceError, RunError, ShapeError
-from striate.evaluation import Proportion
+from striate.evaluation import Proportion, format_metric, format_value
 from striate.execution import lacks_memory
 from striate.reading import reported_as
 from striate.search import Space, read_dimensions

@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from striate.api.headline import (
-    format_metric,
-    format_value,
     headline,
     headline_metric,
     rows_by_digest,
@@ -18,7 +16,15 @@ from striate.api.search_chart import search_charts
 from striate.api.study import Study, StudyResult
 from striate.drawing.table import text_table
 from striate.errors import RunError, command_line
-from striate.evaluation import Estimate, Proportion, compare, holm, wilson
+from striate.evaluation import (
+    Estimate,
+    Proportion,
+    compare,
+    format_metric,
+    format_value,
+    holm,
+    wilson,
+)
 from striate.search import Space
 from striate.search.storage import Storage
 from striate.search.trial import TrialRecord

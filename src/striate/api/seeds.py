@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from striate.api.headline import format_interval, format_metric, per_item
+from striate.api.headline import per_item
 from striate.api.request import Request
 from striate.api.study import StudyResult, open_study, train_runs, with_seed
 from striate.errors import ConfigError
-from striate.evaluation import SeedSpread, seed_spread
+from striate.evaluation import SeedSpread, format_interval, format_metric, seed_spread
 from striate.terminal import Once, Reporter
 
 

@@ -66,7 +66,7 @@ def train(
     reporter = reporter or Reporter()
     if not isinstance(data, (str, Path)):
         data = store_arrays(data, Path("runs") if out is None else Path(out).parent)
-    resolved = resolve(Request(data, **request), reporter=reporter)
+    resolved = resolve(Request(data, **request), reporter=reporter, clock=clock)
     run = train_resolved(resolved, out=out, reporter=reporter, clock=clock)
     _say_if_stopped(run, reporter)
     return run

@@ -35,7 +35,13 @@ from striate.evaluation.reading import Reading, adjusted_reading
 from striate.evaluation.receipt import Receipt, receipts_of
 from striate.evaluation.spread import SeedSpread, corrected_resampled, seed_spread
 from striate.evaluation.stored import Predictions, load_predictions, save_predictions
-from striate.evaluation.text import percent
+from striate.evaluation.text import (
+    format_interval,
+    format_metric,
+    format_value,
+    headline_in_words,
+    percent,
+)
 
 __all__ = [
     "Abstention",
@@ -63,6 +69,10 @@ __all__ = [
     "estimate",
     "fit_temperature",
     "fit_vector",
+    "format_interval",
+    "format_metric",
+    "format_value",
+    "headline_in_words",
     "holm",
     "item_values",
     "ledger_path",

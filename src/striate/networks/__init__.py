@@ -13,6 +13,7 @@ from striate.networks.alexnet import AlexNet
 from striate.networks.alexnet_owt import AlexNetOWT
 from striate.networks.densenet import DenseNet
 from striate.networks.efficientnet import EfficientNet
+from striate.networks.efficientnet_unet import EfficientNetUNet
 from striate.networks.googlenet import GoogLeNet
 from striate.networks.head import freeze_features, replace_head, unfreeze_features
 from striate.networks.lenet5 import LeNet5
@@ -37,6 +38,7 @@ __all__ = [
     "AlexNetOWT",
     "DenseNet",
     "EfficientNet",
+    "EfficientNetUNet",
     "GoogLeNet",
     "LeNet5",
     "Linear",
@@ -72,6 +74,7 @@ NETWORKS: Registry[nn.Module] = Registry(
         "airbench": Airbench,
         "segnet": SegNet,
         "unet": UNet,
+        "efficientnet_unet": EfficientNetUNet,
     },
 )
 """Network names and their constructors."""

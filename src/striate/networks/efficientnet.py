@@ -73,7 +73,7 @@ class Block(nn.Module):
         self, num_in: int, num_out: int, kernel: int, stride: int, expansion: int, ndim: int
     ) -> None:
         super().__init__()
-        width = num_in * expansion
+        width, self.num_out = num_in * expansion, num_out
         self.is_residual = stride == 1 and num_in == num_out
         self.pad = Same(kernel, stride) if stride > 1 else nn.Identity()
         padding = kernel // 2 if stride == 1 else 0
@@ -178,6 +178,31 @@ class EfficientNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out")
         nn.init.normal_(self.head.weight, std=0.01)
         nn.init.zeros_(self.head.bias)
+
+    @property
+    def map_widths(self) -> list[int]:
+        """Channels of the maps that `maps` gives."""
+        above = [block.num_out for block in self._blocks]
+        return [above[number - 1] for number in self._halving] + above[-1:]
+
+    def maps(self, x: Float[Tensor, "B C *S"]) -> list[Float[Tensor, "B M *T"]]:
+        """The last maps of each resolution: of a half, a quarter, ... a 32nd of the sides."""
+        x = self.stem(self.pad(x))
+        found = []
+        for number, block in enumerate(self._blocks):
+            if number in self._halving:
+                found.append(x)
+            x = block(x)
+        return [*found, x]
+
+    @property
+    def _halving(self) -> list[int]:
+        """Numbers of the blocks that halve the resolution."""
+        return [n for n, block in enumerate(self._blocks) if isinstance(block.pad, Same)]
+
+    @property
+    def _blocks(self) -> list[Block]:
+        return [block for block in self.blocks if isinstance(block, Block)]
 
     def forward(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B K"]:
         check_input("efficientnet", x, self.in_channels, self.ndim, smallest=1)

@@ -155,13 +155,16 @@ def load_pretrained(
     return fill(network, file, fresh_head=classes != file.weights.num_classes)
 
 
-def fill(network: nn.Module, file: WeightFile, *, fresh_head: bool = False) -> nn.Module:
+def fill(
+    network: nn.Module, file: WeightFile, *, fresh_head: bool = False, partly: bool = False
+) -> nn.Module:
     """The network with the file's weights, in place and in eval mode.
 
     Args:
         network: Network of the entry's kind.
         file: File of weights.
         fresh_head: Leave the last layers as they are.
+        partly: The network is the entry's without its last layers.
 
     Raises:
         CheckpointError: a file that cannot be read or does not fit.
@@ -177,6 +180,7 @@ def fill(network: nn.Module, file: WeightFile, *, fresh_head: bool = False) -> n
         heads = tuple(f"{name}." for name in head_names(network))
         free = tuple(key for key in own if key.startswith(heads))
     unused = () if any(key.startswith("auxiliary") for key in own) else weights.unused
+    unused = ("",) if partly else unused  # each name begins with nothing
     network.load_state_dict(rename(weights.layout, published, own, free=free, unused=unused))
     return network.eval()
 

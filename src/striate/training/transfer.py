@@ -13,7 +13,7 @@ from torch import nn
 
 from striate.config import PretrainedConfig, RunConfig
 from striate.errors import ConfigError
-from striate.networks import PRETRAINED
+from striate.networks import NETWORKS, PRETRAINED
 from striate.networks.head import head_names
 from striate.networks.pretrained import fill, locate_weights, trainable_pick
 from striate.networks.weight_file import Progress, WeightFile, find_weights
@@ -27,6 +27,9 @@ _FROM_SOLVED = {"head": "solved", "feature_rate": 1.0, "averages": "held"}
 900 images at 128 × 128, five epochs, n = 601: 14.3 % wrong became 14.0 % with averages of the
 batches and 11.5 % with held ones."""
 
+_BACKBONE = {"freeze": 0.0, "feature_rate": 0.3, "averages": "held"}
+"""A backbone learns from the first step, more slowly than the new layers around it."""
+
 
 class FrozenFeatures:
     """Features that stay as they are for the first share of a training.
@@ -38,7 +41,7 @@ class FrozenFeatures:
     """
 
     def __init__(self, network: nn.Module, share: float, *, held: bool = False) -> None:
-        heads = head_names(network)
+        heads = new_layers(network)
         self._share = share
         self._held = held
         self._parameters = [
@@ -67,12 +70,19 @@ class FrozenFeatures:
             module.train(not (frozen or self._held))
 
 
+def new_layers(network: nn.Module) -> tuple[str, ...]:
+    """Names of the layers that no published weights fill: all around a backbone, or the heads."""
+    if hasattr(network, "backbone"):
+        return tuple(name for name, _ in network.named_children() if name != "backbone")
+    return head_names(network)
+
+
 def _belongs(name: str, heads: tuple[str, ...]) -> bool:
     return any(name == head or name.startswith(f"{head}.") for head in heads)
 
 
 def load_features(network: nn.Module, pretrained: PretrainedConfig) -> bool:
-    """Whether all but the heads could be filled from the weights' file; heads begin at zero.
+    """Whether all but the new layers could be filled from the weights' file; heads begin at zero.
 
     A file that is gone or holds other content leaves the network as it is.
 
@@ -82,6 +92,9 @@ def load_features(network: nn.Module, pretrained: PretrainedConfig) -> bool:
     file = _file_of(pretrained)
     if file is None:
         return False
+    if hasattr(network, "backbone"):
+        fill(network.backbone, file, partly=True)  # type: ignore[arg-type]
+        return True
     fill(network, file, fresh_head=True)
     for head in head_names(network):
         # published features come at any scale: with zeros the first loss is log K all the same
@@ -124,7 +137,7 @@ def slow_features(optimiser: torch.optim.Optimizer, network: nn.Module, share: f
 
 
 def _head_parameters(network: nn.Module) -> set[int]:
-    heads = head_names(network)
+    heads = new_layers(network)
     return {id(p) for name, p in network.named_parameters() if _belongs(name, heads)}
 
 
@@ -148,9 +161,13 @@ def weights_settings(
         ConfigError: an unknown name, or settings that the weights do not allow.
         CheckpointError, DownloadError: the file cannot be had.
     """
-    file = locate_weights(pretrained, network, progress)
+    around = (
+        getattr(NETWORKS[network], "backbone_of", None) if network and network in NETWORKS else None
+    )
+    file = locate_weights(pretrained, around or network, progress)
     weights = file.weights
-    pick = trainable_pick(weights)
+    pick = trainable_pick(weights) if around is None else Pick(str(network))
+    is_old = around is None and setting_at(own, "pretrained.head") == "zero"
     settings: Settings = {
         "network": pick.to_json(),
         "data": {"channels": 3},
@@ -160,7 +177,7 @@ def weights_settings(
             "sha256": file.sha256,
             "mean": list(weights.preparation.mean),
             "deviation": list(weights.preparation.deviation),
-            **({} if setting_at(own, "pretrained.head") == "zero" else _FROM_SOLVED),
+            **(_BACKBONE if around else {} if is_old else _FROM_SOLVED),
             **({} if freeze is None else {"freeze": freeze}),
         },
     }

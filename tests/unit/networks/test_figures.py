@@ -79,6 +79,18 @@ def test_the_released_sizes_of_efficientnet_lite() -> None:
     assert num_parameters(build(Pick("efficientnet"), 1000)) == 4_652_008
 
 
+def test_a_unet_on_efficientnet_has_its_parameters_and_those_of_the_decoder() -> None:
+    # without the last convolution with its normalisation, and without the head
+    backbone = 4_652_008 - (320 * 1280 + 2 * 1280) - (1280 * 1000 + 1000)
+    decoder, above = 0, 320
+    for kept, here in ((112, 192), (40, 96), (24, 48), (16, 24)):
+        decoder += 4 * above * here + here  # twice the resolution
+        decoder += 9 * (here + kept) * here + 9 * here * here + 2 * 3 * here  # biases, normalised
+        above = here
+    decoder += 4 * above * 11 + 11
+    assert num_parameters(build(Pick("efficientnet_unet"), 11)) == backbone + decoder
+
+
 @pytest.mark.parametrize(("pick", "parameters", "giga"), TORCHVISION, ids=str)
 def test_torchvisions_figures(pick: Pick, parameters: int, giga: float) -> None:
     network = build(pick, 1000)

@@ -80,7 +80,8 @@ def decide(
     )
     preferred = task.suited(conditions)
     draft = Draft(settings, preferred, task.unsuited)
-    published = plan_published(settings, conditions)
+    # A task with a size of its own has no use for one that suits the weights.
+    published = None if "data.input_size" in preferred else plan_published(settings, conditions)
     size = decide_images(draft, survey, num, published)
     hasty = draft.wanted("network") is None and is_hasty(conditions, size)
     tiny = isinstance(task, Classification) and is_tiny_character(survey, size)

@@ -1,6 +1,6 @@
 """The input of the network: size, channels, augmentation."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from striate.config import DataConfig
 from striate.data import Survey
@@ -10,7 +10,9 @@ from striate.registry import Pick
 from striate.settings import Settings, setting_at
 from striate.training.fitting import fitted, size_problem, smaller
 from striate.training.planner.draft import Draft
-from striate.training.planner.published import Published
+
+if TYPE_CHECKING:
+    from striate.training.planner.published import Published
 
 KEPT_SIZE = 64
 """Images up to this side are used as they are."""
@@ -41,7 +43,7 @@ def num_training(survey: Survey, settings: Settings) -> int:
 
 
 def decide_images(
-    draft: Draft, survey: Survey, num: int, published: Published | None = None
+    draft: Draft, survey: Survey, num: int, published: "Published | None" = None
 ) -> tuple[int, int]:
     """Input size and channels; height and width come back."""
     grey = survey.grey_share == 1.0

@@ -3,13 +3,15 @@
 import math
 from typing import Any
 
-from striate.settings import Settings
+from striate.settings import Settings, setting_at
 from striate.training.planner.draft import Draft
 from striate.training.planner.images import TINY_SIZE
 
 _DEFAULT_MINUTES = 10.0
 _MOST_EPOCHS = 100
 _MOST_EPOCHS_TINY = 40
+_TUNING_EPOCHS = 8.0
+"""Epochs of all layers after a solved last one, where a person set no length."""
 _EASY_EPOCHS = 10.0
 """Epochs in which the planner's network learns tiny characters (benchmarks/easy.py)."""
 _EASY_IMAGES = 125
@@ -77,6 +79,9 @@ def decide_length(draft: Draft, num: int, size: tuple[int, ...], *, easy: bool) 
         easy: Whether the set is learned in seconds; see `is_easy`.
     """
     length, why = _length(num, size, draft.settings)
+    if not lengths(draft.settings) and setting_at(draft.settings, "pretrained.head") == "solved":
+        length["epochs"] = min(_TUNING_EPOCHS, length["epochs"])
+        why = "features that know much already; a longer training is --minutes M away"
     if easy:
         length["epochs"] = min(_EASY_EPOCHS, length["epochs"])
         why = "tiny characters: more epochs change the error by chance only; longer: --minutes M"

