@@ -12,7 +12,7 @@ from striate.data.batch import Batch
 from striate.data.field import Field, Value
 from striate.data.field.value import why_values
 from striate.data.source import Source
-from striate.evaluation.metric import KeepingMeter, Meter
+from striate.evaluation.metric import Columns, KeepingMeter, Meter
 from striate.evaluation.regression import value_metrics, value_section
 from striate.evaluation.report import Section
 from striate.registry import Pick
@@ -100,6 +100,12 @@ class Regression(Task):
                 "predicted value": prediction["value"].numpy(),
             },
         )
+
+    def best_constant(self, rows: Columns) -> float | None:
+        """The mean absolute error of the medians of the training split."""
+        errors = np.abs(np.asarray(rows["value"], np.float64) - self.facts["median"])
+        each = np.ma.masked_invalid(errors).mean(axis=1)
+        return float(each.mean()) if each.count() else None
 
     def describe(
         self, names: Sequence[str], outputs: Mapping[str, np.ndarray], data: DataShape

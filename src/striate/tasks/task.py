@@ -255,6 +255,10 @@ class Task(ABC):
         """The loss of a network that knows nothing; None where it is not known."""
         return None
 
+    def best_constant(self, rows: Columns) -> float | None:
+        """The headline metric of the best prediction that sees no image; None: it is not known."""
+        return None
+
     def figures(self, rows: Columns, data: DataShape) -> Figures:
         """The metrics of a split with their intervals."""
         return Summary.of(Scores(self.meter(data).metrics, rows))

@@ -5,6 +5,7 @@ runs the estimate is corrected by the steps themselves, so that the schedule end
 does.
 """
 
+import math
 import statistics
 import sys
 import time
@@ -26,6 +27,8 @@ from striate.training.views import num_views
 _REPEATS = 3
 """Steps of each stage that are timed, after one that sets up."""
 
+_MEASURING = 0.04
+"""Share of the budget after which one timed step of each stage must do."""
 _MOST_CLOSING = 0.25
 """Share of the budget that the end may take: a training must remain."""
 _HEAD_ALONE, _HEAD_FIRST = 0.7, 0.35
@@ -188,9 +191,15 @@ def measure_stages(config: RunConfig, parts: Parts) -> tuple[Stage, ...]:
         trial.frozen = FrozenFeatures.of(trial.whole, pretrained)
     stages: list[Stage] = []
     begin = 0.0
+    most = (
+        math.inf if config.training.minutes is None else _MEASURING * 60 * config.training.minutes
+    )
+    began = time.perf_counter()
     for end in stage_ends(config.training, share):
-        times = []
+        times: list[float] = []
         for step in range(_REPEATS + 1):
+            if len(times) > 1 and time.perf_counter() - began > most:
+                break  # slow steps: the training corrects what is expected of them
             started = time.perf_counter()
             batch = parts.loader.batch(step)
             learn(trial, batch, step=step, progress=begin, training=config.training)

@@ -19,7 +19,8 @@ from striate.config import PredictionConfig, RunConfig
 from striate.data.dataset import Dataset
 from striate.errors import DivergenceError
 from striate.evaluation.interval import Proportion
-from striate.evaluation.metric import Scores, estimate
+from striate.evaluation.metric import Columns, Scores, estimate
+from striate.evaluation.text import format_metric
 from striate.losses import chance_warning
 from striate.training.assemble import Parts
 from striate.training.budget import Budget, Clock
@@ -84,8 +85,32 @@ class Training:
                 self._pause()
         self._save()
         scores = self.validate(quick=False)
+        for text in self._doubts(scores):
+            self.log.write("warning", step=self.step, text=text)
         self.log.write("finished", step=self.step, seconds=round(self.clock.seconds(), 3))
         return scores
+
+    def _doubts(self, scores: Scores) -> Iterator[str]:
+        """Sentences about a training that was too short, or ended where no training is needed."""
+        shown = self.step * self.parts.loader.batch_size / len(self.data.train)
+        if self.budget is not None and shown < 1:
+            yield (
+                f"The time was enough to show {shown:.0%} of the training images once: more "
+                "minutes, or a machine with less other work, will end better."
+            )
+        metric, rows = scores.metrics[0], scores.rows
+        constant = self.parts.task.best_constant(rows) if isinstance(rows, Columns) else None
+        if constant is None or not math.isfinite(scores.headline):
+            return
+        better = (
+            scores.headline < constant if metric.lower_is_better else scores.headline > constant
+        )
+        if not better:
+            share = isinstance(estimate(metric, rows), Proportion)
+            yield (
+                f"Validation {metric.name} {format_metric(scores.headline, share)} is no better "
+                f"than that of one prediction for all images, {format_metric(constant, share)}."
+            )
 
     def advance(self) -> None:
         """One step forward, or back to the last checkpoint when its loss is not finite."""

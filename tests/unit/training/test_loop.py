@@ -4,12 +4,15 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from striate.errors import DivergenceError
-from striate.training.budget import Budget
+from striate.evaluation import Columns, Scores
+from striate.training import budget
+from striate.training.budget import Budget, Clock
 from striate.training.events import Event, EventLog, read_events
 from striate.training.interrupt import Interrupt
 from striate.training.loop import Training
@@ -176,3 +179,43 @@ def test_the_log_tells_losses_and_the_validation_error(tmp_path: Path) -> None:
     chosen = [float(p[label]) for p, label in zip(probabilities, truth, strict=True)]
     assert last["loss"] == pytest.approx(-sum(map(math.log, chosen)) / len(chosen))
     assert events[-1]["event"] == "finished"
+
+
+def test_a_training_that_is_no_better_than_one_prediction_says_so(tmp_path: Path) -> None:
+    training = tiny_training(tmp_path, steps=2)
+    rows = Columns({"probabilities": np.eye(3)[[0] * 10], "labels": np.array([0] * 4 + [1] * 6)})
+    metrics = training.parts.task.meter(training.parts.data).metrics
+    (text,) = training._doubts(Scores(metrics, rows))
+    assert text == (
+        "Validation error 60.0 % is no better than that of one prediction for all images, 40.0 %."
+    )
+    right = Columns({"probabilities": np.eye(3)[rows["labels"]], "labels": rows["labels"]})
+    assert not list(training._doubts(Scores(metrics, right)))
+
+
+def test_less_than_one_epoch_by_the_clock_says_so(tmp_path: Path) -> None:
+    training = tiny_training(tmp_path, steps=2)
+    labels = np.arange(3)
+    metrics = training.parts.task.meter(training.parts.data).metrics
+    scores = Scores(metrics, Columns({"probabilities": np.eye(3), "labels": labels}))
+    training.step = 2
+    assert not list(training._doubts(scores))  # as many steps as were wished for
+    training.budget = Budget(60.0, Clock(), (), 1, 0.1, 0.1)
+    (text,) = training._doubts(scores)
+    share = 2 * 8 / len(training.data.train)
+    assert text.startswith(f"The time was enough to show {share:.0%} of the training images once")
+
+
+def test_slow_steps_are_timed_once_for_each_stage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[int] = []
+    monkeypatch.setattr(budget, "learn", lambda *_, step, **__: steps.append(step))
+    training = tiny_training(tmp_path, minutes=1.0, steps=None)
+    budget.measure_stages(training.config, training.parts)
+    assert steps == [0, 1, 2, 3]
+    steps.clear()
+    clock = iter(range(0, 1_000, 3))
+    monkeypatch.setattr(budget.time, "perf_counter", lambda: float(next(clock)))
+    budget.measure_stages(training.config, training.parts)
+    assert steps == [0, 1]

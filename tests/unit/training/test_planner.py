@@ -304,6 +304,15 @@ def test_the_widest_network_is_tried_only_if_it_may_end_lowest(
     assert tried == [round(128 * factor) for factor in factors]
 
 
+def test_a_slow_machine_tries_fewer_widths(curve, monkeypatch) -> None:
+    clock = iter(range(0, 1_000, 4))
+    monkeypatch.setattr(network.time, "monotonic", lambda: float(next(clock)))
+    for seconds, factors in ((30.0, [0.5]), (60.0, [0.5, 1.0]), (600.0, [0.5, 1.0, 2.0])):
+        conditions, size = conditions_of(45_000, 32, seconds, lambda pick, batch: 1000.0)
+        found = network.candidates((32, 128, 128), conditions, size)
+        assert [c.factor for c in found] == factors
+
+
 @pytest.mark.parametrize(
     ("seconds", "chosen"), [(60.0, 1.0), (90.0, 2.0), (300.0, 2.0), (900.0, 2.0), (1800.0, 3.0)]
 )

@@ -17,7 +17,7 @@ from striate.networks.weight_file import WeightFile, find_weights
 from striate.registry import Pick
 from striate.training import trial
 from striate.training.transfer import load_features
-from tests.tiny_training import tiny_config
+from tiny_training import tiny_config
 
 WEIGHTS = find_weights(PRETRAINED["efficientnet"])
 with_weights = pytest.mark.skipif(WEIGHTS is None, reason="the extra 'weights' is not installed")

@@ -68,6 +68,9 @@ class Classification(Task):
     def meter(self, data: DataShape) -> Meter:
         return KeepingMeter(_METRICS, _rows)
 
+    def best_constant(self, rows: Columns) -> float | None:
+        return 1 - float(np.bincount(rows["labels"]).max()) / len(rows)
+
     def figures(self, rows: Columns, data: DataShape) -> ClassificationMetrics:
         return measure(rows["probabilities"], rows["labels"], _names(data))
 

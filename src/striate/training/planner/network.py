@@ -1,6 +1,7 @@
 """Which network, how wide, in which batches: the best that this machine can train in the time."""
 
 import math
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,8 @@ _SMALL = 40
 """Larger images leave no time for batches that large."""
 _ALWAYS_TRIED = 2.0
 """Times the usual widths up to which every recorded width is tried."""
+_TRYING = 0.1
+"""Share of the time after which no further width is tried: the machine is slow, or busy."""
 _WORTH_A_CHANGE = 0.98
 """A width other than the usual one must promise this share of its error."""
 
@@ -132,7 +135,10 @@ def candidates(
     table = growth.most_similar(conditions.num_outputs, conditions.num_images, min(size))
     tried: list[Candidate] = []
     measure: Any = conditions.speed
+    began = time.monotonic()
     for factor in sorted(table.points):
+        if tried and time.monotonic() - began > _TRYING * conditions.seconds:
+            break
         if factor > _ALWAYS_TRIED and not _may_win(tried, factor, table):
             break
         widths = _scaled(usual, factor)
