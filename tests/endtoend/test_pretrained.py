@@ -184,7 +184,7 @@ class TestTrain:
         assert config.pretrained.sha256 == hashlib.sha256(published.read_bytes()).hexdigest()
         assert run.normalise == Normalisation((0.4, 0.5, 0.6), (0.2, 0.3, 0.25))
         why = {row.what: row.why for row in rows}
-        assert why["network"] == "as the published weights expect"
+        assert why["network"] == "as the weights expect"
         assert why["input size"] == "the weights' own size"
         frozen = next(row for row in rows if row.what == "frozen")
         assert frozen.value == "nothing: all layers learn"
@@ -213,6 +213,26 @@ class TestTrain:
             moved = {key for key in before if not torch.equal(released[key], before[key])}
             assert "stem.0.weight" in moved
             assert ("stem.1.running_mean" in moved) == moves
+
+    def test_a_run_lends_its_features(self, published, photographs, tmp_path):
+        first = train(photographs, tmp_path / "one", published)
+        keep = ("training.ema_half_life=null",)
+        second = train(photographs, tmp_path / "two", first.path, freeze=1.0, assignments=keep)
+        assert second.normalise == first.normalise
+        assert second.config.network == first.config.network
+        assert second.config.data.input_size == first.config.data.input_size
+        before, after = tensors(first), tensors(second)
+        for key, tensor in after.items():
+            if not key.endswith("num_batches_tracked"):
+                assert torch.equal(tensor, before[key]) != key.startswith("head."), key
+        words = {"steps": 2, "out": tmp_path / "three", "pretrained": first.path}
+        with pytest.raises(ConfigError, match="has trained the network resnet"):
+            api.train(photographs, network="airbench", **words)
+        with pytest.raises(ConfigError, match=r"take RGB images; leave data\.channels out"):
+            api.train(photographs, assignments=("data.channels=1",), **words)
+        first.folder.weights.unlink()
+        with pytest.raises(RunError, match="has not ended; continue it with"):
+            api.train(photographs, **words)
 
     def test_a_solved_layer_alone_needs_no_step(self, published, photographs, tmp_path):
         run = train(photographs, tmp_path / "run", published, freeze=1.0)

@@ -21,7 +21,8 @@ class Request:
         task: A name of `TASKS`, or a Python file with a task of your own; None: classification.
         network: A name of `NETWORKS` or of `PREDICTORS`. For a file of weights that has no
             published name: the network that they belong to.
-        pretrained: The name of published weights, or a file of them, to start from.
+        pretrained: The name of published weights, a file of them, or the folder of a finished run
+            to start from; "none": from nothing; None: what promises more, where weights are here.
         freeze: Share of the training in which only the last layer learns; None: planned.
         epochs: Passes over the training images. The shortest of the three lengths holds.
         steps: Batches.

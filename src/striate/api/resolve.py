@@ -20,11 +20,11 @@ from striate.registry import Pick
 from striate.settings import Settings, checked, merge, setting_at
 from striate.tasks import TASKS, recognised, task_named
 from striate.terminal import Reporter
-from striate.training import transfer
 from striate.training.assemble import check_config
 from striate.training.budget import Clock
 from striate.training.planner import Decision, MeasureSpeed, decide
 from striate.training.speed import training_speed
+from striate.training.weights import explained, weights_settings
 
 _GROUPS = {
     "training": ("epochs", "steps", "minutes", "seed"),
@@ -89,14 +89,14 @@ def resolve(
     if pretrained is not None:
         if str(request.data) not in RECIPES:
             open_source(str(request.data))  # a mistyped path is reported before a download
-        settings = transfer.weights_settings(
+        settings = weights_settings(
             settings, pretrained, request.network, request.freeze, reporter.progress
         )
         settings = checked(settings)  # complete only with what the weights bring
     elif request.freeze is not None:
         raise ConfigError("--freeze is for features from published weights: add --pretrained NAME.")
     config, choices, source = _resolve(request, settings, speed, reporter.progress)
-    choices = [*begin, *transfer.explained(choices, own, config)]
+    choices = [*begin, *explained(choices, own, config)]
     check_config(config)
     return Resolved(config, choices, source)
 

@@ -17,8 +17,8 @@ from striate.training.assemble import build_task
 from striate.training.budget import Clock
 from striate.training.planner import Decision, MeasureSpeed
 from striate.training.planner.length import lengths
-from striate.training.transfer import weights_settings
 from striate.training.trial import Trial, try_from_nothing, try_weights
+from striate.training.weights import weights_settings
 
 NO_WEIGHTS = "none"
 """What a person names who wants none, whatever they promise."""

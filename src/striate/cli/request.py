@@ -30,7 +30,9 @@ class RequestOptions:
     pretrained: Annotated[
         str | None,
         typer.Option(
-            metavar="NAME|FILE", help="Start from published weights: efficientnet_lite0 ..."
+            metavar="NAME|FILE|RUN|none",
+            help="Start from published weights (efficientnet_lite0 ...), those of a run, or from "
+            "nothing. By default both are tried where weights are here: striate list weights.",
         ),
     ] = None
     freeze: Annotated[

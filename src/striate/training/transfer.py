@@ -1,34 +1,24 @@
-"""A training that starts from published weights: settings, loading, the frozen stage.
+"""A training that starts from weights: loading them, and the stage in which they are frozen.
 
 While the features are frozen only the heads have gradients. One optimiser holds all parameters
 from the first step: what has no gradient it leaves alone, so that a checkpoint has one form, and
 what is frozen follows from the progress alone, so that a resumed training knows it.
 """
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from striate.config import PretrainedConfig, RunConfig
-from striate.errors import ConfigError
-from striate.networks import NETWORKS, PRETRAINED
+from striate.config import PretrainedConfig
+from striate.errors import CheckpointError
+from striate.networks import PRETRAINED
 from striate.networks.head import head_names
-from striate.networks.pretrained import fill, locate_weights, trainable_pick
-from striate.networks.weight_file import Progress, WeightFile, find_weights
+from striate.networks.pretrained import fill
+from striate.networks.weight_file import WeightFile, find_weights, read_weights
 from striate.optim import parameter_groups
-from striate.registry import Pick
-from striate.settings import Settings, merge, setting_at
-from striate.training.planner import Decision
-
-_FROM_SOLVED = {"head": "solved", "feature_rate": 1.0, "averages": "held"}
-"""A solved last layer belongs to the features as they are, at the averages that they had: 15-Scene,
-900 images at 128 × 128, five epochs, n = 601: 14.3 % wrong became 14.0 % with averages of the
-batches and 11.5 % with held ones."""
-
-_BACKBONE = {"freeze": 0.0, "feature_rate": 0.3, "averages": "held"}
-"""A backbone learns from the first step, more slowly than the new layers around it."""
 
 
 class FrozenFeatures:
@@ -89,6 +79,8 @@ def load_features(network: nn.Module, pretrained: PretrainedConfig) -> bool:
     Raises:
         CheckpointError: tensors that do not fit the network.
     """
+    if pretrained.name not in PRETRAINED:
+        return _load_run(network, pretrained)
     file = _file_of(pretrained)
     if file is None:
         return False
@@ -96,19 +88,37 @@ def load_features(network: nn.Module, pretrained: PretrainedConfig) -> bool:
         fill(network.backbone, file, partly=True)  # type: ignore[arg-type]
         return True
     fill(network, file, fresh_head=True)
+    _zero_heads(network)
+    return True
+
+
+def _load_run(network: nn.Module, pretrained: PretrainedConfig) -> bool:
+    """Whether all but the heads could be filled from the weights of a run."""
+    path, heads = Path(pretrained.file), head_names(network)
+    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != pretrained.sha256:
+        return False
+    own = network.state_dict()
+    tensors = {k: t for k, t in read_weights(path).items() if not _belongs(k, heads)}
+    kept = {k: t for k, t in own.items() if _belongs(k, heads)}
+    try:
+        network.load_state_dict({**tensors, **kept})
+    except RuntimeError as error:
+        raise CheckpointError(f"The weights of {pretrained.name} do not fit: {error}") from None
+    _zero_heads(network)
+    return True
+
+
+def _zero_heads(network: nn.Module) -> None:
+    # features come at any scale: with zeros the first loss is log K all the same
     for head in head_names(network):
-        # published features come at any scale: with zeros the first loss is log K all the same
         for parameter in network.get_submodule(head).parameters():
             nn.init.zeros_(parameter)
-    return True
 
 
 def _file_of(pretrained: PretrainedConfig) -> WeightFile | None:
     """The file with the very content that the training began with, where it was or where
     published files are."""
-    weights = PRETRAINED.get(pretrained.name)
-    if weights is None:
-        return None
+    weights = PRETRAINED[pretrained.name]
     for path in (Path(pretrained.file), find_weights(weights)):
         if path is not None and path.is_file():
             file = WeightFile.at(pretrained.name, path)
@@ -139,93 +149,3 @@ def slow_features(optimiser: torch.optim.Optimizer, network: nn.Module, share: f
 def _head_parameters(network: nn.Module) -> set[int]:
     heads = new_layers(network)
     return {id(p) for name, p in network.named_parameters() if _belongs(name, heads)}
-
-
-def weights_settings(
-    own: Settings,
-    pretrained: str | Path,
-    network: str | None = None,
-    freeze: float | None = None,
-    progress: Progress | None = None,
-) -> Settings:
-    """The settings of a training that starts from published weights; a person's own ones win.
-
-    Args:
-        own: A person's settings.
-        pretrained: Name of published weights, or a file of them.
-        network: Network whose weights a file holds, where the file has no published name.
-        freeze: Share of the training in which only the last layer learns; None: the default.
-        progress: Receives the bytes of a download.
-
-    Raises:
-        ConfigError: an unknown name, or settings that the weights do not allow.
-        CheckpointError, DownloadError: the file cannot be had.
-    """
-    around = (
-        getattr(NETWORKS[network], "backbone_of", None) if network and network in NETWORKS else None
-    )
-    file = locate_weights(pretrained, around or network, progress)
-    weights = file.weights
-    pick = trainable_pick(weights) if around is None else Pick(str(network))
-    is_old = around is None and setting_at(own, "pretrained.head") == "zero"
-    settings: Settings = {
-        "network": pick.to_json(),
-        "data": {"channels": 3},
-        "pretrained": {
-            "name": file.name,
-            "file": str(file.path),
-            "sha256": file.sha256,
-            "mean": list(weights.preparation.mean),
-            "deviation": list(weights.preparation.deviation),
-            **(_BACKBONE if around else {} if is_old else _FROM_SOLVED),
-            **({} if freeze is None else {"freeze": freeze}),
-        },
-    }
-    merged = merge(settings, own)
-    chosen = Pick.from_json(merged["network"])
-    problems = []
-    if chosen.name != pick.name:
-        problems.append(
-            f"The weights {file.name!r} belong to the network {pick}, not to {chosen.name!r}; "
-            "leave the network out."
-        )
-    if merged["data"].get("channels") != 3:
-        problems.append("Published weights take RGB images; leave data.channels out.")
-    if problems:
-        raise ConfigError(problems)
-    return merged
-
-
-def explained(choices: list[Decision], own: Settings, config: RunConfig) -> list[Decision]:
-    """The planner's decisions, with those that the weights made instead of a person.
-
-    Args:
-        choices: Decisions of the planner, which took the weights' settings for a person's.
-        own: Settings of the person.
-        config: Configuration of the training.
-    """
-    pretrained = config.pretrained
-    if pretrained is None:
-        return choices
-    shown = {
-        "network": ("network", str(config.network)),
-        "channels": ("data.channels", "RGB"),
-    }
-    stages = {0.0: "nothing: all layers learn", 1.0: "all but the last layer, throughout"}
-    stage = f"all but the last layer, in the first {pretrained.freeze:.0%} of the training"
-    return [
-        *(
-            Decision(choice.what, shown[choice.what][1], "as the published weights expect")
-            if choice.what in shown and setting_at(own, shown[choice.what][0]) is None
-            else choice
-            for choice in choices
-        ),
-        Decision("weights", pretrained.name, f"SHA-256 {pretrained.sha256[:12]}..."),
-        Decision("frozen", stages.get(pretrained.freeze, stage), _why_frozen(pretrained)),
-    ]
-
-
-def _why_frozen(pretrained: PretrainedConfig) -> str:
-    if pretrained.head == "zero":
-        return "the last layer is new"
-    return "the last layer, which is new, is solved on features before the first step"

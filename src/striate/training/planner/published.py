@@ -61,13 +61,18 @@ def plan_published(settings: Settings, conditions: Conditions) -> Published | No
     name = setting_at(settings, "pretrained.name")
     if name is None:
         return None
-    full = PRETRAINED[name].preparation.input_size
+    weights = PRETRAINED.get(name)
     asked = setting_at(settings, "pretrained.freeze")
     if setting_at(settings, "pretrained.head") != "solved" and asked is None:
         asked = PretrainedConfig.freeze
     network = Pick.from_json(settings["network"])
     own = setting_at(settings, "data.input_size")
-    sizes = _sizes(network, conditions, full) if own is None else [(own[0], own[1])]
+    if own is not None:
+        sizes = [(own[0], own[1])]
+    elif weights is not None:
+        sizes = _sizes(network, conditions, weights.preparation.input_size)
+    else:
+        return None
     if conditions.speed is None:
         return Published(sizes[-1], 0.0 if asked is None else asked, "the weights' own size")
     at = next((size for size in sizes if min(size) == _MEASURED), sizes[-1])
