@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +88,10 @@ def evaluate_runs(
     opening = issued[0]
     with until_result(opening):
         results = [
-            _evaluated(run, dataset.test.read(one), opening)
+            _evaluated(run, dataset.test.read(one), opening, reporter)
             for run, dataset, one in zip(loaded, datasets, issued, strict=True)
         ]
+        reporter.close()
         headlines = [test.figures.headline() for test, _ in results]
         record_result(opening, headlines[0] | ({"runs": headlines} if len(headlines) > 1 else {}))
     images = results[0][0].images
@@ -155,9 +157,11 @@ def _rehearse(run: Run, data: Dataset) -> None:
     run.task.adjusted(run.folder, columns)
 
 
-def _evaluated(run: Run, images: ImageSet, opening: Opening) -> tuple[OpenedTest, Predictions]:
+def _evaluated(
+    run: Run, images: ImageSet, opening: Opening, reporter: Reporter
+) -> tuple[OpenedTest, Predictions]:
     """Calibrated rows and figures of a run on the opened split, and the predictions to store."""
-    raw = run.rows(images)
+    raw = run.rows(images, partial(reporter.progress, f"predicting with {run.path.name}"))
     columns: Any = raw.columns
     rows = Columns(run.task.adjusted(run.folder, columns))
     predictions = Predictions(

@@ -1,6 +1,6 @@
 """A trained run: its record, its predictions, its evaluation."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -216,12 +216,17 @@ class Run:
         """Calibrated probabilities (N, K) of images (N, H, W, C) uint8 of the run's input size."""
         return self.outputs(images)["probabilities"]
 
-    def rows(self, split: ImageSet) -> Columns:
-        """The rows of a split, before calibration."""
+    def rows(self, split: ImageSet, progress: Callable[[int, int], None] | None = None) -> Columns:
+        """The rows of a split, before calibration.
+
+        Args:
+            split: Items with their targets.
+            progress: Receives how many of how many are done.
+        """
         model = self._model
         if isinstance(model, ClassicalModel):
             return model.rows(split)
-        rows: Any = evaluate_model(model, split, self.shape).rows
+        rows: Any = evaluate_model(model, split, self.shape, progress=progress).rows
         return cast(Columns, rows)
 
     def predict(

@@ -79,6 +79,7 @@ def evaluate(
     *,
     index: np.ndarray | None = None,
     batch_size: int | None = None,
+    progress: Progress | None = None,
 ) -> Scores:
     """The metrics of a split and the rows that they follow from.
 
@@ -88,11 +89,12 @@ def evaluate(
         data: Shape of the set.
         index: Rows of the items to take (M,); None: all.
         batch_size: Images at a time; None: as `infer` chooses.
+        progress: Called with the number of images done and N.
     """
     images = split.images if index is None else split.images[index]
     chosen = np.arange(len(split)) if index is None else index
     meter = model.task.meter(data)
-    for start, outputs in _predictions(model, images, batch_size, None):
+    for start, outputs in _predictions(model, images, batch_size, progress):
         count = len(next(iter(outputs.values())))
         items = chosen[start : start + count]
         meter.update(outputs, Batch(split.targets(items), torch.from_numpy(items)))
