@@ -164,6 +164,8 @@ _NAMES: dict[Any, str] = {
     F.relu: "relu",
     torch.relu: "relu",
     nn.ReLU: "relu",
+    F.relu6: "relu6",
+    nn.ReLU6: "relu6",
     nn.SiLU: "silu",
     nn.Tanh: "tanh",
     NativeTanh: "tanh",

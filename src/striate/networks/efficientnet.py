@@ -41,7 +41,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from striate.errors import ConfigError
-from striate.layers import adaptive_average_pool, batch_norm, conv
+from striate.layers import adaptive_average_pool, batch_norm, conv, norm_act
 from striate.networks.shape import check_input, check_ndim
 
 _STAGES = (
@@ -87,8 +87,9 @@ class Block(nn.Module):
         self.project = _with_norm(project, ndim, active=False)
 
     def forward(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B M *T"]:
-        y: Tensor = self.project(self.depthwise(self.pad(self.expand(x))))
-        return x + y if self.is_residual else y
+        y = self.depthwise(self.pad(self.expand(x)))
+        conv, norm = self.project
+        return norm_act(norm, y, conv=conv, residual=x if self.is_residual else None)
 
 
 class Same(nn.Module):

@@ -19,6 +19,7 @@ ACTIVATIONS = {
     "gelu_tanh": nn.GELU("tanh"),
     "silu": nn.SiLU(),
     "tanh": nn.Tanh(),
+    "relu6": nn.ReLU6(),
 }
 NATIVE = pytest.mark.skipif(not kernels.available(), reason="there are no native kernels")
 

@@ -70,10 +70,25 @@ def test_only_what_is_asked_for_gets_a_gradient(wanted):
 def test_what_is_no_number_stays_visible():
     x = images(2, 3, 4, 5)
     x[0, 1, 2, 3] = float("nan")
-    for activation in ("relu", "gelu", "gelu_tanh", "silu"):
+    for activation in ("relu", "gelu", "gelu_tanh", "silu", "relu6"):
         y = kernels.norm_act(x, activation=activation)
         assert y[:, 1].isnan().all()
         assert not y[:, [0, 2]].isnan().any()
+
+
+def test_relu6_is_cut_at_both_ends_and_flat_there():
+    x = images(3, 5, 4, 4).requires_grad_()
+    scale = torch.full((5,), 7.0)
+    y = kernels.norm_act(x, weight=scale, activation="relu6")
+    weights = images(3, 5, 4, 4)
+    (y * weights).sum().backward()
+    exact = x.detach().double().requires_grad_()
+    z = F.batch_norm(exact, None, None, scale.double(), training=True)
+    (F.relu6(z) * weights.double()).sum().backward()
+    assert (y == 0).any()
+    assert (y == 6).any()
+    torch.testing.assert_close(y.double(), F.relu6(z), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(x.grad.double(), exact.grad, rtol=1e-4, atol=1e-5)
 
 
 def test_meta_vmap_func_grad_and_autocast():

@@ -23,6 +23,13 @@ STRIATE_INLINE vec clamp(vec x, float low, float high) {
   return min(splat(high), max(splat(low), x));
 }
 
+struct Relu6 {
+  static STRIATE_INLINE vec value(vec z) { return clamp(z, 0.0f, 6.0f); }
+  static STRIATE_INLINE vec gradient(vec g, vec z) {
+    return select(z <= 0.0f, vec{}, select(z >= 6.0f, vec{}, g));
+  }
+};
+
 STRIATE_INLINE vec sigmoid(vec x) { return 1.0f / (1.0f + exp(-x)); }
 
 // The normal distribution's share below x, and its density without the factor 1/sqrt(2 pi).
@@ -128,6 +135,7 @@ bool with_activation(int number, F&& body) {
     case 3: body(GeluTanh{}); return true;
     case 4: body(Silu{}); return true;
     case 5: body(Tanh{}); return true;
+    case 6: body(Relu6{}); return true;
     default: return false;
   }
 }

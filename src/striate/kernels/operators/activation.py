@@ -19,6 +19,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
     "silu": F.silu,
     "tanh": torch.tanh,
+    "relu6": F.relu6,
 }
 """Activations by torch's operators; the native kernels know them by their position."""
 LEAST_VALUES = {"gelu": 65536, "gelu_tanh": 16384, "tanh": 16384}
@@ -50,7 +51,7 @@ def activate(x: Float[Tensor, "*any"], activation: str) -> Float[Tensor, "*any"]
 
     Args:
         x: Values of any shape and layout; kept for the backward pass, for "tanh" the output is.
-        activation: "none", "relu", "gelu", "gelu_tanh", "silu" or "tanh".
+        activation: "none", "relu", "gelu", "gelu_tanh", "silu", "tanh" or "relu6".
 
     Raises:
         ConfigError: an activation that does not exist.

@@ -53,7 +53,7 @@ def norm_act(
         training: Whether x's own statistics are used; without running ones they always are.
         momentum: Share of the new statistics in the running ones.
         eps: Number added to the variance.
-        activation: "none", "relu", "gelu", "gelu_tanh", "silu" or "tanh".
+        activation: "none", "relu", "gelu", "gelu_tanh", "silu", "tanh" or "relu6".
         residual: Values added before the activation.
 
     Raises:
