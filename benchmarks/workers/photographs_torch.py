@@ -47,7 +47,7 @@ def outputs(network: nn.Module, images: Tensor) -> Tensor:
     """The network's outputs (N, 2, ...) for images and their mirror images."""
     views = [
         torch.stack([network(inputs(part)), network(inputs(part.flip(2)))], dim=1)
-        for part in images.split(BATCH)
+        for part in torch.split(images, BATCH)
     ]
     return torch.cat(views)
 
