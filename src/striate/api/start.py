@@ -73,7 +73,7 @@ def decide_start(plan: Planning, settings: Settings, reporter: Reporter, clock: 
         return Start(None, [])
     names = [name for name in ALIASES[_GENERAL] if find_weights(PRETRAINED[name]) is not None]
     if not names:
-        return Start(None, [Decision("start", "from nothing", _PROMISE)])
+        return Start(None, [Decision("weights", "none", _PROMISE)])
     began = time.monotonic()
     data = decoded_images(config, source, reporter)
     refuse_leaks(config.data, data)

@@ -101,7 +101,8 @@ def decide_network(
     draft.note(
         "expected error",
         f"about {table.error(chosen.factor, images):.0%}",
-        f"on images as hard as those of {table.name}; time to show {chosen.images:,.0f}{ends}",
+        f"a guess, for images as hard as those of {table.name}; "
+        f"time to show {chosen.images:,.0f}{ends}",
     )
 
 
