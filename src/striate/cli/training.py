@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from striate.api.seeds import SeedStudy
 
 
+_FEW = 50
+"""Validation images below which their interval is too wide to decide by."""
+
+
 @with_request
 def train(
     *,
@@ -63,6 +67,14 @@ def _conclude(run: "Run") -> None:
         raise typer.Exit(128 + run.stopped_by)
     figures = run.validation
     say("\n".join([f"Validation {figures.sentence()}", *figures.notes()]))
+    few = run.record["data"]["counts"]["validation"]
+    if few < _FEW:
+        from striate.errors import command_line
+
+        source = run.config.data.source
+        say(
+            f"{few} validation images say little. {command_line('cv', source)} measures all images."
+        )
     say(f"Report: {run.report_path}")
     say(_about_test_split(run))
 
