@@ -12,7 +12,7 @@ from benchmarks.harness.worker import call
 __all__ = ["ANSWERERS", "EXPECTED_MINUTES", "NETWORKS", "Answerer", "measure"]
 
 EXPECTED_MINUTES = "30 (two cores, three repeats)"
-NETWORKS = ("lenet", "vgg", "resnet20", "resnet18", "wide", "alexnet")
+NETWORKS = ("lenet", "vgg", "resnet20", "resnet18", "wide", "alexnet", "lite0-224")
 _SECONDS = 2.0
 _LIMIT = 600.0
 

@@ -6,7 +6,7 @@ from functools import partial
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from cases import CASES
+from cases import CASES, LITE0
 
 __all__ = ["build"]
 
@@ -24,6 +24,8 @@ def build(name: str) -> nn.Module:
         "resnet18": lambda k: ResNet(k, (64, 128, 256, 512), 2, "B"),
         "wide": Wide,
         "alexnet": AlexNet,
+        "lite0-128": Lite0,
+        "lite0-224": Lite0,
         "unet": UNet,
     }
     return kinds[name](CASES[name].classes)
@@ -119,6 +121,34 @@ class AlexNet(nn.Module):
         for _ in range(2):
             x = nn.relu(nn.Dense(4096)(nn.Dropout(0.5, deterministic=not train)(x)))
         return nn.Dense(self.classes)(x)
+
+
+class Lite0(nn.Module):
+    classes: int
+
+    @nn.compact
+    def __call__(self, x, train: bool):
+        norm = partial(_norm, use_running_average=not train)
+        x = nn.relu6(norm()(_conv3(32, strides=2, padding=1)(x)))
+        for count, kernel, stride, expansion, width in LITE0:
+            for number in range(count):
+                step, inner = stride if number == 0 else 1, x.shape[-1] * expansion
+                y = x
+                if expansion > 1:
+                    y = nn.relu6(norm()(nn.Conv(inner, (1, 1), use_bias=False)(y)))
+                depthwise = nn.Conv(
+                    inner,
+                    (kernel, kernel),
+                    strides=step,
+                    padding=kernel // 2,
+                    feature_group_count=inner,
+                    use_bias=False,
+                )
+                y = nn.relu6(norm()(depthwise(y)))
+                y = norm()(nn.Conv(width, (1, 1), use_bias=False)(y))
+                x = x + y if step == 1 and x.shape[-1] == width else y
+        x = nn.relu6(norm()(nn.Conv(1280, (1, 1), use_bias=False)(x))).mean((1, 2))
+        return nn.Dense(self.classes)(nn.Dropout(0.2, deterministic=not train)(x))
 
 
 class UNet(nn.Module):

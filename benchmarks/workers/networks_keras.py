@@ -1,7 +1,7 @@
 """The measured networks in Keras 3's functional form."""
 
 import keras
-from cases import CASES
+from cases import CASES, LITE0
 from keras import layers
 
 __all__ = ["build"]
@@ -20,6 +20,8 @@ def build(name: str) -> keras.Model:
         "resnet18": lambda x, k: _resnet(x, k, (64, 128, 256, 512), 2, "B"),
         "wide": _wide,
         "alexnet": _alexnet,
+        "lite0-128": _lite0,
+        "lite0-224": _lite0,
         "unet": _unet,
     }
     return keras.Model(entry, makers[name](entry, case.classes))
@@ -119,6 +121,29 @@ def _wide(x, classes: int):
         x = _gelu(_norm(_conv(x, width), momentum=0.6, epsilon=1e-12, scale=False))
     x = layers.GlobalMaxPooling2D()(x)
     return layers.Rescaling(1 / 9)(layers.Dense(classes, use_bias=False)(x))
+
+
+def _relu6(x):
+    return layers.ReLU(max_value=6)(x)
+
+
+def _lite0(x, classes: int):
+    x = _relu6(_norm(_conv(x, 32, stride=2)))
+    for count, kernel, stride, expansion, width in LITE0:
+        for number in range(count):
+            step = stride if number == 0 else 1
+            channels = x.shape[_axis()]
+            y = x
+            if expansion > 1:
+                y = _relu6(_norm(_conv(y, channels * expansion, 1)))
+            if step > 1:
+                y = layers.ZeroPadding2D(kernel // 2)(y)
+            padding = "valid" if step > 1 else "same"
+            y = layers.DepthwiseConv2D(kernel, step, padding=padding, use_bias=False)(y)
+            y = _norm(_conv(_relu6(_norm(y)), width, 1))
+            x = layers.Add()([x, y]) if step == 1 and channels == width else y
+    x = layers.GlobalAveragePooling2D()(_relu6(_norm(_conv(x, 1280, 1))))
+    return layers.Dense(classes)(layers.Dropout(0.2)(x))
 
 
 def _alexnet(x, classes: int):

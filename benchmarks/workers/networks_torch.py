@@ -6,7 +6,7 @@ Every PyTorch peer trains these; so does Striate, whose execution layer takes an
 import itertools
 
 import torch
-from cases import CASES
+from cases import CASES, LITE0
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -23,6 +23,8 @@ def build(name: str) -> nn.Module:
         "resnet18": ResNet18,
         "wide": Wide,
         "alexnet": AlexNet,
+        "lite0-128": Lite0,
+        "lite0-224": Lite0,
         "unet": UNet,
     }[name](case.classes)
     return made
@@ -190,6 +192,47 @@ class AlexNet(nn.Sequential):
             nn.ReLU(),
             nn.Linear(4096, classes),
         )
+
+
+class Inverted(nn.Module):
+    """Expand by 1×1, filter each channel by itself, project by 1×1, add where shapes stay."""
+
+    def __init__(self, num_in: int, num_out: int, kernel: int, stride: int, expansion: int) -> None:
+        super().__init__()
+        width = num_in * expansion
+        expand = _unit6(nn.Conv2d(num_in, width, 1, bias=False)) if expansion > 1 else []
+        depthwise = nn.Conv2d(width, width, kernel, stride, kernel // 2, groups=width, bias=False)
+        project = nn.Conv2d(width, num_out, 1, bias=False)
+        self.body = nn.Sequential(*expand, *_unit6(depthwise), project, nn.BatchNorm2d(num_out))
+        self.adds = stride == 1 and num_in == num_out
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.body(x)
+        return x + y if self.adds else y
+
+
+def _unit6(conv: nn.Conv2d) -> list[nn.Module]:
+    return [conv, nn.BatchNorm2d(conv.out_channels), nn.ReLU6()]
+
+
+class Lite0(nn.Module):
+    """Tan and Le (2019), the Lite form of its release."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        layers = _unit6(nn.Conv2d(3, 32, 3, 2, 1, bias=False))
+        above = 32
+        for count, kernel, stride, expansion, width in LITE0:
+            for number in range(count):
+                step = stride if number == 0 else 1
+                layers.append(Inverted(above, width, kernel, step, expansion))
+                above = width
+        self.features = nn.Sequential(*layers, *_unit6(nn.Conv2d(above, 1280, 1, bias=False)))
+        self.head = nn.Sequential(nn.Dropout(0.2), nn.Linear(1280, classes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.head(self.features(x).mean((2, 3)))
+        return scores
 
 
 def _units(num_in: int, num_out: int) -> nn.Sequential:
