@@ -36,7 +36,7 @@ def speed(*_: Any) -> float:
 def promising(expected: float) -> Trial:
     metric = Metric.mean("error", True, lambda rows: rows["wrong"])
     scores = Scores((metric,), Columns({"wrong": np.arange(20) < 5}))
-    return Trial(scores, "on twenty images", expected, 0.1)
+    return Trial(scores, "on twenty images", expected, 0.1, 100.0, (128, 128))
 
 
 def planned(

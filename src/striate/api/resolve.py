@@ -2,14 +2,15 @@
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import NamedTuple
 
 from striate import folders
 from striate.api import classical
 from striate.api.request import Request
-from striate.api.start import NO_WEIGHTS, decide_start
+from striate.api.start import NO_WEIGHTS, Start, decide_start
 from striate.config import RunConfig
-from striate.data import Source, open_source, survey
+from striate.data import Source, Survey, open_source, survey
 from striate.data.cache import why_streamed
 from striate.data.decode import spec_of
 from striate.data.locate import made_absolute
@@ -79,61 +80,77 @@ def resolve(
                 f"{request.network} has no published weights; leave out --pretrained."
             )
         return Resolved(*classical.plan(request.data, settings))
-    own = settings
-    begin: list[Decision] = []
-    chosen = (request.pretrained, request.freeze) != (None, None) or request.is_recipe
-    if speed is not None and not chosen:
-        plan = partial(_resolve, request, progress=reporter.progress)
-        tried = decide_start(plan, settings, reporter, clock or Clock())
-        pretrained, begin = tried.weights, tried.decisions
+    own, begin = settings, Start(None, [], speed)
+    seen = None if request.is_recipe else _see(request, settings, reporter.progress)
+    is_open = (request.pretrained, request.freeze) == (None, None) and speed is not None
+    if seen is not None and is_open:
+        begin = decide_start(
+            partial(_plan, request.data, seen), settings, speed, reporter, clock or Clock()
+        )
+        pretrained = begin.weights
     if pretrained is not None:
-        if str(request.data) not in RECIPES:
-            open_source(str(request.data))  # a mistyped path is reported before a download
         settings = weights_settings(
             settings, pretrained, request.network, request.freeze, reporter.progress
         )
         settings = checked(settings)  # complete only with what the weights bring
     elif request.freeze is not None:
         raise ConfigError("--freeze is for features from published weights: add --pretrained NAME.")
-    config, choices, source = _resolve(request, settings, speed, reporter.progress)
-    if begin and begin[0].what == "start":  # what was measured on these images says more
+    if seen is None:
+        config, choices, source = _of_recipe(str(request.data), settings)
+    else:
+        config, choices, source = _plan(request.data, seen, settings, begin.speed)
+    if begin.is_measured:  # what was found on these images says more than a guess
         choices = [choice for choice in choices if choice.what != "expected error"]
-    choices = [*begin, *explained(choices, own, config)]
+    choices = [*begin.decisions, *explained(choices, own, config)]
     check_config(config)
     return Resolved(config, choices, source)
 
 
-def _resolve(
-    request: Request, settings: Settings, speed: MeasureSpeed | None, progress: Progress
-) -> tuple[RunConfig, list[Decision], Source]:
-    """The configuration: of the recipe where the data name one, else planned from a survey."""
-    name = str(request.data)
-    if request.is_recipe:
-        recipe = RECIPES.build(Pick(name))
-        config = RunConfig.from_json(merge(recipe.to_json(), settings))
-        data = config.data
-        source = open_source(data.source, data.target_pattern, data.limit)
-        return config, [Decision("recipe", name, RECIPES.describe(name))], source
+class _Seen(NamedTuple):
+    """What is known of a source before anything is planned."""
+
+    source: Source
+    surveyed: Survey
+    claim: tuple[str, str] | None
+    """Task that the source is evidently meant for, and why; None: a person named one, or none."""
+
+
+def _see(request: Request, settings: Settings, progress: Progress) -> _Seen:
     chosen = settings.get("data", {})
-    source = open_source(name, chosen.get("target_pattern"), chosen.get("limit"))
+    source = open_source(str(request.data), chosen.get("target_pattern"), chosen.get("limit"))
     surveyed = survey(source, progress)
-    claim = None if setting_at(settings, "task.name") else recognised(source)
+    return _Seen(
+        source, surveyed, None if setting_at(settings, "task.name") else recognised(source)
+    )
+
+
+def _plan(
+    data: str | Path, seen: _Seen, settings: Settings, speed: MeasureSpeed | None
+) -> Resolved:
+    """The configuration, planned from a survey."""
+    source, surveyed, claim = seen
     if claim is not None:
         settings = merge(settings, {"task": {"name": claim[0]}})
     pick = merge({"name": "classification"}, settings.get("task", {}))
     task = TASKS.build(Pick.from_json(pick))
     if "category" in task.needs and not surveyed.class_names:
         raise DataError(source.no_classes)
-    config, choices = decide(made_absolute(name), surveyed, settings, speed, task)
+    config, choices = decide(made_absolute(str(data)), surveyed, settings, speed, task)
     if claim is not None:
         choices = [Decision("task", *claim), *choices]
-    data = config.data
     if "streaming" in settings.get("data", {}) or not source.random_access:
-        return config, choices, source
-    reason = why_streamed(surveyed.num_images, spec_of(data))
+        return Resolved(config, choices, source)
+    reason = why_streamed(surveyed.num_images, spec_of(config.data))
     if reason is not None:
         # It stays with the run, which is resumed in the same way however much room there is then.
-        config = replace(config, data=replace(data, streaming=True))
+        config = replace(config, data=replace(config.data, streaming=True))
         shown = "streamed: each image is decoded when needed"
         choices = [*choices, Decision("reading", shown, reason)]
-    return config, choices, source
+    return Resolved(config, choices, source)
+
+
+def _of_recipe(name: str, settings: Settings) -> Resolved:
+    recipe = RECIPES.build(Pick(name))
+    config = RunConfig.from_json(merge(recipe.to_json(), settings))
+    source = open_source(config.data.source, config.data.target_pattern, config.data.limit)
+    return Resolved(config, [Decision("recipe", name, RECIPES.describe(name))], source)

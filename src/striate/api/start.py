@@ -1,5 +1,6 @@
 """Whether a training begins with published weights: both ways are tried on its own images."""
 
+import math
 import time
 from functools import partial
 from typing import NamedTuple, Protocol, runtime_checkable
@@ -17,6 +18,7 @@ from striate.training.assemble import build_task
 from striate.training.budget import Clock
 from striate.training.planner import Decision, MeasureSpeed
 from striate.training.planner.length import lengths
+from striate.training.planner.published import FORWARD
 from striate.training.trial import Trial, try_from_nothing, try_weights
 from striate.training.weights import weights_settings
 
@@ -43,6 +45,10 @@ class Start(NamedTuple):
     """Name of the published weights; None: from nothing."""
     decisions: list[Decision]
     """The decision with its reason; none where nothing was open."""
+    speed: MeasureSpeed | None
+    """Says how fast networks train here, as far as the trial has not measured it already."""
+    is_measured: bool = False
+    """Whether both ways were tried."""
 
 
 @runtime_checkable
@@ -54,7 +60,13 @@ class Planning(Protocol):
     ) -> tuple[RunConfig, list[Decision], Source]: ...
 
 
-def decide_start(plan: Planning, settings: Settings, reporter: Reporter, clock: Clock) -> Start:
+def decide_start(
+    plan: Planning,
+    settings: Settings,
+    speed: MeasureSpeed | None,
+    reporter: Reporter,
+    clock: Clock,
+) -> Start:
     """Try published weights beside a training from nothing, where a person left that open.
 
     Nothing is tried where steps or epochs alone end the training: its bits follow from the command.
@@ -62,6 +74,7 @@ def decide_start(plan: Planning, settings: Settings, reporter: Reporter, clock: 
     Args:
         plan: Plans the training.
         settings: A person's settings.
+        speed: Measures how fast a network trains here.
         reporter: Receives the progress of decoding.
         clock: Clock of the training.
 
@@ -70,10 +83,10 @@ def decide_start(plan: Planning, settings: Settings, reporter: Reporter, clock: 
     """
     config, choices, source = plan(settings, None)
     if not _is_open(config, choices, settings):
-        return Start(None, [])
+        return Start(None, [], speed)
     names = [name for name in ALIASES[_GENERAL] if find_weights(PRETRAINED[name]) is not None]
     if not names:
-        return Start(None, [Decision("weights", "none", _PROMISE)])
+        return Start(None, [Decision("weights", "none", _PROMISE)], speed)
     began = time.monotonic()
     data = decoded_images(config, source, reporter)
     refuse_leaks(config.data, data)
@@ -87,13 +100,21 @@ def decide_start(plan: Planning, settings: Settings, reporter: Reporter, clock: 
     pretrained, *_ = plan(weights_settings(settings, names[0]), None)
     with_weights = try_weights(pretrained, data, partial(left, again))
     if with_weights is None:
-        return Start(None, [])
+        return Start(None, [], speed)
     trial = _SHARE * (seconds if "minutes" in lengths(settings) else _USUAL_SECONDS)
     without = try_from_nothing(config, data, min(_MOST, max(_LEAST, trial)), left)
     reason = f"weights: {_in_words(with_weights)}; from nothing: {_in_words(without)}"
     if with_weights.promises_more_than(without):
-        return Start(names[0], [Decision("start", "from published weights", reason)])
-    return Start(None, [Decision("start", "from nothing", reason)])
+        decision = Decision("start", "from published weights", reason)
+        return Start(names[0], [decision], _learning(with_weights), is_measured=True)
+    decision = Decision("start", "from nothing", reason)
+    return Start(None, [decision], speed, is_measured=True)
+
+
+def _learning(tried: Trial) -> MeasureSpeed:
+    """The speed at which a network is learned from whose features came so fast."""
+    pixels = math.prod(tried.size)
+    return lambda *what: tried.rate / FORWARD * pixels / math.prod(what[-1])
 
 
 def _is_open(config: RunConfig, choices: list[Decision], settings: Settings) -> bool:

@@ -1,5 +1,6 @@
 """Whether a network can take images of a size, decided without computing anything."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -100,7 +101,15 @@ def size_problem(
         >>> size_problem(Pick("resnet", depth=20), 3, (32, 32)) is None
         True
     """
-    image = (channels, *(size if shown is None else shown))
+    return _size_problem(NETWORKS[pick.name], pick, channels, tuple(size), tuple(shown or size))
+
+
+@functools.lru_cache(maxsize=256)
+def _size_problem(
+    _: object, pick: Pick, channels: int, size: tuple[int, ...], shown: tuple[int, ...]
+) -> str | None:
+    """`size_problem` of a name that stands for this network; a trace takes half a second."""
+    image = (channels, *shown)
     try:
         with torch.device("meta"):
             network = build_network(pick, 2, channels, size)

@@ -53,10 +53,6 @@ class Features:
     """Features of each of V views of the N items."""
     split: ImageSet
 
-    def part(self, items: np.ndarray) -> "Features":
-        """The features of some of the items (their indices)."""
-        return Features(self.rows[torch.from_numpy(items)], self.split.part(items))
-
     def batch(self, items: np.ndarray) -> Batch:
         """The rows of items, view after view, as a task takes images; with their fields."""
         rows = self.rows[items].transpose(0, 1).flatten(0, 1)
@@ -103,18 +99,9 @@ def solve_head(
             "pretrained.head=zero trains any."
         )
     began = time.monotonic()
-    mirrored = parts.model.prediction.mirrored
-    chosen = train
+    chosen, mirrored = train, parts.model.prediction.mirrored
     if seconds is not None:
-        few = some_of(len(train), _TIMED, "timed")
-        features_of(parts.model, train.part(few[:_WARMING]))
-        timed = time.monotonic()
-        features_of(parts.model, train.part(few))
-        each = (time.monotonic() - timed) / len(few)
-        affordable = round((seconds - (time.monotonic() - began)) / each)
-        mirrored &= affordable >= 2 * len(train)
-        if affordable < len(train):
-            chosen = train.part(some_of(len(train), max(affordable, _TIMED), "features"))
+        chosen, mirrored = _affordable(parts.model, train, seconds)
     features = features_of(parts.model, chosen, mirrored=mirrored, progress=progress)
     computed = time.monotonic()
     solved = solve(parts.task, features, len(weight))
@@ -123,19 +110,33 @@ def solve_head(
         bias.copy_(solved.bias)
     num_images, count, num_features = features.rows.shape
     chosen_by = ", by cross-validation" if solved.losses else ""
-    held_out = ""
-    if num_images <= _MOST_ITEMS:
-        scores = held_out_scores(parts.task, features, parts.data, len(weight))
-        if scores is not None:
-            held_out = (
-                f" Images held out in turn, by layers without them: {headline_in_words(scores)}."
-            )
-    return (
+    text = (
         f"The last layer is solved on {num_features:,} features of {num_images:,} images"
         f"{' and their mirror images' if count > 1 else ''}: "
         f"{computed - began:.1f} s for the features, {time.monotonic() - computed:.1f} s for the "
-        f"layer (penalty {solved.penalty:.2g}{chosen_by}).{held_out}"
+        f"layer (penalty {solved.penalty:.2g}{chosen_by})."
     )
+    if num_images <= _MOST_ITEMS:
+        scores = held_out_scores(parts.task, features, parts.data, len(weight), solved.penalty)
+        if scores is not None:
+            found = headline_in_words(scores)
+            text += f" Images held out in turn, by layers without them: {found}."
+    return text
+
+
+def _affordable(model: Model, train: ImageSet, seconds: float) -> tuple[ImageSet, bool]:
+    """The images whose features fit into the time, and whether those of mirror images do, too."""
+    began = time.monotonic()
+    few = some_of(len(train), _TIMED, "timed")
+    features_of(model, train.part(few[:_WARMING]))
+    timed = time.monotonic()
+    features_of(model, train.part(few))
+    each = (time.monotonic() - timed) / len(few)
+    affordable = round((seconds - (time.monotonic() - began)) / each)
+    mirrored = model.prediction.mirrored and affordable >= 2 * len(train)
+    if affordable < len(train):
+        train = train.part(some_of(len(train), max(affordable, _TIMED), "features"))
+    return train, mirrored
 
 
 def features_of(
@@ -186,20 +187,29 @@ def solve(task: Task, features: Features, num_outputs: int, penalty: float | Non
         task: Task with the facts of the training split.
         features: Features of the training split.
         num_outputs: Number of outputs K.
-        penalty: λ; None: by cross-validation of at most 1,000 items. What it finds for n items is
-            n/N of that for all N: the sum of the losses against the same prior.
+        penalty: λ; None: what `choose_penalty` finds.
     """
     num_items = len(features.split)
     losses: tuple[float, ...] = ()
     if penalty is None:
-        few = some_of(num_items, _MOST_ITEMS, "penalty")
-        losses = _held_out_losses(task, features, few, num_outputs)
-        best = int(np.argmin(losses)) if losses else PENALTIES.index(_USUAL)
-        penalty = PENALTIES[best] * len(few) / num_items
+        penalty, losses = choose_penalty(task, features, num_outputs)
     layer = _Scaled(features.rows, num_outputs)
     _minimise(task, layer, features.batch(np.arange(num_items)), penalty, _ITERATIONS)
     weight, bias = layer.folded()
     return Probe(weight, bias, penalty, losses)
+
+
+def choose_penalty(
+    task: Task, features: Features, num_outputs: int
+) -> tuple[float, tuple[float, ...]]:
+    """The penalty for all items, by cross-validation of at most 1,000, and the losses found.
+
+    What suits n items is n/N of that for all N: the sum of the losses against the same prior.
+    """
+    few = some_of(len(features.split), _MOST_ITEMS, "penalty")
+    losses = _held_out_losses(task, features, few, num_outputs)
+    best = int(np.argmin(losses)) if losses else PENALTIES.index(_USUAL)
+    return PENALTIES[best] * len(few) / len(features.split), losses
 
 
 def _held_out_losses(
@@ -246,7 +256,12 @@ def _folds(split: ImageSet, items: np.ndarray) -> list[tuple[np.ndarray, np.ndar
 
 
 def held_out_scores(
-    task: Task, features: Features, data: DataShape, num_outputs: int, share: float = 1.0
+    task: Task,
+    features: Features,
+    data: DataShape,
+    num_outputs: int,
+    penalty: float,
+    share: float = 1.0,
 ) -> Scores | None:
     """Scores of items that are held out in turn, by layers that are solved without them.
 
@@ -255,6 +270,7 @@ def held_out_scores(
         features: Features of the training split.
         data: Shape of the set.
         num_outputs: Number of outputs K.
+        penalty: Penalty that suits all of the items.
         share: Share of the items that stay which a layer learns from.
 
     Returns:
@@ -264,15 +280,13 @@ def held_out_scores(
     folds = _folds(features.split, items)
     if not folds:
         return None
-    penalty = solve(task, features, num_outputs).penalty
     meter = task.meter(data)
     for kept, held in folds:
         few = kept[some_of(len(kept), max(1, round(share * len(kept))), "learned from")]
         # As in `solve`: the sum of the losses against the same prior.
         inner = penalty * len(items) / len(few)
-        solved = solve(task, features.part(few), num_outputs, inner)
-        layer = nn.Linear(features.rows.shape[2], num_outputs)
-        layer.load_state_dict({"weight": solved.weight, "bias": solved.bias})
+        layer = _Scaled(features.rows[torch.from_numpy(few)], num_outputs)
+        _minimise(task, layer, features.batch(few), inner, _QUICK)
         batch = Features(features.rows[:, :1], features.split).batch(held)
         with torch.no_grad():
             outputs = task.predict(nn.ModuleDict({"network": layer}), batch)

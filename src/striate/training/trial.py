@@ -23,7 +23,7 @@ from striate.randomness import some_of
 from striate.training.assemble import assemble
 from striate.training.inference import evaluate
 from striate.training.planner import growth
-from striate.training.probe import features_of, held_out_scores
+from striate.training.probe import choose_penalty, features_of, held_out_scores
 from striate.training.step import learn
 
 _MOST_IMAGES = 500
@@ -49,6 +49,10 @@ class Trial:
     expected: float
     """Headline metric that is expected at the end of the whole training."""
     seconds: float
+    rate: float
+    """Images a second whose features were computed, or that were learned from."""
+    size: tuple[int, ...]
+    """Height and width of these images."""
 
     @property
     def metric(self) -> Metric:
@@ -87,8 +91,11 @@ def try_weights(config: RunConfig, data: Dataset, left: Callable[[], float]) -> 
     features = features_of(parts.model, few)
     each = (time.monotonic() - timed) / len(few)
     outputs = parts.data.num_outputs
-    whole = held_out_scores(parts.task, features, parts.data, outputs)
-    half = held_out_scores(parts.task, features, parts.data, outputs, share=0.5)
+    penalty, _ = choose_penalty(parts.task, features, outputs)
+    whole, half = (
+        held_out_scores(parts.task, features, parts.data, outputs, penalty, share)
+        for share in (1.0, 0.5)
+    )
     if whole is None or half is None:
         return None
     metric, least = whole.metrics[0], 0.5 / len(few)
@@ -98,7 +105,7 @@ def try_weights(config: RunConfig, data: Dataset, left: Callable[[], float]) -> 
     more = affordable / (0.8 * len(few))
     expected = _value(metric, gap * more ** -min(_STEEPEST, steepness))
     how = f"by cross-validation of a last layer on {size[0]} × {size[1]} pixels"
-    return Trial(whole, how, expected, time.monotonic() - began)
+    return Trial(whole, how, expected, time.monotonic() - began, 1 / each, size)
 
 
 def try_from_nothing(
@@ -132,7 +139,7 @@ def try_from_nothing(
     images = max(shown, min(rate * left(), _MOST_EPOCHS * len(data.train)))
     expected = _value(metric, gap * table.error(1.0, images) / table.error(1.0, shown))
     how = f"on validation after {shown:,} images"
-    return Trial(scores, how, expected, time.monotonic() - began)
+    return Trial(scores, how, expected, time.monotonic() - began, rate, parts.data.size)
 
 
 def _gap(metric: Metric, value: float) -> float:

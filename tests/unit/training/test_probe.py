@@ -186,7 +186,7 @@ def test_held_out_scores_are_those_of_layers_that_have_not_seen_the_item() -> No
     solved = probe.solve(task, wide, 3, penalty=0.001)
     seen = wide.rows[:, 0] @ solved.weight.T + solved.bias
     assert (seen.argmax(1).numpy() == labels).all()
-    scores = probe.held_out_scores(task, wide, shape, 3)
+    scores = probe.held_out_scores(task, wide, shape, 3, 0.1)
     assert scores is not None
     assert len(scores.rows) == 150
     assert scores.headline > 0.5
@@ -200,9 +200,9 @@ def test_items_of_a_group_are_held_out_together() -> None:
     rows = torch.eye(12)[torch.from_numpy(group)][:, None] + 0.01 * torch.randn(120, 1, 12)
     task = task_of("classification", Pick("softmax_cross_entropy"))
     shape = DataShape({"category": Category(CLASSES)}, 3, (1, 1))
-    alone = probe.held_out_scores(task, probe.Features(rows, data.split), shape, 3)
+    alone = probe.held_out_scores(task, probe.Features(rows, data.split), shape, 3, 0.01)
     together = replace(data.split, groups=tuple(map(str, group.tolist())))
-    apart = probe.held_out_scores(task, probe.Features(rows, together), shape, 3)
+    apart = probe.held_out_scores(task, probe.Features(rows, together), shape, 3, 0.01)
     assert alone is not None
     assert apart is not None
     assert alone.headline == 0

@@ -40,9 +40,9 @@ def test_without_weights_nothing_is_planned() -> None:
 @pytest.mark.parametrize(
     ("seconds", "size", "freeze"),
     [
-        (10, 96, 1.0),  # 2.9 s of 2, and no smaller size
-        (20, 160, 1.0),  # 8.0 s, of which seven tenths fit into 6.5
-        (60, 224, 1.0),  # 15.7 s of 52
+        (10, 96, 1.0),  # 3.3 s of 0.8, and no smaller size
+        (22, 160, 1.0),  # 9.2 s, of which seven tenths fit into 7.7
+        (60, 224, 1.0),  # 18.1 s of 51
         (600, 224, 0.0),  # 61 s for an epoch
     ],
 )

@@ -83,7 +83,7 @@ def test_a_training_from_nothing_is_tried(tmp_path: Path, monkeypatch: pytest.Mo
 def test_the_metric_says_which_promises_more(lower: bool, better: float) -> None:
     metric = Metric.mean("score", lower, lambda rows: rows["x"])
     scores = Scores((metric,), Columns({"x": np.zeros(2)}))
-    one, other = (trial.Trial(scores, "", value, 0.0) for value in (better, 0.5))
+    one, other = (trial.Trial(scores, "", value, 0.0, 1.0, (8, 8)) for value in (better, 0.5))
     assert one.promises_more_than(other)
     assert not other.promises_more_than(one)
 
