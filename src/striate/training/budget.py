@@ -31,9 +31,11 @@ _MEASURING = 0.04
 """Share of the budget after which one timed step of each stage must do."""
 _MOST_CLOSING = 0.25
 """Share of the budget that the end may take: a training must remain."""
-_HEAD_ALONE, _HEAD_FIRST = 0.7, 0.35
+_HEAD_ALONE, _HEAD_FIRST = 0.9, 0.35
 """Share of the time left that the features of a solved layer may take: it alone, or before all
 layers learn."""
+_LAYER = 4.0
+"""Seconds for the layer itself."""
 _NEWS = 0.3
 """Weight of the newest stretch in the speed that is expected."""
 
@@ -137,12 +139,17 @@ def most_steps(config: RunConfig, parts: Parts) -> int:
     return min(limits)
 
 
-def head_seconds(config: RunConfig, clock: Clock) -> float | None:
-    """Seconds for the features of a last layer that is solved; None where no clock ends it."""
+def head_seconds(config: RunConfig, clock: Clock, finish: float) -> float | None:
+    """Seconds for the features of a last layer that is solved; None where no clock ends it.
+
+    Where that is all, they are those of the images of the last validation, too.
+    """
     if config.training.minutes is None or config.pretrained is None:
         return None
-    share = _HEAD_ALONE if config.pretrained.freeze == 1 else _HEAD_FIRST
-    return share * max(1.0, 60 * config.training.minutes - clock.seconds())
+    left = max(1.0, 60 * config.training.minutes - clock.seconds() - finish)
+    if config.pretrained.freeze != 1:
+        return _HEAD_FIRST * left
+    return _HEAD_ALONE * (left - min(_LAYER, 0.2 * left))
 
 
 def time_budget(

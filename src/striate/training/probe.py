@@ -75,6 +75,7 @@ def solve_head(
     parts: Parts,
     train: ImageSet,
     seconds: float | None = None,
+    passes: int = 0,
     progress: Progress | None = None,
 ) -> str:
     """Fill the last layer of the first network with its optimum; a sentence on how it was had.
@@ -84,6 +85,7 @@ def solve_head(
         train: Training split.
         seconds: Seconds for the features: mirrored images are left out, and then a part of the
             images, where all would take longer; None: as many as that takes.
+        passes: Further forward passes that these seconds are for.
         progress: Receives how many images' features are known.
 
     Raises:
@@ -101,7 +103,7 @@ def solve_head(
     began = time.monotonic()
     chosen, mirrored = train, parts.model.prediction.mirrored
     if seconds is not None:
-        chosen, mirrored = _affordable(parts.model, train, seconds)
+        chosen, mirrored = _affordable(parts.model, train, seconds, passes)
     features = features_of(parts.model, chosen, mirrored=mirrored, progress=progress)
     computed = time.monotonic()
     solved = solve(parts.task, features, len(weight))
@@ -124,7 +126,9 @@ def solve_head(
     return text
 
 
-def _affordable(model: Model, train: ImageSet, seconds: float) -> tuple[ImageSet, bool]:
+def _affordable(
+    model: Model, train: ImageSet, seconds: float, passes: int
+) -> tuple[ImageSet, bool]:
     """The images whose features fit into the time, and whether those of mirror images do, too."""
     began = time.monotonic()
     few = some_of(len(train), _TIMED, "timed")
@@ -132,7 +136,7 @@ def _affordable(model: Model, train: ImageSet, seconds: float) -> tuple[ImageSet
     timed = time.monotonic()
     features_of(model, train.part(few))
     each = (time.monotonic() - timed) / len(few)
-    affordable = round((seconds - (time.monotonic() - began)) / each)
+    affordable = round((seconds - (time.monotonic() - began)) / each) - passes
     mirrored = model.prediction.mirrored and affordable >= 2 * len(train)
     if affordable < len(train):
         train = train.part(some_of(len(train), max(affordable, _TIMED), "features"))

@@ -22,6 +22,7 @@ from striate.training.interrupt import Interrupt
 from striate.training.loop import Training
 from striate.training.plan import Plan
 from striate.training.probe import solve_head
+from striate.training.views import num_views
 
 Pruner = Callable[[Event], str | None]
 """Receives each event of a training; a reason that it returns ends the training, unfinished."""
@@ -91,8 +92,11 @@ def run(
             if resumed:
                 log.rewind(0, "resumed")
             if config.pretrained is not None and config.pretrained.head == "solved":
-                seconds = head_seconds(config, clock)
-                log.write("head", step=0, text=solve_head(parts, data.train, seconds, progress))
+                seconds = head_seconds(config, clock, finish)
+                passes = len(data.validation) * num_views(config.prediction)
+                passes = passes if config.pretrained.freeze == 1 else 0
+                text = solve_head(parts, data.train, seconds, passes, progress)
+                log.write("head", step=0, text=text)
             training.plan = first_plan(training.most_steps, training.budget)
             log.write("start", step=0, hash=config.hash, steps=training.plan.total)
             log.write("execution", step=0, text=parts.execution.summary())

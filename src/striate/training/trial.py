@@ -27,7 +27,7 @@ from striate.training.probe import choose_penalty, features_of, held_out_scores
 from striate.training.step import learn
 
 _MOST_IMAGES = 500
-_SIDES, _ENLARGED = (96, 128), 2.0
+_SIDES, _ENLARGED = (96, 160), 3.5
 """Shorter side of the images whose features are tried, pixels, and how far smaller ones are
 enlarged."""
 _STEEPEST = 0.35

@@ -41,7 +41,7 @@ def test_without_weights_nothing_is_planned() -> None:
     ("seconds", "size", "freeze"),
     [
         (10, 96, 1.0),  # 3.3 s of 0.8, and no smaller size
-        (22, 160, 1.0),  # 9.2 s, of which seven tenths fit into 7.7
+        (16, 160, 1.0),  # 9.2 s, of which a third fits into 4.1; 13 s at the next size
         (60, 224, 1.0),  # 18.1 s of 51
         (600, 224, 0.0),  # 61 s for an epoch
     ],
@@ -67,10 +67,10 @@ def test_steps_are_planned_without_measuring() -> None:
 
 
 def test_images_are_not_enlarged_beyond_what_helps() -> None:
-    small = conditions(600, heights=(64, 64, 64), widths=(64, 64, 64))
+    small = conditions(600, heights=(50, 50, 50), widths=(50, 50, 50))
     plan = plan_published(SETTINGS, small)
     assert plan is not None
-    assert plan.size == (128, 128)
+    assert plan.size == (160, 160)
 
 
 def test_images_of_one_size_keep_their_shape() -> None:
