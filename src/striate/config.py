@@ -151,6 +151,8 @@ class PredictionConfig:
     """Whether the mirror image is a view, too."""
     shift: int = 0
     """Pixels by which further views are moved along both diagonals; 0: not moved."""
+    zoom: float | None = field(default=None, metadata=_LATER)
+    """Share of the sides of the centre that further views show at the whole size; None: none."""
 
 
 _RANGES: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -260,6 +262,11 @@ def _range_problems(config: RunConfig) -> list[str]:
             0 <= config.prediction.shift < min(data.input_size),
             f"prediction.shift={config.prediction.shift} must be 0 or more and below the side of "
             "the images.",
+        ),
+        (
+            config.prediction.zoom is None or 0 < config.prediction.zoom < 1,
+            f"prediction.zoom={config.prediction.zoom} must be between 0 and 1: the share of the "
+            "sides that is seen enlarged.",
         ),
         (min(data.input_size) >= 1, f"data.input_size={data.input_size} must be 1 or more."),
         (

@@ -82,7 +82,13 @@ def check_config(config: RunConfig) -> None:
         ConfigError: all problems together.
     """
     check_choices(config)
-    outputs = build_task(config).outputs
+    task = build_task(config)
+    outputs = task.outputs
+    if config.prediction.zoom is not None and outputs != "scores":
+        raise ConfigError(
+            f"prediction.zoom is for scores of whole images; the task {config.task.name} gives "
+            f"{outputs}. Leave it out."
+        )
     for network in config.picks.values():
         problem = (
             outputs_problem(network, outputs if network == config.network else None)

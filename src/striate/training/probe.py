@@ -28,7 +28,7 @@ from striate.training.assemble import Parts
 from striate.training.inference import Model, infer
 from striate.training.views import num_views
 
-PENALTIES = (1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
+PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 """Penalties λ of λ/2 ‖W‖² among which cross-validation chooses, of features of variance 1."""
 _USUAL = 0.1
 """Penalty where there are too few items to choose it by."""
@@ -41,6 +41,7 @@ _EXACT = 2**22
 """Numbers up to which float64 is used: the features of 3,276 images of EfficientNet-Lite0."""
 _AT_ONCE, _FEWEST, _PIXELS = 64, 4, 2**20
 """Images at once, and pixels that they have at most: maps of more leave the processor's caches."""
+_ONE_VIEW = PredictionConfig()
 _WARMING, _TIMED = 16, 64
 """Images whose features are computed first, and those by which the speed is measured."""
 
@@ -101,10 +102,10 @@ def solve_head(
             "pretrained.head=zero trains any."
         )
     began = time.monotonic()
-    chosen, mirrored = train, parts.model.prediction.mirrored
+    chosen, views = train, parts.model.prediction
     if seconds is not None:
-        chosen, mirrored = _affordable(parts.model, train, seconds, passes)
-    features = features_of(parts.model, chosen, mirrored=mirrored, progress=progress)
+        chosen, views = _affordable(parts.model, train, seconds, passes)
+    features = features_of(parts.model, chosen, views, progress=progress)
     computed = time.monotonic()
     solved = solve(parts.task, features, len(weight))
     with torch.no_grad():
@@ -114,7 +115,7 @@ def solve_head(
     chosen_by = ", by cross-validation" if solved.losses else ""
     text = (
         f"The last layer is solved on {num_features:,} features of {num_images:,} images"
-        f"{' and their mirror images' if count > 1 else ''}: "
+        f"{f', each seen in {count} ways' if count > 1 else ''}: "
         f"{computed - began:.1f} s for the features, {time.monotonic() - computed:.1f} s for the "
         f"layer (penalty {solved.penalty:.2g}{chosen_by})."
     )
@@ -128,8 +129,8 @@ def solve_head(
 
 def _affordable(
     model: Model, train: ImageSet, seconds: float, passes: int
-) -> tuple[ImageSet, bool]:
-    """The images whose features fit into the time, and whether those of mirror images do, too."""
+) -> tuple[ImageSet, PredictionConfig]:
+    """The images whose features fit into the time, and the views of them that do, too."""
     began = time.monotonic()
     few = some_of(len(train), _TIMED, "timed")
     features_of(model, train.part(few[:_WARMING]))
@@ -137,17 +138,20 @@ def _affordable(
     features_of(model, train.part(few))
     each = (time.monotonic() - timed) / len(few)
     affordable = round((seconds - (time.monotonic() - began)) / each) - passes
-    mirrored = model.prediction.mirrored and affordable >= 2 * len(train)
     if affordable < len(train):
         train = train.part(some_of(len(train), max(affordable, _TIMED), "features"))
-    return train, mirrored
+    mirrored = PredictionConfig(mirrored=model.prediction.mirrored)
+    for views in (model.prediction, mirrored):
+        if affordable >= num_views(views) * len(train):
+            return train, views
+    return train, PredictionConfig()
 
 
 def features_of(
     model: Model,
     split: ImageSet,
+    views: PredictionConfig = _ONE_VIEW,
     *,
-    mirrored: bool = False,
     progress: Progress | None = None,
 ) -> Features:
     """The inputs of the last layer, positions of an image averaged, in evaluation mode.
@@ -156,12 +160,11 @@ def features_of(
         model: Networks as they predict; the first one has a layer `head`, linear or a 1×1
             convolution whose maps are averaged.
         split: Items with their images.
-        mirrored: Whether the mirror image is a view, too.
+        views: Views of each image.
         progress: Receives how many images are done.
     """
     network = next(iter(model.networks.values()))
     head = network.get_submodule(head_names(network)[0])
-    chosen = PredictionConfig(mirrored=mirrored)
     height, width = split.images.shape[1:3]
     seen: list[Tensor] = []  # view after view of each batch
 
@@ -172,14 +175,14 @@ def features_of(
     hook = head.register_forward_pre_hook(keep)
     try:
         infer(
-            replace(model, prediction=chosen),
+            replace(model, prediction=views),
             split.images,
             batch_size=min(_AT_ONCE, max(_FEWEST, _PIXELS // (height * width))),
             progress=None if progress is None else partial(progress, "computing features"),
         )
     finally:
         hook.remove()
-    count = num_views(chosen)
+    count = num_views(views)
     each = [torch.cat(seen[view::count]) for view in range(count)]
     return Features(torch.stack(each, 1), split)
 

@@ -9,20 +9,21 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from striate.config import PredictionConfig
-from striate.data.warp import Gather, mirror, translate
+from striate.data.warp import Affine, Gather, Warp, mirror, translate
 
 
 def num_views(prediction: PredictionConfig) -> int:
     """The number of forward passes for each image."""
-    return (2 if prediction.mirrored else 1) * (3 if prediction.shift else 1)
+    of_each_side = (3 if prediction.shift else 1) + (1 if prediction.zoom else 0)
+    return (2 if prediction.mirrored else 1) * of_each_side
 
 
 def views(
     shape: Sequence[int], prediction: PredictionConfig
-) -> Iterator[tuple[float, Gather | None]]:
+) -> Iterator[tuple[float, Warp | None]]:
     """The views as warps with their weights, which sum to 1; None is the image itself.
 
-    An unmoved view weighs twice a moved one.
+    An unmoved view weighs twice a moved one, an enlarged centre as much as all of these.
 
     Args:
         shape: B, C, H, W of the images.
@@ -41,13 +42,17 @@ def views(
     none = torch.zeros(B, dtype=torch.bool)
     flipped = Gather.of_axes(mirror(none, H), mirror(~none, W), (H, W))
     sides: list[Gather | None] = [None, flipped] if prediction.mirrored else [None]
+    share = 1 / len(sides) / (1 if prediction.zoom is None else 2)
     for side in sides:
-        weight = 1 / len(sides)
         if not prediction.shift:
-            yield weight, side
-            continue
-        yield weight / 2, side
-        for distance in (prediction.shift, -prediction.shift):
-            move = torch.full((B,), distance)
-            moved = Gather.of_axes(translate(move, H), translate(move, W), (H, W))
-            yield weight / 4, moved if side is None else side.then(moved)
+            yield share, side
+        else:
+            yield share / 2, side
+            for distance in (prediction.shift, -prediction.shift):
+                move = torch.full((B,), distance)
+                moved = Gather.of_axes(translate(move, H), translate(move, W), (H, W))
+                yield share / 4, moved if side is None else side.then(moved)
+        if prediction.zoom is not None:
+            turned = -1.0 if side is flipped else 1.0
+            matrix = prediction.zoom * torch.tensor([[turned, 0.0, 0.0], [0.0, 1.0, 0.0]])
+            yield share, Affine(matrix.expand(B, 2, 3), (H, W))

@@ -9,7 +9,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
-from striate.config import ExecutionConfig
+from striate.config import ExecutionConfig, PredictionConfig
 from striate.data import ImageSet
 from striate.data.field import Category, Labels, Value
 from striate.data.loader import Normalisation
@@ -21,6 +21,7 @@ from striate.tasks import TASKS, DataShape, Task
 from striate.training import probe
 from striate.training.inference import Model
 
+BOTH = PredictionConfig(mirrored=True)
 CLASSES = ("a", "b", "c")
 
 
@@ -125,7 +126,7 @@ def test_features_are_what_the_last_layer_sees() -> None:
     task = task_of("classification", Pick("softmax_cross_entropy"))
     model = Model(nn.ModuleDict({"network": network}), task, normalise, execution)
     done: list[tuple[str, int, int]] = []
-    found = probe.features_of(model, split, mirrored=True, progress=lambda *args: done.append(args))
+    found = probe.features_of(model, split, BOTH, progress=lambda *args: done.append(args))
     x = normalise(torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255)
     head = network.get_submodule("head")
     with torch.inference_mode():

@@ -86,3 +86,18 @@ def test_a_size_that_was_asked_for_decides_what_learns(seconds: float, freeze: f
     plan = plan_published(asked, conditions(seconds))
     assert plan is not None
     assert (plan.size, plan.freeze) == ((224, 224), freeze)
+
+
+@pytest.mark.parametrize(("num_images", "freeze"), [(499, 1.0), (500, 0.0)])
+def test_few_images_keep_the_solved_layer_however_long(num_images: int, freeze: float) -> None:
+    plan = plan_published(SETTINGS, conditions(3_600, num_images=num_images))
+    assert plan is not None
+    assert plan.freeze == freeze
+
+
+@pytest.mark.parametrize(("seconds", "zoom"), [(60, None), (600, 0.7)])
+def test_the_centre_is_seen_as_well_where_there_is_time(seconds: float, zoom: float | None) -> None:
+    asked = {**SETTINGS, "pretrained": {**SETTINGS["pretrained"], "freeze": 1.0}}
+    plan = plan_published(asked, conditions(seconds))
+    assert plan is not None
+    assert plan.zoom == zoom

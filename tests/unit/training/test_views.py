@@ -21,7 +21,7 @@ def run_config() -> RunConfig:
     return RECIPES.build(Pick("digits_lenet"))
 
 
-ALL = [PredictionConfig(m, s) for m in (False, True) for s in (0, 1, 3)]
+ALL = [PredictionConfig(m, s, z) for m in (False, True) for s in (0, 1, 3) for z in (None, 0.7)]
 
 
 @pytest.mark.parametrize("prediction", ALL, ids=str)
@@ -95,3 +95,13 @@ def test_of_large_images_few_are_answered_at_once(side: int, expected: list[int]
     images = np.zeros((sum(expected), side, side, 1), np.uint8)
     infer(_model(Counts(), Normalisation((0.5,), (0.25,))), images)
     assert met == expected
+
+
+def test_a_zoom_enlarges_the_centre_and_its_mirror_image() -> None:
+    image = torch.arange(64.0).view(1, 1, 8, 8)
+    zoomed = PredictionConfig(mirrored=True, zoom=0.5)
+    weights, warps = zip(*views(image.shape, zoomed), strict=True)
+    assert weights == (0.25, 0.25, 0.25, 0.25)
+    centre = torch.nn.functional.interpolate(image[:, :, 1:7, 1:7], size=(12, 12), mode="bilinear")
+    torch.testing.assert_close(warps[1].image(image), centre[:, :, 2:10, 2:10])
+    torch.testing.assert_close(warps[3].image(image), centre[:, :, 2:10, 2:10].flip(3))

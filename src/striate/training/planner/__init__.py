@@ -87,7 +87,8 @@ def decide(
     tiny = isinstance(task, Classification) and is_tiny_character(survey, size)
     easy = is_easy(settings, num, classes, tiny_characters=tiny)
     decide_network(draft, conditions, size, hasty=hasty, easy=easy)
-    decide_augmentation(draft, survey, size, seconds, hasty=hasty)
+    zoom = None if published is None else published.zoom
+    decide_augmentation(draft, survey, size, seconds, hasty=hasty, zoom=zoom)
     if is_by_the_clock(settings):
         decide_shrinking(draft, size)
     decide_optimiser(draft, hasty=hasty)

@@ -81,7 +81,13 @@ def is_tiny_character(survey: Survey, size: tuple[int, ...]) -> bool:
 
 
 def decide_augmentation(
-    draft: Draft, survey: Survey, size: tuple[int, ...], seconds: float, *, hasty: bool
+    draft: Draft,
+    survey: Survey,
+    size: tuple[int, ...],
+    seconds: float,
+    *,
+    hasty: bool,
+    zoom: float | None = None,
 ) -> None:
     """Random changes in training, and the views of an image in prediction.
 
@@ -102,9 +108,12 @@ def decide_augmentation(
     views: dict[str, Any] = {"mirrored": "flip" in names, "shift": 0}
     if "shift" in names and min(size) > TINY_SIZE and seconds >= _TIME_FOR_VIEWS:
         views["shift"] = max(1, round(min(size) / 32))
+    if zoom is not None:
+        views["zoom"] = zoom
     if any(views.values()) or draft.wanted("prediction") is not None:
         words = ["mirrored"] * views["mirrored"]
         words += [f"moved by {views['shift']}"] if views["shift"] else []
+        words += [f"the inner {zoom:.0%} enlarged"] if zoom is not None else []
         why = "what training varies is averaged over when the network answers"
         draft.decide("prediction", "views", views, why, "as it is, " + ", ".join(words))
 
