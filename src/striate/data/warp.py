@@ -164,7 +164,7 @@ def _reflect(index: Tensor, size: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Affine(Warp):
-    """An affine map of each image, with bilinear interpolation.
+    """An affine map of each image, with interpolation between pixels.
 
     Args:
         matrices: (B, 2, 3) from output to input coordinates (x, y), which run from -1 to 1 between
@@ -176,6 +176,8 @@ class Affine(Warp):
     matrices: Tensor
     size: tuple[int, int]
     window: tuple[int, int] | None = None
+    mode: str = "bilinear"
+    """Interpolation of images: "bilinear" or "bicubic"."""
 
     @property
     def shown(self) -> tuple[int, int]:
@@ -187,11 +189,11 @@ class Affine(Warp):
         return Affine(matrices, self.size, later.shown)
 
     def image(self, images: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C h w"]:
-        """Images seen through the maps, bilinear, the border mirrored."""
+        """Images seen through the maps, the border mirrored."""
         return functional.grid_sample(
             images,
             self._grid(images).to(images.dtype),
-            mode="bilinear",
+            mode=self.mode,
             padding_mode="reflection",
             align_corners=False,
         )

@@ -211,18 +211,26 @@ def choose_penalty(
 ) -> tuple[float, tuple[float, ...]]:
     """The penalty for all items, by cross-validation of at most 1,000, and the losses found.
 
-    What suits n items is n/N of that for all N: the sum of the losses against the same prior.
+    It is the largest whose loss is within a standard error, over the folds, of the least. What
+    suits n items is n/N of that for all N: the sum of the losses against the same prior.
+
+    Source: Breiman, Friedman, Olshen and Stone, "Classification and regression trees", 1984,
+    section 3.4.3 (the 1 SE rule).
     """
     few = some_of(len(features.split), _MOST_ITEMS, "penalty")
     losses = _held_out_losses(task, features, few, num_outputs)
-    best = int(np.argmin(losses)) if losses else PENALTIES.index(_USUAL)
-    return PENALTIES[best] * len(few) / len(features.split), losses
+    if not len(losses):
+        return _USUAL * len(few) / len(features.split), ()
+    means = losses.mean(1)
+    error = losses[means.argmin()].std(ddof=1) / losses.shape[1] ** 0.5
+    best = int(np.flatnonzero(means <= means.min() + error)[0])
+    return PENALTIES[best] * len(few) / len(features.split), tuple(means.tolist())
 
 
 def _held_out_losses(
     task: Task, features: Features, items: np.ndarray, num_outputs: int
-) -> tuple[float, ...]:
-    """The mean loss of items held out in turn, for each penalty until it grows.
+) -> np.ndarray:
+    """The loss of items held out in turn (P, folds), for each penalty until their mean grows.
 
     Each layer begins at that of the larger penalty before. One view of an image is enough. Of fewer
     than four items none is held out.
@@ -231,20 +239,18 @@ def _held_out_losses(
     folds = []
     for kept, held in _folds(features.split, items):
         layer = _Scaled(first.rows[torch.from_numpy(kept)], num_outputs)
-        folds.append((layer, first.batch(kept), first.batch(held), len(held) / len(items)))
-    if not folds:
-        return ()
-    losses: list[float] = []
-    for penalty in PENALTIES:
-        total = 0.0
-        for layer, train, held_out, share in folds:
+        folds.append((layer, first.batch(kept), first.batch(held)))
+    losses: list[list[float]] = []
+    for penalty in PENALTIES if folds else ():
+        of_folds = []
+        for layer, train, held_out in folds:
             _minimise(task, layer, train, penalty, _QUICK)
             with torch.no_grad():
-                total += share * float(_loss(task, layer, held_out))
-        losses.append(total)
-        if total > min(losses):
+                of_folds.append(float(_loss(task, layer, held_out)))
+        losses.append(of_folds)
+        if sum(of_folds) > min(map(sum, losses)):
             break
-    return tuple(losses)
+    return np.array(losses)
 
 
 def _folds(split: ImageSet, items: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -55,4 +55,4 @@ def views(
         if prediction.zoom is not None:
             turned = -1.0 if side is flipped else 1.0
             matrix = prediction.zoom * torch.tensor([[turned, 0.0, 0.0], [0.0, 1.0, 0.0]])
-            yield share, Affine(matrix.expand(B, 2, 3), (H, W))
+            yield share, Affine(matrix.expand(B, 2, 3), (H, W), mode="bicubic")
