@@ -71,6 +71,7 @@ def test_what_promises_more_is_chosen(images: str, monkeypatch: pytest.MonkeyPat
         {"minutes": 1, "pretrained": "none"},
         {"minutes": 1, "network": "resnet"},
         {"minutes": 1, "assignments": ("data.channels=1",)},
+        {"minutes": 0.19},
         {"steps": 20},
         {"epochs": 3},
     ],

@@ -34,6 +34,8 @@ _SHARE, _LEAST, _MOST = 0.05, 1.5, 10.0
 """Seconds of the training from nothing that is tried: a share of the time, within limits."""
 _USUAL_SECONDS = 60.0
 """The time that is taken for that share where a person set none."""
+_FEWEST_SECONDS = 12.0
+"""Seconds of a training below which a trial would take too much of them."""
 _START_AND_END = 8.0
 """Seconds of a training that are neither features nor steps."""
 
@@ -124,6 +126,7 @@ def _is_open(config: RunConfig, choices: list[Decision], settings: Settings) -> 
     return (
         own == [None, None, None]
         and config.training.minutes is not None
+        and 60 * config.training.minutes >= _FEWEST_SECONDS
         and config.network.name == "airbench"
         and build_task(config).outputs == "scores"
         and not known

@@ -205,8 +205,12 @@ class EfficientNet(nn.Module):
     def _blocks(self) -> list[Block]:
         return [block for block in self.blocks if isinstance(block, Block)]
 
-    def forward(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B K"]:
+    def check_images(self, x: Float[Tensor, "B C *S"]) -> None:
+        """Raise `ShapeError` for images that this network cannot take; it takes any size."""
         check_input("efficientnet", x, self.in_channels, self.ndim, smallest=1)
+
+    def forward(self, x: Float[Tensor, "B C *S"]) -> Float[Tensor, "B K"]:
+        self.check_images(x)
         x = self.stem(self.pad(x))  # B×C×224×224 -> B×32×112×112
         x = self.last(self.blocks(x))  # -> B×1280×7×7
         x = self.dropout(self.average(x).flatten(1))
