@@ -90,7 +90,7 @@ void impossible(Fuzz& fuzz) {
   fuzz.check(striate_winograd_forward(4, nullptr, one, nullptr, one, nullptr, 1, 3, 3, 1, 1, 1, 1, 9,
                                       9, 3, 1, 1) != 0,
              "no images' address");
-  const striate::Epilogue unknown{one, one, nullptr, nullptr, nullptr, 0, 6};
+  const striate::Epilogue unknown{one, one, nullptr, nullptr, nullptr, 0, 7};
   fuzz.check(striate_winograd_forward(4, one, one, nullptr, one, &unknown, 1, 3, 3, 1, 1, 1, 1, 9, 9,
                                       3, 1, 1) != 0,
              "unknown activation");

@@ -15,6 +15,7 @@ inline double activated(double z, int64_t number) {
     case 3: return z / (1 + std::exp(-1.5957691216057308 * (z + 0.044715 * z * z * z)));
     case 4: return z / (1 + std::exp(-z));
     case 5: return std::tanh(z);
+    case 6: return std::fmin(std::fmax(z, 0), 6);
     default: return z;
   }
 }
@@ -34,7 +35,7 @@ class RandomEpilogue {
                                   fuzz.below(3) ? bias_.data() : nullptr,
                                   fuzz.below(2) ? residual_.data() : nullptr,
                                   0.3,
-                                  fuzz.below(6)};
+                                  fuzz.below(7)};
   }
 
   const striate::Epilogue* address() const { return epilogue_ ? &*epilogue_ : nullptr; }
