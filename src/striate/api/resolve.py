@@ -98,7 +98,7 @@ def resolve(
     if seen is None:
         config, choices, source = _of_recipe(str(request.data), settings)
     else:
-        config, choices, source = _plan(request.data, seen, settings, begin.speed)
+        config, choices, source = _plan(request.data, seen, settings, begin.speed, begin.spent)
     if begin.is_measured:  # what was found on these images says more than a guess
         choices = [choice for choice in choices if choice.what != "expected error"]
     choices = [*begin.decisions, *explained(choices, own, config)]
@@ -125,7 +125,11 @@ def _see(request: Request, settings: Settings, progress: Progress) -> _Seen:
 
 
 def _plan(
-    data: str | Path, seen: _Seen, settings: Settings, speed: MeasureSpeed | None
+    data: str | Path,
+    seen: _Seen,
+    settings: Settings,
+    speed: MeasureSpeed | None,
+    spent: float = 0.0,
 ) -> Resolved:
     """The configuration, planned from a survey."""
     source, surveyed, claim = seen
@@ -135,7 +139,7 @@ def _plan(
     task = TASKS.build(Pick.from_json(pick))
     if "category" in task.needs and not surveyed.class_names:
         raise DataError(source.no_classes)
-    config, choices = decide(made_absolute(str(data)), surveyed, settings, speed, task)
+    config, choices = decide(made_absolute(str(data)), surveyed, settings, speed, task, spent)
     if claim is not None:
         choices = [Decision("task", *claim), *choices]
     if "streaming" in settings.get("data", {}) or not source.random_access:

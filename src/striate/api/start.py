@@ -49,6 +49,8 @@ class Start(NamedTuple):
     """The decision with its reason; none where nothing was open."""
     speed: MeasureSpeed | None
     """Says how fast networks train here, as far as the trial has not measured it already."""
+    spent: float = 0.0
+    """Seconds that are spent before the features of published weights are computed."""
     is_measured: bool = False
     """Whether both ways were tried."""
 
@@ -58,7 +60,7 @@ class Planning(Protocol):
     """Plans a training by settings, at a measured speed or without measuring."""
 
     def __call__(
-        self, settings: Settings, speed: MeasureSpeed | None
+        self, settings: Settings, speed: MeasureSpeed | None, spent: float = 0.0
     ) -> tuple[RunConfig, list[Decision], Source]: ...
 
 
@@ -93,30 +95,41 @@ def decide_start(
     data = decoded_images(config, source, reporter)
     refuse_leaks(config.data, data)
     reporter.close()
-    again = time.monotonic() - began
+    again = time.monotonic() - began  # the images are decoded once more, at another size
     seconds = 60 * (config.training.minutes or 0)
+    trial = _SHARE * (seconds if "minutes" in lengths(settings) else _USUAL_SECONDS)
+    trial = min(_MOST, max(_LEAST, trial))
 
     def left(more: float = 0.0) -> float:
-        return max(1.0, seconds - clock.seconds() - _START_AND_END - more)
+        return max(0.0, seconds - clock.seconds() - _START_AND_END - more)
 
-    pretrained, *_ = plan(weights_settings(settings, names[0]), None)
-    with_weights = try_weights(pretrained, data, partial(left, again))
+    completed = weights_settings(settings, names[0])
+
+    def spent() -> float:
+        return clock.seconds() + again
+
+    def size(rate: float, pixels: int) -> tuple[int, int]:
+        """Height and width of the images that would be trained on."""
+        planned, *_ = plan(completed, _learning(rate, pixels), spent())
+        return planned.data.input_size
+
+    pretrained, *_ = plan(completed, None)
+    with_weights = try_weights(pretrained, data, size, partial(left, again + 2 * trial))
     if with_weights is None:
         return Start(None, [], speed)
-    trial = _SHARE * (seconds if "minutes" in lengths(settings) else _USUAL_SECONDS)
-    without = try_from_nothing(config, data, min(_MOST, max(_LEAST, trial)), left)
+    without = try_from_nothing(config, data, trial, left)
     reason = f"weights: {_in_words(with_weights)}; from nothing: {_in_words(without)}"
     if with_weights.promises_more_than(without):
         decision = Decision("start", "from published weights", reason)
-        return Start(names[0], [decision], _learning(with_weights), is_measured=True)
+        learning = _learning(with_weights.rate, math.prod(with_weights.size))
+        return Start(names[0], [decision], learning, spent(), is_measured=True)
     decision = Decision("start", "from nothing", reason)
     return Start(None, [decision], speed, is_measured=True)
 
 
-def _learning(tried: Trial) -> MeasureSpeed:
-    """The speed at which a network is learned from whose features came so fast."""
-    pixels = math.prod(tried.size)
-    return lambda *what: tried.rate / FORWARD * pixels / math.prod(what[-1])
+def _learning(rate: float, pixels: int) -> MeasureSpeed:
+    """The speed at which a network is learned from whose features come so fast from such images."""
+    return lambda *what: rate / FORWARD * pixels / math.prod(what[-1])
 
 
 def _is_open(config: RunConfig, choices: list[Decision], settings: Settings) -> bool:

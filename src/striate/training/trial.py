@@ -27,16 +27,15 @@ from striate.training.probe import choose_penalty, features_of, held_out_scores
 from striate.training.step import learn
 
 _MOST_IMAGES = 500
-_SIDES, _ENLARGED = (96, 160), 3.5
-"""Shorter side of the images whose features are tried, pixels, and how far smaller ones are
-enlarged."""
-_STEEPEST = 0.35
-"""Largest power of the number of images by which an error is taken to fall."""
+_TIMED, _TIMED_SIZE = 48, (128, 128)
+"""Images whose features tell the speed, and their height and width."""
+_FLATTEST, _STEEPEST = 0.05, 0.35
+"""Powers of the number of images by which an error is taken to fall."""
+_VIEWS = 2
+"""Views of the images of the last validation."""
 _FEWEST_STEPS = 8
 _MOST_EPOCHS = 40
 """Times that an image is shown, beyond which the recorded curves say nothing of a smaller set."""
-_FEATURE_SHARE = 0.6
-"""Share of a training's time that features may take."""
 
 
 @dataclass(frozen=True)
@@ -65,31 +64,39 @@ class Trial:
         return mine < others
 
 
-def try_weights(config: RunConfig, data: Dataset, left: Callable[[], float]) -> Trial | None:
+def try_weights(
+    config: RunConfig,
+    data: Dataset,
+    size: Callable[[float, int], tuple[int, int]],
+    left: Callable[[], float],
+) -> Trial | None:
     """A last layer on published features of at most 500 training images.
 
     Args:
         config: Configuration of a training that starts from published weights.
         data: Images at any size; the training split alone is used.
-        left: Seconds that the whole training will have.
+        size: Height and width that would be planned, if the features of so many images a second
+            came from images of so many pixels.
+        left: Seconds that the whole training will have for features.
 
     Returns:
         The trial; None where there are too few images to hold some out.
     """
     began = time.monotonic()
     part = data.train.part(some_of(len(data.train), _MOST_IMAGES, "trial"))
-    size = _size(config.data.input_size)
-    few = replace(part, images=_resampled(part.images, size))
-    inner = replace(
-        config,
-        data=replace(config.data, input_size=size),
-        training=replace(config.training, minutes=None, epochs=None, steps=1, small_share=0.0),
-    )
-    parts = assemble(inner, replace(data, train=few))
-    features_of(parts.model, few.part(np.arange(min(16, len(few)))))  # sets up
-    timed = time.monotonic()
+    parts = assemble(_at(config, _TIMED_SIZE), data)
+    timed = part.part(np.arange(min(_TIMED, len(part))))
+    timed = replace(timed, images=_resampled(timed.images, _TIMED_SIZE))
+    features_of(parts.model, timed)  # sets up
+    started = time.monotonic()
+    features_of(parts.model, timed)
+    rate = len(timed) / (time.monotonic() - started)
+    chosen = size(rate, math.prod(_TIMED_SIZE))
+    few = replace(part, images=_resampled(part.images, chosen))
+    parts = assemble(_at(config, chosen), replace(data, train=few))
+    started = time.monotonic()
     features = features_of(parts.model, few)
-    each = (time.monotonic() - timed) / len(few)
+    each = (time.monotonic() - started) / len(few)
     outputs = parts.data.num_outputs
     penalty, _ = choose_penalty(parts.task, features, outputs)
     whole, half = (
@@ -101,11 +108,17 @@ def try_weights(config: RunConfig, data: Dataset, left: Callable[[], float]) -> 
     metric, least = whole.metrics[0], 0.5 / len(few)
     gap = max(least, _gap(metric, whole.headline))
     steepness = math.log2(max(gap, _gap(metric, half.headline)) / gap)
-    affordable = min(len(data.train), max(1.0, _FEATURE_SHARE * left() / each))
-    more = affordable / (0.8 * len(few))
-    expected = _value(metric, gap * more ** -min(_STEEPEST, steepness))
-    how = f"by cross-validation of a last layer on {size[0]} × {size[1]} pixels"
-    return Trial(whole, how, expected, time.monotonic() - began, 1 / each, size)
+    affordable = left() / each - _VIEWS * len(data.validation)
+    more = max(1.0, min(len(data.train), affordable)) / (0.8 * len(few))
+    expected = _value(metric, gap * more ** -min(_STEEPEST, max(_FLATTEST, steepness)))
+    how = f"by cross-validation of a last layer on {chosen[0]} × {chosen[1]} pixels"
+    return Trial(whole, how, expected, time.monotonic() - began, 1 / each, chosen)
+
+
+def _at(config: RunConfig, size: tuple[int, int]) -> RunConfig:
+    """A configuration for images of another size, whose arithmetic is not measured."""
+    training = replace(config.training, minutes=None, epochs=None, steps=1, small_share=0.0)
+    return replace(config, data=replace(config.data, input_size=size), training=training)
 
 
 def try_from_nothing(
@@ -149,14 +162,6 @@ def _gap(metric: Metric, value: float) -> float:
 
 def _value(metric: Metric, gap: float) -> float:
     return gap if metric.lower_is_better else 1 - gap
-
-
-def _size(own: tuple[int, ...]) -> tuple[int, int]:
-    """Height and width of the images whose features are tried; their shape stays."""
-    least, most = _SIDES
-    side = max(least, min(most, _ENLARGED * min(own)))
-    height, width = (round(length * side / min(own)) for length in own)
-    return height, width
 
 
 def _resampled(images: Pixels, size: tuple[int, int]) -> np.ndarray:

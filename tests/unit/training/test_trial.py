@@ -53,7 +53,7 @@ def test_weights_are_tried_on_training_images(
 ) -> None:
     config = replace(tiny_config(tmp_path), network=Pick("efficientnet"), pretrained=pretrained())
     data = sealed(prepare(config.data), monkeypatch)
-    tried = trial.try_weights(config, data, lambda: 60.0)
+    tried = trial.try_weights(config, data, lambda rate, pixels: (96, 96), lambda: 60.0)
     assert tried is not None
     assert len(tried.scores.rows) == len(data.train)
     assert tried.scores.headline < 0.5  # each class has a picture of its own, with noise
@@ -64,7 +64,9 @@ def test_weights_are_tried_on_training_images(
 def test_less_time_for_features_promises_less(tmp_path: Path) -> None:
     config = replace(tiny_config(tmp_path), network=Pick("efficientnet"), pretrained=pretrained())
     data = prepare(config.data)
-    much, little = (trial.try_weights(config, data, lambda s=s: s) for s in (60.0, 0.01))
+    much, little = (
+        trial.try_weights(config, data, lambda *_: (96, 96), lambda s=s: s) for s in (60.0, 0.01)
+    )
     assert much is not None
     assert little is not None
     assert much.expected <= little.expected

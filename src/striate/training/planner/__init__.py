@@ -47,6 +47,7 @@ def decide(
     settings: Settings,
     measure_speed: MeasureSpeed | None = None,
     task: Task | None = None,
+    spent: float = 0.0,
 ) -> tuple[RunConfig, list[Decision]]:
     """The resolved configuration of a training, and the choices made with their reasons.
 
@@ -56,6 +57,8 @@ def decide(
         settings: A person's settings, as `settings.checked` returns them; they always win.
         measure_speed: Measures how fast a network trains here; None: plan without measuring.
         task: Task that may prefer settings; None: classification.
+        spent: Seconds of the training's time that are spent before the features of published
+            weights are computed.
 
     Raises:
         ConfigError: settings that do not fit, all together.
@@ -81,7 +84,9 @@ def decide(
     preferred = task.suited(conditions)
     draft = Draft(settings, preferred, task.unsuited)
     # A task with a size of its own has no use for one that suits the weights.
-    published = None if "data.input_size" in preferred else plan_published(settings, conditions)
+    published = None
+    if "data.input_size" not in preferred:
+        published = plan_published(settings, conditions, spent)
     size = decide_images(draft, survey, num, published)
     hasty = draft.wanted("network") is None and is_hasty(conditions, size)
     tiny = isinstance(task, Classification) and is_tiny_character(survey, size)

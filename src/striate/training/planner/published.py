@@ -58,12 +58,15 @@ class Published(NamedTuple):
     """Share of the sides of the centre that is seen as well, where that is worth its time."""
 
 
-def plan_published(settings: Settings, conditions: Conditions) -> Published | None:
+def plan_published(
+    settings: Settings, conditions: Conditions, spent: float = 0.0
+) -> Published | None:
     """Size of the images and share of the training with frozen features; None without weights.
 
     Args:
         settings: Settings of a person, completed by those of the weights.
         conditions: Facts of the set and of the training.
+        spent: Seconds until the images are decoded; 0: a guess by their number.
     """
     name = setting_at(settings, "pretrained.name")
     if name is None:
@@ -87,7 +90,8 @@ def plan_published(settings: Settings, conditions: Conditions) -> Published | No
     at = next((size for size in sizes if min(size) == _MEASURED), sizes[-1])
     step = batch_size(conditions.num_images, at)
     speed = conditions.speed(network, Pick.from_json(optimiser(network.name, step)[0]), step, at)
-    seconds = conditions.seconds - _START_AND_END - conditions.num_images / _DECODED
+    spent = spent or conditions.num_images / _DECODED
+    seconds = conditions.seconds - _START_AND_END - spent
     offers = [Offer.of(size, speed * math.prod(at) / math.prod(size), conditions) for size in sizes]
     measured = f"{speed:,.0f} images/s are learned from here at {at[0]} × {at[1]}"
     tuned = [o for o in offers if (seconds - o.features) / o.epoch >= _FEWEST_EPOCHS]
