@@ -28,7 +28,7 @@ from striate.training.assemble import Parts
 from striate.training.inference import Model, infer
 from striate.training.views import num_views
 
-PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
+PENALTIES = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 """Penalties λ of λ/2 ‖W‖² among which cross-validation chooses, of features of variance 1."""
 _USUAL = 0.1
 """Penalty where there are too few items to choose it by."""
@@ -53,6 +53,30 @@ class Features:
     rows: Float[Tensor, "N V F"]
     """Features of each of V views of the N items."""
     split: ImageSet
+    turned_from: int | None = None
+    """Features F that these were turned from; None: they are as the network gives them."""
+
+    def turned(self) -> "Features":
+        """These features in the space that they span, where they are fewer than there are features.
+
+        A turn changes no product of features, and so neither losses nor scores of a layer with a
+        penalty on its length: its weights lie in that space.
+        """
+        flat = self.rows.flatten(0, 1)
+        if len(flat) >= flat.shape[1]:
+            return self
+        axes, _ = torch.linalg.qr(flat.T.double())
+        rows = (flat.double() @ axes).float().view(*self.rows.shape[:2], -1)
+        return Features(rows, self.split, flat.shape[1])
+
+    def part(self, items: np.ndarray) -> "Features":
+        """The features of some of the items (their indices)."""
+        rows = self.rows[torch.from_numpy(items)]
+        return Features(rows, self.split.part(items), self.turned_from)
+
+    def scaled(self, items: np.ndarray, num_outputs: int) -> "_Scaled":
+        """A layer at zero that scales features as those of some items ask for."""
+        return _Scaled(self.rows[torch.from_numpy(items)], num_outputs, self.turned_from)
 
     def batch(self, items: np.ndarray) -> Batch:
         """The rows of items, view after view, as a task takes images; with their fields."""
@@ -200,7 +224,7 @@ def solve(task: Task, features: Features, num_outputs: int, penalty: float | Non
     losses: tuple[float, ...] = ()
     if penalty is None:
         penalty, losses = choose_penalty(task, features, num_outputs)
-    layer = _Scaled(features.rows, num_outputs)
+    layer = features.scaled(np.arange(num_items), num_outputs)
     _minimise(task, layer, features.batch(np.arange(num_items)), penalty, _ITERATIONS)
     weight, bias = layer.folded()
     return Probe(weight, bias, penalty, losses)
@@ -218,7 +242,8 @@ def choose_penalty(
     section 3.4.3 (the 1 SE rule).
     """
     few = some_of(len(features.split), _MOST_ITEMS, "penalty")
-    losses = _held_out_losses(task, features, few, num_outputs)
+    first = Features(features.rows[:, :1], features.split).part(few).turned()
+    losses = _held_out_losses(task, first, num_outputs)
     if not len(losses):
         return _USUAL * len(few) / len(features.split), ()
     means = losses.mean(1)
@@ -227,19 +252,16 @@ def choose_penalty(
     return PENALTIES[best] * len(few) / len(features.split), tuple(means.tolist())
 
 
-def _held_out_losses(
-    task: Task, features: Features, items: np.ndarray, num_outputs: int
-) -> np.ndarray:
+def _held_out_losses(task: Task, features: Features, num_outputs: int) -> np.ndarray:
     """The loss of items held out in turn (P, folds), for each penalty until their mean grows.
 
     Each layer begins at that of the larger penalty before. One view of an image is enough. Of fewer
     than four items none is held out.
     """
-    first = Features(features.rows[:, :1], features.split)
     folds = []
-    for kept, held in _folds(features.split, items):
-        layer = _Scaled(first.rows[torch.from_numpy(kept)], num_outputs)
-        folds.append((layer, first.batch(kept), first.batch(held)))
+    for kept, held in _folds(features.split, np.arange(len(features.split))):
+        layer = features.scaled(kept, num_outputs)
+        folds.append((layer, features.batch(kept), features.batch(held)))
     losses: list[list[float]] = []
     for penalty in PENALTIES if folds else ():
         of_folds = []
@@ -293,12 +315,12 @@ def held_out_scores(
     folds = _folds(features.split, items)
     if not folds:
         return None
-    meter = task.meter(data)
+    meter, features = task.meter(data), features.turned()
     for kept, held in folds:
         few = kept[some_of(len(kept), max(1, round(share * len(kept))), "learned from")]
         # As in `solve`: the sum of the losses against the same prior.
         inner = penalty * len(items) / len(few)
-        layer = _Scaled(features.rows[torch.from_numpy(few)], num_outputs)
+        layer = features.scaled(few, num_outputs)
         _minimise(task, layer, features.batch(few), inner, _QUICK)
         batch = Features(features.rows[:, :1], features.split).batch(held)
         with torch.no_grad():
@@ -314,11 +336,15 @@ class _Scaled(nn.Module):
     EfficientNet-Lite0 at 160 pixels, 1,350 images, 5 folds: 10.9 % for 10.4 %).
     """
 
-    def __init__(self, rows: Float[Tensor, "N V F"], num_outputs: int) -> None:
+    def __init__(
+        self, rows: Float[Tensor, "N V F"], num_outputs: int, num_features: int | None = None
+    ) -> None:
         super().__init__()
         flat = rows.flatten(0, 1)
         self.mean = flat.mean(0)
-        self.scale = 1 / (flat - self.mean).square().mean().sqrt().clamp_min(1e-6)
+        lengths = (flat - self.mean).square().sum(1)
+        deviation = (lengths.mean() / (num_features or flat.shape[1])).sqrt()
+        self.scale = 1 / deviation.clamp_min(1e-6)
         self.linear = nn.Linear(flat.shape[1], num_outputs)
         nn.init.zeros_(self.linear.weight)
         nn.init.zeros_(self.linear.bias)

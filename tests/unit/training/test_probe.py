@@ -214,3 +214,17 @@ def test_some_images_that_take_turns_in_their_classes_are_of_all_classes() -> No
     labels = np.arange(4_000) % 4
     assert np.bincount(labels[some_of(4_000, 1_000, "penalty")]).min() > 200
     assert some_of(3, 5, "x").tolist() == [0, 1, 2]
+
+
+def test_turned_features_give_the_same_losses_and_scores() -> None:
+    labels = np.random.default_rng(13).integers(0, 3, 60)
+    data = features(60, 2, {"category": Category(CLASSES)}, {"category": labels})
+    draw = torch.Generator().manual_seed(2)
+    wide = probe.Features(torch.randn(60, 2, 500, generator=draw) + 1, data.split)
+    wide.rows[..., :3] += 2 * torch.eye(3)[torch.from_numpy(labels)][:, None]
+    task = task_of("classification", Pick("softmax_cross_entropy"))
+    turned = wide.turned()
+    assert turned.rows.shape == (60, 2, 120)
+    assert turned.turned() is turned or turned.turned().rows.shape == (60, 2, 120)
+    losses = [probe._held_out_losses(task, each, 3) for each in (wide, turned)]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=1e-4)
