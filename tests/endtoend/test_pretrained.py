@@ -219,6 +219,9 @@ class TestTrain:
         keep = ("training.ema_half_life=null",)
         second = train(photographs, tmp_path / "two", first.path, freeze=1.0, assignments=keep)
         assert second.normalise == first.normalise
+        assert second.config.pretrained is not None
+        content = hashlib.sha256(first.folder.weights.read_bytes())
+        assert second.config.pretrained.sha256 == content.hexdigest()
         assert second.config.network == first.config.network
         assert second.config.data.input_size == first.config.data.input_size
         before, after = tensors(first), tensors(second)

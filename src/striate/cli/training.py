@@ -73,7 +73,8 @@ def _conclude(run: "Run") -> None:
 
         source = run.config.data.source
         say(
-            f"{few} validation images say little. {command_line('cv', source)} measures all images."
+            f"{few} validation images say little. {command_line('cv', source)} measures each image "
+            "outside the test split."
         )
     say(f"Report: {run.report_path}")
     say(_about_test_split(run))

@@ -263,7 +263,7 @@ def _held_out_losses(task: Task, features: Features, num_outputs: int) -> np.nda
     than four items none is held out.
     """
     folds = []
-    for kept, held in _folds(features.split, np.arange(len(features.split))):
+    for kept, held in _folds(features.split):
         layer = features.scaled(kept, num_outputs)
         folds.append((layer, features.batch(kept), features.batch(held)))
     losses: list[list[float]] = []
@@ -279,13 +279,13 @@ def _held_out_losses(task: Task, features: Features, num_outputs: int) -> np.nda
     return np.array(losses)
 
 
-def _folds(split: ImageSet, items: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+def _folds(split: ImageSet) -> list[tuple[np.ndarray, np.ndarray]]:
     """Items that stay and items that are held out, in turn; no group is divided.
 
-    None where there are fewer than four items, or all are of one group.
+    No fold where there are fewer than four items, or all are of one group.
     """
-    owners = [split.groups[item] for item in items] if split.groups else list(range(len(items)))
-    names, owner = np.unique(owners, return_inverse=True)
+    items = np.arange(len(split))
+    names, owner = np.unique(split.groups or items, return_inverse=True)
     num_folds = min(_FOLDS, len(names), len(items) // 2)
     if num_folds < 2:
         return []
@@ -315,15 +315,14 @@ def held_out_scores(
     Returns:
         The scores; None where there are too few items, or groups, to hold some out.
     """
-    items = np.arange(len(features.split))
-    folds = _folds(features.split, items)
+    folds = _folds(features.split)
     if not folds:
         return None
     meter, features = task.meter(data), features.turned()
     for kept, held in folds:
         few = kept[some_of(len(kept), max(1, round(share * len(kept))), "learned from")]
         # As in `solve`: the sum of the losses against the same prior.
-        inner = penalty * len(items) / len(few)
+        inner = penalty * len(features.split) / len(few)
         layer = features.scaled(few, num_outputs)
         _minimise(task, layer, features.batch(few), inner, _QUICK)
         batch = Features(features.rows[:, :1], features.split).batch(held)

@@ -5,7 +5,6 @@ from the first step: what has no gradient it leaves alone, so that a checkpoint 
 what is frozen follows from the progress alone, so that a resumed training knows it.
 """
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +94,7 @@ def load_features(network: nn.Module, pretrained: PretrainedConfig) -> bool:
 def _load_run(network: nn.Module, pretrained: PretrainedConfig) -> bool:
     """Whether all but the heads could be filled from the weights of a run."""
     path, heads = Path(pretrained.file), head_names(network)
-    if not path.is_file() or hashlib.sha256(path.read_bytes()).hexdigest() != pretrained.sha256:
+    if not path.is_file() or WeightFile.at(pretrained.name, path).sha256 != pretrained.sha256:
         return False
     own = network.state_dict()
     tensors = {k: t for k, t in read_weights(path).items() if not _belongs(k, heads)}

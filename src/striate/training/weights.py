@@ -1,17 +1,14 @@
 """The settings of a training that starts from weights: published ones, or those of a run."""
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
-
-from safetensors.torch import load_file
 
 from striate.config import PretrainedConfig, RunConfig
 from striate.errors import ConfigError, RunError, command_line
 from striate.networks import NETWORKS, PRETRAINED
 from striate.networks.pretrained import locate_weights, trainable_pick
-from striate.networks.weight_file import Progress
+from striate.networks.weight_file import Progress, WeightFile
 from striate.registry import Pick
 from striate.run_folder import RunFolder
 from striate.settings import Settings, merge, setting_at
@@ -114,7 +111,8 @@ def _published(pretrained: str | Path, network: str | None, progress: Progress |
 def _of_run(path: Path, network: str | None) -> Known:
     """The weights of a finished run, whose images had one size and normalisation."""
     folder = RunFolder.existing(path)
-    record, config = folder.record(), RunConfig.from_json(folder.record()["config"])
+    record = folder.record()
+    config = RunConfig.from_json(record["config"])
     if not folder.is_complete:
         raise RunError(f"{path} has not ended; continue it with: {command_line('resume', path)}")
     if network is not None and network != config.network.name:
@@ -122,14 +120,11 @@ def _of_run(path: Path, network: str | None) -> Known:
             f"{path} has trained the network {config.network}, not {network!r}; leave --network "
             "out."
         )
-    with open(folder.weights, "rb") as stream:
-        sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
-    stored = record["normalisation"]
-    heads = [k for k in load_file(folder.weights) if k in ("head.weight", "head.bias")]
-    use = _FROM_SOLVED if len(heads) == 2 else {"feature_rate": 0.1}
+    tensors, stored = folder.read_tensors(folder.weights), record["normalisation"]
+    use = _FROM_SOLVED if {"head.weight", "head.bias"} <= tensors.keys() else {"feature_rate": 0.1}
     height, width = config.data.input_size
-    weights = folder.weights.resolve()
-    known = str(path), weights, sha256, tuple(stored["mean"]), tuple(stored["std"])
+    file = WeightFile.at(str(path), folder.weights)
+    known = file.name, file.path, file.sha256, tuple(stored["mean"]), tuple(stored["std"])
     return Known(config.network, config.data.channels, (height, width), *known, use)
 
 
