@@ -34,6 +34,10 @@ class DataConfig:
     validation_fraction: float | None = None
     """Share of the development images kept for validation when the source names none; None: a
     tenth, of more than 25,000 images 2,500, and never less than a hundredth."""
+    validation: Literal["apart", "in turn"] = field(default="apart", metadata=_LATER)
+    """apart: some images are kept from the training, to validate it. in turn: all are learned from,
+    and each is predicted by a last layer that was solved without it, for pretrained.head=solved
+    with pretrained.freeze=1."""
     test_fraction: float = 0.2
     """Share of all images sealed as the test split when the source names none."""
     split_seed: int = 0

@@ -4,7 +4,7 @@ import time
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, Task, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -48,6 +48,14 @@ class Once(Reporter):
         if text not in self._shown:
             self._shown.add(text)
             self._other.say(text)
+
+
+class _Remaining(TimeRemainingColumn):
+    """The time that is left: as the training says, or as the progress so far foretells."""
+
+    def render(self, task: Task) -> Text:
+        left = task.fields["left"]
+        return super().render(task) if left is None else Text(left, "progress.remaining")
 
 
 class Terminal(Reporter):
@@ -118,31 +126,38 @@ class Terminal(Reporter):
             now = time.monotonic()
             if now - self._last_line >= _LINE_EVERY:
                 self._last_line = now
-                left = "" if event is None else self._left(event)
-                self.say(f"{stage}: {done:,} of {total:,}  {detail}{left}")
+                left = None if event is None else self._left(event)
+                self.say(f"{stage}: {done:,} of {total:,}  {detail}{f'  {left} left' * bool(left)}")
             return
+        left = None if event is None else self._left(event)
         if self._bar is None:
             self._bar = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
                 TextColumn("{task.percentage:>3.0f}%"),
-                TimeRemainingColumn(compact=True),
+                _Remaining(compact=True),
                 TextColumn("{task.fields[detail]}"),
                 console=self.console,
             )
             self._bar.start()
         if stage not in self._tasks:
-            self._tasks[stage] = self._bar.add_task(stage, total=total, detail=detail)
-        self._bar.update(self._tasks[stage], completed=done, total=total, detail=detail)
+            self._tasks[stage] = self._bar.add_task(
+                stage, total=total, detail=detail, left=left
+            )
+        self._bar.update(self._tasks[stage], completed=done, total=total, detail=detail, left=left)
 
-    def _left(self, event: Event) -> str:
-        """The time that the steps left will take, if they take what those since the first took."""
+    def _left(self, event: Event) -> str | None:
+        """The time that the steps left will take, if they take what those since the first took.
+
+        No longer than the clock lets them, where it ends the training.
+        """
         step, seconds = event["step"], event.get("seconds", 0.0)
         if self._first is None or step <= self._first[0]:
             self._first = step, seconds
-            return ""
+            return None
         each = (seconds - self._first[1]) / (step - self._first[0])
-        return f"  {_duration(each * (event['of'] - step))} left"
+        left = each * (event["of"] - step)
+        return _duration(min(left, event.get("seconds_left", left)))
 
     def _drop(self, stage: str) -> None:
         task = self._tasks.pop(stage, None)

@@ -255,6 +255,47 @@ class TestTrain:
             path.unlink()
         assert torch.equal(weight, tensors(api.resume(run.path))["head.weight"])
 
+    def test_few_images_are_validated_in_turn(self, published, photographs, tmp_path):
+        apart = ("data.validation=apart",)
+        other = train(photographs, tmp_path / "a", published, freeze=1.0, assignments=apart)
+        run = train(photographs, tmp_path / "run", published, freeze=1.0)
+        counts, before = run.record["data"]["counts"], other.record["data"]["counts"]
+        assert counts["test"] == before["test"]
+        assert counts["train"] == counts["validation"] == before["train"] + before["validation"]
+        assert run.validation.error.n == counts["train"]
+        assert run.config.data.validation == "in turn"
+        assert "predicted by a last layer solved without it" in (run.path / "run.json").read_text()
+        assert "was solved without it" in (run.path / "report.html").read_text()
+        # Stopped before its validation, it computes the features again and finds the same.
+        kept = run.folder.predictions.read_bytes()
+        run.folder.predictions.unlink()
+        run.folder.weights.unlink()
+        for path in run.path.glob("report.*"):
+            path.unlink()
+        again = api.resume(run.path)
+        assert again.folder.predictions.read_bytes() == kept
+        assert again.validation.to_json() == run.validation.to_json()
+        for words in (("data.validation_fraction=0.3",), ("data.folds=3",)):
+            options = {"freeze": 1.0, "assignments": words}
+            some = train(photographs, tmp_path / words[0], published, **options)
+            assert some.config.data.validation == "apart"
+
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            (("pretrained.freeze=0.5",), "is for a last layer alone, solved on published weights"),
+            (("pretrained.head=zero",), "is for a last layer alone"),
+            (("data.folds=3",), "folds have a validation split each; leave out one"),
+        ],
+    )
+    def test_what_is_validated_in_turn_is_a_solved_layer(
+        self, published, photographs, tmp_path, words, message
+    ):
+        words = ("pretrained.freeze=1", *words, "data.validation=in turn")
+        with pytest.raises(ConfigError, match=message):
+            train(photographs, tmp_path / "run", published, assignments=words)
+        assert not (tmp_path / "run").exists()
+
     @pytest.mark.slow
     def test_a_resumed_training_is_the_same(self, published, photographs, tmp_path):
         """Stopped while frozen (before step 8) and after it; the file is gone by then."""

@@ -91,3 +91,17 @@ def test_the_time_left_counts_no_set_up(capsys, monkeypatch):
     first, *others = capsys.readouterr().out.splitlines()
     assert "left" not in first
     assert [line.rpartition("  ")[2] for line in others] == ["2 min 05 s left", "2 min 00 s left"]
+
+
+def test_the_time_left_is_no_longer_than_the_clock_lets_the_steps(capsys, monkeypatch):
+    """Steps were slow for a moment: they take 120 s more at that speed, of which 70 are there."""
+    monkeypatch.setattr("striate.terminal._LINE_EVERY", 0.0)
+    step = {"event": "step", "of": 130, "loss": 1.0, "images_per_second": 8.0}
+    step |= {"seconds_left": 70.0}
+    for is_terminal in (False, True):
+        console = Console(width=200, highlight=False, force_terminal=is_terminal)
+        terminal = Terminal(console)
+        for number in (2, 10):
+            terminal.event({**step, "step": number, "seconds": 50.0 + number})
+        terminal.close()
+        assert "1 min 10 s" in capsys.readouterr().out

@@ -68,7 +68,7 @@ def _conclude(run: "Run") -> None:
     figures = run.validation
     say("\n".join([f"Validation {figures.sentence()}", *figures.notes()]))
     few = run.record["data"]["counts"]["validation"]
-    if few < _FEW:
+    if few < _FEW and run.config.data.validation == "apart":
         from striate.errors import command_line
 
         source = run.config.data.source

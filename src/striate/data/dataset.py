@@ -340,6 +340,9 @@ def _divided(
 ) -> tuple[ImageSet, ImageSet, str, list[str]]:
     """Training and validation images, where the division comes from, and what to say of it."""
     rows = np.arange(len(whole))
+    kept = [note for note in described["notes"] if note not in described["validation_notes"]]
+    if config.validation == "in turn":
+        return whole, whole, "in turn", [*kept, _in_turn_note(len(whole))]
     if config.folds is None:
         train, validation = np.split(rows, [described["counts"]["train"]])
         origin, notes = described["validation_origin"], described["notes"]
@@ -347,9 +350,15 @@ def _divided(
         which = (config.fold, config.folds, config.fold_seed)
         strata, names = strata_of(whole.columns, whole.fields, len(whole))
         train, validation, of_fold = fold(whole.names, groups, strata, names, which)
-        kept = [note for note in described["notes"] if note not in described["validation_notes"]]
         origin, notes = "fold", [*kept, *of_fold]
     return whole.part(train), whole.part(validation), origin, notes
+
+
+def _in_turn_note(num_images: int) -> str:
+    return (
+        f"Each of the {num_images:,} images outside the test split is learned from. Its validation "
+        "prediction is that of a last layer which was solved without it."
+    )
 
 
 def _counts(images: ImageSet) -> tuple[int, ...]:

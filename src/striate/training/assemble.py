@@ -139,10 +139,26 @@ def check_choices(config: RunConfig) -> None:
         problems += AUGMENTATIONS.problems(pick, AUGMENTATION_OFFERED)
     if (problem := thread_problem(config.execution.threads)) is not None:
         problems.append(problem)
+    problems += _in_turn_problems(config)
     if not problems:
         problems += _number_problems(config)
     if problems:
         raise ConfigError(problems)
+
+
+def _in_turn_problems(config: RunConfig) -> list[str]:
+    """Why images cannot be learned from and validated in turn."""
+    pretrained = config.pretrained
+    if config.data.validation == "apart":
+        return []
+    if config.data.folds is not None:
+        return ["data.validation=in turn: folds have a validation split each; leave out one."]
+    if pretrained is None or pretrained.head != "solved" or pretrained.freeze != 1:
+        return [
+            "data.validation=in turn is for a last layer alone, solved on published weights: "
+            "--pretrained NAME --set pretrained.head=solved --freeze 1."
+        ]
+    return []
 
 
 def _loss_problems(loss: Pick, offered: tuple[str, ...], task: str) -> list[str]:

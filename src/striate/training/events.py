@@ -19,7 +19,7 @@ from striate.reading import json_or_none, read_bytes, reported_as
 
 Event = dict[str, Any]
 
-TIMING = frozenset({"seconds", "images_per_second", "time", "seconds_per_step"})
+TIMING = frozenset({"seconds", "seconds_left", "images_per_second", "time", "seconds_per_step"})
 """Fields that depend on the clock: the only ones that two runs of one seed may differ in."""
 
 

@@ -29,6 +29,7 @@ from striate.training.events import Event, EventLog
 from striate.training.inference import evaluate
 from striate.training.interrupt import Interrupt
 from striate.training.plan import Plan
+from striate.training.probe import Features, validated_in_turn
 from striate.training.step import Outcome, learn
 from striate.training.views import num_views
 
@@ -60,6 +61,8 @@ class Training:
     loss_sum: float = 0.0
     loss_count: int = 0
     last_log: tuple[float, int] | None = None
+    features: Features | None = None
+    """Features of the training split, where its last layer was solved in this session."""
 
     def run(self, interrupt: Interrupt) -> Scores | None:
         """Train to the end of the plan and return the scores of the validation split.
@@ -154,6 +157,7 @@ class Training:
             **{f"{phase} loss": loss for phase, loss in list(outcome.losses.items())[1:]},
             images_per_second=round(speed, 1),
             seconds=round(now, 3),
+            **({} if self.budget is None else {"seconds_left": round(self.budget.seconds - now, 1)}),
         )
         self.loss_sum, self.loss_count, self.last_log = 0.0, 0, (now, self.step)
 
@@ -215,7 +219,10 @@ class Training:
         began = self.clock.seconds()
         model = replace(self.parts.model, prediction=prediction)
         with averaged(self.parts):
-            scores = evaluate(model, split, self.parts.data, index=index)
+            if self.config.data.validation == "in turn":
+                scores = validated_in_turn(self.parts, split, self.features)
+            else:
+                scores = evaluate(model, split, self.parts.data, index=index)
         num_items = len(scores.rows)
         if self.budget is not None:
             seconds = self.clock.seconds() - began

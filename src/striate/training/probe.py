@@ -9,6 +9,7 @@ that any task whose network gives scores can be solved without knowing of it.
 import time
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,16 +18,19 @@ from torch import Tensor, nn
 
 from striate.config import PredictionConfig
 from striate.data.batch import Batch
+from striate.data.field import strata_of
+from striate.data.fold import folds_of
 from striate.data.part import ImageSet
 from striate.data.source import Progress
-from striate.errors import ConfigError
+from striate.errors import ConfigError, DataError
 from striate.evaluation import Scores, headline_in_words
 from striate.networks.head import head_names
-from striate.randomness import generator, some_of
+from striate.randomness import some_of
 from striate.tasks import DataShape, Task, View
 from striate.training.assemble import Parts
 from striate.training.inference import Model, infer
 from striate.training.views import num_views
+from striate.training.views import views as views_of
 
 PENALTIES = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 """Penalties λ of λ/2 ‖W‖² among which cross-validation chooses, of features of variance 1."""
@@ -56,6 +60,8 @@ class Features:
     split: ImageSet
     turned_from: int | None = None
     """Features F that these were turned from; None: they are as the network gives them."""
+    weights: tuple[float, ...] = ()
+    """Weights of the views in a prediction; none: the first view alone predicts."""
 
     def turned(self) -> "Features":
         """These features in the space that they span, where they are fewer than there are features.
@@ -68,16 +74,20 @@ class Features:
             return self
         axes, _ = torch.linalg.qr(flat.T.double())
         rows = (flat.double() @ axes).float().view(*self.rows.shape[:2], -1)
-        return Features(rows, self.split, flat.shape[1])
+        return replace(self, rows=rows, turned_from=flat.shape[1])
 
     def part(self, items: np.ndarray) -> "Features":
         """The features of some of the items (their indices)."""
         rows = self.rows[torch.from_numpy(items)]
-        return Features(rows, self.split.part(items), self.turned_from)
+        return replace(self, rows=rows, split=self.split.part(items))
 
     def scaled(self, items: np.ndarray, num_outputs: int) -> "_Scaled":
         """A layer at zero that scales features as those of some items ask for."""
         return _Scaled(self.rows[torch.from_numpy(items)], num_outputs, self.turned_from)
+
+    def first_view(self) -> "Features":
+        """The features of the first view alone."""
+        return replace(self, rows=self.rows[:, :1], weights=())
 
     def batch(self, items: np.ndarray) -> Batch:
         """The rows of items, view after view, as a task takes images; with their fields."""
@@ -97,14 +107,23 @@ class Probe:
     """Mean held-out loss of `PENALTIES`, as many as were tried; empty where one was given."""
 
 
+class Solved(NamedTuple):
+    """The last layer of a network, filled with its optimum."""
+
+    how: str
+    """In a sentence, how it was had."""
+    features: Features
+    penalty: float
+
+
 def solve_head(
     parts: Parts,
     train: ImageSet,
     seconds: float | None = None,
     passes: int = 0,
     progress: Progress | None = None,
-) -> str:
-    """Fill the last layer of the first network with its optimum; a sentence on how it was had.
+) -> Solved:
+    """Fill the last layer of the first network with its optimum.
 
     Args:
         parts: Parts of the training, on the features' published weights.
@@ -144,12 +163,54 @@ def solve_head(
         f"{computed - began:.1f} s for the features, {time.monotonic() - computed:.1f} s for the "
         f"layer (penalty {solved.penalty:.2g}{chosen_by})."
     )
-    if num_images <= _MOST_ITEMS:
-        scores = held_out_scores(parts.task, features, parts.data, len(weight), solved.penalty)
-        if scores is not None:
-            found = headline_in_words(scores)
-            text += f" Images held out in turn, by layers without them: {found}."
-    return text
+    return Solved(text, features, solved.penalty)
+
+
+def held_out_in_words(parts: Parts, solved: Solved) -> str:
+    """A sentence on how layers without them predict images of the training split.
+
+    None where there are too few of them, or too many for the time that it takes.
+    """
+    features = solved.features.first_view()
+    if len(features.split) > _MOST_ITEMS:
+        return ""
+    num_outputs = _num_outputs(parts)
+    scores = held_out_scores(parts.task, features, parts.data, num_outputs, solved.penalty)
+    if scores is None:
+        return ""
+    found = headline_in_words(scores)
+    return f" Images held out in turn, by layers without them: {found}."
+
+
+def validated_in_turn(parts: Parts, split: ImageSet, features: Features | None) -> Scores:
+    """Scores of all images that a solved last layer learns from, by layers without them.
+
+    Each layer chooses its penalty without the images that it predicts, and sees them in all views
+    of a prediction.
+
+    Args:
+        parts: Parts of the training, on the features' published weights.
+        split: Training split.
+        features: Features of all of its images in these views; None: computed now.
+
+    Raises:
+        DataError: too few images, or groups of them, to hold some out.
+    """
+    if features is None:
+        features = features_of(parts.model, split, parts.model.prediction)
+    scores = held_out_scores(parts.task, features, parts.data, _num_outputs(parts), None)
+    if scores is None:
+        raise DataError(
+            f"{len(split)} image(s) outside the test split are too few, or of one group, to hold "
+            "some of them out in turn: add images, or --set data.validation=apart."
+        )
+    return scores
+
+
+def _num_outputs(parts: Parts) -> int:
+    network = next(iter(parts.networks.values()))
+    head: Any = network.get_submodule(head_names(network)[0])
+    return len(head.weight)
 
 
 def _affordable(
@@ -212,7 +273,8 @@ def features_of(
         hook.remove()
     count = num_views(views)
     each = [torch.cat(seen[view::count]) for view in range(count)]
-    return Features(torch.stack(each, 1), split)
+    weights = tuple(weight for weight, _ in views_of(split.images.shape, views))
+    return Features(torch.stack(each, 1), split, weights=weights)
 
 
 def solve(task: Task, features: Features, num_outputs: int, penalty: float | None = None) -> Probe:
@@ -246,7 +308,7 @@ def choose_penalty(
     section 3.4.3 (the 1 SE rule).
     """
     few = some_of(len(features.split), _MOST_ITEMS, "penalty")
-    first = Features(features.rows[:, :1], features.split).part(few).turned()
+    first = features.first_view().part(few).turned()
     losses = _held_out_losses(task, first, num_outputs)
     if not len(losses):
         return _USUAL * len(few) / len(features.split), ()
@@ -280,18 +342,17 @@ def _held_out_losses(task: Task, features: Features, num_outputs: int) -> np.nda
 
 
 def _folds(split: ImageSet) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Items that stay and items that are held out, in turn; no group is divided.
+    """Items that stay and items that are held out, in turn: classes spread, groups undivided.
 
     No fold where there are fewer than four items, or all are of one group.
     """
-    items = np.arange(len(split))
-    names, owner = np.unique(split.groups or items, return_inverse=True)
-    num_folds = min(_FOLDS, len(names), len(items) // 2)
+    groups = split.groups or split.names
+    num_folds = min(_FOLDS, len(set(groups)), len(split) // 2)
     if num_folds < 2:
         return []
-    drawn = torch.randperm(len(names), generator=generator(0, "folds")).numpy()
-    fold = (drawn % num_folds)[owner]
-    return [(items[fold != held], items[fold == held]) for held in range(num_folds)]
+    strata, _ = strata_of(split.columns, split.fields, len(split))
+    fold = np.array(folds_of(groups, strata, num_folds, are_classes=False))
+    return [(np.flatnonzero(fold != i), np.flatnonzero(fold == i)) for i in range(num_folds)]
 
 
 def held_out_scores(
@@ -299,37 +360,55 @@ def held_out_scores(
     features: Features,
     data: DataShape,
     num_outputs: int,
-    penalty: float,
+    penalty: float | None,
     share: float = 1.0,
 ) -> Scores | None:
     """Scores of items that are held out in turn, by layers that are solved without them.
 
     Args:
         task: Task with the facts of the training split.
-        features: Features of the training split.
+        features: Features of the training split; their views have weights, or the first predicts.
         data: Shape of the set.
         num_outputs: Number of outputs K.
-        penalty: Penalty that suits all of the items.
+        penalty: Penalty that suits all of the items; None: chosen for each layer, without the
+            items that are held out.
         share: Share of the items that stay which a layer learns from.
 
     Returns:
         The scores; None where there are too few items, or groups, to hold some out.
     """
-    folds = _folds(features.split)
-    if not folds:
-        return None
-    meter, features = task.meter(data), features.turned()
-    for kept, held in folds:
+    predicted: dict[str, Tensor] = {}
+    num_items, features = len(features.split), features.turned()
+    for kept, held in _folds(features.split):
         few = kept[some_of(len(kept), max(1, round(share * len(kept))), "learned from")]
-        # As in `solve`: the sum of the losses against the same prior.
-        inner = penalty * len(features.split) / len(few)
+        if penalty is None:
+            inner, _ = choose_penalty(task, features.part(few), num_outputs)
+        else:  # as in `solve`: the sum of the losses against the same prior
+            inner = penalty * num_items / len(few)
         layer = features.scaled(few, num_outputs)
         _minimise(task, layer, features.batch(few), inner, _QUICK)
-        batch = Features(features.rows[:, :1], features.split).batch(held)
-        with torch.no_grad():
-            outputs = task.predict(nn.ModuleDict({"network": layer}), batch)
-        meter.update(task.postprocess(task.merge([View(1.0, None, outputs)])), batch)
+        for name, outputs in _predicted(task, layer, features, held).items():
+            whole = predicted.setdefault(name, outputs.new_zeros(num_items, *outputs.shape[1:]))
+            whole[torch.from_numpy(held)] = outputs
+    if not predicted:
+        return None
+    items, meter = np.arange(num_items), task.meter(data)
+    meter.update(predicted, Batch(features.split.targets(items), torch.from_numpy(items)))
     return Scores(meter.metrics, meter.rows())
+
+
+@torch.no_grad()
+def _predicted(
+    task: Task, layer: nn.Module, features: Features, items: np.ndarray
+) -> dict[str, Tensor]:
+    """What a layer predicts for some of the items, their views merged."""
+    network = nn.ModuleDict({"network": layer})
+    outputs = []
+    for view, weight in enumerate(features.weights or (1.0,)):
+        image = features.rows[torch.from_numpy(items), view]
+        batch = Batch({"image": image}, torch.from_numpy(items))
+        outputs.append(View(weight, None, task.predict(network, batch)))
+    return task.postprocess(task.merge(outputs))
 
 
 class _Scaled(nn.Module):

@@ -21,7 +21,7 @@ from striate.training.events import Event, EventLog, read_events
 from striate.training.interrupt import Interrupt
 from striate.training.loop import Training
 from striate.training.plan import Plan
-from striate.training.probe import solve_head
+from striate.training.probe import held_out_in_words, solve_head
 from striate.training.views import num_views
 
 Pruner = Callable[[Event], str | None]
@@ -92,11 +92,14 @@ def run(
             if resumed:
                 log.rewind(0, "resumed")
             if config.pretrained is not None and config.pretrained.head == "solved":
-                seconds = head_seconds(config, clock, finish)
+                in_turn = config.data.validation == "in turn"  # few images, which all are needed
+                seconds = None if in_turn else head_seconds(config, clock, finish)
                 passes = len(data.validation) * num_views(config.prediction)
                 passes = passes if config.pretrained.freeze == 1 else 0
-                text = solve_head(parts, data.train, seconds, passes, progress)
-                log.write("head", step=0, text=text)
+                solved = solve_head(parts, data.train, seconds, passes, progress)
+                training.features = solved.features
+                held_out = "" if in_turn else held_out_in_words(parts, solved)
+                log.write("head", step=0, text=solved.how + held_out)
             training.plan = first_plan(training.most_steps, training.budget)
             log.write("start", step=0, hash=config.hash, steps=training.plan.total)
             log.write("execution", step=0, text=parts.execution.summary())

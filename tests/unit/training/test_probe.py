@@ -175,7 +175,10 @@ def test_more_items_than_the_penalty_is_chosen_on_weigh_more_against_it() -> Non
     assert solved.penalty == pytest.approx(best * 1_000 / 1_500)
 
 
-def test_held_out_scores_are_those_of_layers_that_have_not_seen_the_item() -> None:
+@pytest.mark.parametrize("penalty", [0.1, None])
+def test_held_out_scores_are_those_of_layers_that_have_not_seen_the_item(
+    penalty: float | None,
+) -> None:
     """Labels that are drawn by chance, with more features than items: learned by heart, useless."""
     labels = np.random.default_rng(11).integers(0, 3, 150)
     data = features(150, 1, {"category": Category(CLASSES)}, {"category": labels})
@@ -187,10 +190,39 @@ def test_held_out_scores_are_those_of_layers_that_have_not_seen_the_item() -> No
     solved = probe.solve(task, wide, 3, penalty=0.001)
     seen = wide.rows[:, 0] @ solved.weight.T + solved.bias
     assert (seen.argmax(1).numpy() == labels).all()
-    scores = probe.held_out_scores(task, wide, shape, 3, 0.1)
+    scores = probe.held_out_scores(task, wide, shape, 3, penalty)
     assert scores is not None
     assert len(scores.rows) == 150
     assert scores.headline > 0.5
+
+
+def test_held_out_predictions_are_those_of_scikit_learn_on_the_same_folds() -> None:
+    """Views count by their weights, and the rows have the order of the items."""
+    labels = np.random.default_rng(14).integers(0, 3, 80)
+    data = features(80, 2, {"category": Category(CLASSES)}, {"category": labels})
+    data.rows[..., :3] += 2 * torch.eye(3)[torch.from_numpy(labels)][:, None]
+    data = replace(data, weights=(0.25, 0.75))
+    task = task_of("classification", Pick("softmax_cross_entropy"))
+    shape = DataShape({"category": Category(CLASSES)}, 3, (1, 1))
+    found = probe.held_out_scores(task, data, shape, 3, 0.05)
+    assert found is not None
+    expected = np.zeros((80, 3))
+    folds = probe._folds(data.split)
+    assert sorted(np.concatenate([held for _, held in folds]).tolist()) == list(range(80))
+    for kept, held in folds:
+        assert not set(kept) & set(held)
+        assert np.bincount(labels[held], minlength=3).min() >= 3  # classes are spread
+        x = data.rows[kept].double().transpose(0, 1).flatten(0, 1).numpy()
+        mean, scale = x.mean(0), 1 / np.sqrt(((x - x.mean(0)) ** 2).mean())
+        inner = 0.05 * 80 / len(kept)
+        reference = LogisticRegression(C=1 / (inner * len(x)), tol=1e-8, max_iter=1_000)
+        reference.fit((x - mean) * scale, np.tile(labels[kept], 2))
+        for view, weight in enumerate(data.weights):
+            x = (data.rows[held, view].double().numpy() - mean) * scale
+            expected[held] += weight * reference.decision_function(x)
+    expected = torch.from_numpy(expected).softmax(1).numpy()
+    np.testing.assert_allclose(found.rows["probabilities"], expected, atol=2e-4)
+    np.testing.assert_array_equal(found.rows["labels"], labels)
 
 
 def test_items_of_a_group_are_held_out_together() -> None:

@@ -32,7 +32,7 @@ from striate.training.planner.length import (
 )
 from striate.training.planner.network import decide_network, is_hasty
 from striate.training.planner.optimiser import decide_optimiser
-from striate.training.planner.published import plan_published
+from striate.training.planner.published import decide_validation, plan_published
 
 __all__ = ["Decision", "MeasureSpeed", "decide"]
 
@@ -88,6 +88,7 @@ def decide(
     if "data.input_size" not in preferred:
         published = plan_published(settings, conditions, spent)
     size = decide_images(draft, survey, num, published)
+    decide_validation(draft, survey, published, num)
     hasty = draft.wanted("network") is None and is_hasty(conditions, size)
     tiny = isinstance(task, Classification) and is_tiny_character(survey, size)
     easy = is_easy(settings, num, classes, tiny_characters=tiny)

@@ -10,11 +10,13 @@ import math
 from typing import NamedTuple
 
 from striate.config import PretrainedConfig
+from striate.data import Survey
 from striate.networks import PRETRAINED
 from striate.registry import Pick
 from striate.settings import Settings, setting_at
 from striate.tasks import Conditions
 from striate.training.fitting import size_problem
+from striate.training.planner.draft import Draft
 from striate.training.planner.optimiser import batch_size, optimiser
 
 SIDES = (96, 128, 160, 192, 224)
@@ -42,6 +44,9 @@ _FEWEST_EPOCHS = 3.0
 _FEW_IMAGES = 500
 """Images below which other layers are not trained: of 135, ten of each class of 15-Scene, four
 epochs made 16.0 and 24.4 % wrong of 13.5 and 15.3 (two draws, n = 1,350)."""
+_IN_TURN = (
+    "so few images: all are learned from, and each is predicted by a last layer solved without it"
+)
 _ZOOM, _ZOOMED = 0.7, 4
 """Share of the sides of the centre that is seen as well, and the views that there are then: 7.4 %
 wrong for 9.1 with the mirror image alone (80 images of each class of 15-Scene, three draws, n =
@@ -109,6 +114,28 @@ def plan_published(
     epochs = max(0.0, seconds - best.features) / best.epoch
     why = f"{measured}: time for {epochs:.0f} epochs of all layers"
     return Published(best.size, asked or 0.0, why)
+
+
+def decide_validation(draft: Draft, survey: Survey, published: Published | None, num: int) -> None:
+    """Validate few images in turn, where that costs no training and nobody set some apart.
+
+    Args:
+        draft: Plan so far.
+        survey: Survey of the images.
+        published: Plan for published weights; None: the training begins without them.
+        num: Number of images to train on.
+    """
+    data = draft.settings.get("data") or {}
+    is_open = not {"folds", "validation_fraction"} & data.keys()
+    if (
+        published is not None
+        and published.freeze == 1
+        and draft.wanted("pretrained.head") == "solved"
+        and num < _FEW_IMAGES
+        and is_open
+        and not sum(survey.counts_per_class.get("validation", ()))
+    ):
+        draft.decide("data.validation", "validation", "in turn", _IN_TURN)
 
 
 class Offer(NamedTuple):
