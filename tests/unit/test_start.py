@@ -5,10 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from striate.api import start
 from striate.api.request import Request
 from striate.api.resolve import Resolved, resolve
+from striate.config import RunConfig
+from striate.data import Dataset
 from striate.evaluation import Columns, Metric, Scores
 from striate.networks.weight import PRETRAINED
 from striate.networks.weight_file import find_weights
@@ -43,7 +46,7 @@ def planned(
     monkeypatch: pytest.MonkeyPatch, images: str, weights: float, nothing: float, **more: Any
 ) -> Resolved:
     monkeypatch.setattr(start, "try_weights", lambda *_: promising(weights))
-    monkeypatch.setattr(start, "try_from_nothing", lambda *_: promising(nothing))
+    monkeypatch.setattr(start, "try_training", lambda *_: promising(nothing))
     return resolve(Request(images, **more), speed=speed)
 
 
@@ -62,6 +65,56 @@ def test_what_promises_more_is_chosen(images: str, monkeypatch: pytest.MonkeyPat
     assert config.network.name == "airbench"
     assert choices[0].value == "from nothing"
     assert all(choice.what != "expected error" for choice in choices)  # the trial says more
+
+
+@pytest.fixture
+def scenes(tmp_path: Path) -> Path:
+    """32 grey pictures of 64 × 80 pixels with a bright disk, and their masks."""
+    draw = np.random.default_rng(1)
+    y, x = np.mgrid[:64, :80]
+    for n in range(32):
+        inside = (y - draw.integers(16, 48)) ** 2 + (x - draw.integers(16, 64)) ** 2 < 144
+        noise = draw.integers(0, 60, (64, 80))
+        pictures = {"images": (noise + 150 * inside).astype(np.uint8), "masks": inside}
+        for folder, pixels in pictures.items():
+            path = tmp_path / "scenes" / folder / f"{n:02}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(path)
+    return tmp_path / "scenes"
+
+
+@with_weights
+@pytest.mark.parametrize("is_better", [True, False])
+def test_for_masks_the_weights_are_tried_inside_a_network_that_gives_maps(
+    scenes: Path, monkeypatch: pytest.MonkeyPatch, is_better: bool
+) -> None:
+    tried: list[tuple[str, int]] = []
+
+    def try_training(config: RunConfig, data: Dataset, *_: Any) -> Trial:
+        tried.append((config.network.name, data.train.images.shape[3]))
+        others = 0.2 if is_better else 0.05
+        return promising(0.1 if config.pretrained is not None else others)
+
+    monkeypatch.setattr(start, "try_training", try_training)
+    config, choices, _ = resolve(Request(str(scenes), minutes=2), speed=speed)
+    assert tried == [("efficientnet_unet", 3), ("unet", 1)]
+    assert config.network.name == ("efficientnet_unet" if is_better else "unet")
+    assert (config.pretrained is not None) == is_better
+    assert config.data.channels == (3 if is_better else 1)
+    assert choices[0].value == ("from published weights" if is_better else "from nothing")
+    config, choices, _ = resolve(Request(str(scenes), minutes=1.9), speed=speed)
+    assert config.network.name == "unet"
+    assert all(choice.what != "start" for choice in choices)
+
+
+@with_weights
+def test_both_ways_to_masks_are_trained_for_a_moment(scenes: Path) -> None:
+    config, choices, _ = resolve(Request(str(scenes), minutes=2), speed=speed)
+    assert config.task.name == "segmentation"
+    assert choices[0].what == "start"
+    assert choices[0].why.count("mean IoU") == 2
+    assert "expected at the end" not in choices[0].why
+    assert (config.pretrained is not None) == (config.network.name == "efficientnet_unet")
 
 
 @with_weights

@@ -1,9 +1,11 @@
-"""Two ways to begin a training, tried on its own images: which of them is likely to end lower?
+"""Two ways to begin a training, tried on its own images: which of them is likely to end better?
 
 From published weights: a last layer on the features of a few hundred training images, measured by
 cross-validation; the error of half as many images says what more images would gain. From nothing:
 some seconds of the planned training, measured on validation images; recorded trainings say how the
-error falls from there. No test image is seen.
+error falls from there. Where networks give maps, no last layer can be solved and nothing is
+recorded: both ways are trained for as many seconds, and what is better then is chosen. No test
+image is seen.
 """
 
 import math
@@ -20,13 +22,15 @@ from striate.data import Dataset
 from striate.data.streamed import Pixels
 from striate.evaluation.metric import Metric, Scores
 from striate.randomness import some_of
-from striate.training.assemble import assemble
+from striate.training.assemble import Parts, assemble
 from striate.training.inference import evaluate
 from striate.training.planner import growth
 from striate.training.probe import choose_penalty, features_of, held_out_scores
 from striate.training.step import learn
 
 _MOST_IMAGES = 500
+_FEWEST_MAPS, _MAP_PIXELS = 8, 2**22
+"""Images with maps on which a short training is measured, and pixels that they have at most."""
 _TIMED, _TIMED_SIZE = 48, (128, 128)
 """Images whose features tell the speed, and their height and width."""
 _FLATTEST, _STEEPEST = 0.05, 0.35
@@ -45,8 +49,8 @@ class Trial:
     scores: Scores
     how: str
     """In words, on what it was measured."""
-    expected: float
-    """Headline metric that is expected at the end of the whole training."""
+    expected: float | None
+    """Headline metric that is expected at the end of the whole training; None: nothing says."""
     seconds: float
     rate: float
     """Images a second whose features were computed, or that were learned from."""
@@ -59,9 +63,14 @@ class Trial:
         return self.scores.metrics[0]
 
     def promises_more_than(self, other: "Trial") -> bool:
-        """Whether it is expected to end better than another."""
-        mine, others = _gap(self.metric, self.expected), _gap(self.metric, other.expected)
+        """Whether it is expected to end better than another, or is better already."""
+        mine, others = (_gap(trial.metric, trial.promise) for trial in (self, other))
         return mine < others
+
+    @property
+    def promise(self) -> float:
+        """The headline metric by which ways to begin are compared."""
+        return self.scores.headline if self.expected is None else self.expected
 
 
 def try_weights(
@@ -121,13 +130,13 @@ def _at(config: RunConfig, size: tuple[int, int]) -> RunConfig:
     return replace(config, data=replace(config.data, input_size=size), training=training)
 
 
-def try_from_nothing(
+def try_training(
     config: RunConfig, data: Dataset, seconds: float, left: Callable[[], float]
 ) -> Trial:
     """A training of a few seconds, with a schedule that ends then.
 
     Args:
-        config: Configuration of a training that starts from nothing.
+        config: Configuration of the training.
         data: Training and validation images.
         seconds: Seconds of its steps.
         left: Seconds that the whole training will have.
@@ -143,16 +152,24 @@ def try_from_nothing(
         progress = min((time.monotonic() - started) / seconds, step / _FEWEST_STEPS)
     rate = step * parts.loader.batch_size / (time.monotonic() - started)
     parts.loader.close()
-    index = some_of(len(data.validation), _MOST_IMAGES, "trial")
+    most, is_map = _MOST_IMAGES, parts.task.outputs == "map"
+    if is_map:
+        most = min(most, max(_FEWEST_MAPS, _MAP_PIXELS // math.prod(parts.data.size)))
+    index = some_of(len(data.validation), most, "trial")
     scores = evaluate(parts.model, data.validation, parts.data, index=index)
-    metric = scores.metrics[0]
-    gap = max(0.5 / len(index), _gap(metric, scores.headline))
-    table = growth.most_similar(parts.data.num_outputs, len(data.train), min(parts.data.size))
     shown = step * parts.loader.batch_size
-    images = max(shown, min(rate * left(), _MOST_EPOCHS * len(data.train)))
-    expected = _value(metric, gap * table.error(1.0, images) / table.error(1.0, shown))
+    expected = None if is_map else _at_the_end(scores, parts, shown, rate * left())
     how = f"on validation after {shown:,} images"
     return Trial(scores, how, expected, time.monotonic() - began, rate, parts.data.size)
+
+
+def _at_the_end(scores: Scores, parts: Parts, shown: int, more: float) -> float:
+    """The headline metric expected after so many more images, as recorded trainings foretell it."""
+    metric, num_images = scores.metrics[0], parts.loader.num_items
+    gap = max(0.5 / len(scores.rows), _gap(metric, scores.headline))
+    table = growth.most_similar(parts.data.num_outputs, num_images, min(parts.data.size))
+    images = max(shown, min(more, _MOST_EPOCHS * num_images))
+    return _value(metric, gap * table.error(1.0, images) / table.error(1.0, shown))
 
 
 def _gap(metric: Metric, value: float) -> float:

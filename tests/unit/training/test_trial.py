@@ -75,7 +75,7 @@ def test_less_time_for_features_promises_less(tmp_path: Path) -> None:
 def test_a_training_from_nothing_is_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config = tiny_config(tmp_path, steps=None, minutes=1.0)
     data = sealed(prepare(config.data), monkeypatch)
-    tried = trial.try_from_nothing(config, data, 1.0, lambda: 60.0)
+    tried = trial.try_training(config, data, 1.0, lambda: 60.0)
     assert len(tried.scores.rows) == len(data.validation)
     assert tried.expected <= max(tried.scores.headline, 0.5 / len(data.validation))
     assert 1.0 <= tried.seconds < 20
