@@ -51,6 +51,11 @@ def entry_names(name_or_path: str | Path) -> tuple[str, ...]:
             f"A file is recognised by its published name, and {name} has another. Name its "
             f"network, too: --pretrained {shlex.quote(name)} --network NAME"
         )
+    if path.is_dir():
+        raise ConfigError(
+            f"{name} is a folder, but not of a run: it has no run.json. Give the folder of a "
+            "finished run, a file of weights, or a name."
+        )
     if path.suffix in SUFFIXES or len(path.parts) > 1:
         raise ConfigError(f"There is no file {name}. Give the path of a file, or a name.")
     raise ConfigError(

@@ -126,6 +126,9 @@ def test_a_file_is_no_name(
     for missing in ("absent.pth", "some/file", tmp_path / "absent.safetensors"):
         with pytest.raises(ConfigError, match=f"There is no file {missing}"):
             locate_weights(missing)
+    (tmp_path / "kept").mkdir()
+    with pytest.raises(ConfigError, match=r"kept is a folder, but not of a run: it has no run\.js"):
+        locate_weights("kept")
     renamed = path.rename(tmp_path / "my weights.th")
     with pytest.raises(ConfigError, match=r"--pretrained 'my weights\.th' --network NAME"):
         locate_weights(renamed.name)
