@@ -141,9 +141,7 @@ class Terminal(Reporter):
             )
             self._bar.start()
         if stage not in self._tasks:
-            self._tasks[stage] = self._bar.add_task(
-                stage, total=total, detail=detail, left=left
-            )
+            self._tasks[stage] = self._bar.add_task(stage, total=total, detail=detail, left=left)
         self._bar.update(self._tasks[stage], completed=done, total=total, detail=detail, left=left)
 
     def _left(self, event: Event) -> str | None:

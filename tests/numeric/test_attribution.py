@@ -189,7 +189,7 @@ def test_integrated_gradients_add_up_to_the_difference() -> None:
 def test_grad_cam_is_the_class_activation_map_where_the_head_is_linear_and_pooled() -> None:
     network, images = small().eval(), torch.randn(2, 3, 12, 10)
     maps: list[Tensor] = []
-    last = [name for name, _ in network.named_modules() if name.startswith("stages.2")][0]
+    last = next(name for name, _ in network.named_modules() if name.startswith("stages.2"))
     body = network.get_submodule(last)
     handle = body.register_forward_hook(lambda _, __, output: maps.append(output.detach()))
     with torch.no_grad():
@@ -218,9 +218,11 @@ def test_rules_reach_through_residual_sums() -> None:
             return F.relu(a - 2 * F.relu(3 * a - 3)).sum(1)
 
     x = torch.tensor([[2.0, 1.5, 0.5, -1.0]])
+
     # a = 2, 1.5, 0.5, 0; 3a − 3 = 3, 1.5, −1.5, −3; y = relu(−4, −1.5, 0.5, 0)
     def target(y: Tensor) -> Tensor:
         return y
+
     assert gradient(Residual(), x, target).tolist() == [[0, 0, 1, 0]]
     assert guided_backpropagation(Residual(), x, target).tolist() == [[0, 0, 1, 0]]
     # 1 passes each last rectifier; −2 is dropped at the inner one
@@ -278,7 +280,9 @@ def test_occlusion_of_a_region_that_is_ignored_is_zero() -> None:
         (lambda n, x: integrated_gradients(n, x, 0, steps=0), "1 or more"),
     ],
 )
-def test_what_is_not_there_is_said(ask: Callable[[nn.Module, Tensor], Tensor], message: str) -> None:
+def test_what_is_not_there_is_said(
+    ask: Callable[[nn.Module, Tensor], Tensor], message: str
+) -> None:
     with pytest.raises(ConfigError, match=message):
         ask(small(), torch.randn(2, 3, 12, 10))
 

@@ -15,11 +15,21 @@ from striate.networks.weight_file import find_weights
 from striate.optim import OPTIMISERS, SCHEDULES
 from striate.recipes import RECIPES
 from striate.registry import Registry
+from striate.seeing.parts import PARTS
 from striate.tasks import TASKS
 from striate.tasks.load import register_installed
 
 _FROM_CONTEXT = frozenset(
-    {"in_channels", "input_size", "scores", "params", "progress", "loss", *AUGMENTATION_OFFERED}
+    {
+        "in_channels",
+        "input_size",
+        "scores",
+        "params",
+        "progress",
+        "loss",
+        "subject",
+        *AUGMENTATION_OFFERED,
+    }
 )
 
 
@@ -46,6 +56,7 @@ def listing(kind: str) -> list[Row]:
         "augmentations": AUGMENTATIONS,
         "layers": LAYERS,
         "data": NAMED_SETS,
+        "parts": PARTS,
         "recipes": RECIPES,
         "tasks": TASKS,
     }

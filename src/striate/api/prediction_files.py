@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from striate import durable
+from striate.drawing.picture import png
 from striate.errors import ConfigError
-from striate.evaluation.picture import png
 from striate.tasks import DataShape, Prediction, Task
 
 _OVERLAYS = "overlays/{}.png"

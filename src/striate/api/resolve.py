@@ -90,7 +90,11 @@ def resolve(
         pretrained = begin.weights
     if pretrained is not None:
         settings = weights_settings(
-            settings, pretrained, request.network or begin.network, request.freeze, reporter.progress
+            settings,
+            pretrained,
+            request.network or begin.network,
+            request.freeze,
+            reporter.progress,
         )
         settings = checked(settings)  # complete only with what the weights bring
     elif request.freeze is not None:

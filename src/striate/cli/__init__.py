@@ -21,6 +21,7 @@ from striate.cli import (
     optimisation,
     prediction,
     profile,
+    seeing,
     training,
 )
 from striate.errors import StorageError, StriateError
@@ -34,7 +35,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-_TRAIN, _SEE = "Train and predict", "Open the mathematics"
+_TRAIN, _INSIDE, _SEE = "Train and predict", "See inside", "Open the mathematics"
 _TRUST = "Trust a number"
 _COMMANDS = {
     _TRAIN: (
@@ -54,6 +55,7 @@ _COMMANDS = {
         evidence.ledger,
         evidence.measure,
     ),
+    _INSIDE: (seeing.see, seeing.why),
     _SEE: (
         gradients.check,
         gradients.graph,

@@ -9,8 +9,8 @@ from striate.cli.option import PrintJson, print_utf8
 
 Kind = StrEnum(
     "Kind",
-    "networks weights predictors losses optimisers schedules augmentations layers data recipes "
-    "tasks",
+    "networks weights predictors losses optimisers schedules augmentations layers data "
+    "parts recipes tasks",
 )
 """The kinds of names that can be listed."""
 

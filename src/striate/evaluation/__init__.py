@@ -5,6 +5,7 @@ they can be trusted. `classification` does so for classifiers. `open_test` is th
 test split, and writes each opening down first; `report` puts everything on one page.
 """
 
+from striate.drawing.picture import data_uri, thumbnail_uri
 from striate.evaluation.classification.measure import ClassificationMetrics, measure
 from striate.evaluation.classification.mistake import confident_mistakes, mistakes
 from striate.evaluation.classification.selective import Abstention, abstention, risk_coverage
@@ -30,7 +31,6 @@ from striate.evaluation.ledger import (
 )
 from striate.evaluation.mean import mean_interval
 from striate.evaluation.metric import Columns, Meter, Metric, Rows, Scores, estimate, item_values
-from striate.evaluation.picture import data_uri, thumbnail_uri
 from striate.evaluation.reading import Reading, adjusted_reading
 from striate.evaluation.receipt import Receipt, receipts_of
 from striate.evaluation.spread import SeedSpread, corrected_resampled, seed_spread

@@ -23,6 +23,7 @@ __all__ = [
     "grad_cam",
     "gradient",
     "guided_backpropagation",
+    "has_rectifiers",
     "integrated_gradients",
     "occlusion",
 ]
@@ -224,7 +225,9 @@ def occlusion(
             own = _of_image(target, index)
             image = images[index : index + 1]
             before = scores_of(network, image, own)
-            total, count = (torch.zeros(size, dtype=images.dtype, device=images.device) for _ in "ab")
+            total, count = (
+                torch.zeros(size, dtype=images.dtype, device=images.device) for _ in "ab"
+            )
             for start in range(0, len(windows), _AT_ONCE):
                 part = windows[start : start + _AT_ONCE]
                 covered = image.repeat(len(part), *[1] * (image.ndim - 1))
@@ -236,6 +239,18 @@ def occlusion(
                     count[where] += 1
             results.append(total / count.clamp(min=1))
     return torch.stack(results)
+
+
+def has_rectifiers(network: nn.Module, images: Float[Tensor, "B *any"]) -> bool:
+    """Whether guided backpropagation and deconvnet differ from the gradient on a network.
+
+    Args:
+        network: Any module; left as it is.
+        images: Inputs as the network takes them.
+    """
+    with torch.no_grad(), Rectifiers("guided") as rectifiers:
+        twin(network)(images)
+    return bool(rectifiers.count)
 
 
 def _backward(

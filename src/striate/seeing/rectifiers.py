@@ -15,9 +15,13 @@ from torch.overrides import TorchFunctionMode
 
 __all__ = ["Rectifiers", "Rule"]
 
-Rule = Literal["guided", "deconvnet"]
+Rule = Literal["guided", "deconvnet", "opening"]
 """Signals p that a rectifier passes back. guided: those above 0 where its input was above 0.
-deconvnet: those above 0, wherever its input was."""
+deconvnet: those above 0, wherever its input was. opening: all where it is open, and where it is
+closed those that would open it; and closed ones leak a little, so that of several the one that is
+nearest to opening is the largest."""
+
+_LEAK = 1e-3
 
 
 class _Call(NamedTuple):
@@ -34,15 +38,22 @@ class _Rectify(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, rule: Rule, high: float | None, in_place: bool) -> Tensor:
         ctx.rule = rule
-        ctx.save_for_backward((x > 0) if high is None else (x > 0) & (x < high))
+        is_above_0 = x > 0
+        ctx.save_for_backward(is_above_0 if high is None else is_above_0 & (x < high), is_above_0)
+        y = x.clamp(0, high)
+        if rule == "opening":
+            y = y.lerp(x, _LEAK)
         if not in_place:
-            return x.clamp(0, high)
+            return y
         ctx.mark_dirty(x)
-        return x.clamp_(0, high)
+        return x.copy_(y)
 
     @staticmethod
     def backward(ctx: Any, *signals: Tensor) -> tuple[Tensor | None, ...]:
-        (is_open,) = ctx.saved_tensors
+        is_open, is_above_0 = ctx.saved_tensors
+        if ctx.rule == "opening":
+            opens = torch.where(is_above_0, signals[0] < 0, signals[0] > 0)
+            return signals[0] * (is_open | opens), None, None, None
         passed = signals[0].clamp(min=0)
         return (passed if ctx.rule == "deconvnet" else passed * is_open), None, None, None
 
@@ -102,7 +113,9 @@ def _between(in_place: bool) -> Reader:
     """`hardtanh` from 0, as ReLU6 is."""
 
     def read(args: Sequence[Any], kwargs: Mapping[str, Any]) -> _Call | None:
-        low, high = (_argument(args, kwargs, at, name) for at, name in ((1, "min_val"), (2, "max_val")))
+        low, high = (
+            _argument(args, kwargs, at, name) for at, name in ((1, "min_val"), (2, "max_val"))
+        )
         if low is None or low != 0:
             return None
         inside = in_place or bool(_argument(args, kwargs, 3, "inplace"))
@@ -124,7 +137,9 @@ def _clamp(in_place: bool) -> Reader:
 
 def _threshold(in_place: bool) -> Reader:
     def read(args: Sequence[Any], kwargs: Mapping[str, Any]) -> _Call | None:
-        limits = [_argument(args, kwargs, at, name) for at, name in ((1, "threshold"), (2, "value"))]
+        limits = [
+            _argument(args, kwargs, at, name) for at, name in ((1, "threshold"), (2, "value"))
+        ]
         if limits != [0, 0]:
             return None
         inside = in_place or bool(_argument(args, kwargs, 3, "inplace"))
@@ -138,7 +153,7 @@ def _maximum(args: Sequence[Any], kwargs: Mapping[str, Any]) -> _Call | None:
     x, other = _argument(args, kwargs, 0, "input"), _argument(args, kwargs, 1, "other")
     if not isinstance(other, Tensor) or other.requires_grad or bool(other.any()):
         return None
-    return _Call(x.expand(torch.broadcast_shapes(x.shape, other.shape)), None, False)
+    return _Call(x.expand_as(x + other), None, False)
 
 
 _KNOWN: dict[Any, Reader] = {
@@ -153,7 +168,7 @@ _KNOWN: dict[Any, Reader] = {
     **{f: _clamp(True) for f in (torch.clamp_min_, Tensor.clamp_min_)},
     F.threshold: _threshold(False),
     torch.threshold: _threshold(False),
-    F.threshold_: _threshold(True),
+    F.threshold_: _threshold(True),  # type: ignore[attr-defined]
     torch.maximum: _maximum,
     Tensor.maximum: _maximum,
 }

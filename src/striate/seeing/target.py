@@ -1,4 +1,4 @@
-"""What is to be explained: a class, one unit of a layer, or any number that follows from outputs."""
+"""What is to be explained: a class, a unit of a layer, or any number that follows from outputs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -106,4 +106,6 @@ def _of_unit(maps: Tensor, unit: Unit) -> Tensor:
             f"There is no position {unit.position} in the maps {tuple(channel.shape[1:])} of "
             f"{unit.layer!r}."
         )
-    return channel[(slice(None), *unit.position)]
+    for at in unit.position:
+        channel = channel[:, at]
+    return channel

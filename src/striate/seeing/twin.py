@@ -59,8 +59,8 @@ def twin(network: nn.Module) -> nn.Module:
         copied = copy.deepcopy(network, memo)
     except (TypeError, RuntimeError, AttributeError) as error:
         raise ConfigError(
-            f"{type(network).__name__} cannot be copied ({error}). What it holds beside modules and "
-            "tensors must be open to copy.deepcopy."
+            f"{type(network).__name__} cannot be copied ({error}). What it holds beside modules "
+            "and tensors must be open to copy.deepcopy."
         ) from error
     for module in copied.modules():
         module.training = False  # `eval` may be a person's own, and do more
@@ -83,7 +83,8 @@ def module_named(network: nn.Module, name: str) -> nn.Module:
     modules = dict(network.named_modules())
     if name not in modules:
         raise ConfigError(unknown_name("layer", name, [known for known in modules if known]))
-    return modules[name]
+    module: nn.Module = modules[name]
+    return module
 
 
 @contextmanager
@@ -114,8 +115,6 @@ def captured(network: nn.Module, *names: str) -> Iterator[dict[str, list[Tensor]
     with ExitStack() as stack:
         for name in names:
             module = module_named(network, name)
-            hook = module.register_forward_hook(
-                lambda _, __, output, name=name: keep(name, output)
-            )
+            hook = module.register_forward_hook(lambda _, __, output, name=name: keep(name, output))
             stack.callback(hook.remove)
         yield outputs

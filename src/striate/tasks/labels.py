@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ from striate.run_folder import RunFolder
 from striate.tasks.auxiliary import with_auxiliary
 from striate.tasks.class_weight import BALANCED, are_weights
 from striate.tasks.prediction import OWN_COLUMNS, Prediction, named_columns
-from striate.tasks.task import DataShape, ReportedSplit, Setting, Task
+from striate.tasks.task import DataShape, Explained, ReportedSplit, Setting, Task, output
 
 _FOLDS = 5
 _SHOWN = 30
@@ -177,6 +178,18 @@ class Labels(Task):
             other = fold != k
             present[~other] = p[~other] >= best_thresholds(p[other], labels[other])
         return Columns({**rows.columns, "present": present})
+
+    def explained(
+        self,
+        outputs: Mapping[str, np.ndarray],
+        data: DataShape,
+        at: tuple[int, int] | None = None,
+    ) -> list[Explained]:
+        """The score of each label that is above its threshold; of none, the likeliest one's."""
+        likeliest = super().explained(outputs, data, at)[:1]
+        names = _names(data)
+        present = np.flatnonzero(outputs["present"][0]).tolist()
+        return [Explained(names[i], partial(output, index=i)) for i in present] or likeliest
 
     def sections(self, split: ReportedSplit) -> list[Section]:
         figures: Any = split.figures

@@ -1,6 +1,7 @@
 """Regression: one or several numbers for each image."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,7 +19,7 @@ from striate.evaluation.report import Section
 from striate.registry import Pick
 from striate.tasks.auxiliary import with_auxiliary
 from striate.tasks.prediction import Prediction
-from striate.tasks.task import DataShape, ReportedSplit, Setting, Task
+from striate.tasks.task import DataShape, Explained, ReportedSplit, Setting, Task
 
 
 class Regression(Task):
@@ -113,6 +114,23 @@ class Regression(Task):
         return [
             Prediction(name, dict(zip(_names(data), row, strict=True)))
             for name, row in zip(names, outputs["value"].tolist(), strict=True)
+        ]
+
+    def explained(
+        self,
+        outputs: Mapping[str, np.ndarray],
+        data: DataShape,
+        at: tuple[int, int] | None = None,
+    ) -> list[Explained]:
+        """Each of the numbers, in the units of the data."""
+        super().explained(outputs, data, at)  # refuses a position
+
+        def number(y: Tensor, column: int) -> Tensor:
+            return y[:, column] * self._fact("std", y)[column] + self._fact("mean", y)[column]
+
+        return [
+            Explained(name, partial(number, column=column))
+            for column, name in enumerate(_names(data))
         ]
 
     def sections(self, split: ReportedSplit) -> list[Section]:

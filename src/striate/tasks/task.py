@@ -103,6 +103,15 @@ class Setting(NamedTuple):
     """Value in words."""
 
 
+class Explained(NamedTuple):
+    """A number of a prediction for which evidence can be shown."""
+
+    name: str
+    """What it is, in words: the name of a class, of a column, ..."""
+    score: Callable[[Tensor], Tensor]
+    """From the network's outputs (B, ...) to the number for each image (B,)."""
+
+
 class Task(ABC):
     """The interface of tasks; one subclass is one task.
 
@@ -276,6 +285,31 @@ class Task(ABC):
             for i, name in enumerate(names)
         ]
 
+    def explained(
+        self,
+        outputs: Mapping[str, np.ndarray],
+        data: DataShape,
+        at: tuple[int, int] | None = None,
+    ) -> list[Explained]:
+        """The numbers of a prediction that are worth explaining, the first one first.
+
+        Unless a task says otherwise: the scores of the two likeliest names, or the only output.
+
+        Args:
+            outputs: The run's predictions (1, ...) for one image, by name, adjusted.
+            data: Shape of the data.
+            at: Row and column, for a task that predicts maps.
+
+        Raises:
+            ConfigError: a position that a task without maps cannot take, or outside of the map.
+        """
+        if at is not None:
+            raise ConfigError("A position is for predictions of maps; leave it out.")
+        fields: Any = data.fields.values()
+        names = next((field.names for field in fields if hasattr(field, "names")), ("output",))
+        likely = np.argsort(-next(iter(outputs.values()))[0], kind="stable")[:2]
+        return [Explained(names[i], partial(output, index=i)) for i in likely.tolist()]
+
     def seen_size(self, size: tuple[int, int], data: DataShape) -> tuple[int, int]:
         """Height and width at which networks see an image of a size, pixels; see `sees_whole`."""
         return size
@@ -369,3 +403,8 @@ class Task(ABC):
     def draw(self, image: np.ndarray, prediction: Prediction, data: DataShape) -> np.ndarray | None:
         """A picture (H, W, 3) of a prediction on its image (H, W, C) uint8; None: none is drawn."""
         return None
+
+
+def output(outputs: Tensor, index: int) -> Tensor:
+    """One of the outputs (B, K) of each image."""
+    return outputs[:, index]

@@ -157,9 +157,15 @@ class Training:
             **{f"{phase} loss": loss for phase, loss in list(outcome.losses.items())[1:]},
             images_per_second=round(speed, 1),
             seconds=round(now, 3),
-            **({} if self.budget is None else {"seconds_left": round(self.budget.seconds - now, 1)}),
+            **self._seconds_left(now),
         )
         self.loss_sum, self.loss_count, self.last_log = 0.0, 0, (now, self.step)
+
+    def _seconds_left(self, now: float) -> dict[str, float]:
+        """Seconds until the clock ends the training, where it does."""
+        if self.budget is None:
+            return {}
+        return {"seconds_left": round(self.budget.seconds - now, 1)}
 
     def _pause(self) -> None:
         """Do what is due between two steps: validation, checkpoint, replanning by the clock."""

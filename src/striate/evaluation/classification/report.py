@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from striate.drawing.picture import data_uri
 from striate.evaluation import report as frame
 from striate.evaluation.chart import Series, line_chart, reliability_chart
 from striate.evaluation.classification.calibration import ReliabilityBin
@@ -14,7 +15,6 @@ from striate.evaluation.classification.loss import FEW_MISTAKES
 from striate.evaluation.classification.measure import ClassificationMetrics
 from striate.evaluation.classification.text import ESTIMATES, most_confused
 from striate.evaluation.interval import Estimate
-from striate.evaluation.picture import data_uri
 from striate.evaluation.report import Headline, Report, Section
 
 READABLE_CLASSES = 30

@@ -10,8 +10,16 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from itertools import pairwise
+from typing import Literal
 
 from striate.layers.window import Window
+
+Status = Literal["exact", "bound", "depends on data"]
+"""How far size, stride and centre of a field can be trusted. exact: every unit sees a stretch of
+that size, moved by the stride from unit to unit. bound: no unit sees more, but units differ, or
+branches lie off each other's centre. depends on data: where a unit looks is decided by the image;
+it never looks outside."""
 
 Stretch = tuple[int, int] | None
 """The first and the last input pixel seen, both included; None: no pixel at all."""
@@ -27,6 +35,22 @@ class AxisField:
     """Input pixels by which unit m's stretch lies beyond unit 0's; 0: all see the same."""
     inside: tuple[Stretch, ...]
     """Stretches within the image, of every unit that exists."""
+    is_misaligned: bool = False
+    """Whether branches of other strides or centres were united."""
+    depends_on_data: bool = False
+    """Whether positions on the way here were chosen by values."""
+
+    @property
+    def status(self) -> Status:
+        """How far size, stride and centre can be trusted."""
+        if self.depends_on_data:
+            return "depends on data"
+        seen = [self.unit(index) for index in range(len(self.period) + 1)]
+        known = [stretch for stretch in seen if stretch is not None]
+        sizes = {last - first for first, last in known}
+        steps = {b[0] - a[0] for a, b in pairwise(known)}
+        is_regular = len(known) == len(seen) and len(sizes) == len(steps) == 1
+        return "exact" if is_regular and not self.is_misaligned else "bound"
 
     @property
     def size(self) -> int:
@@ -75,10 +99,16 @@ class AxisField:
             field.inside if len(field.inside) == length else field.inside * length
             for field in (self, other)
         )
+        pairs = [(self.unit(i), other.unit(i)) for i in range(count)]
+        is_aligned = self.stride == other.stride and all(
+            a is None or b is None or sum(a) == sum(b) for a, b in pairs
+        )
         return AxisField(
-            tuple(hull((self.unit(i), other.unit(i))) for i in range(count)),
+            tuple(map(hull, pairs)),
             shift,
             tuple(map(hull, zip(*inside, strict=True))),
+            self.is_misaligned or other.is_misaligned or not is_aligned,
+            self.depends_on_data or other.depends_on_data,
         )
 
 
@@ -116,13 +146,18 @@ def apply_map(field: AxisField, along: AxisMap) -> AxisField:
         tuple(hull(field.unit(i) for i in along.taps(o)) for o in range(along.period * turns)),
         field.shift * along.shift * turns // len(field.period),
         tuple((min(s)[0], max(last for _, last in s)) if s else None for s in seen),
+        field.is_misaligned,
+        field.depends_on_data,
     )
 
 
 def whole(field: AxisField) -> AxisField:
     """The field of something that reads every unit along the axis."""
     return AxisField(
-        (hull(field.unit(i) for i in range(len(field.inside))),), 0, (hull(field.inside),)
+        (hull(field.unit(i) for i in range(len(field.inside))),),
+        0,
+        (hull(field.inside),),
+        depends_on_data=field.depends_on_data,
     )
 
 

@@ -5,7 +5,8 @@ from torch import nn
 from striate.drawing.table import text_table
 from striate.errors import ShapeError
 from striate.layers.geometry.field import AxisField
-from striate.layers.geometry.trace import LayerRow, trace
+from striate.layers.geometry.row import LayerRow
+from striate.layers.geometry.trace import trace
 
 __all__ = ["LayerRow", "format_ledger", "ledger", "receptive_field"]
 

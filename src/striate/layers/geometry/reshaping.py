@@ -7,6 +7,7 @@ from striate.layers.geometry.track import (
     Call,
     Track,
     along_dims,
+    chosen_by_data,
     moved,
     numbers,
     rule,
@@ -31,7 +32,7 @@ def _reduce(call: Call) -> Track | None:
     return moved(track, new_dim)
 
 
-@rule("_softmax _log_softmax cumsum")
+@rule("_softmax _log_softmax _safe_softmax cumsum")
 def _along_one(call: Call) -> Track | None:
     x, track = call.first()
     mixed = call.arguments["dim"] % x.ndim
@@ -136,6 +137,33 @@ def _select(call: Call) -> Track | None:
     x, track = call.first()
     chosen = (call.arguments.get("dim") or 0) % x.ndim
     return moved(track, lambda dim: None if dim == chosen else dim - (dim > chosen))
+
+
+@rule("gather index_select")
+def _gather(call: Call) -> Track | None:
+    x, track = call.first()
+    if track is None:
+        return None
+    mixed = call.arguments["dim"] % x.ndim
+    cut = {dim for dim in range(x.ndim) if call.output.shape[dim] != x.shape[dim]} - {mixed}
+    if any(axis.dim in cut for axis in track):
+        return None
+    if not any(axis.dim == mixed for axis in track):
+        return track
+    return chosen_by_data(moved(track, lambda dim: None if dim == mixed else dim))
+
+
+@rule("index")
+def _index(call: Call) -> Track | None:
+    """One list of positions along one dimension; more at once are not followed."""
+    track = call.first()[1]
+    given = [(dim, at) for dim, at in enumerate(call.arguments["indices"]) if at is not None]
+    if track is None or len(given) != 1 or given[0][1].ndim != 1:
+        return None
+    mixed = given[0][0]
+    if not any(axis.dim == mixed for axis in track):
+        return track
+    return chosen_by_data(moved(track, lambda dim: None if dim == mixed else dim))
 
 
 @rule("embedding")

@@ -6,20 +6,31 @@ from fractions import Fraction
 from typing import Any
 
 from striate.layers.geometry.field import AxisMap, window_map
-from striate.layers.geometry.track import Call, Track, along_dims, moved, numbers, rule
+from striate.layers.geometry.track import (
+    Call,
+    Track,
+    along_dims,
+    chosen_by_data,
+    moved,
+    numbers,
+    rule,
+)
 from striate.layers.window import Window
 
+_CONVOLUTIONS = "convolution _convolution"
+_POOLINGS = (
+    "avg_pool1d avg_pool2d avg_pool3d max_pool1d max_pool2d max_pool3d "
+    "max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices"
+)
 
-@rule("convolution _convolution")
+
+@rule(_CONVOLUTIONS)
 def _convolution(call: Call) -> Track | None:
     axes = _windows(call.arguments["weight"].shape[2:], call.arguments)
     return _slide(call, axes, _adjoint if call.arguments["transposed"] else window_map)
 
 
-@rule(
-    "avg_pool1d avg_pool2d avg_pool3d max_pool1d max_pool2d max_pool3d "
-    "max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices"
-)
+@rule(_POOLINGS)
 def _pool(call: Call) -> Track | None:
     return _slide(call, pool_windows(call.arguments), window_map)
 
@@ -27,12 +38,27 @@ def _pool(call: Call) -> Track | None:
 @rule("max_unpool2d max_unpool3d")
 def _unpool(call: Call) -> Track | None:
     axes = call.pools.get(id(call.arguments["indices"]))
-    return None if axes is None else _slide(call, axes, _adjoint)
+    return None if axes is None else chosen_by_data(_slide(call, axes, _adjoint))
+
+
+@rule("grid_sampler_2d grid_sampler_3d")
+def _sample(call: Call) -> Track | None:
+    """Each output lies where a grid of numbers says, perhaps anywhere."""
+    return chosen_by_data(moved(call.first()[1], lambda dim: None))
 
 
 def pool_windows(arguments: dict[str, Any]) -> tuple[Window, ...]:
     """The windows of a pooling with these arguments."""
     return _windows(arguments["kernel_size"], arguments)
+
+
+def sliding_windows(name: str, arguments: dict[str, Any]) -> tuple[Window, ...]:
+    """The windows in which an operation reads its first argument; none: it does not slide."""
+    if name in _POOLINGS.split():
+        return pool_windows(arguments)
+    if name in _CONVOLUTIONS.split() and not arguments["transposed"]:
+        return _windows(arguments["weight"].shape[2:], arguments)
+    return ()
 
 
 def _windows(kernel: Sequence[int], arguments: dict[str, Any]) -> tuple[Window, ...]:

@@ -8,7 +8,6 @@ skips, reused modules and functional calls, and any control flow that asks for s
 import copy
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -18,8 +17,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from striate.errors import ShapeError, StriateError
 from striate.layers.geometry import reshaping  # noqa: F401  fills the table of rules
+from striate.layers.geometry.counting import moves_numbers, multiply_adds, num_bytes
 from striate.layers.geometry.field import AxisField, window_map
-from striate.layers.geometry.sliding import pool_windows
+from striate.layers.geometry.reads import Reads
+from striate.layers.geometry.row import Block, LayerRow, Trace
+from striate.layers.geometry.sliding import pool_windows, sliding_windows
 from striate.layers.geometry.track import (
     RULES,
     AxisTrack,
@@ -33,47 +35,6 @@ from striate.layers.window import Window
 
 BATCH = 2
 """Items in the watched batch; not 1, which `squeeze` would take for an axis to drop."""
-
-
-@dataclass
-class LayerRow:
-    """One call of one layer; the numbers are for one item."""
-
-    name: str
-    """Name of `named_modules`; a module that is called twice has two rows."""
-    kind: str
-    output_shape: tuple[int, ...] = ()
-    """Without the batch."""
-    parameters: int = 0
-    """Parameters of the layer itself, at its first call; 0 afterwards."""
-    multiply_adds: int = 0
-    """Multiply-adds of products and convolutions, without biases, norms and activations."""
-    track: Track | None = None
-
-    @property
-    def field_size(self) -> tuple[int, ...] | None:
-        """Receptive field per axis, input pixels; None: it could not be followed."""
-        return None if self.track is None else tuple(axis.field.size for axis in self.track)
-
-    @property
-    def field_stride(self) -> tuple[float, ...] | None:
-        """Input pixels from one unit to the next; 0: every unit sees the same."""
-        return None if self.track is None else tuple(float(a.field.stride) for a in self.track)
-
-    @property
-    def field_centre(self) -> tuple[float, ...] | None:
-        """Middle of the field of unit 0, input pixels."""
-        return None if self.track is None else tuple(axis.field.centre for axis in self.track)
-
-
-@dataclass
-class Trace:
-    """All calls of a network's layers in order, and the fields of its outputs."""
-
-    steps: list[LayerRow] = field(default_factory=list)
-    output: Track | None = None
-    lost_at: str | None = None
-    """The first operation through which fields could not be followed."""
 
 
 def trace(network: nn.Module, input_shape: tuple[int, ...]) -> Trace:
@@ -126,6 +87,7 @@ def _watched(network: nn.Module, input_shape: tuple[int, ...], device: torch.dev
         y = network(x)
     result = watcher.trace
     result.output = watcher.track(_first_tensor(y))
+    watcher.finish(y)
     return result
 
 
@@ -139,11 +101,17 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self._pools: dict[int, tuple[Window, ...]] = {}
         self._kept: list[Any] = []  # an identity is only good while its tensor lives
         self._open: list[LayerRow] = []
+        self._starts: list[int] = []
         self._counted: set[int] = set()
+        self._owners: dict[int, str] = {}
+        self._varying: set[int] = set()
+        self._reads = Reads()
+        self._readers: dict[int, LayerRow] = {}
         self._quiet = 0
 
     def know(self, tensor: Tensor, track: Track) -> None:
         self._known[id(tensor)] = (tensor, track)
+        self._varying.add(id(tensor))
 
     def track(self, tensor: object) -> Track | None:
         return self._known.get(id(tensor), (None, None))[1]
@@ -164,7 +132,7 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if not outputs:
             return
         if self._open:
-            self._open[-1].multiply_adds += _multiply_adds(name, arguments, outputs[0]) // BATCH
+            self._count(func, name, arguments, outputs)
         if name.startswith("max_pool") and len(outputs) > 1:
             self._pools[id(outputs[1])] = pool_windows(arguments)
         if all(self.track(tensor) is None for tensor in tensors(arguments)):
@@ -183,23 +151,66 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
         for tensor in outputs if is_split else outputs[:1]:
             self.know(tensor, track)
 
+    def _count(
+        self, func: Any, name: str, arguments: dict[str, Any], outputs: list[Tensor]
+    ) -> None:
+        """Enter what the operation costs, and what it reads, for the innermost module."""
+        inputs, row = tensors(arguments), self._open[-1]
+        count = multiply_adds(func, name, arguments, outputs[0])
+        row.multiply_adds += (count or 0) // BATCH
+        if count is None and name not in row.uncounted:
+            row.uncounted = (*row.uncounted, name)
+        running = {open_row.name for open_row in self._open}
+        for parameter in inputs:
+            owner = self._owners.get(id(parameter))
+            if owner is not None and owner not in running and id(parameter) not in self._counted:
+                self._counted.add(id(parameter))
+                row.parameters += parameter.numel()
+        varying = [tensor for tensor in inputs if id(tensor) in self._varying]
+        if varying:
+            self._varying.update(map(id, outputs))
+        if moves_numbers(func, name):
+            written = num_bytes(*outputs)
+            constant = [tensor for tensor in inputs if id(tensor) not in self._varying]
+            row.image_bytes += (num_bytes(*varying) + written * bool(varying)) // BATCH
+            row.weight_bytes += num_bytes(*constant) + written * (not varying)
+        axes = sliding_windows(name, arguments)
+        for tensor in varying:
+            if axes and tensor is inputs[0]:
+                shape = outputs[0].shape[outputs[0].ndim - len(axes) :]
+                self._reads.by_windows(tensor, axes, shape, id(row))
+                self._readers[id(row)] = row
+            elif tensor is not outputs[0]:
+                self._reads.whole(tensor)
+
+    def finish(self, output: object) -> None:
+        """Enter what can only be known at the end."""
+        for tensor in tensors(output):
+            self._reads.whole(tensor)
+        for reader, unread in self._reads.unread().items():
+            self._readers[reader].unread = unread
+
     @contextmanager
     def listening(self, network: nn.Module) -> Iterator[None]:
         """Hooks on every module, all of them taken off at the end."""
         with ExitStack() as stack:
             for name, module in network.named_modules():
-                before = module.register_forward_pre_hook(partial(self._enter, name))
-                stack.enter_context(before)
+                own = module.parameters(recurse=False)
+                self._owners.update((id(parameter), name) for parameter in own)
+                enter = partial(self._enter, name)
+                # Before a person's own hooks: what they compute belongs to the module.
+                stack.enter_context(module.register_forward_pre_hook(enter, prepend=True))
                 stack.enter_context(module.register_forward_hook(self._leave))
             yield
 
     def _enter(self, name: str, module: nn.Module, inputs: Any) -> None:
         self._open.append(LayerRow(name, type(module).__name__))
+        self._starts.append(len(self.trace.steps))
         if _has_own_geometry(module):
             self._quiet += 1
 
     def _leave(self, module: nn.Module, inputs: Any, output: Any) -> None:
-        step = self._open.pop()
+        step, start = self._open.pop(), self._starts.pop()
         tensor = _first_tensor(output)
         if _has_own_geometry(module):
             self._quiet -= 1
@@ -209,11 +220,14 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
             own = module.parameters(recurse=False)
             fresh = [p for p in own if id(p) not in self._counted]
             self._counted.update(map(id, fresh))
-            step.parameters = sum(p.numel() for p in fresh)
-        if not list(module.children()) or step.multiply_adds or step.parameters:
-            step.output_shape = tuple(tensor.shape[1:]) if tensor is not None else ()
-            step.track = self.track(tensor)
+            step.parameters += sum(p.numel() for p in fresh)
+        step.output_shape = tuple(tensor.shape[1:]) if tensor is not None else ()
+        step.track = self.track(tensor)
+        is_block = bool(list(module.children()))
+        if not is_block or step.multiply_adds or step.parameters or step.uncounted:
             self.trace.steps.append(step)
+        if is_block:
+            self.trace.blocks.append(Block(step, start, len(self.trace.steps)))
 
     def _follow_module(
         self, module: nn.Module, x: Tensor | None, y: Tensor | None, step: LayerRow
@@ -225,6 +239,14 @@ class _Watcher(TorchDispatchMode):  # type: ignore[no-untyped-call]
             start = y.ndim - len(axes)
             maps = {start + i: window_map(w, y.shape[start + i]) for i, w in enumerate(axes)}
             self.know(y, along_dims(track, maps) or ())
+            if axes:
+                self._reads.by_windows(x, axes, y.shape[start:], id(step))
+                self._readers[id(step)] = step
+            elif y is not x:
+                self._reads.whole(x)
+        if x is not None and y is not None:
+            step.image_bytes = num_bytes(x, y) // BATCH
+            step.weight_bytes = num_bytes(*module.parameters())
         count = getattr(module, "multiply_adds", None)
         if count is not None:
             step.multiply_adds = count()
@@ -236,15 +258,3 @@ def _has_own_geometry(module: nn.Module) -> bool:
 
 def _first_tensor(value: Any) -> Tensor | None:
     return next(iter(tensors(value)), None)
-
-
-def _multiply_adds(name: str, arguments: dict[str, Any], output: Tensor) -> int:
-    """Multiply-adds of an operation on the whole batch; additions of a bias are not counted."""
-    if name in ("convolution", "_convolution"):
-        side = arguments["input"] if arguments["transposed"] else output
-        return int(arguments["weight"].numel() * side.shape[0] * side[0, 0].numel())
-    if name in ("mm", "bmm", "addmm", "baddbmm", "mv", "addmv", "dot"):
-        return int(output.numel() * tensors(arguments)[-2].shape[-1])
-    if name == "linear":
-        return int(output.numel() * arguments["input"].shape[-1])
-    return 0

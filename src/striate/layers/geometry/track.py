@@ -6,7 +6,7 @@ of the operation in torch's own list (aten); element-by-element operations share
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import Tensor
@@ -69,6 +69,13 @@ def moved(track: Track | None, new_dim: Callable[[int], int | None]) -> Track | 
     if track is None:
         return None
     return tuple(a if a.dim is None else a.at(new_dim(a.dim)) for a in track)
+
+
+def chosen_by_data(track: Track | None) -> Track | None:
+    """The track of elements whose positions are chosen by values."""
+    if track is None:
+        return None
+    return tuple(AxisTrack(a.dim, replace(a.field, depends_on_data=True)) for a in track)
 
 
 def along_dims(track: Track | None, maps: dict[int, AxisMap]) -> Track | None:

@@ -8,8 +8,8 @@ import numpy as np
 from markupsafe import Markup
 
 from striate.data.field import Mask
+from striate.drawing.picture import data_uri
 from striate.evaluation.metric import Columns
-from striate.evaluation.picture import data_uri
 from striate.evaluation.report import Section
 from striate.tasks.segmentation.metric import PREDICTED, class_figures, of_each_image
 

@@ -25,7 +25,7 @@ from striate.tasks.segmentation.prediction import MaskPrediction
 from striate.tasks.segmentation.report import drawn, figures_of_classes, sections
 from striate.tasks.segmentation.settings import suited_settings
 from striate.tasks.segmentation.tiling import map_of
-from striate.tasks.task import DataShape, ReportedSplit, Setting, Task
+from striate.tasks.task import DataShape, Explained, ReportedSplit, Setting, Task
 
 
 class Segmentation(Task):
@@ -141,6 +141,42 @@ class Segmentation(Task):
         classes = _mask(data.fields).names
         pairs = zip(names, outputs["mask"], strict=True)
         return [MaskPrediction(name, mask, classes) for name, mask in pairs]
+
+    def explained(
+        self,
+        outputs: Mapping[str, np.ndarray],
+        data: DataShape,
+        at: tuple[int, int] | None = None,
+    ) -> list[Explained]:
+        """The object at a position, or the largest that is not of the commonest class.
+
+        An object is a connected region of one class; its number is the mean score of that class
+        over its pixels.
+        """
+        from scipy.ndimage import label
+
+        mask = outputs["mask"][0]
+        names = _mask(data.fields).names
+        if at is not None and not (0 <= at[0] < mask.shape[0] and 0 <= at[1] < mask.shape[1]):
+            raise ConfigError(
+                f"There is no pixel in row {at[0]}, column {at[1]} of {mask.shape[0]} × "
+                f"{mask.shape[1]}."
+            )
+        commonest = np.bincount(mask.ravel()).argmax()
+        best: tuple[int, int, np.ndarray] = (0, int(commonest), mask == commonest)
+        for index in np.unique(mask).tolist():
+            regions, _ = label(mask == index)
+            if at is not None and regions[at]:
+                best = (0, index, regions == regions[at])
+            elif at is None and index != commonest:
+                sizes = np.bincount(regions.ravel())
+                sizes[0] = 0
+                best = max(best, (int(sizes.max()), index, regions == sizes.argmax()),
+                           key=lambda region: region[0])  # fmt: skip
+        _, index, inside = best
+        where = torch.from_numpy(inside)
+        name = f"{names[index]}, {inside.sum():,} pixels"
+        return [Explained(name, lambda y: y[:, index][:, where].mean(1))]
 
     def files(self, prediction: Prediction, data: DataShape) -> tuple[bytes, ...]:
         """A PNG file with the ids, palette or colours of the training masks."""

@@ -1,0 +1,128 @@
+"""striate see, striate why."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from striate.cli.option import JsonFile, write_figures
+
+
+def see(
+    run: Annotated[
+        Path | None, typer.Argument(help="Folder of a run; or published weights: --pretrained.")
+    ] = None,
+    parts: Annotated[
+        str | None,
+        typer.Argument(help="Parts, with commas: attribution,patches,... (striate list parts)."),
+    ] = None,
+    pretrained: Annotated[
+        str | None,
+        typer.Option(
+            "--pretrained", metavar="NAME|FILE", help="Published weights instead of a run."
+        ),
+    ] = None,
+    network: Annotated[
+        str | None,
+        typer.Option("--network", "-n", help="Name of the network whose weights a file holds."),
+    ] = None,
+    image: Annotated[
+        Path | None,
+        typer.Option(
+            "--image",
+            metavar="FILE|FOLDER",
+            help="Images to explain, instead of some of the validation split.",
+        ),
+    ] = None,
+    class_: Annotated[
+        str | None,
+        typer.Option(
+            "--class", metavar="NAME", help="Class to explain, instead of the predicted one."
+        ),
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="Layer to show, instead of the last one with positions.")
+    ] = None,
+    unit: Annotated[
+        int | None,
+        typer.Option(min=0, help="Channel of that layer to explain, instead of a class."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="New folder of the gallery.")
+    ] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", help="Folder of the run's images, if it moved.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Seed of what is drawn by chance.")] = 0,
+) -> None:
+    """Show what a network has learned: a page of pictures with the numbers behind them."""
+    from striate.api.seeing import see as make
+    from striate.terminal import Terminal
+
+    if run is not None and parts is None and pretrained is not None:
+        run, parts = None, str(run)  # striate see --pretrained NAME PART,PART
+    terminal = Terminal()
+    page = make(
+        run,
+        tuple(part for part in (parts or "").split(",") if part),
+        pretrained=pretrained,
+        network=network,
+        images=image,
+        label=class_,
+        layer=layer,
+        unit=unit,
+        out=out,
+        data=data,
+        seed=seed,
+        reporter=terminal,
+    )
+    terminal.say(f"Gallery: {page}")
+
+
+def why(
+    run: Annotated[Path, typer.Argument(help="Folder of the run.")],
+    image: Annotated[Path, typer.Argument(help="Image whose prediction is explained.")],
+    class_: Annotated[
+        str | None,
+        typer.Option("--class", metavar="NAME", help="Class that it is of, to compare with."),
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(metavar="ROW,COLUMN", help="Position of the object to explain in a mask."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="New folder of the page.")] = None,
+    data: Annotated[
+        str | None, typer.Option("--data", help="Folder of the run's images, if it moved.")
+    ] = None,
+    json_: JsonFile = None,
+) -> None:
+    """Explain one prediction: its evidence, the nearest training images, how unlike them it is."""
+    from striate.api.why import why as explain
+    from striate.terminal import Terminal
+
+    terminal = Terminal()
+    found = explain(
+        run,
+        image,
+        label=class_,
+        at=None if at is None else _position(at),
+        out=out,
+        data=data,
+        reporter=terminal,
+    )
+    terminal.say(found.text())
+    write_figures(json_, found.to_json())
+
+
+def _position(text: str) -> tuple[int, int]:
+    """Row and column, from 0 on.
+
+    Raises:
+        ConfigError: other text.
+    """
+    from striate.errors import ConfigError
+
+    row, comma, column = text.partition(",")
+    if not (comma and row.strip().isdecimal() and column.strip().isdecimal()):
+        raise ConfigError(f"--at {text} is no position; write row and column, from 0 on: 120,45.")
+    return int(row), int(column)
