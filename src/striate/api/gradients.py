@@ -1,4 +1,4 @@
-"""Gradient checks, computational graphs, Jacobians, gradients through time and cost, by name."""
+"""Gradient checks, computational graphs, Jacobians and gradients through time, by name."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -16,8 +16,6 @@ from striate.calculus import (
     Decay,
     GradientReport,
     Graph,
-    LayerCost,
-    cost_text,
     decay_text,
     graph_svg,
     jacobian_svg,
@@ -34,7 +32,7 @@ from striate.settings import named_pick, parse_groups
 from striate.terminal import Reporter
 from striate.training.fitting import NETWORK_ARGUMENTS, build_network
 
-__all__ = ["NETWORKS", "cost_text", "decay_text", "graph_svg", "jacobian_svg"]
+__all__ = ["NETWORKS", "decay_text", "graph_svg", "jacobian_svg"]
 
 SHAPE = (3, 32, 32)
 """Channels, height and width where neither data nor a shape is named: CIFAR's."""
@@ -137,7 +135,7 @@ def network_graph(network: str | Pick, *, depth: int | None = 1, **options: Any)
         ConfigError: names and arguments that do not exist, all together.
         ShapeError: a shape that the network cannot take.
     """
-    built, images = _network_and_noise(network, **options)
+    built, images = build_noise(network, **options)
     with layer_randomness(options.get("seed", 0), "graph"):
         return calculus.graph(built, {"images": images}, depth=depth)
 
@@ -147,7 +145,7 @@ def mirror(network: str | Pick, *, depth: int = 1, **options: Any) -> str:
 
     Arguments and errors are those of `network_graph`.
     """
-    built, images = _network_and_noise(network, **options)
+    built, images = build_noise(network, **options)
     with layer_randomness(options.get("seed", 0), "graph"):
         return calculus.mirror_svg(built, images, depth=depth)
 
@@ -196,23 +194,6 @@ def bptt(
     return measured
 
 
-def cost(network: str | Pick, *, repeats: int = 15, **options: Any) -> tuple[LayerCost, ...]:
-    """The cost of forward and backward passes, predicted and measured, for each layer.
-
-    Arguments and errors are those of `network_graph`; the default batch has 8 images.
-
-    Args:
-        network: Name of `NETWORKS`, or a Pick with arguments.
-        repeats: Number of timed rounds.
-        options: `shape` (C, *S) of an image, `num_classes`, `batch_size`, `seed` of weights and
-            noise, and `assignments` as words: ("network.depth=20",).
-    """
-    options.setdefault("batch_size", 8)
-    built, images = _network_and_noise(network, **options)
-    with layer_randomness(options.get("seed", 0), "cost"):
-        return calculus.layer_costs(built, images, repeats=repeats)
-
-
 def _build(
     network: str | Pick,
     loss: str | Pick,
@@ -238,7 +219,7 @@ def _build(
     return built, LOSSES.bind(chosen, wanted)
 
 
-def _network_and_noise(
+def build_noise(
     network: str | Pick,
     shape: tuple[int, ...] = SHAPE,
     num_classes: int = 10,
@@ -246,6 +227,7 @@ def _network_and_noise(
     seed: int = 0,
     assignments: Sequence[str] = (),
 ) -> tuple[nn.Module, Tensor]:
+    """A network by name with fresh weights, and a batch of noise of a shape (C, *S) for it."""
     images = _noise(shape, batch_size, seed)
     loss = "softmax_cross_entropy"
     return _build(network, loss, images, num_classes, seed, assignments)[0], images

@@ -13,8 +13,8 @@ from striate.networks import NETWORKS, PRETRAINED
 from striate.networks.pretrained import ALIASES
 from striate.networks.weight_file import find_weights
 from striate.settings import Settings, setting_at
+from striate.tasks import TASKS
 from striate.terminal import Reporter
-from striate.training.assemble import build_task
 from striate.training.budget import Clock
 from striate.training.fitting import outputs_of
 from striate.training.planner import Decision, MeasureSpeed
@@ -96,7 +96,7 @@ def decide_start(
         return Start(None, [], speed)
     names = [name for name in ALIASES[_GENERAL] if find_weights(PRETRAINED[name]) is not None]
     if not names:
-        promise = _PROMISE.format(_GAINS[build_task(config).outputs])
+        promise = _PROMISE.format(_GAINS[_outputs(config)])
         return Start(None, [Decision("weights", "none", promise)], speed)
     began = time.monotonic()
     data = decoded_images(config, source, reporter)
@@ -113,7 +113,7 @@ def decide_start(
     def spent() -> float:
         return clock.seconds() + again
 
-    network = _around(names[0], build_task(config).outputs)
+    network = _around(names[0], _outputs(config))
     completed = weights_settings(settings, names[0], network)
 
     def size(rate: float, pixels: int) -> tuple[int, int]:
@@ -145,6 +145,11 @@ def decide_start(
     return Start(None, [decision], speed, is_measured=True)
 
 
+def _outputs(config: RunConfig) -> str:
+    """Outputs that the task needs, whatever its other choices are."""
+    return str(getattr(TASKS[config.task.name], "outputs", "scores"))
+
+
 def _around(weights: str, outputs: str) -> str | None:
     """The network with such outputs that takes weights as its backbone; None: their own has them.
 
@@ -165,7 +170,7 @@ def _learning(rate: float, pixels: int) -> MeasureSpeed:
 
 def _is_open(config: RunConfig, choices: list[Decision], settings: Settings) -> bool:
     """Whether published weights could be chosen, and are not sure to be of no use."""
-    outputs = build_task(config).outputs
+    outputs = _outputs(config)
     known = any(choice.what == "expected error" for choice in choices)  # a set learned in seconds
     own = [setting_at(settings, name) for name in ("network", "pretrained", "data.channels")]
     return (

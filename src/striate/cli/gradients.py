@@ -1,4 +1,4 @@
-"""striate check, striate graph, striate jacobian, striate bptt, striate cost."""
+"""striate check, striate graph, striate jacobian, striate bptt."""
 
 from pathlib import Path
 from typing import Annotated
@@ -169,31 +169,6 @@ def bptt(
     typer.echo(decay_text(measured))
     if png is not None:
         typer.echo(f"wrote {png}")
-
-
-def cost(
-    network: Network,
-    shape: Shape = "3,32,32",
-    classes: Classes = 10,
-    batch: BatchSize = 8,
-    repeats: Annotated[int, typer.Option(min=1, help="Number of timed rounds.")] = 15,
-    seed: Seed = 0,
-    set_: Settings = None,
-) -> None:
-    """Predict and measure the cost of forward and backward passes, layer by layer."""
-    from striate.api.gradients import cost as run
-    from striate.api.gradients import cost_text
-
-    rows = run(
-        network,
-        shape=_sizes(shape),
-        num_classes=classes,
-        batch_size=batch,
-        repeats=repeats,
-        seed=seed,
-        assignments=tuple(set_ or ()),
-    )
-    typer.echo(cost_text(rows))
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,11 +1,11 @@
-"""striate see, striate why."""
+"""striate see, striate why, striate table."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from striate.cli.option import JsonFile, write_figures
+from striate.cli.option import JsonFile, parse_sizes, set_option, write_figures
 
 
 def see(
@@ -111,6 +111,66 @@ def why(
         reporter=terminal,
     )
     terminal.say(found.text())
+    write_figures(json_, found.to_json())
+
+
+def table(
+    network: Annotated[
+        str, typer.Argument(help="Name of a network (striate list networks), or folder of a run.")
+    ],
+    shape: Annotated[
+        str | None,
+        typer.Option(help="Channels and spatial sizes of an image: 3,32,32, or the run's."),
+    ] = None,
+    measure: Annotated[
+        bool, typer.Option("--measure", help="Time each layer, and the machine's peak.")
+    ] = False,
+    other: Annotated[
+        str | None, typer.Option("--other", help="Network or run to show side by side.")
+    ] = None,
+    depth: Annotated[
+        int, typer.Option(min=0, help="Fold modules at this depth of names; 0: show all layers.")
+    ] = 0,
+    classes: Annotated[int, typer.Option(min=1, help="Number of classes.")] = 10,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Images in the batch.")] = 8,
+    repeats: Annotated[int, typer.Option(min=1, help="Number of timed rounds.")] = 15,
+    seed: Annotated[int, typer.Option(help="Random seed of weights and noise.")] = 0,
+    set_: Annotated[
+        list[str] | None, set_option("Setting of a network by name: network.depth=20 ...")
+    ] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="File for the page.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="File for the rows as CSV.")] = None,
+    json_: JsonFile = None,
+) -> None:
+    """Show what each layer costs, sees and keeps in memory; measured if asked for."""
+    from striate import durable
+    from striate.api import table as api
+    from striate.terminal import Terminal
+
+    terminal, sizes = Terminal(), None
+    if shape is not None:
+        sizes = parse_sizes(shape, "--shape", "shape; write channels and sizes: 3,32,32")
+    options: dict[str, Any] = {
+        "shape": sizes,
+        "num_classes": classes,
+        "batch_size": batch,
+        "measure": measure,
+        "repeats": repeats,
+        "seed": seed,
+        "reporter": terminal,
+    }
+    found = api.table(network, assignments=tuple(set_ or ()), **options)
+    second = None if other is None else api.table(other, **options)
+    if second is None:
+        typer.echo(found.text(depth))
+    else:
+        typer.echo(api.comparison_text(found.table, second.table, depth=depth))
+        for each in (found, second):
+            typer.echo("\n".join([f"{each.title}:", *(each.issue_lines() or ["nothing to mend"])]))
+    if html is not None:
+        found.write_page(html, second)
+    if csv is not None:
+        durable.write_bytes(csv, api.table_csv(found.table, depth=depth).encode())
     write_figures(json_, found.to_json())
 
 

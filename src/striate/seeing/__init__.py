@@ -1,4 +1,4 @@
-"""What a network costs, what it has learned, and why it predicts what it predicts.
+"""Seeing: what a network costs, what it has learned, and why it predicts what it does.
 
 Every function takes any `torch.nn.Module` and leaves nothing on it: they work on a twin, whose
 modules are its own and whose tensors are the network's.

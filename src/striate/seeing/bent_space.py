@@ -39,7 +39,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class BentSpace:
-    """What a layer makes of the plane, in the coordinates of a frame."""
+    """The plane as a layer bends it, in the coordinates of a frame."""
 
     lines: Float[Tensor, "L P 2"]
     """Lines of a square grid: those of equal x from left to right, then those of equal y from low
@@ -58,7 +58,7 @@ def bent_space(
     inputs: Inputs | None = None,
     frame: Frame | None = None,
 ) -> BentSpace:
-    """What a layer makes of points and of straight lines in the plane.
+    """Points and straight lines of the plane as a layer bends them.
 
     With two units the axes are these. With more they are the first two principal directions of
     the layer's outputs for `points`; of the two signs of a direction the one whose largest

@@ -30,7 +30,7 @@ Verdict = Literal["exploding", "vanishing", "dead", "sound"]
 
 @dataclass(frozen=True)
 class FlowRow:
-    """What passes through one layer, for one batch."""
+    """The signals that pass through one layer, for one batch."""
 
     layer: str
     """Name of the module."""
@@ -117,7 +117,7 @@ def flow(
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the rows of several moments say of a layer."""
+    """A verdict on a layer from the rows of several moments."""
 
     layer: str
     verdict: Verdict

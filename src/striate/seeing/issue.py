@@ -1,4 +1,4 @@
-"""What is wrong with a network or wasteful in it, and what helps."""
+"""Issues of a network: what is wrong or wasteful in it, and what helps."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ def issues(
     object_size: Sequence[int] | None = None,
     dead: Sequence[DeadUnits] = (),
 ) -> tuple[Issue, ...]:
-    """What is to be mended in a network, in the order of its layers, kind by kind.
+    """Issues of a network, in the order of its layers, kind by kind.
 
     Args:
         table: Table of the network; layers that waste the machine are known if it was measured.
@@ -65,12 +65,18 @@ def _uncounted(table: Table) -> Iterator[Issue]:
 
 
 def _small_field(table: Table, size: tuple[int, ...]) -> Iterator[Issue]:
-    """The last maps whose units still differ along an axis: what follows only adds them up."""
+    """The last maps whose units still differ along an axis, where what follows only adds them up.
+
+    Several layers with weights after them can relate any positions with each other.
+    """
     maps = [row for row in table.rows if row.stride and row.field and all(row.stride)]
     if not maps or len(size) != len(maps[-1].field or ()):
         return
     last = maps[-1]
     field = last.field or ()
+    after = table.rows[table.rows.index(last) + 1 :]
+    if sum(row.multiply_adds > 0 for row in after) > 1:
+        return
     if any(seen < wanted for seen, wanted in zip(field, size, strict=True)):
         yield Issue(
             last.name,

@@ -1,4 +1,4 @@
-"""What this machine can do at best: float32 matrix products, and copying memory."""
+"""The peak of this machine: float32 matrix products, and copying memory."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Where a network decides for which class: in the plane, and between three images.
+"""Regions in which a network decides for a class: of the plane, and between three images.
 
 Grids are in reading order, as pictures are: the first row has the largest y, the first column the
 smallest x. A grid is made of cells, and a number belongs to the middle of its cell, so that a

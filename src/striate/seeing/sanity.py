@@ -91,7 +91,7 @@ def cascade(network: nn.Module, explain: Explain, *, seed: int = 0) -> list[Rand
 
 
 def check(network: nn.Module, explain: Explain, *, seed: int = 0) -> Verdict:
-    """What maps do once all layers but the first are random: `verdict(cascade(...))`, at once."""
+    """The verdict on maps once all layers but the first are random, without the steps before."""
     network = twin(network)
     own = explain(network).abs().flatten(1)
     num_layers = len(_layers(network))
@@ -131,7 +131,7 @@ def _own(module: nn.Module) -> list[tuple[str, Tensor]]:
 
 
 def verdict(steps: list[Randomised]) -> Verdict:
-    """What the maps do once all layers but the first are random; images without a map left out."""
+    """The verdict on maps once all layers but the first are random; empty maps are left out."""
     known = steps[max(0, len(steps) - 2)].correlations
     known = known[~known.isnan()].double()
     if not len(known):

@@ -1,4 +1,4 @@
-"""What is looked at: a network, its images, and what of it is asked."""
+"""Subjects of a gallery: a network, its images, and what of it is asked."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence

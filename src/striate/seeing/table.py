@@ -110,7 +110,7 @@ def table(
     peak: Peak | None = None,
     clock: Callable[[], float] | None = None,
 ) -> Table:
-    """What each layer of a network costs and sees, counted and, if asked for, measured.
+    """Count what each layer of a network costs and sees, and measure it if asked for.
 
     Rows are those of the ledger (`striate.layers.geometry.ledger`), in evaluation mode. Memory
     kept for the backward pass and times are those of a copy in training mode.

@@ -26,24 +26,31 @@ def table_text(table: Table, *, depth: int = 0) -> str:
         table: Table of a network.
         depth: Names in the path at which modules are folded; 0: a line for each layer.
     """
-    is_measured = table.forward is not None
-    head = _HEAD + _MEASURED * is_measured
-    lines = [head]
-    for row in (*table.folded(depth), table.total):
-        is_total = row.name == "total"
-        seen = ("", "", "", "") if is_total else _seen(row)
-        cells = (
-            row.name or "·",
-            "" if is_total else row.kind,
-            "" if is_total else _output(row),
-            _short(row.parameters),
-            _short(row.multiply_adds) + " + ?" * bool(row.uncounted),
-            *seen,
-            _bytes(row.kept_bytes),
-        )
-        lines.append(cells + _times(row) * is_measured)
-    align = "<<<>><<<<>>>>>><" if is_measured else "<<<>><<<<>"
-    return "\n".join([text_table(lines, align), "", *_notes(table)])
+    rows = (*table.folded(depth), table.total)
+    lines = [heads_of(table), *(cells_of(row, table) for row in rows)]
+    align = "<<<>><<<<>" if table.forward is None else "<<<>><<<<>>>>>><"
+    return "\n".join([text_table(lines, align), "", *notes_of(table)])
+
+
+def heads_of(table: Table) -> tuple[str, ...]:
+    """The heads of the columns."""
+    return _HEAD if table.forward is None else _HEAD + _MEASURED
+
+
+def cells_of(row: Row, table: Table) -> tuple[str, ...]:
+    """A row, or the total, as words for people."""
+    is_total = row.name == "total"
+    seen = ("", "", "", "") if is_total else _seen(row)
+    cells = (
+        row.name or "·",
+        "" if is_total else row.kind,
+        "" if is_total else _output(row),
+        _short(row.parameters),
+        _short(row.multiply_adds) + " + ?" * bool(row.uncounted),
+        *seen,
+        _bytes(row.kept_bytes),
+    )
+    return cells if table.forward is None else cells + _times(row)
 
 
 def _seen(row: Row) -> tuple[str, ...]:
@@ -63,7 +70,8 @@ def _times(row: Row) -> tuple[str, ...]:
     )
 
 
-def _notes(table: Table) -> Iterable[str]:
+def notes_of(table: Table) -> Iterable[str]:
+    """Sentences on what the columns mean, and the totals."""
     total = table.total
     yield (
         f"{total.parameters:,} parameters, {total.multiply_adds:,} multiply-adds for one image "

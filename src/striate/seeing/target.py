@@ -1,4 +1,4 @@
-"""What is to be explained: a class, a unit of a layer, or any number that follows from outputs."""
+"""Targets of an explanation: a class, a unit, or any number that follows from outputs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

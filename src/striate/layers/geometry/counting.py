@@ -1,4 +1,4 @@
-"""What one operation costs: its multiply-adds, and the numbers that it reads and writes.
+"""The cost of one operation: its multiply-adds, and the numbers that it reads and writes.
 
 Counted are sums of products of two tensors: matrix products and convolutions. Operations that are
 known to have none cost nothing: element by element, sums, poolings, norms, interpolation, all that

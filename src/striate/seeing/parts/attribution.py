@@ -1,4 +1,4 @@
-"""Where the evidence lies: six maps of each image, with the sanity check of each kind."""
+"""Evidence in each image: five kinds of maps, each with its sanity check."""
 
 from collections.abc import Callable, Iterator
 from typing import NamedTuple

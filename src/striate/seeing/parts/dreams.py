@@ -1,4 +1,4 @@
-"""What a network would like to see: images made for a class or unit, and a dream."""
+"""Images made for a class or a unit, and a dream: what a network would like to see."""
 
 from collections.abc import Callable, Iterator
 

@@ -1,4 +1,4 @@
-"""What the first layer responds to: its filters as images."""
+"""Filters of the first layers as images: what they respond to."""
 
 from collections.abc import Iterator
 

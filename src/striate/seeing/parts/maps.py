@@ -1,4 +1,4 @@
-"""What a layer makes of each image: the feature maps of its strongest channels."""
+"""Feature maps of each image: those of the strongest channels of a layer."""
 
 from collections.abc import Iterator
 

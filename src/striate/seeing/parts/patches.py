@@ -1,4 +1,4 @@
-"""What excites units: patches of images by their receptive fields, and their projections."""
+"""Patches of images that excite units, by their receptive fields, and their projections."""
 
 from collections.abc import Iterator, Sequence
 
