@@ -24,6 +24,7 @@ MODULES = {
     "striate.optim": "See [optimisers, schedules, averages](../optimisers.md) for examples.",
     "striate.calculus": "See [check and draw gradients](../../how-to/gradients.md) for examples.",
     "striate.evaluation": "See [metrics](../metrics.md) for definitions and intervals.",
+    "striate.seeing": "See [what a network has learned](../../how-to/see.md) for examples.",
     "striate.estimators": "See [scikit-learn's tools](../../how-to/estimators.md) for examples.",
 }
 

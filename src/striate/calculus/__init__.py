@@ -2,7 +2,7 @@
 
 from striate.calculus.bptt import Decay, decay_png, decay_text, gradient_decay, time_contributions
 from striate.calculus.check import check_function
-from striate.calculus.cost import LayerCost, cost_text, layer_costs
+from striate.calculus.cost import LayerCost, layer_costs
 from striate.calculus.expression import Expression, parse_expression, parse_values
 from striate.calculus.graph import graph
 from striate.calculus.graph_data import Edge, Graph, Node
@@ -28,7 +28,6 @@ __all__ = [
     "backward_layer",
     "check_function",
     "check_network",
-    "cost_text",
     "decay_png",
     "decay_text",
     "default_step",

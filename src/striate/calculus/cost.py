@@ -9,7 +9,7 @@ twice forward. The first layer needs no ∂L/∂x and costs F; so does a frozen 
 import copy
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -17,7 +17,6 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from striate.drawing.table import text_table
 from striate.errors import ConfigError
 from striate.layers.geometry import ledger
 
@@ -167,45 +166,3 @@ def _seconds(device: torch.device) -> float:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()
-
-
-def cost_text(rows: Sequence[LayerCost]) -> str:
-    """The costs as a table with totals: multiply-adds in millions, times in milliseconds.
-
-    The spread is half the distance between the quartiles.
-
-    Example:
-        >>> network = nn.Sequential(nn.Linear(5, 7))
-        >>> print(cost_text(layer_costs(network, torch.randn(2, 5), repeats=1)).split()[0])
-        layer
-    """
-    head = ("layer", "kind", "M fwd", "M bwd", "ratio", "ms fwd", "ms bwd", "ratio")
-    table = [head, *(_cells(row) for row in rows)]
-    ahead = sum(row.forward.median for row in rows)
-    back = sum(row.backward.median for row in rows if row.backward)
-    count = sum(row.multiply_adds for row in rows)
-    back_count = sum(row.backward_multiply_adds for row in rows)
-    totals = (f"{count / 1e6:.2f}", f"{back_count / 1e6:.2f}", _ratio(back_count, count))
-    times = (f"{ahead * 1e3:.2f}", f"{back * 1e3:.2f}", _ratio(back, ahead))
-    return text_table([*table, ("total", "", *totals, *times)], "<<>")
-
-
-def _ratio(backward: float, forward: float) -> str:
-    return f"{backward / forward:.2f}" if forward else ""
-
-
-def _cells(row: LayerCost) -> tuple[str, ...]:
-    forward, backward = row.multiply_adds, row.backward_multiply_adds
-    measured = row.measured_ratio
-    return (
-        row.name or "·",
-        row.kind,
-        *(f"{count / 1e6:.2f}" if forward else "" for count in (forward, backward)),
-        _ratio(backward, forward),
-        *("" if t is None else _milliseconds(t) for t in (row.forward, row.backward)),
-        "" if measured is None else f"{measured:.2f}",
-    )
-
-
-def _milliseconds(timing: Timing) -> str:
-    return f"{timing.median * 1e3:.2f} ± {(timing.high - timing.low) / 2 * 1e3:.2f}"

@@ -12,7 +12,7 @@ from striate.registry import Pick
 
 def _run(*words):
     app = typer.Typer()
-    for name in ("check", "graph", "jacobian", "bptt", "cost"):
+    for name in ("check", "graph", "jacobian", "bptt"):
         app.command(name=name)(getattr(commands, name))
     return CliRunner().invoke(app, list(words))
 
@@ -127,10 +127,3 @@ def test_the_bptt_command(tmp_path):
     assert shown.exit_code == 0, shown.output
     assert "median of 2 seeds" in shown.output
     assert png.exists()
-
-
-def test_the_cost_command():
-    shown = _run("cost", "lenet5", "--shape", "1,28,28", "--batch", "2", "--repeats", "1")
-    assert shown.exit_code == 0, shown.output
-    assert "features.c1" in shown.output
-    assert shown.output.splitlines()[-1].startswith("total")
