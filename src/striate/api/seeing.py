@@ -12,12 +12,14 @@ from torch import Tensor, nn
 from striate.api.images import named_images
 from striate.api.run import Run, data_of
 from striate.data import BrokenImage, ImageSet, ImageSpec, Normalisation, decode_image
+from striate.data.batch import Batch
 from striate.data.decode import spec_of
 from striate.data.loader import to_float
 from striate.data.spelling import text_name
 from striate.errors import ConfigError, DataError, unknown_name
 from striate.evaluation import load_predictions
 from striate.networks.pretrained import fill, locate_weights, published_network
+from striate.randomness import some_of
 from striate.seeing.gallery import Panel, file_name, require_free, write_gallery
 from striate.seeing.parts import PARTS
 from striate.seeing.subject import Collection, Subject, last_spatial_layer
@@ -33,6 +35,8 @@ are surely right."""
 _MOST_SHOWN = 12
 """Images of a folder for each of which maps are drawn."""
 _AT_ONCE = 64
+_LOSS_IMAGES = 256
+"""Validation images on which the loss around the weights is measured."""
 
 
 def see(
@@ -113,6 +117,7 @@ class _Seen:
     class_names: tuple[str, ...]
     collection: Collection
     held_out: Collection | None = None
+    loss: tuple[Callable[[nn.Module, Any], Tensor], list[Batch]] | None = None
 
 
 def _of_run(run: Run, images: str | Path | None, data: Any, reporter: Reporter) -> _Seen:
@@ -140,7 +145,27 @@ def _of_run(run: Run, images: str | Path | None, data: Any, reporter: Reporter) 
         normalise, classes,
         _collection(dataset.train, "training images", classes),
         _collection(dataset.validation, "validation images", classes),
+        _loss(run, dataset.validation),
     )  # fmt: skip
+
+
+def _loss(run: Run, split: ImageSet) -> Any:
+    """The loss of the run's task, and batches of some validation images."""
+    if len(run.task.phases) > 1:
+        return None
+    index = some_of(len(split), _LOSS_IMAGES, "landscape")
+    inputs_of = reader_of(run.normalise)
+    batches = []
+    for start in range(0, len(index), _AT_ONCE):
+        items = index[start : start + _AT_ONCE]
+        fields = {"image": inputs_of(split.images[items]), **split.targets(items)}
+        batches.append(Batch(fields, torch.from_numpy(items)))
+
+    def loss(network: nn.Module, batch: Batch) -> Tensor:
+        losses = run.task.losses(nn.ModuleDict({"network": network}), batch, "network")
+        return losses["loss"]
+
+    return loss, batches
 
 
 def _collection(split: ImageSet, words: str, classes: tuple[str, ...]) -> Collection:
@@ -221,9 +246,12 @@ def _subject(
     inputs = reader_of(seen.normalise)(shown)
     network = twin(seen.network).cpu()
     chosen = layer or last_spatial_layer(network, tuple(inputs.shape[1:]))
-    module_named(network, chosen)
+    if chosen is not None:
+        module_named(network, chosen)
     target, target_names, captions = _target(network, inputs, seen, label)
     if unit is not None:
+        if chosen is None:
+            raise ConfigError("No layer has positions of the image; name one with --layer.")
         target = Unit(chosen, unit)
         target_names = [f"{chosen}, unit {unit}"] * len(shown)
     return Subject(
@@ -241,6 +269,8 @@ def _subject(
         normalise=seen.normalise,
         collection=seen.collection,
         held_out=seen.held_out,
+        class_names=seen.class_names,
+        loss=seen.loss,
         seed=seed,
         progress=reporter.progress,
         say=reporter.say,

@@ -181,10 +181,7 @@ def _of_class(run: Run, label: str) -> Explained:
 def _maps(network: Any, inputs: Tensor, wanted: list[Explained]) -> dict[str, np.ndarray]:
     """Grad-CAM and occlusion for each number; where no layer has positions, occlusion alone."""
     found: dict[str, np.ndarray] = {}
-    try:
-        layer = last_spatial_layer(network, tuple(inputs.shape[1:]))
-    except ConfigError:
-        layer = None
+    layer = last_spatial_layer(network, tuple(inputs.shape[1:]))
     side = max(1, min(inputs.shape[2:]) // _WINDOWS)
     for one in wanted:
         if layer is not None:

@@ -9,6 +9,7 @@ from striate.data.folder import FolderSource
 from striate.data.listing import LISTS, ListSource
 from striate.data.name_pattern import target_expression
 from striate.data.named import NAMED_SETS
+from striate.data.plane import PLANE_SETS
 from striate.data.shards import (
     ShardSource,
     expand_pattern,
@@ -51,7 +52,9 @@ def open_source(name_or_path: str, pattern: str | None = None, limit: int | None
 
 def _open(name_or_path: str) -> Source:
     """Open a source of class folders, a list or a named set."""
-    if name_or_path in NAMED_SETS:
+    # The names of the plane's sets are ordinary words: a folder of such a name is meant itself.
+    is_own = name_or_path in PLANE_SETS and Path(name_or_path).exists()
+    if name_or_path in NAMED_SETS and not is_own:
         source = NAMED_SETS.build(Pick(name_or_path))
         if Path(name_or_path).exists():
             source.remarks = (

@@ -13,6 +13,7 @@ from striate.data.archive import ARCHIVES, ArchiveSource
 from striate.data.cache import digest_of
 from striate.data.download import RemoteFile, download
 from striate.data.folder import FolderSource
+from striate.data.plane import NUM_POINTS, PLANE_SETS, pixels
 from striate.data.record import (
     Record,
     RecordSource,
@@ -110,6 +111,31 @@ def cifar100() -> Source:
     return _cifar_set("cifar100", file, 2, splits, "fine_label_names.txt")
 
 
+def _plane(name: str) -> Callable[[], Source]:
+    """The source of a set of points in the plane, drawn as grey images of 1 × 2 pixels."""
+    draw = PLANE_SETS[name]
+
+    def source() -> Source:
+        def records() -> Iterator[Record]:
+            drawn = draw(NUM_POINTS)
+            pairs = zip(pixels(drawn.points), drawn.labels.tolist(), strict=True)
+            for row, (picture, label) in enumerate(pairs):
+                yield Record(None, row, label, picture[..., 0])
+
+        return RecordSource(
+            name,
+            f"{name}: {NUM_POINTS:,} points in the plane, x and y as the grey levels of two pixels",
+            "none needed: drawn by Striate",
+            digest_of("plane", f"{name} {NUM_POINTS}"),
+            lambda progress: None,
+            lambda: draw(1).class_names,
+            records,
+        )
+
+    source.__doc__ = f"Points in the plane, in two pixels each. {(draw.__doc__ or '').strip()}"
+    return source
+
+
 NAMED_SETS: Registry[Source] = Registry(
     "data set",
     {
@@ -118,6 +144,7 @@ NAMED_SETS: Registry[Source] = Registry(
         "fashion-mnist": fashion_mnist,
         "cifar10": cifar10,
         "cifar100": cifar100,
+        **{name: _plane(name) for name in PLANE_SETS},
     },
 )
 

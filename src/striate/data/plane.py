@@ -15,17 +15,20 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Float64, Int64
+from jaxtyping import Float32, Float64, Int64, UInt8
 
 from striate.errors import ConfigError
 from striate.randomness import generator
 
 __all__ = [
     "BOUND",
+    "NUM_POINTS",
     "PLANE_SETS",
     "PlaneSet",
     "blobs",
     "circles",
+    "pixels",
+    "points_of",
     "ring",
     "spiral",
     "three_modes",
@@ -34,6 +37,8 @@ __all__ = [
 
 BOUND = 3.0
 """Half the side of the square around the origin in which the sets lie."""
+NUM_POINTS = 1_200
+"""Points of a named set."""
 _MODES = 1.6 * np.array(
     [[math.cos(a), math.sin(a)] for a in (math.pi / 2, math.pi * 7 / 6, math.pi * 11 / 6)]
 )
@@ -185,6 +190,26 @@ PLANE_SETS: dict[str, Callable[..., PlaneSet]] = {
     "three-modes": three_modes,
 }
 """The sets by name."""
+
+
+def pixels(points: Float32[np.ndarray, "N 2"]) -> UInt8[np.ndarray, "N 1 2 1"]:
+    """Points as grey images, one pixel high: the first pixel is x, the second y.
+
+    The square |x| ≤ 3, |y| ≤ 3 has 256 steps of 0.024 along each axis; what lies outside comes to
+    its border.
+
+    Example:
+        >>> pixels(np.array([[-3.0, 3.0]], dtype=np.float32)).ravel().tolist()
+        [0, 255]
+    """
+    steps = (points.clip(-BOUND, BOUND) + BOUND) * (255 / (2 * BOUND))
+    return steps.round().astype(np.uint8)[:, None, :, None]
+
+
+def points_of(images: UInt8[np.ndarray, "N 1 2 1"]) -> Float32[np.ndarray, "N 2"]:
+    """The points that images of `pixels` stand for."""
+    shares = np.asarray(images, np.float32).reshape(len(images), 2) / 255
+    return np.asarray(2 * BOUND * shares - BOUND, np.float32)
 
 
 def _in_ring(points: np.ndarray) -> np.ndarray:

@@ -14,6 +14,12 @@ Values = npt.NDArray[np.floating]
 Pixels = npt.NDArray[np.uint8]
 Kind = TypeVar("Kind", bound=np.generic)
 
+KINDS = (
+    (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0),
+    (204, 121, 167), (120, 120, 120),
+)  # fmt: skip
+"""Colours of kinds that colour-blind readers tell apart (Okabe and Ito 2008)."""
+KIND_WORDS = ("orange", "sky blue", "green", "yellow", "blue", "vermilion", "purple", "grey")
 _SIZES = (
     (68, 1, 84), (72, 40, 120), (62, 74, 137), (49, 104, 142), (38, 130, 142), (31, 158, 137),
     (53, 183, 121), (109, 205, 89), (180, 222, 44), (253, 231, 37),

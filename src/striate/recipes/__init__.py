@@ -6,6 +6,7 @@
 from striate.config import RunConfig
 from striate.recipes.characters import digits_lenet, fashion_mnist_lenet, mnist_lenet
 from striate.recipes.photographs import cifar10_airbench, cifar10_resnet20, cifar100_resnet20
+from striate.recipes.plane import PLANE
 from striate.registry import Registry
 
 __all__ = [
@@ -27,5 +28,6 @@ RECIPES: Registry[RunConfig] = Registry(
         "cifar10_resnet20": cifar10_resnet20,
         "cifar10_airbench": cifar10_airbench,
         "cifar100_resnet20": cifar100_resnet20,
+        **PLANE,
     },
 )

@@ -12,7 +12,6 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from striate.data.loader import to_float
-from striate.errors import ConfigError
 from striate.randomness import some_of
 from striate.seeing.target import Target
 from striate.seeing.twin import twin
@@ -83,8 +82,8 @@ class Subject:
     """Number that is explained for each image."""
     target_names: Sequence[str]
     """What that number is, for each image: the name of a class."""
-    layer: str
-    """Layer that parts show where they show one."""
+    layer: str | None
+    """Layer that parts show where they show one; None: no layer has positions of the image."""
     layer_was_named: bool = False
     """Whether a person named it; else parts may show others, too."""
     unit: int | None = None
@@ -95,6 +94,10 @@ class Subject:
     """Images among which parts seek what excites a unit; None: only those that are shown."""
     held_out: Collection | None = None
     """Images that the network was not trained on."""
+    class_names: Sequence[str] = ()
+    loss: tuple[Callable[[nn.Module, Any], Tensor], Sequence[Any]] | None = None
+    """Loss of the task for a network and a batch, and batches of held-out images; None: not
+    known."""
     seed: int = 0
     progress: Progress = _quiet
     say: Callable[[str], None] = _silent
@@ -109,6 +112,10 @@ class Subject:
         """Images as the network takes them."""
         pixels = torch.from_numpy(np.array(pictures))
         return self.normalise(to_float(pixels)).contiguous()
+
+    def class_name(self, index: int) -> str:
+        """The name of a class, or its number."""
+        return self.class_names[index] if index < len(self.class_names) else f"class {index}"
 
     @property
     def limits(self) -> tuple[list[float], list[float]]:
@@ -129,15 +136,15 @@ class Subject:
         return self.pictures.shape[1], self.pictures.shape[2]
 
 
-def last_spatial_layer(network: nn.Module, input_shape: tuple[int, ...]) -> str:
+def last_spatial_layer(network: nn.Module, input_shape: tuple[int, ...]) -> str | None:
     """The last layer whose output has more than one position: the usual one for Grad-CAM.
 
     Args:
         network: Any module; left as it is.
         input_shape: Shape (C, *S), without the batch.
 
-    Raises:
-        ConfigError: no layer has positions.
+    Returns:
+        Its name; None where no layer has positions.
 
     Example:
         >>> head = (nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 2))
@@ -157,9 +164,4 @@ def last_spatial_layer(network: nn.Module, input_shape: tuple[int, ...]) -> str:
             module.register_forward_hook(lambda _, __, output, name=name: note(name, output))
     with torch.no_grad():
         copied(weight.new_zeros(1, *input_shape))
-    if not spatial:
-        raise ConfigError(
-            f"No layer of {type(network).__name__} has positions of the image left; maps over the "
-            "image need one."
-        )
-    return spatial[-1]
+    return spatial[-1] if spatial else None

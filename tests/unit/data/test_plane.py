@@ -1,10 +1,14 @@
 """Sets of points in the plane follow their definitions, and are as hard as they say."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from striate.api.request import Request
+from striate.data import open_source, plane
 from striate.data.plane import (
     BOUND,
     PLANE_SETS,
@@ -17,6 +21,7 @@ from striate.data.plane import (
     xor,
 )
 from striate.errors import ConfigError
+from striate.recipes import RECIPES
 
 
 def linear_accuracy(found: PlaneSet) -> float:
@@ -110,3 +115,40 @@ def test_noise_is_a_deviation() -> None:
 def test_what_is_no_number_of_points_and_no_deviation_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match="must be"):
         spiral(**wrong)  # type: ignore[arg-type]
+
+
+def test_points_are_kept_to_half_a_step() -> None:
+    drawn = plane.spiral(400)
+    images = plane.pixels(drawn.points)
+    assert images.shape == (400, 1, 2, 1)
+    inside = np.abs(drawn.points).max(axis=1) <= plane.BOUND
+    errors = np.abs(plane.points_of(images) - drawn.points)[inside]
+    assert errors.max() <= 3 / 255 + 1e-6
+    corners = np.array([[-9.0, 9.0], [3.0, -3.0]], dtype=np.float32)
+    assert plane.points_of(plane.pixels(corners)).tolist() == [[-3, 3], [3, -3]]
+
+
+@pytest.mark.parametrize("name", plane.PLANE_SETS)
+def test_each_set_is_known_by_name_and_has_a_recipe(name: str) -> None:
+    source = open_source(name)
+    assert len(source.items) == plane.NUM_POINTS
+    assert source.class_names == plane.PLANE_SETS[name](1).class_names
+    recipe = RECIPES[name]()
+    assert recipe.data.source == name
+    assert recipe.data.input_size == (1, 2)
+    drawn = plane.PLANE_SETS[name](plane.NUM_POINTS)
+    item = next(item for item in source.items if item.key[1] == 7)
+    np.testing.assert_array_equal(source.read(item), plane.pixels(drawn.points[7:8])[0, ..., 0])
+    assert item.label == drawn.labels[7]
+
+
+def test_a_folder_of_such_a_name_is_meant_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for label in ("a", "b"):
+        (tmp_path / "circles" / label).mkdir(parents=True)
+        for n in range(2):
+            Image.new("L", (4, 4), 50 * n).save(tmp_path / "circles" / label / f"{n}.png")
+    monkeypatch.chdir(tmp_path)
+    assert open_source("circles").class_names == ("a", "b")
+    assert not Request("circles").is_recipe

@@ -1,4 +1,4 @@
-"""Records of what is known of each call of a layer, of each block of layers, and of the whole network."""
+"""Records of each call of a layer, of each block of layers, and of the whole network."""
 
 from dataclasses import dataclass, field
 

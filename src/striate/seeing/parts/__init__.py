@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from striate.registry import Registry
 from striate.seeing.gallery import Panel
 from striate.seeing.parts.attribution import attribution
+from striate.seeing.parts.boundary import boundary
 from striate.seeing.parts.dreams import dream
 from striate.seeing.parts.embedding import embedding, separability
 from striate.seeing.parts.filters import filters
+from striate.seeing.parts.landscapes import landscape
 from striate.seeing.parts.maps import maps
 from striate.seeing.parts.patches import deconvnet, patches
 
@@ -22,5 +24,7 @@ PARTS: Registry[Iterator[Panel]] = Registry(
         "dream": dream,
         "embedding": embedding,
         "separability": separability,
+        "boundary": boundary,
+        "landscape": landscape,
     },
 )

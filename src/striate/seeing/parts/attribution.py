@@ -94,7 +94,7 @@ def _kinds(subject: Subject) -> list[_Kind]:
         stride = side // 2 if network is subject.network else side
         return methods.occlusion(network, inputs, target, window=side, stride=stride)
 
-    return [
+    kinds = [
         _Kind(
             "gradient",
             "Gradient",
@@ -115,7 +115,7 @@ def _kinds(subject: Subject) -> list[_Kind]:
             "Grad-CAM",
             f"Where the maps of the layer {layer} speak for the number, as coarse as they are.",
             False,
-            lambda n, x: methods.grad_cam(n, x, target, layer),
+            lambda n, x: methods.grad_cam(n, x, target, layer or ""),
         ),
         _Kind(
             "integrated",
@@ -134,6 +134,8 @@ def _kinds(subject: Subject) -> list[_Kind]:
             occluded,
         ),
     ]
+    # Without positions there are no maps to weigh.
+    return [kind for kind in kinds if layer is not None or kind.name != "grad_cam"]
 
 
 def _of_network(method: Method, inputs: Tensor) -> Callable[[nn.Module], Tensor]:

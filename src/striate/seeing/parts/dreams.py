@@ -44,6 +44,8 @@ def dream(subject: Subject) -> Iterator[Panel]:
         pictures=pictures,
         arrays={f"image_{i}": np.asarray(image) for i, image in enumerate(arrays.values())},
     )
+    if subject.layer is None:
+        return
     found = enhance(
         subject.network, subject.inputs[0], subject.layer, low=low, high=high, seed=subject.seed,
         progress=_progress(subject, "dreaming"),

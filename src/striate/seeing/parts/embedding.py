@@ -7,6 +7,7 @@ import numpy.typing as npt
 from PIL import Image
 from torch import Tensor
 
+from striate.drawing.colour import KIND_WORDS, KINDS
 from striate.drawing.picture import marked
 from striate.errors import ConfigError, DataError
 from striate.evaluation.chart import Series, line_chart
@@ -21,11 +22,6 @@ __all__ = ["embedding", "separability"]
 _MOST_IMAGES = 1_000
 _SIDE, _THUMBNAIL = 900, 28
 """Sides of the map and of a picture in it, pixels."""
-_COLOURS = (
-    (230, 159, 0), (86, 180, 233), (0, 158, 115), (240, 228, 66), (0, 114, 178), (213, 94, 0),
-    (204, 121, 167), (120, 120, 120),
-)  # fmt: skip
-"""Colours that colour-blind readers tell apart (Okabe and Ito 2008)."""
 
 
 def embedding(subject: Subject) -> Iterator[Panel]:
@@ -43,10 +39,10 @@ def embedding(subject: Subject) -> Iterator[Panel]:
             yield Panel(f"embedding-{method}", method, str(error))
             continue
         drawn = _map(collection, found.coordinates)
-        framed = collection.labels is not None and 1 < len(names) <= len(_COLOURS)
+        framed = collection.labels is not None and 1 < len(names) <= len(KINDS)
         key = (
             "Frames say the class: "
-            + ", ".join(f"{name} {_WORDS[i]}" for i, name in enumerate(names))
+            + ", ".join(f"{name} {KIND_WORDS[i]}" for i, name in enumerate(names))
             if framed
             else ""
         )
@@ -59,9 +55,6 @@ def embedding(subject: Subject) -> Iterator[Panel]:
             wide=True,
             arrays={"coordinates": found.coordinates.numpy()},
         )
-
-
-_WORDS = ("orange", "sky blue", "green", "yellow", "blue", "vermilion", "purple", "grey")
 
 
 def separability(subject: Subject) -> Iterator[Panel]:
@@ -116,13 +109,13 @@ def _map(collection: Collection, coordinates: Tensor) -> npt.NDArray[np.uint8]:
     corners = (shares * (_SIDE - _THUMBNAIL)).round().long()
     sheet = np.zeros((_SIDE, _SIDE, 4), dtype=np.uint8)
     labels = collection.labels
-    framed = labels is not None and 1 < len(collection.class_names) <= len(_COLOURS)
+    framed = labels is not None and 1 < len(collection.class_names) <= len(KINDS)
     for index, (x, y) in enumerate(corners.tolist()):
         picture = np.asarray(collection.pictures[index])
         image = Image.fromarray(picture[..., 0] if picture.shape[2] == 1 else picture)
         small = np.array(image.convert("RGB").resize((_THUMBNAIL, _THUMBNAIL)))
         if framed and labels is not None:
-            small = marked(small, _COLOURS[int(labels[index])])
+            small = marked(small, KINDS[int(labels[index])])
         # Upwards is larger, as on every axis.
         top = _SIDE - _THUMBNAIL - y
         sheet[top : top + _THUMBNAIL, x : x + _THUMBNAIL, :3] = small

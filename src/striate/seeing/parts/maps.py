@@ -18,6 +18,9 @@ _CHANNELS = 8
 
 def maps(subject: Subject) -> Iterator[Panel]:
     """Feature maps of a layer for each image, the strongest channels first."""
+    if subject.layer is None:
+        yield Panel("maps", "Feature maps", "No layer has positions of the image: there are none.")
+        return
     network = twin(subject.network)
     with torch.no_grad(), captured(network, subject.layer) as layers:
         network(subject.inputs)

@@ -92,13 +92,15 @@ def _collection(subject: Subject) -> Collection:
 
 
 def _found(subject: Subject, collection: Collection) -> dict[str, Patches]:
-    layers = [subject.layer]
+    layers = [] if subject.layer is None else [subject.layer]
     if not subject.layer_was_named:
         layers = [
             name
             for name in layers_over_depth(subject.network, subject.inputs[:1])
             if _has_positions(subject, name)
         ] or layers
+    if not layers:
+        return {}
     subject.say(
         f"Seeking what excites units: {len(layers)} layer(s), {len(collection):,} images, one pass."
     )
