@@ -94,6 +94,9 @@ class TrainingConfig:
     """Number of validations, at even distances."""
     checkpoints: int = 20
     """Number of checkpoints, at even distances."""
+    flow: bool = field(default=False, metadata=_LATER)
+    """Write at each validation how signals and gradients pass through the layers, and histograms of
+    the weights, into events.jsonl; `striate see RUN flow,weights` draws them."""
     tensorboard: bool = False
     """Write TensorBoard event files beside events.jsonl."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from striate import api
@@ -16,6 +17,7 @@ from striate.api.why import why
 from striate.data import Dataset
 from striate.errors import ConfigError, DataError, RunError
 from striate.terminal import Reporter
+from striate.training.events import read_events
 
 QUICK = ("network.depth=8", "network.width=8", "training.batch_size=16", "execution.threads=1")
 
@@ -200,3 +202,46 @@ def test_one_image_is_explained_at_a_time(
     broken.write_bytes(b"no image")
     with pytest.raises(DataError, match=r"broken\.png"):
         why(run, broken)
+
+
+def test_a_watched_training_ends_on_the_same_bits_and_is_drawn(
+    shared_photographs: Path, tmp_path: Path
+) -> None:
+    runs = []
+    for watched in ("false", "true"):
+        words = (*QUICK, f"training.flow={watched}", "training.validations=3")
+        options = {"network": "resnet", "assignments": words, "steps": 24, "seed": 3}
+        runs.append(api.train(shared_photographs, out=tmp_path / watched, **options))
+    first, second = (run.folder.read_tensors(run.folder.weights) for run in runs)
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[key], second[key]) for key in first)
+    events = [e for e in read_events(runs[1].folder.events) if e["event"] == "flow"]
+    assert [event["step"] for event in events] == [0, 8, 16, 24]
+    assert len(events[0]["rows"]) == len(events[-1]["rows"]) > 5
+    counts = events[0]["weights"]["stem.0.weight"]
+    assert sum(counts) == first["stem.0.weight"].numel()
+    page = see(runs[1], ["flow", "weights"], out=tmp_path / "seen")
+    with np.load(page.parent / "flow.npz") as arrays:
+        assert arrays["steps"].tolist() == [0, 8, 16, 24]
+        assert arrays["output_gradient"].shape[1] == 4
+    assert len(list(page.parent.glob("weights-*.png"))) == len(events[0]["weights"])
+    page = see(runs[0], ["flow", "weights"], out=tmp_path / "unwatched")
+    assert "training.flow=true" in page.read_text()
+
+
+def test_a_perceptron_on_points_has_regions_and_no_maps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("STRIATE_HOME", str(tmp_path / "home"))
+    run = api.train("ring", out=tmp_path / "run", epochs=20)
+    assert run.config.data.input_size == (1, 2)
+    page = see(run, ["boundary", "maps", "patches", "attribution", "landscape"])
+    with np.load(page.parent / "boundary.npz") as arrays:
+        regions = arrays["scores"].argmax(2)
+    middle, between, corner = regions[60, 60], regions[60, 60 + 30], regions[2, 2]
+    assert middle == corner != between  # the ring lies between 1 and 2
+    text = page.read_text()
+    assert "No layer has positions" in text
+    assert "Dots are the" in text
+    assert "The mean loss on" in text

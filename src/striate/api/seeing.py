@@ -26,6 +26,7 @@ from striate.seeing.subject import Collection, Subject, last_spatial_layer
 from striate.seeing.target import Target, Unit, outputs_of
 from striate.seeing.twin import module_named, twin
 from striate.terminal import Reporter
+from striate.training.events import read_events
 
 __all__ = ["see"]
 
@@ -118,6 +119,7 @@ class _Seen:
     collection: Collection
     held_out: Collection | None = None
     loss: tuple[Callable[[nn.Module, Any], Tensor], list[Batch]] | None = None
+    moments: tuple[Any, ...] = ()
 
 
 def _of_run(run: Run, images: str | Path | None, data: Any, reporter: Reporter) -> _Seen:
@@ -146,6 +148,7 @@ def _of_run(run: Run, images: str | Path | None, data: Any, reporter: Reporter) 
         _collection(dataset.train, "training images", classes),
         _collection(dataset.validation, "validation images", classes),
         _loss(run, dataset.validation),
+        tuple(event for event in read_events(run.folder.events) if event["event"] == "flow"),
     )  # fmt: skip
 
 
@@ -271,6 +274,7 @@ def _subject(
         held_out=seen.held_out,
         class_names=seen.class_names,
         loss=seen.loss,
+        moments=seen.moments,
         seed=seed,
         progress=reporter.progress,
         say=reporter.say,

@@ -1,7 +1,7 @@
 """Subjects of a gallery: a network, its images, and what of it is asked."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -98,6 +98,8 @@ class Subject:
     loss: tuple[Callable[[nn.Module, Any], Tensor], Sequence[Any]] | None = None
     """Loss of the task for a network and a batch, and batches of held-out images; None: not
     known."""
+    moments: Sequence[Mapping[str, Any]] = ()
+    """What a watched training wrote of its layers, from the first moment to the last."""
     seed: int = 0
     progress: Progress = _quiet
     say: Callable[[str], None] = _silent

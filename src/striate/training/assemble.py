@@ -141,9 +141,16 @@ def check_choices(config: RunConfig) -> None:
         problems.append(problem)
     problems += _in_turn_problems(config)
     if not problems:
-        problems += _number_problems(config)
+        problems += [*_number_problems(config), *_flow_problems(config)]
     if problems:
         raise ConfigError(problems)
+
+
+def _flow_problems(config: RunConfig) -> list[str]:
+    """Why a training cannot be watched."""
+    if config.training.flow and len(build_task(config).phases) > 1:
+        return ["training.flow is for tasks with one network that learns; leave it out."]
+    return []
 
 
 def _in_turn_problems(config: RunConfig) -> list[str]:

@@ -32,6 +32,7 @@ from striate.training.plan import Plan
 from striate.training.probe import Features, validated_in_turn
 from striate.training.step import Outcome, learn
 from striate.training.views import num_views
+from striate.training.watch import Watch
 
 _LOG_PARTS = 400  # step events in a run: fine enough for a curve, small enough to read
 _QUICK_VALIDATION = 2_000  # images of a validation on the way; the last one takes all
@@ -61,6 +62,8 @@ class Training:
     loss_sum: float = 0.0
     loss_count: int = 0
     last_log: tuple[float, int] | None = None
+    watch: Watch | None = None
+    """Writes how the network changes, where that was asked for."""
     features: Features | None = None
     """Features of the training split, where its last layer was solved in this session."""
 
@@ -76,6 +79,7 @@ class Training:
         self.parts.networks.train()
         if self.step == 0:
             self._save()
+            self._note_moment()
         if self.budget is not None:
             self.budget.begin(self.step, self.plan.progress(self.step))
         while self.step < self.plan.total:
@@ -88,6 +92,7 @@ class Training:
                 self._pause()
         self._save()
         scores = self.validate(quick=False)
+        self._note_moment()
         for text in self._doubts(scores):
             self.log.write("warning", step=self.step, text=text)
         self.log.write("finished", step=self.step, seconds=round(self.clock.seconds(), 3))
@@ -161,6 +166,10 @@ class Training:
         )
         self.loss_sum, self.loss_count, self.last_log = 0.0, 0, (now, self.step)
 
+    def _note_moment(self) -> None:
+        if self.watch is not None:
+            self.log.write("flow", step=self.step, **self.watch.moment())
+
     def _seconds_left(self, now: float) -> dict[str, float]:
         """Seconds until the clock ends the training, where it does."""
         if self.budget is None:
@@ -173,6 +182,7 @@ class Training:
         began = self.clock.seconds()
         if self.plan.crossed(self.step, training.validations):
             self.validate(quick=True)
+            self._note_moment()
         saved = self.plan.crossed(self.step, training.checkpoints)
         if saved:
             self._save()

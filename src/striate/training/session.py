@@ -23,6 +23,7 @@ from striate.training.loop import Training
 from striate.training.plan import Plan
 from striate.training.probe import held_out_in_words, solve_head
 from striate.training.views import num_views
+from striate.training.watch import Watch
 
 Pruner = Callable[[Event], str | None]
 """Receives each event of a training; a reason that it returns ends the training, unfinished."""
@@ -83,6 +84,8 @@ def run(
         training = Training(config, data, parts, Plan.of(1), store, log, clock)
         training.most_steps = most_steps(config, parts)
         training.budget = time_budget(config, data, parts, clock, finish)
+        if config.training.flow:
+            training.watch = Watch(parts, data.train)
         if store.is_empty:
             if parts.lacks_weights and config.pretrained is not None:
                 raise RunError(
@@ -120,5 +123,8 @@ def _resume(training: Training, folder: RunFolder) -> None:
     lost = read_events(folder.events)
     state = training.restore()
     training.clock.used = state["seconds"]
+    moments = [event for event in lost if event["event"] == "flow"]
+    if training.watch is not None and moments:
+        training.watch.follow(moments[0])
     training.log.rewind(state["log_offset"], "resumed", step=training.step)
     training.follow([event for event in lost if event.get("step", 0) >= training.step])

@@ -9,6 +9,7 @@ from striate.seeing.parts.boundary import boundary
 from striate.seeing.parts.dreams import dream
 from striate.seeing.parts.embedding import embedding, separability
 from striate.seeing.parts.filters import filters
+from striate.seeing.parts.history import flow, weights
 from striate.seeing.parts.landscapes import landscape
 from striate.seeing.parts.maps import maps
 from striate.seeing.parts.patches import deconvnet, patches
@@ -26,5 +27,7 @@ PARTS: Registry[Iterator[Panel]] = Registry(
         "separability": separability,
         "boundary": boundary,
         "landscape": landscape,
+        "flow": flow,
+        "weights": weights,
     },
 )
