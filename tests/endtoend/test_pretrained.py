@@ -14,6 +14,7 @@ from PIL import Image
 from torch import nn
 
 from striate import api
+from striate.api.crossvalidation import cross_validate
 from striate.api.pretrained import evaluate_pretrained
 from striate.cli.prediction import evaluate
 from striate.config import RunConfig
@@ -26,6 +27,7 @@ from striate.networks.weight import Preparation, Weights
 from striate.optim import OPTIMISERS
 from striate.registry import Pick
 from striate.terminal import Reporter
+from striate.training import probe
 from striate.training.events import read_events
 from striate.training.transfer import FrozenFeatures, head_first_groups, slow_features
 
@@ -279,6 +281,25 @@ class TestTrain:
             options = {"freeze": 1.0, "assignments": words}
             some = train(photographs, tmp_path / words[0], published, **options)
             assert some.config.data.validation == "apart"
+
+    def test_folds_compute_the_features_of_each_image_once(
+        self, published, photographs, tmp_path, monkeypatch
+    ):
+        computed: list[str] = []
+        features_of = probe.features_of
+
+        def counted(model, split, *views, **more):
+            computed.extend(split.names if more.get("progress") else ())
+            return features_of(model, split, *views, **more)
+
+        monkeypatch.setattr(probe, "features_of", counted)
+        monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
+        options = {"pretrained": published, "freeze": 1.0, "assignments": QUICK, "minutes": 0.3}
+        study = cross_validate(photographs, folds=3, out=tmp_path / "cv", **options)
+        assert len(study.runs) == 3
+        outside = study.runs[0].record["data"]["counts"]
+        assert len(computed) == outside["train"] + outside["validation"]
+        assert len(set(computed)) == len(computed)
 
     @pytest.mark.parametrize(
         ("words", "message"),

@@ -140,7 +140,7 @@ def cross_validate(
     def complete(resolved: Resolved, reporter: Reporter) -> tuple[RunConfig, dict[str, Any]]:
         if resolved.config.data.folds is not None:
             raise ConfigError("data.folds is chosen by --folds here; leave out the setting.")
-        data = replace(resolved.config.data, folds=folds)
+        data = replace(resolved.config.data, folds=folds, validation="apart")
         check_images(replace(resolved.config, data=data), resolved, reporter)
         return resolved.config, {}
 
@@ -149,7 +149,7 @@ def cross_validate(
     configs = []
     for number in range(repeats * folds):
         repeat, fold = divmod(number, folds)
-        divided = replace(base.data, folds=folds, fold=fold, fold_seed=repeat)
+        divided = replace(base.data, folds=folds, fold=fold, fold_seed=repeat, validation="apart")
         config = with_seed(replace(base, data=divided), base.training.seed + number)
         announcement = f"Fold {fold + 1} of {folds}, repeat {repeat + 1} of {repeats}"
         configs.append((f"repeat-{repeat + 1}-fold-{fold + 1}", announcement, config))

@@ -6,6 +6,7 @@ cache_dir()/images/KEY/
     development/items.json   labels, names, digests and groups of the same
     development/NAME.array   values of a field that are arrays themselves, such as masks
     test/                    the same of the sealed test split, in files that training never opens
+cache_dir()/features/        features of images by published weights (training/feature_store.py)
 cache_dir()/memo/            which KEY a source in a certain state led to
 """
 
@@ -44,7 +45,7 @@ class CacheEntry:
     """One thing in the cache that can be cleared."""
 
     name: str
-    kind: Literal["images", "download", "leftover"]
+    kind: Literal["images", "features", "download", "leftover"]
     path: Path
     num_bytes: int
     num_images: int | None
@@ -177,6 +178,11 @@ def list_cache() -> list[CacheEntry]:
             name, count = _set_name(described), sum(described["counts"].values())
             kind, marker = "images", folder / "set.json"
         entries.append(CacheEntry(name, kind, folder, _size(folder), count, marker.stat().st_mtime))
+    for file in sorted((cache_dir() / "features").glob("*.safetensors")):
+        status = file.stat()
+        entries.append(
+            CacheEntry(file.stem, "features", file, status.st_size, None, status.st_mtime)
+        )
     for folder in _folders(cache_dir() / "downloads"):
         used = folder.stat().st_mtime
         entries.append(CacheEntry(folder.name, "download", folder, _size(folder), None, used))
@@ -207,9 +213,12 @@ def clear_cache(names: Sequence[str] = (), *, downloads: bool = True) -> list[Ca
             continue
         if entry.kind == "leftover" and _being_built(entry.path):
             continue
-        # set.json goes first: a folder without it is never used, however far this comes.
-        (entry.path / "set.json").unlink(missing_ok=True)
-        shutil.rmtree(entry.path, ignore_errors=True)
+        if entry.kind == "features":
+            entry.path.unlink(missing_ok=True)
+        else:
+            # set.json goes first: a folder without it is never used, however far this comes.
+            (entry.path / "set.json").unlink(missing_ok=True)
+            shutil.rmtree(entry.path, ignore_errors=True)
         removed.append(entry)
     if not names:
         for memo in (cache_dir() / "memo").glob("*.json"):

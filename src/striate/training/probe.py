@@ -28,6 +28,7 @@ from striate.networks.head import head_names
 from striate.randomness import some_of
 from striate.tasks import DataShape, Task, View
 from striate.training.assemble import Parts
+from striate.training.feature_store import FeatureStore
 from striate.training.inference import Model, infer
 from striate.training.views import num_views
 from striate.training.views import views as views_of
@@ -122,6 +123,7 @@ def solve_head(
     seconds: float | None = None,
     passes: int = 0,
     progress: Progress | None = None,
+    store: FeatureStore | None = None,
 ) -> Solved:
     """Fill the last layer of the first network with its optimum.
 
@@ -132,6 +134,7 @@ def solve_head(
             images, where all would take longer; None: as many as that takes.
         passes: Further forward passes that these seconds are for.
         progress: Receives how many images' features are known.
+        store: Keeps features for other trainings; None: nothing is kept.
 
     Raises:
         ConfigError: the network has several last layers, or one without a bias.
@@ -147,9 +150,10 @@ def solve_head(
         )
     began = time.monotonic()
     chosen, views = train, parts.model.prediction
-    if seconds is not None:
+    are_kept = store is not None and store.holds(train, views)
+    if seconds is not None and not are_kept:
         chosen, views = _affordable(parts.model, train, seconds, passes)
-    features = features_of(parts.model, chosen, views, progress=progress)
+    features = _kept_features(parts.model, chosen, views, progress, store)
     computed = time.monotonic()
     solved = solve(parts.task, features, len(weight))
     with torch.no_grad():
@@ -211,6 +215,23 @@ def _num_outputs(parts: Parts) -> int:
     network = next(iter(parts.networks.values()))
     head: Any = network.get_submodule(head_names(network)[0])
     return len(head.weight)
+
+
+def _kept_features(
+    model: Model,
+    split: ImageSet,
+    views: PredictionConfig,
+    progress: Progress | None,
+    store: FeatureStore | None,
+) -> Features:
+    """Features of a split; with a store those that it has are not computed again."""
+    if store is None:
+        return features_of(model, split, views, progress=progress)
+    rows = store.features(
+        split, views, lambda some: features_of(model, some, views, progress=progress).rows
+    )
+    weights = tuple(weight for weight, _ in views_of(split.images.shape, views))
+    return Features(rows, split, weights=weights)
 
 
 def _affordable(

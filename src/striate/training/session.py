@@ -18,6 +18,7 @@ from striate.training.assemble import Parts
 from striate.training.budget import Clock, first_plan, head_seconds, most_steps, time_budget
 from striate.training.checkpoint import CheckpointStore
 from striate.training.events import Event, EventLog, read_events
+from striate.training.feature_store import FeatureStore
 from striate.training.interrupt import Interrupt
 from striate.training.loop import Training
 from striate.training.plan import Plan
@@ -99,7 +100,8 @@ def run(
                 seconds = None if in_turn else head_seconds(config, clock, finish)
                 passes = len(data.validation) * num_views(config.prediction)
                 passes = passes if config.pretrained.freeze == 1 else 0
-                solved = solve_head(parts, data.train, seconds, passes, progress)
+                store = None if config.training.minutes is None else FeatureStore(config)
+                solved = solve_head(parts, data.train, seconds, passes, progress, store)
                 training.features = solved.features
                 held_out = "" if in_turn else held_out_in_words(parts, solved)
                 log.write("head", step=0, text=solved.how + held_out)
