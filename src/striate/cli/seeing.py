@@ -88,7 +88,10 @@ def why(
     ] = None,
     at: Annotated[
         str | None,
-        typer.Option(metavar="ROW,COLUMN", help="Position of the object to explain in a mask."),
+        typer.Option(
+            metavar="ROW,COLUMN",
+            help="Position of the object to explain, where objects are predicted.",
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="New folder of the page.")] = None,
     data: Annotated[

@@ -134,6 +134,10 @@ class Task(ABC):
     """Arguments that the task gives to its loss."""
     unsuited: ClassVar[tuple[str, ...]] = ()
     """Augmentations that the planner leaves out, for they change what is to be predicted."""
+    weights_add: ClassVar[str] = (
+        "on photographs they halve the error (15 kinds of scenes in a minute: 8 % wrong for 19 %)"
+    )
+    """What published weights were measured to add, as a clause."""
     keeps_groups: ClassVar[bool] = False
     """Whether rows keep the group of each item (a patient, a film), so that intervals draw whole
     groups."""

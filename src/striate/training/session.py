@@ -100,8 +100,8 @@ def run(
                 seconds = None if in_turn else head_seconds(config, clock, finish)
                 passes = len(data.validation) * num_views(config.prediction)
                 passes = passes if config.pretrained.freeze == 1 else 0
-                store = None if config.training.minutes is None else FeatureStore(config)
-                solved = solve_head(parts, data.train, seconds, passes, progress, store)
+                kept = None if config.training.minutes is None else FeatureStore(config)
+                solved = solve_head(parts, data.train, seconds, passes, progress, kept)
                 training.features = solved.features
                 held_out = "" if in_turn else held_out_in_words(parts, solved)
                 log.write("head", step=0, text=solved.how + held_out)

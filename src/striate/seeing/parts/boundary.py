@@ -91,8 +91,8 @@ def _of_images(subject: Subject) -> Iterator[Panel]:
         yield Panel("boundary", title, "The network gives one number: there are no regions.")
         return
     winners = plane.scores.argmax(2).flatten()
-    shown = winners.bincount(minlength=plane.scores.shape[2]).argsort(descending=True)
-    shown = [int(k) for k in shown[: len(KINDS) - 1] if (winners == k).any()]
+    order = winners.bincount(minlength=plane.scores.shape[2]).argsort(descending=True)
+    shown = [int(k) for k in order[: len(KINDS) - 1] if bool((winners == k).any())]
     names = [subject.class_name(k) for k in shown]
     picture = _regions(plane.scores, shown)
     corners = plane.corners.numpy()

@@ -41,6 +41,9 @@ class Segmentation(Task):
 
     needs = ("image", "mask")
     outputs = "map"
+    weights_add = (
+        "on street scenes they raise the mean IoU of five minutes from 60 to 64 % (CamVid)"
+    )
     keeps_groups = True
     sees_whole = True
     file_names = ("masks/{}.png",)
