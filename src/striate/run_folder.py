@@ -98,6 +98,15 @@ class RunFolder:
             raise RunError(f"{path} is not a run: it {reason}.{hint}")
         return cls(path)
 
+    def snapshot(self, step: int) -> Path:
+        """File of the weights of a watched training after a step."""
+        return self.path / "snapshots" / f"{step:09}.safetensors"
+
+    def snapshots(self) -> list[tuple[int, Path]]:
+        """Steps of which the weights were kept, and their files, in order."""
+        paths = sorted((self.path / "snapshots").glob("*.safetensors"))
+        return [(int(path.stem), path) for path in paths if path.stem.isdecimal()]
+
     def create(self, record: dict[str, Any]) -> None:
         """Make the folder and write its record."""
         whole = {

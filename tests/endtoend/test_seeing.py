@@ -234,14 +234,18 @@ def test_a_perceptron_on_points_has_regions_and_no_maps(
 ) -> None:
     monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("STRIATE_HOME", str(tmp_path / "home"))
-    run = api.train("ring", out=tmp_path / "run", epochs=20)
+    words = ("training.flow=true", "training.validations=4")
+    run = api.train("ring", out=tmp_path / "run", epochs=20, assignments=words)
     assert run.config.data.input_size == (1, 2)
     page = see(run, ["boundary", "maps", "patches", "attribution", "landscape"])
     with np.load(page.parent / "boundary.npz") as arrays:
         regions = arrays["scores"].argmax(2)
     middle, between, corner = regions[60, 60], regions[60, 60 + 30], regions[2, 2]
     assert middle == corner != between  # the ring lies between 1 and 2
+    with Image.open(page.parent / "boundary.gif") as moving:
+        assert moving.n_frames == len(run.folder.snapshots()) == 5
     text = page.read_text()
+    assert "The moving picture shows the steps 0, " in text
     assert "No layer has positions" in text
     assert "Dots are the" in text
     assert "The mean loss on" in text

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from striate.seeing.subject import Collection, Subject, last_spatial_layer
 from striate.seeing.target import Target, Unit, outputs_of
 from striate.seeing.twin import module_named, twin
 from striate.terminal import Reporter
+from striate.training.assemble import whole
 from striate.training.events import read_events
 
 __all__ = ["see"]
@@ -120,6 +122,7 @@ class _Seen:
     held_out: Collection | None = None
     loss: tuple[Callable[[nn.Module, Any], Tensor], list[Batch]] | None = None
     moments: tuple[Any, ...] = ()
+    snapshots: tuple[tuple[int, Callable[[], nn.Module]], ...] = ()
 
 
 def _of_run(run: Run, images: str | Path | None, data: Any, reporter: Reporter) -> _Seen:
@@ -149,7 +152,15 @@ def _of_run(run: Run, images: str | Path | None, data: Any, reporter: Reporter) 
         _collection(dataset.validation, "validation images", classes),
         _loss(run, dataset.validation),
         tuple(event for event in read_events(run.folder.events) if event["event"] == "flow"),
+        tuple((step, partial(_as_it_was, run, path)) for step, path in run.folder.snapshots()),
     )  # fmt: skip
+
+
+def _as_it_was(run: Run, path: Path) -> nn.Module:
+    """The network of a run with the weights of one of its snapshots."""
+    network = whole(run.fresh_networks())
+    network.load_state_dict(run.folder.read_tensors(path))
+    return network.eval()
 
 
 def _loss(run: Run, split: ImageSet) -> Any:
@@ -275,6 +286,7 @@ def _subject(
         class_names=seen.class_names,
         loss=seen.loss,
         moments=seen.moments,
+        snapshots=seen.snapshots,
         seed=seed,
         progress=reporter.progress,
         say=reporter.say,

@@ -2,6 +2,7 @@
 
 import base64
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -77,6 +78,29 @@ def _pixels(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
             f"{image.dtype} {image.shape}."
         )
     return np.ascontiguousarray(image[:, :, 0] if image.shape[2] == 1 else image)
+
+
+def gif(frames: Sequence[npt.NDArray[np.uint8]], seconds: float = 0.5) -> bytes:
+    """Pictures (H, W, 3) of one size as the bytes of a GIF file that repeats itself.
+
+    Args:
+        frames: Pictures in their order; the last one stays three times as long.
+        seconds: How long each is shown.
+    """
+    from PIL import Image
+
+    images = [Image.fromarray(_pixels(frame)) for frame in frames]
+    durations = [round(1000 * seconds)] * (len(images) - 1) + [round(3000 * seconds)]
+    stream = io.BytesIO()
+    images[0].save(
+        stream, format="GIF", save_all=True, append_images=images[1:], duration=durations, loop=0
+    )
+    return stream.getvalue()
+
+
+def gif_uri(frames: Sequence[npt.NDArray[np.uint8]]) -> str:
+    """The same as a data URI."""
+    return "data:image/gif;base64," + base64.b64encode(gif(frames)).decode()
 
 
 def marked(

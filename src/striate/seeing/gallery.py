@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from striate import durable
-from striate.drawing.picture import data_uri, png, thumbnail_uri
+from striate.drawing.picture import data_uri, gif, gif_uri, png, thumbnail_uri
 from striate.errors import ConfigError
 from striate.evaluation.report import environment
 
@@ -51,6 +51,8 @@ class Panel:
     """Whether each picture takes the width of the page."""
     arrays: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     """The numbers behind the pictures, by name."""
+    animation: Sequence[npt.NDArray[np.uint8]] = ()
+    """Pictures (H, W, 3) that follow each other, written as a GIF file."""
     chart: str = ""
     """A drawing that is no picture of pixels."""
 
@@ -79,9 +81,13 @@ def write_gallery(folder: Path, title: str, facts: Sequence[str], panels: Sequen
             name = f"{panel.name}-{number:02}.png"
             durable.write_bytes(folder / name, png(picture.pixels))
             names.append(name)
+        if panel.animation:
+            durable.write_bytes(folder / f"{panel.name}.gif", gif(panel.animation))
         if panel.arrays:
             durable.write_bytes(folder / f"{panel.name}.npz", _npz(panel.arrays))
-        shown.append({"panel": panel, "pictures": [_on_page(p) for p in panel.pictures]})
+        moving = gif_uri(panel.animation) if panel.animation else ""
+        pictures = [_on_page(picture) for picture in panel.pictures]
+        shown.append({"panel": panel, "pictures": pictures, "moving": moving})
     page = environment().get_template("gallery.html.j2")
     html = page.render(title=title, facts=list(facts), shown=shown)
     index = [

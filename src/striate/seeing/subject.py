@@ -100,6 +100,8 @@ class Subject:
     known."""
     moments: Sequence[Mapping[str, Any]] = ()
     """What a watched training wrote of its layers, from the first moment to the last."""
+    snapshots: Sequence[tuple[int, Callable[[], nn.Module]]] = ()
+    """Steps of a watched training, and functions that give the network as it was then."""
     seed: int = 0
     progress: Progress = _quiet
     say: Callable[[str], None] = _silent

@@ -168,7 +168,7 @@ class Training:
 
     def _note_moment(self) -> None:
         if self.watch is not None:
-            self.log.write("flow", step=self.step, **self.watch.moment())
+            self.log.write("flow", step=self.step, **self.watch.moment(self.step))
 
     def _seconds_left(self, now: float) -> dict[str, float]:
         """Seconds until the clock ends the training, where it does."""

@@ -86,7 +86,7 @@ def run(
         training.most_steps = most_steps(config, parts)
         training.budget = time_budget(config, data, parts, clock, finish)
         if config.training.flow:
-            training.watch = Watch(parts, data.train)
+            training.watch = Watch(parts, data.train, folder)
         if store.is_empty:
             if parts.lacks_weights and config.pretrained is not None:
                 raise RunError(

@@ -1,5 +1,7 @@
 """Watching a training: how signals and gradients pass through its layers, and its weights.
 
+Of a small network its weights are kept as well, so that its course can be drawn.
+
 What is written comes from a copy of the network and a batch of its own, so that the run's bits are
 those of an unwatched one.
 """
@@ -17,11 +19,14 @@ from striate.data.batch import Batch
 from striate.data.loader import to_float
 from striate.data.part import ImageSet
 from striate.randomness import some_of
+from striate.run_folder import RunFolder
 from striate.seeing.flow import flow
 from striate.seeing.histogram import common_edges, histogram
 from striate.training.assemble import Parts
 
 _IMAGES = 64
+_SMALL = 2**16
+"""Numbers of a network up to which its weights are kept at each moment."""
 _BINS = 48
 
 
@@ -31,12 +36,16 @@ class Watch:
 
     parts: Parts
     train: ImageSet
+    folder: RunFolder
     edges: dict[str, list[float]] = field(default_factory=dict)
     """Edges of the bins of each layer's weights, from the first moment on."""
 
-    def moment(self) -> dict[str, Any]:
+    def moment(self, step: int) -> dict[str, Any]:
         """JSON values of this moment: a row for each layer, and histograms of weights."""
         network: nn.Module = next(iter(self.parts.networks.values()))
+        state = self.parts.whole.state_dict()
+        if sum(tensor.numel() for tensor in state.values()) <= _SMALL:
+            self.folder.write_tensors(self.folder.snapshot(step), state)
         task, device = self.parts.task, self.parts.execution.device
         items = some_of(len(self.train), _IMAGES, "watch")
         pixels = torch.from_numpy(np.array(self.train.images[items]))

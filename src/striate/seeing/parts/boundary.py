@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image, ImageDraw
-from torch import Tensor
+from torch import Tensor, nn
 
 from striate.data.plane import BOUND, points_of
 from striate.drawing.colour import KIND_WORDS, KINDS, blended
@@ -42,17 +42,24 @@ def _of_points(subject: Subject) -> Iterator[Panel]:
         return subject.normalise(((points + BOUND) / (2 * BOUND)).view(-1, 1, 1, 2))
 
     points = points_of(np.asarray(collection.pictures[: len(collection)]))
-    scores = decision_regions(subject.network, _PLANE, (_GRID, _GRID), inputs)
     names = list(collection.class_names)
     labels = None if collection.labels is None else collection.labels.tolist()
-    picture = _regions(scores, range(len(names)))
-    picture = _dotted(picture, points, labels, _PLANE)
+
+    def regions(network: nn.Module) -> tuple[Tensor, Pixels]:
+        scores = decision_regions(network, _PLANE, (_GRID, _GRID), inputs)
+        picture = _regions(scores, range(scores.shape[2]))
+        return scores, _dotted(picture, points, labels, _PLANE)
+
+    scores, picture = regions(subject.network)
+    moments = [network() for _, network in subject.snapshots]
+    words = _course(subject)
     yield Panel(
         "boundary",
         "Where it decides for which class",
         f"The plane from {-BOUND:g} to {BOUND:g} along both axes, x to the right and y upwards; "
-        f"the paler, the less sure. Dots are {collection.words}. {_key(names)}",
+        f"the paler, the less sure. Dots are {collection.words}. {_key(names)}{words}",
         pictures=[Picture(picture, "regions of the classes")],
+        animation=[regions(network)[1] for network in moments],
         wide=True,
         arrays={"scores": scores.numpy()},
     )
@@ -66,15 +73,30 @@ def _of_points(subject: Subject) -> Iterator[Panel]:
         else f"Its {space.frame.directions.shape[1]} units are shown along the two directions in "
         f"which the points spread most ({space.frame.share:.0%} of their variance)."
     )
+    course = [
+        bent_space(
+            network, layer, torch.from_numpy(points), _PLANE, inputs=inputs, frame=space.frame
+        )
+        for network in moments
+    ]
     yield Panel(
         "boundary-bent",
         f"The same plane as {layer} bends it",
         f"Lines are those of a square grid over the plane, dots the same points. {axes} The last "
-        "layer cuts this space by straight lines.",
+        f"layer cuts this space by straight lines.{words}",
         pictures=[Picture(_bent(space.lines, space.points, labels), "the bent plane")],
+        animation=[_bent(state.lines, state.points, labels) for state in course],
         wide=True,
         arrays={"lines": space.lines.numpy(), "points": space.points.numpy()},
     )
+
+
+def _course(subject: Subject) -> str:
+    """A sentence on the moving picture, or on how one is had."""
+    if not subject.snapshots:
+        return " A training with --set training.flow=true can be drawn from its start on."
+    steps = ", ".join(f"{step:,}" for step, _ in subject.snapshots)
+    return f" The moving picture shows the steps {steps}."
 
 
 def _of_images(subject: Subject) -> Iterator[Panel]:
