@@ -144,7 +144,8 @@ def _of_run(run: Run, images: str | Path | None, data: Any, reporter: Reporter) 
         truths = [None] * len(names)
     normalise = run.normalise
     folder = run.path / "seen"
-    classes = dataset.class_names
+    fields: Any = run.fields.values()
+    classes = next((field.names for field in fields if hasattr(field, "names")), ())
     return _Seen(
         network, f"What {run.path.name} has learned", facts, folder, pictures, names, truths,
         normalise, classes,
@@ -191,7 +192,7 @@ def _collection(split: ImageSet, words: str, classes: tuple[str, ...]) -> Collec
 def _telling(run: Run, split: ImageSet) -> tuple[list[int], str]:
     """Validation images that say most, and which these are."""
     rows: Any = load_predictions(run.folder.predictions).rows
-    if "probabilities" not in rows.columns or "labels" not in rows.columns:
+    if "probabilities" not in rows.columns or np.ndim(rows.columns.get("labels")) != 1:
         count = min(_MISTAKES + _RIGHT, len(split))
         return list(range(count)), f"Shown are the first {count} images of the validation split."
     probabilities, labels = rows["probabilities"], rows["labels"]
