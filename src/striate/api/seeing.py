@@ -19,6 +19,7 @@ from striate.data.loader import to_float
 from striate.data.spelling import text_name
 from striate.errors import ConfigError, DataError, unknown_name
 from striate.evaluation import load_predictions
+from striate.networks.class_order import answer_names
 from striate.networks.pretrained import fill, locate_weights, published_network
 from striate.randomness import some_of
 from striate.seeing.gallery import Panel, file_name, require_free, write_gallery
@@ -226,7 +227,8 @@ def _of_weights(
     spec = ImageSpec(form.input_size, 3, resize=form.resize, interpolation=form.interpolation)
     pictures, names = _decoded(images, spec)
     facts = [f"Published weights {file.name}, licence {file.weights.licence}."]
-    classes = tuple(f"class {i}" for i in range(file.weights.num_classes))
+    numbered = tuple(f"class {i}" for i in range(file.weights.num_classes))
+    classes = answer_names(file.weights) or numbered
     return _Seen(
         filled, f"What {file.name} has learned", facts, Path("seen") / file_name(file.name),
         pictures, names, [None] * len(names), Normalisation(form.mean, form.deviation), classes,
