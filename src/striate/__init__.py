@@ -14,8 +14,12 @@ __all__ = [
     "inspect",
     "load",
     "resume",
+    "see",
     "train",
+    "why",
 ]
+_APART = {"see": "striate.api.seeing", "why": "striate.api.explanation"}
+"""Functions of modules that a training does without."""
 
 if TYPE_CHECKING:
     from striate.api import (
@@ -30,14 +34,16 @@ if TYPE_CHECKING:
         resume,
         train,
     )
+    from striate.api.explanation import why
+    from striate.api.seeing import see
 
 
 def __getattr__(name: str) -> Any:
     """The public names, fetched when first used: importing the package does no work."""
     if name in __all__:
-        from striate import api
+        from importlib import import_module
 
-        return getattr(api, name)
+        return getattr(import_module(_APART.get(name, "striate.api")), name)
     raise AttributeError(f"module 'striate' has no attribute {name!r}")
 
 

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 
 from striate import api
+from striate.api.explanation import why
 from striate.api.run import Run, data_of
 from striate.api.seeing import see
-from striate.api.why import why
 from striate.data import Dataset
 from striate.errors import ConfigError, DataError, RunError
 from striate.terminal import Reporter

@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from striate import api
+from striate.api.explanation import why
 from striate.api.seeing import see
-from striate.api.why import why
+from striate.seeing.parts import PARTS
 
 QUICK = ("execution.threads=1", "training.batch_size=8", "data.leaks=allow")
 ALL = [
@@ -120,3 +121,17 @@ def test_the_numbers_of_each_task_are_explained(
     if kind == "mask":
         at = why(runs[kind], image, at=(3, 4), out=folder / "why-at")
         assert len(at.to_json()["explained"]) == 1
+
+
+def test_the_documentation_names_every_part() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "see.md").read_text("utf-8")
+    shown, where = page.split("| | classes |")[0], page.split("| | classes |")[1]
+    table = where.split("\n\n")[0]
+    for name in PARTS:
+        assert f"`{name}`" in shown, name
+        assert f"`{name}`" in table, name
+    for line in table.splitlines()[2:]:
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        assert len(cells) == 5
+        assert all(cells)
+        assert not any(cell == "no" for cell in cells)  # each has its reason

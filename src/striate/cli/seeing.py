@@ -100,7 +100,7 @@ def why(
     json_: JsonFile = None,
 ) -> None:
     """Explain one prediction: its evidence, the nearest training images, how unlike them it is."""
-    from striate.api.why import why as explain
+    from striate.api.explanation import why as explain
     from striate.terminal import Terminal
 
     terminal = Terminal()
