@@ -27,8 +27,8 @@ Progress = Callable[[int, int, float], None]
 """Called after each step with its number from 1, the number of steps, and the target's value."""
 
 _COLOURS = ((0.26, 0.09, 0.02), (0.27, 0.0, -0.05), (0.27, -0.09, 0.03))
-"""Root of the covariance of red, green and blue in photographs: brightness, red against blue, green
-against both."""
+"""Root of the covariance of red, green and blue in photographs, as Lucid has it: brightness, red
+against blue, green against both."""
 _SHIFT, _ZOOM = 1 / 16, 0.1
 """Largest shift, as a share of the side, and largest change of scale in a step."""
 _NOISE = 0.01

@@ -13,10 +13,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from striate.errors import ConfigError, ShapeError
+from striate.errors import ConfigError
 from striate.execution import Execution, accelerate
-from striate.layers.geometry.trace import trace
 from striate.layers.geometry.track import Track
+from striate.seeing.field import boxes_of, last_call, tracks_of
 from striate.seeing.twin import captured, module_named, twin
 
 __all__ = ["Patches", "maps_of", "top_patches"]
@@ -113,7 +113,7 @@ def top_patches(
             module_named(running, name).register_forward_hook(note(name))
         for batch in _batches(images):
             if size is None:
-                size, tracks = batch.shape[1:], _tracks(network, batch.shape[1:], layers)
+                size, tracks = batch.shape[1:], tracks_of(network, batch.shape[1:], layers)
             if batch.shape[1:] != size:
                 raise ConfigError(
                     f"A batch has images of {tuple(batch.shape[1:])}, the first one had "
@@ -152,7 +152,7 @@ def maps_of(network: nn.Module, images: Float[Tensor, "N *any"], *layers: str) -
         with captured(running, *parts) as outputs:
             running(batch)
         for name, calls in outputs.items():
-            parts[name].append(_last(calls, name))
+            parts[name].append(last_call(calls, name))
     return {name: torch.cat(part) for name, part in parts.items()}
 
 
@@ -212,26 +212,8 @@ class _Strongest:
         positions = flat.new_zeros(*flat.shape, 0)
         if self.shape:
             positions = torch.stack(torch.unravel_index(flat, self.shape), -1)
-        boxes, unbounded = _boxes(positions, track, True), _boxes(positions, track, False)
+        boxes, unbounded = boxes_of(positions, track, True), boxes_of(positions, track, False)
         return Patches(values, images, positions, boxes, unbounded, values[:, 0] <= 0)
-
-
-class _Marked(nn.Module):
-    """A network whose chosen layers' outputs pass through modules with names of their own.
-
-    So that fields are known for any module, containers included.
-    """
-
-    def __init__(self, network: nn.Module, names: Sequence[str]) -> None:
-        super().__init__()
-        self.network, self.names = network, names
-        self.marks = nn.ModuleList(nn.Identity() for _ in names)
-
-    def forward(self, x: Tensor) -> None:
-        with captured(self.network, *self.names) as outputs:
-            self.network(x)
-        for name, mark in zip(self.names, self.marks, strict=True):
-            mark(_last(outputs[name], name))
 
 
 def _largest(maps: Float[Tensor, "B C *s"]) -> Float[Tensor, "B C"]:
@@ -257,33 +239,6 @@ def _with_channels(output: Any, name: str) -> Tensor:
     )
 
 
-def _tracks(network: nn.Module, size: Sequence[int], names: Sequence[str]) -> dict[str, Track]:
-    """The receptive fields of layers by name."""
-    rows = {row.name: row for row in trace(_Marked(twin(network), names), tuple(size)).steps}
-    tracks = {name: rows[f"marks.{i}"].track for i, name in enumerate(names)}
-    lost = [name for name, track in tracks.items() if track is None]
-    if lost:
-        raise ShapeError(
-            f"The receptive field of the layer {lost[0]!r} cannot be followed. Name an earlier one."
-        )
-    return {name: track for name, track in tracks.items() if track is not None}
-
-
-def _boxes(positions: Int[Tensor, "C k D"], track: Track, bounded: bool) -> Int[Tensor, "C k E"]:
-    """First and last + 1 pixel along each axis: top, left, bottom, right."""
-    ends = []
-    for axis in track:
-        # Units that are in no order along the axis see what all of them see together.
-        dim = axis.dim if axis.dim is not None and axis.dim >= 2 else None
-        field = axis.at(dim).field
-        units = range(len(field.inside))
-        stretches = field.inside if bounded else tuple(map(field.unit, units))
-        table = torch.tensor([(0, 0) if s is None else (s[0], s[1] + 1) for s in stretches])
-        unit = positions.new_zeros(positions.shape[:2]) if dim is None else positions[..., dim - 2]
-        ends.append(table[unit])
-    return torch.stack(ends, -1).flatten(-2)
-
-
 def _batches(images: Tensor | Iterable[Tensor]) -> Iterator[Tensor]:
     """Batches of images, cut where they are not yet."""
     if not isinstance(images, Tensor):
@@ -300,9 +255,3 @@ def _placed(batch: Tensor, execution: Execution) -> Tensor:
     if execution.channels_last and batch.ndim == 4:
         return batch.contiguous(memory_format=torch.channels_last)
     return batch
-
-
-def _last(calls: list[Tensor], name: str) -> Tensor:
-    if not calls:
-        raise ConfigError(f"The layer {name!r} does not run.")
-    return calls[-1]

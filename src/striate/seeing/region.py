@@ -119,7 +119,7 @@ def image_plane(
     Raises:
         ConfigError: not three images, or three that span no plane.
 
-    Source: Somepalli et al., Can Neural Networks Learn the Same Model Twice? (2022): the plane
+    Source: Somepalli et al., Can Neural Nets Learn the Same Model Twice? (2022): the plane
     through three images.
     """
     if len(images) != 3:
