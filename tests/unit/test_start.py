@@ -107,6 +107,7 @@ def test_for_masks_the_weights_are_tried_inside_a_network_that_gives_maps(
     assert all(choice.what != "start" for choice in choices)
 
 
+@pytest.mark.slow
 @with_weights
 def test_both_ways_to_masks_are_trained_for_a_moment(scenes: Path) -> None:
     config, choices, _ = resolve(Request(str(scenes), minutes=2), speed=speed)
