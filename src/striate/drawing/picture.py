@@ -99,7 +99,7 @@ def gif(frames: Sequence[npt.NDArray[np.uint8]], seconds: float = 0.5) -> bytes:
 
 
 def gif_uri(frames: Sequence[npt.NDArray[np.uint8]]) -> str:
-    """The same as a data URI."""
+    """Encode pictures (H, W, 3) as a GIF in a data URI; see `gif`."""
     return "data:image/gif;base64," + base64.b64encode(gif(frames)).decode()
 
 

@@ -290,7 +290,7 @@ def test_folders_without_permission_are_all_named(photos: Path, monkeypatch) -> 
 def test_paths_and_names_that_do_not_exist(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no file or folder 'minst'.*Did you mean 'mnist'"):
         open_source("minst")
-    with pytest.raises(DataError, match=r"Known: cifar10, cifar100, digits"):
+    with pytest.raises(DataError, match=r"Known: blobs, cifar10, cifar100"):
         open_source(str(tmp_path / "absent"))
     (tmp_path / "one.jpg").write_bytes(b"x")
     with pytest.raises(DataError, match="is no set of images"):
