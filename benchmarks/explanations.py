@@ -32,7 +32,7 @@ from striate.seeing import (
 from striate.seeing.sanity import check
 from striate.seeing.subject import last_spatial_layer
 
-SIDE, GAP = 98, 4
+SIDE, GAP = 94, 4
 """Sides of a photograph in a mosaic, and what lies between it and the border, pixels."""
 Explain = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
