@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
@@ -32,7 +32,9 @@ from striate.training.plan import Plan
 from striate.training.probe import Features, validated_in_turn
 from striate.training.step import Outcome, learn
 from striate.training.views import num_views
-from striate.training.watch import Watch
+
+if TYPE_CHECKING:
+    from striate.training.watch import Watch
 
 _LOG_PARTS = 400  # step events in a run: fine enough for a curve, small enough to read
 _QUICK_VALIDATION = 2_000  # images of a validation on the way; the last one takes all
@@ -62,7 +64,7 @@ class Training:
     loss_sum: float = 0.0
     loss_count: int = 0
     last_log: tuple[float, int] | None = None
-    watch: Watch | None = None
+    watch: "Watch | None" = None
     """Writes how the network changes, where that was asked for."""
     features: Features | None = None
     """Features of the training split, where its last layer was solved in this session."""

@@ -24,7 +24,6 @@ from striate.training.loop import Training
 from striate.training.plan import Plan
 from striate.training.probe import held_out_in_words, solve_head
 from striate.training.views import num_views
-from striate.training.watch import Watch
 
 Pruner = Callable[[Event], str | None]
 """Receives each event of a training; a reason that it returns ends the training, unfinished."""
@@ -86,6 +85,8 @@ def run(
         training.most_steps = most_steps(config, parts)
         training.budget = time_budget(config, data, parts, clock, finish)
         if config.training.flow:
+            from striate.training.watch import Watch  # a third of a second that few need
+
             training.watch = Watch(parts, data.train, folder)
         if store.is_empty:
             if parts.lacks_weights and config.pretrained is not None:
