@@ -9,15 +9,18 @@ the share of its images with a p-value below 0.05. None of these sets was used t
 """
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import stats
+from torch import Tensor
 
 from striate.api.run import Run, data_of
-from striate.api.seeing import reader_of
 from striate.data import BrokenImage, decode_image, open_source
 from striate.data.decode import spec_of
+from striate.data.plain import input_batches
 from striate.randomness import some_of
 from striate.seeing.feature import features
 from striate.seeing.index import build_index
@@ -35,11 +38,10 @@ def main() -> None:
     arguments = parser.parse_args()
     run = Run(arguments.run)
     data = data_of(run.config, None, run.path, Reporter(), run.fields)
-    network, inputs_of = twin(run.network), reader_of(run.normalise)
+    network = twin(run.network)
 
-    def batches(pixels):
-        for start in range(0, len(pixels), 64):
-            yield inputs_of(np.asarray(pixels[start : start + 64]))
+    def batches(pixels: Any) -> Iterator[Tensor]:
+        return input_batches(pixels, run.normalise)
 
     train = data.train
     index = build_index(network, batches(train.images), train.names, [""] * len(train))

@@ -2,7 +2,9 @@
 
 import hashlib
 import json
+import os
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -227,6 +229,28 @@ def test_a_watched_training_ends_on_the_same_bits_and_is_drawn(
     assert len(list(page.parent.glob("weights-*.png"))) == len(events[0]["weights"])
     page = see(runs[0], ["flow", "weights"], out=tmp_path / "unwatched")
     assert "training.flow=true" in page.read_text()
+
+
+def test_a_watched_training_that_was_stopped_writes_what_an_unbroken_one_does(
+    shared_photographs: Path, tmp_path: Path
+) -> None:
+    class Stopping(Reporter):
+        def event(self, event: dict) -> None:
+            if event["event"] == "step" and event["step"] == 11:
+                os.kill(os.getpid(), signal.SIGTERM)
+
+    words = (*QUICK, "training.flow=true", "training.validations=3")
+    options = {"network": "resnet", "assignments": words, "steps": 24, "seed": 3}
+    api.train(shared_photographs, out=tmp_path / "whole", **options)
+    stopped = api.train(shared_photographs, out=tmp_path / "cut", reporter=Stopping(), **options)
+    assert not stopped.is_finished
+    api.resume(tmp_path / "cut")
+    whole, cut = (
+        [e for e in read_events(tmp_path / name / "events.jsonl") if e["event"] == "flow"]
+        for name in ("whole", "cut")
+    )
+    assert [event["step"] for event in whole] == [0, 8, 16, 24]
+    assert whole == cut
 
 
 def test_a_perceptron_on_points_has_regions_and_no_maps(

@@ -11,15 +11,23 @@ from torch import Tensor
 
 from striate.api.images import named_images
 from striate.api.run import Run, data_of
-from striate.api.seeing import reader_of
+from striate.api.seeing import class_named
 from striate.data import BrokenImage, Dataset, ImageSet, decode_image
 from striate.data.decode import spec_of
+from striate.data.plain import input_batches, inputs_of
 from striate.data.spelling import shown, text_name
-from striate.drawing import colour
-from striate.errors import ConfigError, DataError, RunError, unknown_name
+from striate.drawing.colour import over_grey
+from striate.errors import ConfigError, DataError, RunError
 from striate.seeing.attribution import grad_cam, occlusion
 from striate.seeing.feature import features
-from striate.seeing.gallery import Panel, Picture, file_name, require_free, write_gallery
+from striate.seeing.gallery import (
+    Panel,
+    Picture,
+    evidence_caption,
+    file_name,
+    require_free,
+    write_gallery,
+)
 from striate.seeing.index import FeatureIndex, build_index, load_index, nearest, save_index
 from striate.seeing.subject import last_spatial_layer
 from striate.seeing.twin import twin
@@ -33,6 +41,7 @@ _NEIGHBOURS = 6
 _WINDOWS = 7
 """Windows of occlusion along the shorter side."""
 _UNLIKELY = 0.05
+_OPACITY = 0.7
 
 
 @dataclass(frozen=True)
@@ -125,10 +134,10 @@ def why(
         wanted = run.task.explained(outputs, run.shape, at)
         if label is not None:
             wanted = [*wanted[:1], _of_class(run, label)]
-        inputs_of = reader_of(run.normalise)
-        inputs = inputs_of(pixels[None])
+        inputs = inputs_of(pixels[None], run.normalise)
         maps = _maps(network, inputs, wanted)
-        index = _index(run, network, data, reporter)
+        dataset = data_of(run.config, data, run.path, reporter, run.fields)
+        index = _index(run, network, dataset, reporter)
         own = features(network, inputs, index.layer)
         near = nearest(index, own, _NEIGHBOURS)
         p_value = float(p_values(index, own)[0]) if len(index.held_out) else None
@@ -139,7 +148,7 @@ def why(
         ]
         panels = [
             _evidence(pixels, maps, str(prediction.text())),
-            _nearest(run, rows, neighbours, data, reporter),
+            _nearest(dataset.train, rows, neighbours),
         ]
         likeness = _likeness(p_value, len(index.held_out))
         facts = [f"{text_name(name)}: {prediction.text()}", likeness]
@@ -171,11 +180,7 @@ def _free(folder: Path) -> Path:
 
 
 def _of_class(run: Run, label: str) -> Explained:
-    fields: Any = run.fields.values()
-    names = next((list(field.names) for field in fields if hasattr(field, "names")), [])
-    if label not in names:
-        raise ConfigError(unknown_name("class", label, names))
-    return Explained(label, partial(output, index=names.index(label)))
+    return Explained(label, partial(output, index=class_named(label, run.shape.names)))
 
 
 def _maps(network: Any, inputs: Tensor, wanted: list[Explained]) -> dict[str, np.ndarray]:
@@ -198,15 +203,12 @@ def _evidence(pixels: np.ndarray, maps: dict[str, np.ndarray], said: str) -> Pan
         kind: max((float(np.abs(maps[name]).max()) for name in names), default=0.0)
         for kind, names in kinds.items()
     }
-    size, pictures = pixels.shape[:2], [Picture(pixels, said)]
-    grey = pixels.mean(2, keepdims=True).repeat(3, axis=2).astype(np.uint8)
+    pictures = [Picture(pixels, said)]
     for name, values in maps.items():
         kind = name.partition(":")[0]
-        larger = colour.enlarged(values, (size[0], size[1]))
-        draw = colour.sizes if kind == "Grad-CAM" else colour.signs
-        drawn = colour.blended(grey, draw(larger, scales[kind]), 0.7)
-        words = name if values.any() else f"{name}: 0 everywhere, there is no evidence"
-        pictures.append(Picture(drawn, words))
+        signed = kind == "Occlusion"
+        drawn = over_grey(pixels, values, scales[kind], signed=signed, opacity=_OPACITY)
+        pictures.append(Picture(drawn, evidence_caption(name, values)))
     notes = [
         f"Grad-CAM: where the last maps speak for the number; scale 0 to {scales['Grad-CAM']:.3g}.",
         "Occlusion: by how much the number falls when a window is covered with the mean colour, "
@@ -223,16 +225,11 @@ def _evidence(pixels: np.ndarray, maps: dict[str, np.ndarray], said: str) -> Pan
     )
 
 
-def _nearest(
-    run: Run,
-    rows: list[int],
-    neighbours: list[tuple[str, str, float]],
-    data: Any,
-    reporter: Reporter,
-) -> Panel:
-    images = _dataset(run, data, reporter).train.images
+def _nearest(train: ImageSet, rows: list[int], neighbours: list[tuple[str, str, float]]) -> Panel:
     pictures = [
-        Picture(np.asarray(images[row]), f"{label}: {similarity:.3f} ({Path(name).name})", True)
+        Picture(
+            np.asarray(train.images[row]), f"{label}: {similarity:.3f} ({Path(name).name})", True
+        )
         for row, (name, label, similarity) in zip(rows, neighbours, strict=True)
     ]
     return Panel(
@@ -258,11 +255,7 @@ def _likeness(p_value: float | None, num_held_out: int) -> str:
     )
 
 
-def _dataset(run: Run, data: Any, reporter: Reporter) -> Dataset:
-    return data_of(run.config, data, run.path, reporter, run.fields)
-
-
-def _index(run: Run, network: Any, data: Any, reporter: Reporter) -> FeatureIndex:
+def _index(run: Run, network: Any, dataset: Dataset, reporter: Reporter) -> FeatureIndex:
     """The features of the training images: those that are kept, or made now and kept."""
     path = run.path / "index.safetensors"
     if path.is_file():
@@ -271,12 +264,12 @@ def _index(run: Run, network: Any, data: Any, reporter: Reporter) -> FeatureInde
         except RunError as error:
             reporter.say(f"{error} It is made again.")
     began = time.monotonic()
-    dataset = _dataset(run, data, reporter)
-    batches = partial(_batches, reader_of(run.normalise), reporter)
-    train = dataset.train
-    index = build_index(network, batches(train), train.names, _labels(train))
+    progress, train = partial(reporter.progress, "computing features"), dataset.train
+    batches = input_batches(train.images, run.normalise, progress)
+    index = build_index(network, batches, train.names, _labels(train))
     if run.config.data.validation == "apart":
-        index = calibrated(index, features(network, batches(dataset.validation), index.layer))
+        held_out = input_batches(dataset.validation.images, run.normalise, progress)
+        index = calibrated(index, features(network, held_out, index.layer))
     save_index(path, index)
     reporter.say(
         f"The features of {len(train):,} training images were computed in "
@@ -284,13 +277,6 @@ def _index(run: Run, network: Any, data: Any, reporter: Reporter) -> FeatureInde
         "MB)."
     )
     return index
-
-
-def _batches(inputs_of: Any, reporter: Reporter, split: ImageSet) -> Any:
-    at_once = 64
-    for start in range(0, len(split), at_once):
-        yield inputs_of(np.asarray(split.images[start : start + at_once]))
-        reporter.progress("computing features", min(len(split), start + at_once), len(split))
 
 
 def _labels(split: ImageSet) -> list[str]:

@@ -22,7 +22,7 @@ from striate.calculus import (
 )
 from striate.data import Normalisation
 from striate.data.field import Category, take
-from striate.data.loader import to_float
+from striate.data.plain import inputs_of
 from striate.errors import ConfigError
 from striate.losses import LOSSES
 from striate.networks import NETWORKS
@@ -248,10 +248,9 @@ def _real(data: str, batch_size: int, reporter: Reporter) -> tuple[Tensor, Tenso
     dataset = decoded_images(plan.config, plan.source, reporter)
     rows = np.linspace(0, len(dataset.train) - 1, batch_size).round().astype(int)
     normalise = Normalisation.measure(dataset.train.images)
-    pixels = torch.from_numpy(np.array(dataset.train.images[rows]))
     category = cast(Category, dataset.fields["category"])
     target = category.collate(take(dataset.train.columns["category"], rows))
-    return normalise(to_float(pixels)).contiguous(), target, len(category.names)
+    return inputs_of(dataset.train.images[rows], normalise), target, len(category.names)
 
 
 def _target(

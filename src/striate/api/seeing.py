@@ -15,7 +15,7 @@ from striate.api.run import Run, data_of
 from striate.data import BrokenImage, ImageSet, ImageSpec, Normalisation, decode_image
 from striate.data.batch import Batch
 from striate.data.decode import spec_of
-from striate.data.loader import to_float
+from striate.data.plain import inputs_of, plain_batch
 from striate.data.spelling import text_name
 from striate.errors import ConfigError, DataError, unknown_name
 from striate.evaluation import load_predictions
@@ -145,8 +145,7 @@ def _of_run(run: Run, images: str | Path | None, data: Any, reporter: Reporter) 
         truths = [None] * len(names)
     normalise = run.normalise
     folder = run.path / "seen"
-    fields: Any = run.fields.values()
-    classes = next((field.names for field in fields if hasattr(field, "names")), ())
+    classes = run.shape.names
     return _Seen(
         network, f"What {run.path.name} has learned", facts, folder, pictures, names, truths,
         normalise, classes,
@@ -170,18 +169,7 @@ def _loss(run: Run, split: ImageSet) -> Any:
     if len(run.task.phases) > 1:
         return None
     index = some_of(len(split), _LOSS_IMAGES, "landscape")
-    inputs_of = reader_of(run.normalise)
-    batches = []
-    for start in range(0, len(index), _AT_ONCE):
-        items = index[start : start + _AT_ONCE]
-        fields = {"image": inputs_of(split.images[items]), **split.targets(items)}
-        batches.append(Batch(fields, torch.from_numpy(items)))
-
-    def loss(network: nn.Module, batch: Batch) -> Tensor:
-        losses = run.task.losses(nn.ModuleDict({"network": network}), batch, "network")
-        return losses["loss"]
-
-    return loss, batches
+    return run.task.loss_of, list(plain_batch(split, index, run.normalise).chunk(_AT_ONCE))
 
 
 def _collection(split: ImageSet, words: str, classes: tuple[str, ...]) -> Collection:
@@ -260,7 +248,7 @@ def _subject(
 ) -> Subject:
     """What the parts get: the images as inputs, and what is explained for each."""
     shown = seen.pictures[:_MOST_SHOWN]
-    inputs = reader_of(seen.normalise)(shown)
+    inputs = inputs_of(shown, seen.normalise)
     network = twin(seen.network).cpu()
     chosen = layer or last_spatial_layer(network, tuple(inputs.shape[1:]))
     if chosen is not None:
@@ -296,15 +284,6 @@ def _subject(
     )
 
 
-def reader_of(normalise: Normalisation) -> Callable[[np.ndarray], Tensor]:
-    """A function that makes inputs (B, C, H, W) of pixels (B, H, W, C)."""
-
-    def inputs_of(pixels: np.ndarray) -> Tensor:
-        return normalise(to_float(torch.from_numpy(np.array(pixels)))).contiguous()
-
-    return inputs_of
-
-
 def _target(
     network: nn.Module, inputs: Tensor, seen: _Seen, label: str | None
 ) -> tuple[Target, list[str], list[str]]:
@@ -334,8 +313,17 @@ def _class_index(label: str, names: Sequence[str]) -> int:
     Raises:
         ConfigError: there is none.
     """
-    if label in names:
-        return list(names).index(label)
-    if label.isdecimal() and int(label) < len(names):
+    if label not in names and label.isdecimal() and int(label) < len(names):
         return int(label)
-    raise ConfigError(unknown_name("class", label, list(names)))
+    return class_named(label, names)
+
+
+def class_named(label: str, names: Sequence[str]) -> int:
+    """The index of a class by name.
+
+    Raises:
+        ConfigError: there is none, with the nearest name.
+    """
+    if label not in names:
+        raise ConfigError(unknown_name("class", label, names))
+    return list(names).index(label)

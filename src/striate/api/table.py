@@ -1,18 +1,17 @@
 """The table of a network: what each layer costs, sees and keeps, by name or of a run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from striate import durable
 from striate.api.gradients import SHAPE, build_noise
 from striate.api.run import Run, data_of
-from striate.api.seeing import reader_of
+from striate.data.plain import input_batches
 from striate.errors import ConfigError
 from striate.randomness import some_of
 from striate.seeing.dead import DeadUnits, dead_units
@@ -25,8 +24,8 @@ from striate.terminal import Reporter
 
 __all__ = ["Described", "comparison_text", "table", "table_csv", "table_text"]
 
-_IMAGES, _AT_ONCE = 256, 64
-"""Validation images by which dead units of a run are known, and how many run at once."""
+_IMAGES = 256
+"""Validation images by which dead units of a run are known."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,8 @@ def table(
         built: nn.Module = run.network
         images = torch.zeros((batch_size, *shape))
         title = f"{run.config.network} of {run.path}"
-        dead = dead_units(built, _validation(run, reporter)) if _fits(run, shape) else ()
+        if shape == (run.config.data.channels, *run.config.data.input_size):
+            dead = dead_units(built, _validation(run, reporter))
     else:
         built, images = build_noise(
             str(network), shape or SHAPE, num_classes, batch_size, seed, assignments
@@ -114,16 +114,8 @@ def table(
     return Described(title, found, issues(found, dead=dead))
 
 
-def _fits(run: Run, shape: tuple[int, ...]) -> bool:
-    return shape == (run.config.data.channels, *run.config.data.input_size)
-
-
-def _validation(run: Run, reporter: Reporter) -> list[Tensor]:
+def _validation(run: Run, reporter: Reporter) -> Iterator[Tensor]:
     """Batches of some validation images, as the network takes them."""
     split = data_of(run.config, None, run.path, reporter, run.fields).validation
-    inputs_of = reader_of(run.normalise)
-    index = some_of(len(split), _IMAGES, "table")
-    return [
-        inputs_of(np.asarray(split.images[index[start : start + _AT_ONCE]]))
-        for start in range(0, len(index), _AT_ONCE)
-    ]
+    some = split.part(some_of(len(split), _IMAGES, "table"))
+    return input_batches(some.images, run.normalise)

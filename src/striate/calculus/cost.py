@@ -94,7 +94,7 @@ def layer_costs(
     calls = _calls(copy.deepcopy(network).train(), inputs)
     if not calls:
         raise ConfigError("The network has no layer that takes one tensor and gives one.")
-    read = clock or partial(_seconds, inputs.device)
+    read = clock or partial(seconds_now, inputs.device)
     forward: list[list[float]] = [[] for _ in calls]
     backward: list[list[float]] = [[] for _ in calls]
     for turn in range(repeats + 1):
@@ -161,7 +161,7 @@ def _timing(seconds: list[float]) -> Timing:
     return Timing(median, low, high)
 
 
-def _seconds(device: torch.device) -> float:
+def seconds_now(device: torch.device) -> float:
     """The time once the device is done."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from striate.cli.option import JsonFile, parse_sizes, set_option, write_figures
+from striate.cli.option import JsonFile, MovedData, parse_sizes, set_option, write_figures
 
 
 def see(
@@ -50,9 +50,7 @@ def see(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="New folder of the gallery.")
     ] = None,
-    data: Annotated[
-        str | None, typer.Option("--data", help="Folder of the run's images, if it moved.")
-    ] = None,
+    data: MovedData = None,
     seed: Annotated[int, typer.Option(help="Seed of what is drawn by chance.")] = 0,
 ) -> None:
     """Show what a network has learned: a page of pictures with the numbers behind them."""
@@ -94,9 +92,7 @@ def why(
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="New folder of the page.")] = None,
-    data: Annotated[
-        str | None, typer.Option("--data", help="Folder of the run's images, if it moved.")
-    ] = None,
+    data: MovedData = None,
     json_: JsonFile = None,
 ) -> None:
     """Explain one prediction: its evidence, the nearest training images, how unlike them it is."""

@@ -339,19 +339,18 @@ def _divided(
     described: dict[str, Any], whole: ImageSet, groups: Sequence[str], config: DataConfig
 ) -> tuple[ImageSet, ImageSet, str, list[str]]:
     """Training and validation images, where the division comes from, and what to say of it."""
-    rows = np.arange(len(whole))
-    kept = [note for note in described["notes"] if note not in described["validation_notes"]]
-    if config.validation == "in turn":
-        return whole, whole, "in turn", [*kept, _in_turn_note(len(whole))]
-    if config.folds is None:
+    if config.folds is None and config.validation == "apart":
+        rows = np.arange(len(whole))
         train, validation = np.split(rows, [described["counts"]["train"]])
         origin, notes = described["validation_origin"], described["notes"]
-    else:
-        which = (config.fold, config.folds, config.fold_seed)
-        strata, names = strata_of(whole.columns, whole.fields, len(whole))
-        train, validation, of_fold = fold(whole.names, groups, strata, names, which)
-        origin, notes = "fold", [*kept, *of_fold]
-    return whole.part(train), whole.part(validation), origin, notes
+        return whole.part(train), whole.part(validation), origin, notes
+    kept = [note for note in described["notes"] if note not in described["validation_notes"]]
+    if config.folds is None:
+        return whole, whole, "in turn", [*kept, _in_turn_note(len(whole))]
+    which = (config.fold, config.folds, config.fold_seed)
+    strata, names = strata_of(whole.columns, whole.fields, len(whole))
+    train, validation, of_fold = fold(whole.names, groups, strata, names, which)
+    return whole.part(train), whole.part(validation), "fold", [*kept, *of_fold]
 
 
 def _in_turn_note(num_images: int) -> str:

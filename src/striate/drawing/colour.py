@@ -94,6 +94,24 @@ def blended(picture: Pixels, colours: Pixels, share: Values | float) -> Pixels:
     return np.asarray(mixed.round().clip(0, 255), np.uint8)
 
 
+def over_grey(
+    picture: Pixels, values: Values, largest: float, *, signed: bool, opacity: float
+) -> Pixels:
+    """A map (h, w) in colours over the grey form of a picture (H, W, C), at the picture's size.
+
+    Args:
+        picture: Picture that the map belongs to.
+        values: Map.
+        largest: End of the scale, or both ends where numbers have a sign.
+        signed: Whether they have one.
+        opacity: Share of the colours, 0 to 1.
+    """
+    larger = enlarged(values, (picture.shape[0], picture.shape[1]))
+    colours = (signs if signed else sizes)(larger, largest)
+    grey = picture.mean(2, keepdims=True).repeat(3, axis=2)
+    return blended(grey, colours, opacity)
+
+
 def tiled(pictures: list[Pixels], columns: int, gap: int = 2) -> npt.NDArray[np.uint8]:
     """Pictures (H, W, C) of one size in rows, with transparent gaps: (..., 4).
 

@@ -28,7 +28,17 @@ def data_uri(image: npt.NDArray[Any]) -> str:
         >>> data_uri(np.zeros((2, 3, 1), dtype=np.uint8))[:22]
         'data:image/png;base64,'
     """
-    return "data:image/png;base64," + base64.b64encode(png(image)).decode()
+    return uri_of(png(image), "image/png")
+
+
+def uri_of(content: bytes, kind: str) -> str:
+    """The content of a file as a data URI.
+
+    Example:
+        >>> uri_of(b"abc", "image/png")
+        'data:image/png;base64,YWJj'
+    """
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def thumbnail_uri(image: npt.NDArray[Any]) -> str:
@@ -52,7 +62,7 @@ def thumbnail_uri(image: npt.NDArray[Any]) -> str:
     picture.thumbnail((_SIDE, _SIDE))
     stream = io.BytesIO()
     picture.save(stream, format="JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode()
+    return uri_of(stream.getvalue(), "image/jpeg")
 
 
 def png(image: npt.NDArray[Any]) -> bytes:
@@ -96,11 +106,6 @@ def gif(frames: Sequence[npt.NDArray[np.uint8]], seconds: float = 0.5) -> bytes:
         stream, format="GIF", save_all=True, append_images=images[1:], duration=durations, loop=0
     )
     return stream.getvalue()
-
-
-def gif_uri(frames: Sequence[npt.NDArray[np.uint8]]) -> str:
-    """Encode pictures (H, W, 3) as a GIF in a data URI; see `gif`."""
-    return "data:image/gif;base64," + base64.b64encode(gif(frames)).decode()
 
 
 def marked(

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from striate.errors import ConfigError
 from striate.seeing.rectifiers import Rectifiers, Rule
 from striate.seeing.target import Target, scores_of
-from striate.seeing.twin import captured, twin
+from striate.seeing.twin import captured, last_call, twin
 
 __all__ = [
     "deconvnet",
@@ -127,9 +127,7 @@ def grad_cam(
     with torch.enable_grad(), captured(network, layer) as layers:
         # The image needs a gradient, so that the layer's output has one.
         scores = scores_of(network, images.detach().clone().requires_grad_().clone(), target)
-    if not layers[layer]:
-        raise ConfigError(f"The layer {layer!r} does not run.")
-    maps = layers[layer][-1]
+    maps = last_call(layers, layer)
     if maps.ndim < 3:
         raise ConfigError(
             f"The layer {layer!r} gives {tuple(maps.shape[1:])} for each image, without positions; "

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from striate.errors import ConfigError
 from striate.seeing.region import POINTS_AT_ONCE, Bounds, Inputs, as_they_are, checked_bounds
-from striate.seeing.twin import captured, twin
+from striate.seeing.twin import captured, last_call, twin
 
 __all__ = ["BentSpace", "Frame", "bent_space"]
 
@@ -114,9 +114,7 @@ def _outputs(
     for part in torch.split(points, POINTS_AT_ONCE):
         with captured(network, layer) as layers:
             network(inputs(part))
-        if not layers[layer]:
-            raise ConfigError(f"The layer {layer!r} does not run.")
-        parts.append(layers[layer][-1].reshape(len(part), -1))
+        parts.append(last_call(layers, layer).reshape(len(part), -1))
     return torch.cat(parts)
 
 

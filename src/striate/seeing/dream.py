@@ -19,7 +19,7 @@ from striate.errors import ConfigError
 from striate.randomness import generator
 from striate.seeing.rectifiers import Rectifiers, Rule
 from striate.seeing.target import Target, scores_of
-from striate.seeing.twin import captured, twin
+from striate.seeing.twin import captured, last_call, twin
 
 __all__ = ["Ascent", "dream", "maximise"]
 
@@ -259,9 +259,7 @@ def _value(
         return scores_of(network, images, target)
     with captured(network, target) as layers:
         network(images)
-    if not layers[target]:
-        raise ConfigError(f"The layer {target!r} does not run.")
-    return layers[target][-1].square().flatten(1).mean(1)
+    return last_call(layers, target).square().flatten(1).mean(1)
 
 
 def _limits(

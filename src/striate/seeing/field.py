@@ -6,12 +6,12 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
-from striate.errors import ConfigError, ShapeError
+from striate.errors import ShapeError
 from striate.layers.geometry.trace import trace
 from striate.layers.geometry.track import Track
-from striate.seeing.twin import captured, twin
+from striate.seeing.twin import captured, last_call, twin
 
-__all__ = ["boxes_of", "last_call", "tracks_of"]
+__all__ = ["boxes_of", "tracks_of"]
 
 
 def tracks_of(network: nn.Module, size: Sequence[int], names: Sequence[str]) -> dict[str, Track]:
@@ -76,15 +76,4 @@ class _Marked(nn.Module):
         with captured(self.network, *self.names) as outputs:
             self.network(x)
         for name, mark in zip(self.names, self.marks, strict=True):
-            mark(last_call(outputs[name], name))
-
-
-def last_call(calls: list[Tensor], name: str) -> Tensor:
-    """The output of the last call of a layer.
-
-    Raises:
-        ConfigError: it was not called.
-    """
-    if not calls:
-        raise ConfigError(f"The layer {name!r} does not run.")
-    return calls[-1]
+            mark(last_call(outputs, name))

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from striate import durable
-from striate.drawing.picture import data_uri, gif, gif_uri, png, thumbnail_uri
+from striate.drawing.picture import gif, png, thumbnail_uri, uri_of
 from striate.errors import ConfigError
 from striate.evaluation.report import environment
 
@@ -76,17 +76,17 @@ def write_gallery(folder: Path, title: str, facts: Sequence[str], panels: Sequen
     folder.mkdir(parents=True, exist_ok=True)
     shown = []
     for panel in panels:
-        names = []
+        pictures, moving = [], ""
         for number, picture in enumerate(panel.pictures, start=1):
-            name = f"{panel.name}-{number:02}.png"
-            durable.write_bytes(folder / name, png(picture.pixels))
-            names.append(name)
+            content = png(picture.pixels)
+            durable.write_bytes(folder / f"{panel.name}-{number:02}.png", content)
+            pictures.append(_on_page(picture, content))
         if panel.animation:
-            durable.write_bytes(folder / f"{panel.name}.gif", gif(panel.animation))
+            content = gif(panel.animation)
+            durable.write_bytes(folder / f"{panel.name}.gif", content)
+            moving = uri_of(content, "image/gif")
         if panel.arrays:
             durable.write_bytes(folder / f"{panel.name}.npz", _npz(panel.arrays))
-        moving = gif_uri(panel.animation) if panel.animation else ""
-        pictures = [_on_page(picture) for picture in panel.pictures]
         shown.append({"panel": panel, "pictures": pictures, "moving": moving})
     page = environment().get_template("gallery.html.j2")
     html = page.render(title=title, facts=list(facts), shown=shown)
@@ -103,6 +103,11 @@ def write_gallery(folder: Path, title: str, facts: Sequence[str], panels: Sequen
     durable.write_bytes(folder / "gallery.json", json.dumps(index, indent=2).encode())
     durable.write_bytes(folder / "gallery.html", html.encode())
     return folder / "gallery.html"
+
+
+def evidence_caption(title: str, values: npt.NDArray[np.floating]) -> str:
+    """The caption of a map; it says so where the map shows nothing."""
+    return title if values.any() else f"{title}: 0 everywhere, there is no evidence"
 
 
 def require_free(folder: Path) -> None:
@@ -127,10 +132,12 @@ def file_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", text).strip("-") or "it"
 
 
-def _on_page(picture: Picture) -> dict[str, Any]:
-    sharp = max(picture.pixels.shape[:2]) <= SHARP
-    uri = thumbnail_uri if picture.is_photograph else data_uri
-    return {"uri": uri(picture.pixels), "caption": picture.caption, "sharp": sharp}
+def _on_page(picture: Picture, content: bytes) -> dict[str, Any]:
+    """A picture, whose PNG file has this content, as the page shows it."""
+    is_sharp = max(picture.pixels.shape[:2]) <= SHARP
+    is_small = picture.is_photograph
+    uri = thumbnail_uri(picture.pixels) if is_small else uri_of(content, "image/png")
+    return {"uri": uri, "caption": picture.caption, "sharp": is_sharp}
 
 
 def _npz(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:

@@ -1,6 +1,5 @@
 """Memory that each layer keeps for the backward pass, seen where torch itself keeps it."""
 
-import copy
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -12,6 +11,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from striate.errors import ConfigError
 from striate.randomness import layer_randomness
 from striate.seeing.running import running_calls
+from striate.seeing.twin import own_copy
 
 __all__ = ["Kept", "kept_for_backward"]
 
@@ -51,13 +51,7 @@ def kept_for_backward(network: nn.Module, images: Float[Tensor, "B *any"]) -> Ke
         {('0', 0): 48, ('1', 0): 80}
     """
     network = getattr(network, "_orig_mod", network)  # what torch.compile wraps
-    try:
-        copied = copy.deepcopy(network).train()
-    except (TypeError, RuntimeError, AttributeError) as error:
-        raise ConfigError(
-            f"{type(network).__name__} cannot be copied ({error}). What it holds beside modules "
-            "and tensors must be open to copy.deepcopy."
-        ) from error
+    copied = own_copy(network).train()
     # Memory that is given back during the pass may be given out again: all of it is held.
     held: list[Tensor] = []
     seen = {_storage(tensor) for tensor in (*copied.parameters(), *copied.buffers())}

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from striate.errors import ConfigError
 from striate.execution import Execution, accelerate
 from striate.layers.geometry.track import Track
-from striate.seeing.field import boxes_of, last_call, tracks_of
-from striate.seeing.twin import captured, module_named, twin
+from striate.seeing.field import boxes_of, tracks_of
+from striate.seeing.twin import captured, last_call, module_named, twin
 
 __all__ = ["Patches", "maps_of", "top_patches"]
 
@@ -151,8 +151,8 @@ def maps_of(network: nn.Module, images: Float[Tensor, "N *any"], *layers: str) -
     for batch in _batches(images):
         with captured(running, *parts) as outputs:
             running(batch)
-        for name, calls in outputs.items():
-            parts[name].append(last_call(calls, name))
+        for name, part in parts.items():
+            part.append(last_call(outputs, name))
     return {name: torch.cat(part) for name, part in parts.items()}
 
 

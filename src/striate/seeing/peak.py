@@ -1,17 +1,17 @@
 """The peak of this machine: float32 matrix products, and copying memory."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
 import torch
 
+from striate.calculus.cost import seconds_now
 from striate.errors import ConfigError
 from striate.randomness import generator
 from striate.typed_json import JsonRecord
 
-__all__ = ["Peak", "measured_peak", "seconds_now"]
+__all__ = ["Peak", "measured_peak"]
 
 _CACHE_BYTES = 64 * 2**20
 """Bytes of what is copied: more than the caches of most processors hold."""
@@ -89,10 +89,3 @@ def _best(work: Callable[[], object], seconds: float, read: Callable[[], float])
         work()
         times.append(read() - start)
     return min(times)
-
-
-def seconds_now(device: torch.device) -> float:
-    """The time once the device is done."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()

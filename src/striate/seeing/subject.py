@@ -1,9 +1,9 @@
 """Subjects of a gallery: a network, its images, and what of it is asked."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from striate.data.loader import to_float
+from striate.data.loader import Normalisation
 from striate.randomness import some_of
 from striate.seeing.target import Target
 from striate.seeing.twin import twin
@@ -21,7 +21,7 @@ __all__ = ["Collection", "Subject", "last_spatial_layer"]
 Progress = Callable[[str, int, int], None]
 
 
-_AT_ONCE = 64
+T = TypeVar("T")
 
 
 def _quiet(stage: str, done: int, total: int) -> None:
@@ -30,10 +30,6 @@ def _quiet(stage: str, done: int, total: int) -> None:
 
 def _silent(text: str) -> None:
     pass
-
-
-def _as_they_are(pixels: Tensor) -> Tensor:
-    return pixels
 
 
 @dataclass(frozen=True)
@@ -82,14 +78,13 @@ class Subject:
     """Number that is explained for each image."""
     target_names: Sequence[str]
     """What that number is, for each image: the name of a class."""
+    normalise: Normalisation
     layer: str | None
     """Layer that parts show where they show one; None: no layer has positions of the image."""
     layer_was_named: bool = False
     """Whether a person named it; else parts may show others, too."""
     unit: int | None = None
     """Channel of that layer that was asked for; None: parts choose."""
-    normalise: Callable[[Tensor], Tensor] = _as_they_are
-    """Makes inputs of pixels from 0 to 1 (B, C, H, W)."""
     collection: Collection | None = None
     """Images among which parts seek what excites a unit; None: only those that are shown."""
     held_out: Collection | None = None
@@ -106,16 +101,14 @@ class Subject:
     progress: Progress = _quiet
     say: Callable[[str], None] = _silent
     """Tells the person what is to come."""
+    _made: dict[str, Any] = field(default_factory=dict, init=False, repr=False)
 
-    def batches(self, pictures: Any) -> Iterator[Tensor]:
-        """The inputs of images, batch after batch, none of which is kept."""
-        for start in range(0, len(pictures), _AT_ONCE):
-            yield self.inputs_of(pictures[start : start + _AT_ONCE])
-
-    def inputs_of(self, pictures: Any) -> Float[Tensor, "N C H W"]:
-        """Images as the network takes them."""
-        pixels = torch.from_numpy(np.array(pictures))
-        return self.normalise(to_float(pixels)).contiguous()
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """Make what several parts need for the first that asks, and keep it for the others."""
+        if name not in self._made:
+            self._made[name] = make()
+        made: T = self._made[name]
+        return made
 
     def class_name(self, index: int) -> str:
         """The name of a class, or its number."""

@@ -4,7 +4,6 @@ A multiply-add (MAC) is a product and its addition to a sum; papers that give "F
 mostly mean these. Here 1 multiply-add = 2 FLOP.
 """
 
-import copy
 import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -17,16 +16,16 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.calculus.cost import layer_costs
+from striate.calculus.cost import layer_costs, seconds_now
 from striate.errors import ConfigError
 from striate.layers.geometry.row import Trace
 from striate.layers.geometry.trace import trace
 from striate.layers.geometry.track import tensors
 from striate.randomness import layer_randomness
 from striate.seeing.kept import Kept, kept_for_backward
-from striate.seeing.peak import Peak, measured_peak, seconds_now
+from striate.seeing.peak import Peak, measured_peak
 from striate.seeing.row import Row, row_of, timed, together
-from striate.seeing.twin import twin
+from striate.seeing.twin import own_copy, twin
 from striate.typed_json import JsonRecord
 
 __all__ = ["Block", "Table", "table"]
@@ -226,7 +225,7 @@ def _whole(
     network: nn.Module, images: Tensor, repeats: int, clock: Callable[[], float] | None
 ) -> tuple[float, float | None]:
     """Median seconds of the network's forward and backward pass; the first round warms up."""
-    copied = copy.deepcopy(network).train()
+    copied = own_copy(network).train()
     read = clock or partial(seconds_now, images.device)
     forward: list[float] = []
     backward: list[float] = []

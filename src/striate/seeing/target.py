@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from striate.errors import ConfigError
-from striate.seeing.twin import captured
+from striate.seeing.twin import captured, last_call
 
 __all__ = ["Target", "Unit", "outputs_of", "scores_of"]
 
@@ -62,9 +62,7 @@ def scores_of(
     if isinstance(target, Unit):
         with captured(network, target.layer) as layers:
             network(images)
-        if not layers[target.layer]:
-            raise ConfigError(f"The layer {target.layer!r} does not run.")
-        return _of_unit(layers[target.layer][-1], target)
+        return _of_unit(last_call(layers, target.layer), target)
     outputs = outputs_of(network, images)
     if not isinstance(target, int | Tensor):
         scores = target(outputs)

@@ -6,7 +6,7 @@ it, whatever goes wrong, and a training may be under way meanwhile.
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from striate.errors import ConfigError, unknown_name
 from striate.execution import restore
 
-__all__ = ["captured", "module_named", "twin"]
+__all__ = ["captured", "last_call", "module_named", "own_copy", "twin"]
 
 
 def twin(network: nn.Module) -> nn.Module:
@@ -55,16 +55,29 @@ def twin(network: nn.Module) -> nn.Module:
                 if isinstance(value, nn.Parameter)
                 else shared
             )
+    copied = own_copy(network, memo)
+    for module in copied.modules():
+        module.training = False  # `eval` may be a person's own, and do more
+    return restore(copied)
+
+
+def own_copy(network: nn.Module, memo: dict[int, Any] | None = None) -> nn.Module:
+    """A copy of a network with modules and tensors of its own, in the network's modes.
+
+    Args:
+        network: Any module; left as it is.
+        memo: What is taken instead of a copy, by the identity of what is copied.
+
+    Raises:
+        ConfigError: a network that cannot be copied.
+    """
     try:
-        copied = copy.deepcopy(network, memo)
+        return copy.deepcopy(network, memo)
     except (TypeError, RuntimeError, AttributeError) as error:
         raise ConfigError(
             f"{type(network).__name__} cannot be copied ({error}). What it holds beside modules "
             "and tensors must be open to copy.deepcopy."
         ) from error
-    for module in copied.modules():
-        module.training = False  # `eval` may be a person's own, and do more
-    return restore(copied)
 
 
 def _tensors_of(module: nn.Module) -> Iterator[Tensor]:
@@ -118,3 +131,14 @@ def captured(network: nn.Module, *names: str) -> Iterator[dict[str, list[Tensor]
             hook = module.register_forward_hook(lambda _, __, output, name=name: keep(name, output))
             stack.callback(hook.remove)
         yield outputs
+
+
+def last_call(layers: Mapping[str, list[Tensor]], name: str) -> Tensor:
+    """The output of the last call of a layer, of those that were captured.
+
+    Raises:
+        ConfigError: it was not called.
+    """
+    if not layers[name]:
+        raise ConfigError(f"The layer {name!r} does not run.")
+    return layers[name][-1]

@@ -53,6 +53,12 @@ class DataShape:
         """Numbers that are predicted for an item or pixel: the most names that a field has."""
         return max((len(getattr(f, "names", "-")) for f in self.fields.values()), default=1)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the classes, labels or columns of the first field that has names."""
+        fields: Any = self.fields.values()
+        return next((field.names for field in fields if hasattr(field, "names")), ())
+
 
 @runtime_checkable
 class Build(Protocol):
@@ -218,6 +224,10 @@ class Task(ABC):
     def losses(self, networks: nn.ModuleDict, batch: Batch, phase: str) -> dict[str, Tensor]:
         """The loss of a phase, under "loss", and its parts; means over the valid targets."""
 
+    def loss_of(self, network: nn.Module, batch: Batch) -> Tensor:
+        """The loss of its one network on a batch."""
+        return self.losses(nn.ModuleDict({"network": network}), batch, "network")["loss"]
+
     def predict(self, networks: nn.ModuleDict, batch: Batch) -> dict[str, Tensor]:
         """The outputs (B, ...) for one view of a batch, in float32."""
         network: nn.Module = next(iter(networks.values()))
@@ -309,8 +319,7 @@ class Task(ABC):
         """
         if at is not None:
             raise ConfigError("A position is for predictions of maps; leave it out.")
-        fields: Any = data.fields.values()
-        names = next((field.names for field in fields if hasattr(field, "names")), ("output",))
+        names = data.names or ("output",)
         likely = np.argsort(-next(iter(outputs.values()))[0], kind="stable")[:2]
         return [Explained(names[i], partial(output, index=i)) for i in likely.tolist()]
 

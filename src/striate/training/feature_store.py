@@ -1,7 +1,7 @@
 """Features of images that stay in the cache, so that folds and further trainings find them.
 
-cache_dir()/features/KEY.safetensors   rows (N, V, F) and digests of the images
-cache_dir()/memo/features-KEY.json     the digest of that file
+cache_dir()/features/KEY.safetensors   rows (N, V, F)
+cache_dir()/memo/features-KEY.json     the digest of that file, and those of the images
 
 KEY follows from the weights, the form of the images and the views. An image is known by the digest
 of its content. Which images run together changes the last digits of features: so they are kept for
@@ -47,8 +47,9 @@ class FeatureStore:
 
     def holds(self, split: ImageSet, views: PredictionConfig) -> bool:
         """Whether the features of all images of a split are there."""
-        known, _ = self._read(views)
-        return all(digest in known for digest in split.digests)
+        path, memo = self._paths(views)
+        described = cache.read_memo(memo) if path.is_file() else None
+        return described is not None and set(split.digests) <= set(described["images"])
 
     def features(
         self, split: ImageSet, views: PredictionConfig, compute: Compute
@@ -84,10 +85,10 @@ class FeatureStore:
 
         path, memo = self._paths(views)
         with suppress(OSError, StorageError):
-            if cache.read_memo(memo) == file_digest(path):
-                tensors = load(path.read_bytes())
-                digests = bytes(tensors["digests"].numpy()).decode().split("\n")
-                return {digest: row for row, digest in enumerate(digests)}, tensors["rows"]
+            described = cache.read_memo(memo)
+            if described is not None and described["digest"] == file_digest(path):
+                rows = load(path.read_bytes())["rows"]
+                return {digest: row for row, digest in enumerate(described["images"])}, rows
         return {}, None
 
     def _write(self, views: PredictionConfig, digests: list[str], rows: Tensor) -> None:
@@ -97,8 +98,7 @@ class FeatureStore:
         if rows.nbytes > _MOST_BYTES:
             return
         path, memo = self._paths(views)
-        text = torch.from_numpy(np.frombuffer("\n".join(digests).encode(), np.uint8).copy())
         with suppress(OSError, StorageError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            durable.write_bytes(path, save({"rows": rows.contiguous(), "digests": text}))
-            cache.write_memo(memo, file_digest(path))
+            durable.write_bytes(path, save({"rows": rows.contiguous()}))
+            cache.write_memo(memo, {"digest": file_digest(path), "images": digests})

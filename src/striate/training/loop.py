@@ -67,7 +67,7 @@ class Training:
     watch: "Watch | None" = None
     """Writes how the network changes, where that was asked for."""
     features: Features | None = None
-    """Features of the training split, where its last layer was solved in this session."""
+    """Features of the training split, where this session has them for a validation in turn."""
 
     def run(self, interrupt: Interrupt) -> Scores | None:
         """Train to the end of the plan and return the scores of the validation split.

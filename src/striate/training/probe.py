@@ -173,7 +173,7 @@ def solve_head(
 def held_out_in_words(parts: Parts, solved: Solved) -> str:
     """A sentence on how layers without them predict images of the training split.
 
-    None where there are too few of them, or too many for the time that it takes.
+    It is empty where there are too few of them, or too many for the time that it takes.
     """
     features = solved.features.first_view()
     if len(features.split) > _MOST_ITEMS:
@@ -355,7 +355,7 @@ def _held_out_losses(task: Task, features: Features, num_outputs: int) -> np.nda
         for layer, train, held_out in folds:
             _minimise(task, layer, train, penalty, _QUICK)
             with torch.no_grad():
-                of_folds.append(float(_loss(task, layer, held_out)))
+                of_folds.append(float(task.loss_of(layer, held_out)))
         losses.append(of_folds)
         if sum(of_folds) > min(map(sum, losses)):
             break
@@ -463,10 +463,6 @@ class _Scaled(nn.Module):
             return weight, self.linear.bias - weight @ self.mean
 
 
-def _loss(task: Task, layer: nn.Module, batch: Batch) -> Tensor:
-    return task.losses(nn.ModuleDict({"network": layer}), batch, "network")["loss"]
-
-
 def _minimise(
     task: Task, layer: _Scaled, batch: Batch, penalty: float, most_iterations: int
 ) -> None:
@@ -494,7 +490,7 @@ def _minimise(
 
     def closure() -> Tensor:
         optimiser.zero_grad()
-        loss = _loss(task, layer.linear, inner) + penalty / 2 * layer.linear.weight.square().sum()
+        loss = task.loss_of(layer.linear, inner) + penalty / 2 * layer.linear.weight.square().sum()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 

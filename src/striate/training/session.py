@@ -103,7 +103,8 @@ def run(
                 passes = passes if config.pretrained.freeze == 1 else 0
                 kept = None if config.training.minutes is None else FeatureStore(config)
                 solved = solve_head(parts, data.train, seconds, passes, progress, kept)
-                training.features = solved.features
+                # Some hundred megabytes that only a validation in turn needs again.
+                training.features = solved.features if in_turn else None
                 held_out = "" if in_turn else held_out_in_words(parts, solved)
                 log.write("head", step=0, text=solved.how + held_out)
             training.plan = first_plan(training.most_steps, training.budget)

@@ -11,13 +11,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from striate.data.batch import Batch
-from striate.data.loader import to_float
 from striate.data.part import ImageSet
+from striate.data.plain import plain_batch
 from striate.randomness import some_of
 from striate.run_folder import RunFolder
 from striate.seeing.flow import flow
@@ -37,8 +36,8 @@ class Watch:
     parts: Parts
     train: ImageSet
     folder: RunFolder
-    edges: dict[str, list[float]] = field(default_factory=dict)
-    """Edges of the bins of each layer's weights, from the first moment on."""
+    ranges: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Ends of the bins of each layer's weights, from the first moment on."""
 
     def moment(self, step: int) -> dict[str, Any]:
         """JSON values of this moment: a row for each layer, and histograms of weights."""
@@ -46,36 +45,31 @@ class Watch:
         state = self.parts.whole.state_dict()
         if sum(tensor.numel() for tensor in state.values()) <= _SMALL:
             self.folder.write_tensors(self.folder.snapshot(step), state)
-        task, device = self.parts.task, self.parts.execution.device
         items = some_of(len(self.train), _IMAGES, "watch")
-        pixels = torch.from_numpy(np.array(self.train.images[items]))
-        image = self.parts.model.normalise(to_float(pixels).to(device))
-        targets = {name: _on(value, device) for name, value in self.train.targets(items).items()}
-        batch = Batch({"image": image, **targets}, torch.from_numpy(items))
-
-        def loss(watched: nn.Module, batch: Batch) -> Tensor:
-            return task.losses(nn.ModuleDict({"network": watched}), batch, "network")["loss"]
-
-        rows = flow(network, batch, loss)
+        here = plain_batch(self.train, items, self.parts.model.normalise)
+        device = self.parts.execution.device
+        fields = {name: value.to(device) for name, value in here.fields.items()}
+        rows = flow(network, Batch(fields, here.items), self.parts.task.loss_of)
         counts = {}
         for name, weight in network.named_parameters():
             if weight.ndim < 2:
                 continue
             values = weight.detach().float().cpu()
-            if name not in self.edges:
+            if name not in self.ranges:
                 # Twice as far as at first, for weights that grow.
-                self.edges[name] = (2 * common_edges([values], _BINS)).tolist()
-            counts[name] = histogram(values, torch.tensor(self.edges[name])).tolist()
+                edges = common_edges([values], _BINS)
+                self.ranges[name] = 2 * float(edges[0]), 2 * float(edges[-1])
+            edges = torch.linspace(*self.ranges[name], _BINS + 1, dtype=torch.float64)
+            counts[name] = histogram(values, edges).tolist()
         return {
             "rows": [_finite(asdict(row)) for row in rows],
             "weights": counts,
-            "edges": {name: [edges[0], edges[-1]] for name, edges in self.edges.items()},
+            "edges": {name: list(ends) for name, ends in self.ranges.items()},
         }
 
     def follow(self, event: Mapping[str, Any]) -> None:
-        """Take the edges of a moment that was written before."""
-        for name, (low, high) in event["edges"].items():
-            self.edges[name] = torch.linspace(low, high, _BINS + 1, dtype=torch.float64).tolist()
+        """Take the ends of the bins of a moment that was written before."""
+        self.ranges = {name: (low, high) for name, (low, high) in event["edges"].items()}
 
 
 def _finite(row: dict[str, Any]) -> dict[str, Any]:
@@ -84,7 +78,3 @@ def _finite(row: dict[str, Any]) -> dict[str, Any]:
         name: None if isinstance(value, float) and not math.isfinite(value) else value
         for name, value in row.items()
     }
-
-
-def _on(value: Any, device: torch.device) -> Any:
-    return value.to(device) if isinstance(value, Tensor) else value

@@ -4,13 +4,12 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 from torch import Tensor, nn
 
-from striate.drawing import colour
+from striate.drawing.colour import over_grey
 from striate.seeing import attribution as methods
 from striate.seeing import sanity
-from striate.seeing.gallery import Panel, Picture
+from striate.seeing.gallery import Panel, Picture, evidence_caption
 from striate.seeing.subject import Subject
 
 __all__ = ["attribution"]
@@ -19,10 +18,10 @@ _MOST_STEPS, _CHECK_STEPS = 64, 8
 """Steps of integrated gradients: for the map, and for its sanity check."""
 _WINDOWS = 8
 """Windows of occlusion along the shorter side."""
+_OPACITY = 0.75
 _BRIGHTEST = 0.995
 """Share of the numbers of all images that the scale of a method holds."""
 
-Pixels = npt.NDArray[np.uint8]
 Method = Callable[[nn.Module, Tensor], Tensor]
 """A map (B, H, W) or (B, h, w) of images, by a network."""
 
@@ -46,7 +45,10 @@ def attribution(subject: Subject) -> Iterator[Panel]:
         notes.append(f"{kind.title}. {kind.how} Scale: {scale}. {verdict.sentence()}")
         columns.append(
             [
-                Picture(_drawn(picture, values, largest, kind.is_signed), _said(kind.title, values))
+                Picture(
+                    over_grey(picture, values, largest, signed=kind.is_signed, opacity=_OPACITY),
+                    evidence_caption(kind.title, values),
+                )
                 for picture, values in zip(subject.pictures, maps, strict=True)
             ]
         )
@@ -140,17 +142,3 @@ def _kinds(subject: Subject) -> list[_Kind]:
 
 def _of_network(method: Method, inputs: Tensor) -> Callable[[nn.Module], Tensor]:
     return lambda network: method(network, inputs)
-
-
-def _drawn(
-    picture: Pixels, values: npt.NDArray[np.floating], largest: float, is_signed: bool
-) -> Pixels:
-    """A map on the grey image, more opaque where it says more."""
-    map_ = colour.enlarged(values, (picture.shape[0], picture.shape[1]))
-    colours = colour.signs(map_, largest) if is_signed else colour.sizes(map_, largest)
-    grey = picture.mean(2, keepdims=True).repeat(3, axis=2)
-    return colour.blended(grey, colours, 0.75)
-
-
-def _said(title: str, values: npt.NDArray[np.floating]) -> str:
-    return title if values.any() else f"{title}: 0 everywhere, there is no evidence"

@@ -7,6 +7,7 @@ import numpy.typing as npt
 from PIL import Image
 from torch import Tensor
 
+from striate.data.plain import input_batches
 from striate.drawing.colour import KIND_WORDS, KINDS
 from striate.drawing.picture import marked
 from striate.errors import ConfigError, DataError
@@ -30,7 +31,7 @@ def embedding(subject: Subject) -> Iterator[Panel]:
     if len(collection) < 2:
         yield Panel("embedding", "How the images are arranged", "There are too few images.")
         return
-    rows = features(subject.network, subject.batches(collection.pictures))
+    rows = features(subject.network, input_batches(collection.pictures, subject.normalise))
     names = collection.class_names
     for method in ("pca", "tsne"):
         try:
@@ -68,9 +69,9 @@ def separability(subject: Subject) -> Iterator[Panel]:
             "Images with classes are needed for it, and these have none.",
         )
         return
-    pictures = collection.pictures
+    batches = input_batches(collection.pictures, subject.normalise)
     try:
-        rows = separable(subject.network, subject.batches(pictures), labels)
+        rows = separable(subject.network, batches, labels)
     except DataError as error:
         yield Panel("separability", "Where the classes come apart", str(error))
         return

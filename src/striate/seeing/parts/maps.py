@@ -8,7 +8,7 @@ import torch
 from striate.drawing import colour
 from striate.seeing.gallery import Panel, Picture
 from striate.seeing.subject import Subject
-from striate.seeing.twin import captured, twin
+from striate.seeing.twin import captured, last_call, twin
 
 __all__ = ["maps"]
 
@@ -24,7 +24,7 @@ def maps(subject: Subject) -> Iterator[Panel]:
     network = twin(subject.network)
     with torch.no_grad(), captured(network, subject.layer) as layers:
         network(subject.inputs)
-    found = layers[subject.layer][-1].float().cpu().numpy()
+    found = last_call(layers, subject.layer).float().cpu().numpy()
     if found.ndim != 4:
         yield Panel(
             "maps",

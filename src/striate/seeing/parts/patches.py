@@ -1,12 +1,14 @@
 """Patches of images that excite units, by their receptive fields, and their projections."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from PIL import Image
 
+from striate.data.plain import input_batches, inputs_of
 from striate.drawing.colour import tiled
 from striate.seeing.attribution import deconvnet as project
 from striate.seeing.attribution import has_rectifiers
@@ -36,8 +38,8 @@ Pixels = npt.NDArray[np.uint8]
 
 def patches(subject: Subject) -> Iterator[Panel]:
     """For units of several layers the image patches that excite them most."""
-    collection = _collection(subject)
-    for layer, best in _found(subject, collection).items():
+    collection, found = subject.once("patches", lambda: _seek(subject))
+    for layer, best in found.items():
         chosen = _units(subject, best, _UNITS)
         pictures = [
             Picture(_sheet(_patches(collection, best, unit)), _words(best, unit)) for unit in chosen
@@ -63,8 +65,8 @@ def deconvnet(subject: Subject) -> Iterator[Panel]:
             "The network has no rectifier (ReLU), and without one the projection is the gradient.",
         )
         return
-    collection = _collection(subject)
-    for layer, best in _found(subject, collection).items():
+    collection, found = subject.once("patches", lambda: _seek(subject))
+    for layer, best in found.items():
         chosen = _units(subject, best, _PROJECTED)
         pictures = []
         for done, unit in enumerate(chosen):
@@ -86,12 +88,10 @@ def deconvnet(subject: Subject) -> Iterator[Panel]:
         )
 
 
-def _collection(subject: Subject) -> Collection:
+def _seek(subject: Subject) -> tuple[Collection, dict[str, Patches]]:
+    """The images, and the patches of them that excite units of each layer."""
     own = Collection(subject.pictures, f"the {len(subject.pictures)} images shown")
-    return (subject.collection or own).some(_MOST_IMAGES, "patches")
-
-
-def _found(subject: Subject, collection: Collection) -> dict[str, Patches]:
+    collection = (subject.collection or own).some(_MOST_IMAGES, "patches")
     layers = [] if subject.layer is None else [subject.layer]
     if not subject.layer_was_named:
         layers = [
@@ -100,22 +100,15 @@ def _found(subject: Subject, collection: Collection) -> dict[str, Patches]:
             if _has_positions(subject, name)
         ] or layers
     if not layers:
-        return {}
+        return collection, {}
     subject.say(
         f"Seeking what excites units: {len(layers)} layer(s), {len(collection):,} images, one pass."
     )
-    found = top_patches(
-        subject.network, _counted(subject, collection), layers, k=min(_EACH, len(collection))
+    batches = input_batches(
+        collection.pictures, subject.normalise, partial(subject.progress, "seeking patches")
     )
-    return {layer: found[layer] for layer in layers}
-
-
-def _counted(subject: Subject, collection: Collection) -> Iterator[torch.Tensor]:
-    done = 0
-    for batch in subject.batches(collection.pictures):
-        yield batch
-        done += len(batch)
-        subject.progress("seeking patches", done, len(collection))
+    found = top_patches(subject.network, batches, layers, k=min(_EACH, len(collection)))
+    return collection, {layer: found[layer] for layer in layers}
 
 
 def _has_positions(subject: Subject, layer: str) -> bool:
@@ -152,7 +145,7 @@ def _projections(
     """What excites a unit in each of its patches, as pictures around grey."""
     maps = []
     for rank, image in enumerate(best.images[unit].tolist()):
-        inputs = subject.inputs_of(np.asarray(collection.pictures[image])[None])
+        inputs = inputs_of(np.asarray(collection.pictures[image])[None], subject.normalise)
         position = tuple(best.positions[unit, rank].tolist())
         maps.append(project(subject.network, inputs, Unit(layer, unit, position))[0])
     largest = float(torch.stack(maps).abs().max()) or 1.0
