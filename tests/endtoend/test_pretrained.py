@@ -27,7 +27,7 @@ from striate.networks.weight import Preparation, Weights
 from striate.optim import OPTIMISERS
 from striate.registry import Pick
 from striate.terminal import Reporter
-from striate.training import probe
+from striate.training import features as feature_module
 from striate.training.events import read_events
 from striate.training.transfer import FrozenFeatures, head_first_groups, slow_features
 
@@ -286,13 +286,13 @@ class TestTrain:
         self, published, photographs, tmp_path, monkeypatch
     ):
         computed: list[str] = []
-        features_of = probe.features_of
+        features_of = feature_module.features_of
 
         def counted(model, split, *views, **more):
             computed.extend(split.names if more.get("progress") else ())
             return features_of(model, split, *views, **more)
 
-        monkeypatch.setattr(probe, "features_of", counted)
+        monkeypatch.setattr(feature_module, "features_of", counted)
         monkeypatch.setenv("STRIATE_CACHE", str(tmp_path / "cache"))
         options = {"pretrained": published, "freeze": 1.0, "assignments": QUICK, "minutes": 0.3}
         study = cross_validate(photographs, folds=3, out=tmp_path / "cv", **options)

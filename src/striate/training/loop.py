@@ -26,10 +26,11 @@ from striate.training.assemble import Parts
 from striate.training.budget import Budget, Clock
 from striate.training.checkpoint import CheckpointStore, flatten, unflatten
 from striate.training.events import Event, EventLog
+from striate.training.features import Features
+from striate.training.head import validated_in_turn
 from striate.training.inference import evaluate
 from striate.training.interrupt import Interrupt
 from striate.training.plan import Plan
-from striate.training.probe import Features, validated_in_turn
 from striate.training.step import Outcome, learn
 from striate.training.views import num_views
 

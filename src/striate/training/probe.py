@@ -6,95 +6,33 @@ a training is needed. The task sees a network of one layer whose images are rows
 that any task whose network gives scores can be solved without knowing of it.
 """
 
-import time
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any, NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from striate.config import PredictionConfig
 from striate.data.batch import Batch
 from striate.data.field import strata_of
 from striate.data.fold import folds_of
 from striate.data.part import ImageSet
-from striate.data.source import Progress
-from striate.errors import ConfigError, DataError
-from striate.evaluation import Scores, headline_in_words
-from striate.networks.head import head_names
+from striate.evaluation import Scores
 from striate.randomness import some_of
 from striate.tasks import DataShape, Task, View
-from striate.training.assemble import Parts
-from striate.training.feature_store import FeatureStore
-from striate.training.inference import Model, infer
-from striate.training.views import num_views
-from striate.training.views import views as views_of
+from striate.training.features import Features
 
 PENALTIES = (3.0, 1.0, 0.3, 0.1, 0.03, 0.01, 0.003, 0.001)
 """Penalties λ of λ/2 ‖W‖² among which cross-validation chooses, of features of variance 1."""
 _USUAL = 0.1
 """Penalty where there are too few items to choose it by."""
 _FOLDS = 5
-_MOST_ITEMS = 1_000
+MOST_ITEMS = 1_000
 """Items on which the penalty is chosen."""
 _QUICK, _ITERATIONS = 30, 100
 """Iterations of L-BFGS: while the penalty is chosen, and for the layer itself."""
 _EXACT = 2**22
 """Numbers up to which float64 is used: the features of 3,276 images of EfficientNet-Lite0."""
-_AT_ONCE, _FEWEST, _PIXELS = 64, 4, 2**20
-"""Images at once, and pixels that they have at most: maps of more leave the processor's caches."""
-_ONE_VIEW = PredictionConfig()
-_WARMING, _TIMED, _REPEATS = 16, 64, 3
-"""Images whose features are computed first, those by which the speed is measured, and how often:
-the quickest counts, for what disturbs a third of a second does not last."""
-
-
-@dataclass(frozen=True)
-class Features:
-    """Inputs of a network's last layer for the items of a split."""
-
-    rows: Float[Tensor, "N V F"]
-    """Features of each of V views of the N items."""
-    split: ImageSet
-    turned_from: int | None = None
-    """Features F that these were turned from; None: they are as the network gives them."""
-    weights: tuple[float, ...] = ()
-    """Weights of the views in a prediction; none: the first view alone predicts."""
-
-    def turned(self) -> "Features":
-        """These features in the space that they span, where they are fewer than there are features.
-
-        A turn changes no product of features, and so neither losses nor scores of a layer with a
-        penalty on its length: its weights lie in that space.
-        """
-        flat = self.rows.flatten(0, 1)
-        if len(flat) >= flat.shape[1]:
-            return self
-        axes, _ = torch.linalg.qr(flat.T.double())
-        rows = (flat.double() @ axes).float().view(*self.rows.shape[:2], -1)
-        return replace(self, rows=rows, turned_from=flat.shape[1])
-
-    def part(self, items: np.ndarray) -> "Features":
-        """The features of some of the items (their indices)."""
-        rows = self.rows[torch.from_numpy(items)]
-        return replace(self, rows=rows, split=self.split.part(items))
-
-    def scaled(self, items: np.ndarray, num_outputs: int) -> "_Scaled":
-        """A layer at zero that scales features as those of some items ask for."""
-        return _Scaled(self.rows[torch.from_numpy(items)], num_outputs, self.turned_from)
-
-    def first_view(self) -> "Features":
-        """The features of the first view alone."""
-        return replace(self, rows=self.rows[:, :1], weights=())
-
-    def batch(self, items: np.ndarray) -> Batch:
-        """The rows of items, view after view, as a task takes images; with their fields."""
-        rows = self.rows[items].transpose(0, 1).flatten(0, 1)
-        again = np.tile(items, self.rows.shape[1])
-        return Batch({"image": rows, **self.split.targets(again)}, torch.from_numpy(again))
 
 
 @dataclass(frozen=True)
@@ -106,196 +44,6 @@ class Probe:
     penalty: float
     losses: tuple[float, ...]
     """Mean held-out loss of `PENALTIES`, as many as were tried; empty where one was given."""
-
-
-class Solved(NamedTuple):
-    """The last layer of a network, filled with its optimum."""
-
-    how: str
-    """In a sentence, how it was had."""
-    features: Features
-    penalty: float
-
-
-def solve_head(
-    parts: Parts,
-    train: ImageSet,
-    seconds: float | None = None,
-    passes: int = 0,
-    progress: Progress | None = None,
-    store: FeatureStore | None = None,
-) -> Solved:
-    """Fill the last layer of the first network with its optimum.
-
-    Args:
-        parts: Parts of the training, on the features' published weights.
-        train: Training split.
-        seconds: Seconds for the features: mirrored images are left out, and then a part of the
-            images, where all would take longer; None: as many as that takes.
-        passes: Further forward passes that these seconds are for.
-        progress: Receives how many images' features are known.
-        store: Keeps features for other trainings; None: nothing is kept.
-
-    Raises:
-        ConfigError: the network has several last layers, or one without a bias.
-    """
-    network = next(iter(parts.networks.values()))
-    names = head_names(network)
-    head = network.get_submodule(names[0])
-    weight, bias = getattr(head, "weight", None), getattr(head, "bias", None)
-    if len(names) > 1 or weight is None or bias is None:
-        raise ConfigError(
-            "pretrained.head=solved is for a network with one last layer that has a bias; "
-            "pretrained.head=zero trains any."
-        )
-    began = time.monotonic()
-    chosen, views = train, parts.model.prediction
-    are_kept = store is not None and store.holds(train, views)
-    if seconds is not None and not are_kept:
-        chosen, views = _affordable(parts.model, train, seconds, passes)
-    features = _kept_features(parts.model, chosen, views, progress, store)
-    computed = time.monotonic()
-    solved = solve(parts.task, features, len(weight))
-    with torch.no_grad():
-        weight.copy_(solved.weight.view_as(weight))
-        bias.copy_(solved.bias)
-    num_images, count, num_features = features.rows.shape
-    chosen_by = ", by cross-validation" if solved.losses else ""
-    text = (
-        f"The last layer is solved on {num_features:,} features of {num_images:,} images"
-        f"{f', each seen in {count} ways' if count > 1 else ''}: "
-        f"{computed - began:.1f} s for the features, {time.monotonic() - computed:.1f} s for the "
-        f"layer (penalty {solved.penalty:.2g}{chosen_by})."
-    )
-    return Solved(text, features, solved.penalty)
-
-
-def held_out_in_words(parts: Parts, solved: Solved) -> str:
-    """A sentence on how layers without them predict images of the training split.
-
-    It is empty where there are too few of them, or too many for the time that it takes.
-    """
-    features = solved.features.first_view()
-    if len(features.split) > _MOST_ITEMS:
-        return ""
-    num_outputs = _num_outputs(parts)
-    scores = held_out_scores(parts.task, features, parts.data, num_outputs, solved.penalty)
-    if scores is None:
-        return ""
-    found = headline_in_words(scores)
-    return f" Images held out in turn, by layers without them: {found}."
-
-
-def validated_in_turn(parts: Parts, split: ImageSet, features: Features | None) -> Scores:
-    """Scores of all images that a solved last layer learns from, by layers without them.
-
-    Each layer chooses its penalty without the images that it predicts, and sees them in all views
-    of a prediction.
-
-    Args:
-        parts: Parts of the training, on the features' published weights.
-        split: Training split.
-        features: Features of all of its images in these views; None: computed now.
-
-    Raises:
-        DataError: too few images, or groups of them, to hold some out.
-    """
-    if features is None:
-        features = features_of(parts.model, split, parts.model.prediction)
-    scores = held_out_scores(parts.task, features, parts.data, _num_outputs(parts), None)
-    if scores is None:
-        raise DataError(
-            f"{len(split)} image(s) outside the test split are too few, or of one group, to hold "
-            "some of them out in turn: add images, or --set data.validation=apart."
-        )
-    return scores
-
-
-def _num_outputs(parts: Parts) -> int:
-    network = next(iter(parts.networks.values()))
-    head: Any = network.get_submodule(head_names(network)[0])
-    return len(head.weight)
-
-
-def _kept_features(
-    model: Model,
-    split: ImageSet,
-    views: PredictionConfig,
-    progress: Progress | None,
-    store: FeatureStore | None,
-) -> Features:
-    """Features of a split; with a store those that it has are not computed again."""
-    if store is None:
-        return features_of(model, split, views, progress=progress)
-    rows = store.features(
-        split, views, lambda some: features_of(model, some, views, progress=progress).rows
-    )
-    weights = tuple(weight for weight, _ in views_of(split.images.shape, views))
-    return Features(rows, split, weights=weights)
-
-
-def _affordable(
-    model: Model, train: ImageSet, seconds: float, passes: int
-) -> tuple[ImageSet, PredictionConfig]:
-    """The images whose features fit into the time, and the views of them that do, too."""
-    began = time.monotonic()
-    few = some_of(len(train), _TIMED, "timed")
-    features_of(model, train.part(few[:_WARMING]))
-    times = []
-    for _ in range(_REPEATS):
-        timed = time.monotonic()
-        features_of(model, train.part(few))
-        times.append(time.monotonic() - timed)
-    each = min(times) / len(few)
-    affordable = round((seconds - (time.monotonic() - began)) / each) - passes
-    if affordable < len(train):
-        train = train.part(some_of(len(train), max(affordable, _TIMED), "features"))
-    mirrored = PredictionConfig(mirrored=model.prediction.mirrored)
-    for views in (model.prediction, mirrored):
-        if affordable >= num_views(views) * len(train):
-            return train, views
-    return train, PredictionConfig()
-
-
-def features_of(
-    model: Model,
-    split: ImageSet,
-    views: PredictionConfig = _ONE_VIEW,
-    *,
-    progress: Progress | None = None,
-) -> Features:
-    """The inputs of the last layer, positions of an image averaged, in evaluation mode.
-
-    Args:
-        model: Networks as they predict; the first one has a layer `head`, linear or a 1×1
-            convolution whose maps are averaged.
-        split: Items with their images.
-        views: Views of each image.
-        progress: Receives how many images are done.
-    """
-    network = next(iter(model.networks.values()))
-    head = network.get_submodule(head_names(network)[0])
-    height, width = split.images.shape[1:3]
-    seen: list[Tensor] = []  # view after view of each batch
-
-    def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        features = inputs[0].float()
-        seen.append((features.flatten(2).mean(2) if features.ndim > 2 else features).cpu())
-
-    hook = head.register_forward_pre_hook(keep)
-    try:
-        infer(
-            replace(model, prediction=views),
-            split.images,
-            batch_size=min(_AT_ONCE, max(_FEWEST, _PIXELS // (height * width))),
-            progress=None if progress is None else partial(progress, "computing features"),
-        )
-    finally:
-        hook.remove()
-    count = num_views(views)
-    each = [torch.cat(seen[view::count]) for view in range(count)]
-    weights = tuple(weight for weight, _ in views_of(split.images.shape, views))
-    return Features(torch.stack(each, 1), split, weights=weights)
 
 
 def solve(task: Task, features: Features, num_outputs: int, penalty: float | None = None) -> Probe:
@@ -311,7 +59,7 @@ def solve(task: Task, features: Features, num_outputs: int, penalty: float | Non
     losses: tuple[float, ...] = ()
     if penalty is None:
         penalty, losses = choose_penalty(task, features, num_outputs)
-    layer = features.scaled(np.arange(num_items), num_outputs)
+    layer = _scaled(features, np.arange(num_items), num_outputs)
     _minimise(task, layer, features.batch(np.arange(num_items)), penalty, _ITERATIONS)
     weight, bias = layer.folded()
     return Probe(weight, bias, penalty, losses)
@@ -328,7 +76,7 @@ def choose_penalty(
     Source: Breiman, Friedman, Olshen and Stone, "Classification and regression trees", 1984,
     section 3.4.3 (the 1 SE rule).
     """
-    few = some_of(len(features.split), _MOST_ITEMS, "penalty")
+    few = some_of(len(features.split), MOST_ITEMS, "penalty")
     first = features.first_view().part(few).turned()
     losses = _held_out_losses(task, first, num_outputs)
     if not len(losses):
@@ -347,7 +95,7 @@ def _held_out_losses(task: Task, features: Features, num_outputs: int) -> np.nda
     """
     folds = []
     for kept, held in _folds(features.split):
-        layer = features.scaled(kept, num_outputs)
+        layer = _scaled(features, kept, num_outputs)
         folds.append((layer, features.batch(kept), features.batch(held)))
     losses: list[list[float]] = []
     for penalty in PENALTIES if folds else ():
@@ -406,7 +154,7 @@ def held_out_scores(
             inner, _ = choose_penalty(task, features.part(few), num_outputs)
         else:  # as in `solve`: the sum of the losses against the same prior
             inner = penalty * num_items / len(few)
-        layer = features.scaled(few, num_outputs)
+        layer = _scaled(features, few, num_outputs)
         _minimise(task, layer, features.batch(few), inner, _QUICK)
         for name, outputs in _predicted(task, layer, features, held).items():
             whole = predicted.setdefault(name, outputs.new_zeros(num_items, *outputs.shape[1:]))
@@ -430,6 +178,12 @@ def _predicted(
         batch = Batch({"image": image}, torch.from_numpy(items))
         outputs.append(View(weight, None, task.predict(network, batch)))
     return task.postprocess(task.merge(outputs))
+
+
+def _scaled(features: Features, items: np.ndarray, num_outputs: int) -> "_Scaled":
+    """A layer at zero that scales features as those of some items ask for."""
+    rows = features.rows[torch.from_numpy(items)]
+    return _Scaled(rows, num_outputs, features.turned_from)
 
 
 class _Scaled(nn.Module):

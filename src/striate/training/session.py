@@ -19,10 +19,10 @@ from striate.training.budget import Clock, first_plan, head_seconds, most_steps,
 from striate.training.checkpoint import CheckpointStore
 from striate.training.events import Event, EventLog, read_events
 from striate.training.feature_store import FeatureStore
+from striate.training.head import held_out_in_words, solve_head
 from striate.training.interrupt import Interrupt
 from striate.training.loop import Training
 from striate.training.plan import Plan
-from striate.training.probe import held_out_in_words, solve_head
 from striate.training.views import num_views
 
 Pruner = Callable[[Event], str | None]

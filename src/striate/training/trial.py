@@ -23,9 +23,10 @@ from striate.data.streamed import Pixels
 from striate.evaluation.metric import Metric, Scores
 from striate.randomness import some_of
 from striate.training.assemble import Parts, assemble
+from striate.training.features import features_of
 from striate.training.inference import evaluate
 from striate.training.planner import growth
-from striate.training.probe import choose_penalty, features_of, held_out_scores
+from striate.training.probe import choose_penalty, held_out_scores
 from striate.training.step import learn
 
 _MOST_IMAGES = 500

@@ -19,6 +19,7 @@ from striate.randomness import some_of
 from striate.registry import Pick
 from striate.tasks import TASKS, DataShape, Task
 from striate.training import probe
+from striate.training.features import Features, features_of
 from striate.training.inference import Model
 
 BOTH = PredictionConfig(mirrored=True)
@@ -38,7 +39,7 @@ def features(num_items: int, num_views: int, fields: dict[str, Any], columns: di
         tuple(map(str, range(num_items))),
         tuple(map(str, range(num_items))),
     )
-    return probe.Features(3 * rows + 1, split)
+    return Features(3 * rows + 1, split)
 
 
 def scaled(rows: Tensor) -> np.ndarray:
@@ -126,7 +127,7 @@ def test_features_are_what_the_last_layer_sees() -> None:
     task = task_of("classification", Pick("softmax_cross_entropy"))
     model = Model(nn.ModuleDict({"network": network}), task, normalise, execution)
     done: list[tuple[str, int, int]] = []
-    found = probe.features_of(model, split, BOTH, progress=lambda *args: done.append(args))
+    found = features_of(model, split, BOTH, progress=lambda *args: done.append(args))
     x = normalise(torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255)
     head = network.get_submodule("head")
     with torch.inference_mode():
@@ -160,7 +161,7 @@ def test_maps_before_a_convolution_are_averaged() -> None:
     task = task_of("classification", Pick("softmax_cross_entropy"))
     execution = Execution.of(ExecutionConfig(threads=1))
     model = Model(nn.ModuleDict({"network": network}), task, normalise, execution)
-    rows = probe.features_of(model, split).rows[:, 0]
+    rows = features_of(model, split).rows[:, 0]
     with torch.inference_mode():
         expected = network(normalise(torch.from_numpy(pixels).permute(0, 3, 1, 2) / 255))
         scores = network.head(rows[:, :, None, None]).flatten(1)
@@ -182,7 +183,7 @@ def test_held_out_scores_are_those_of_layers_that_have_not_seen_the_item(
     """Labels that are drawn by chance, with more features than items: learned by heart, useless."""
     labels = np.random.default_rng(11).integers(0, 3, 150)
     data = features(150, 1, {"category": Category(CLASSES)}, {"category": labels})
-    wide = probe.Features(
+    wide = Features(
         torch.randn(150, 2, 400, generator=torch.Generator().manual_seed(1)), data.split
     )
     task = task_of("classification", Pick("softmax_cross_entropy"))
@@ -233,9 +234,9 @@ def test_items_of_a_group_are_held_out_together() -> None:
     rows = torch.eye(12)[torch.from_numpy(group)][:, None] + 0.01 * torch.randn(120, 1, 12)
     task = task_of("classification", Pick("softmax_cross_entropy"))
     shape = DataShape({"category": Category(CLASSES)}, 3, (1, 1))
-    alone = probe.held_out_scores(task, probe.Features(rows, data.split), shape, 3, 0.01)
+    alone = probe.held_out_scores(task, Features(rows, data.split), shape, 3, 0.01)
     together = replace(data.split, groups=tuple(map(str, group.tolist())))
-    apart = probe.held_out_scores(task, probe.Features(rows, together), shape, 3, 0.01)
+    apart = probe.held_out_scores(task, Features(rows, together), shape, 3, 0.01)
     assert alone is not None
     assert apart is not None
     assert alone.headline == 0
@@ -252,7 +253,7 @@ def test_turned_features_give_the_same_losses_and_scores() -> None:
     labels = np.random.default_rng(13).integers(0, 3, 60)
     data = features(60, 2, {"category": Category(CLASSES)}, {"category": labels})
     draw = torch.Generator().manual_seed(2)
-    wide = probe.Features(torch.randn(60, 2, 500, generator=draw) + 1, data.split)
+    wide = Features(torch.randn(60, 2, 500, generator=draw) + 1, data.split)
     wide.rows[..., :3] += 2 * torch.eye(3)[torch.from_numpy(labels)][:, None]
     task = task_of("classification", Pick("softmax_cross_entropy"))
     turned = wide.turned()
